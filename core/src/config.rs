@@ -1,0 +1,186 @@
+//! Settings and limits, each with unit, default and reason.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{error::ConfigError, stream::Positions};
+
+/// Settings of a [`Node`](crate::Node). Every queue of the core has its limit here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Config {
+    /// Our instance name. Default `synrepl`. Must differ from every other instance's: rows under
+    /// it are taken for echoes. Not empty, no spaces, no control characters.
+    pub instance: String,
+    /// Publish nothing at all, not even REPLICATE. Default false. For observers of a production
+    /// system; sources then become live only when their writers speak.
+    pub observe_only: bool,
+    /// Streams to follow; `None` (default) is all. Rows of others are dropped on arrival.
+    pub streams: Option<BTreeSet<String>>,
+    /// Where a source starts that has no saved position. Default [`Start::Now`].
+    pub start: Start,
+    /// Saved positions to resume from. Default none.
+    pub positions: Positions,
+    /// Seed of the jitter on every delay. Default 0. Give each process another one, so that a
+    /// fleet does not retry in step.
+    pub seed: u64,
+
+    /// Delay between connection attempts. Default 1 s to 5 s: the reference's, short enough not
+    /// to fall further behind than can be caught up. Starts over after a POSITION was handled.
+    pub reconnect: Backoff,
+    /// Delay between attempts of a failed fetch, per source. Default 0.5 s to 30 s.
+    pub fetch_retry: Backoff,
+    /// Delay until REPLICATE is repeated while known sources have not answered. Default 2 s to
+    /// 60 s: answers take some 20 ms, and each REPLICATE makes every instance announce.
+    pub replicate_retry: Backoff,
+    /// Time after which a connection without a single POSITION is reported. Default 10 s.
+    pub nothing_heard_after: Duration,
+    /// Quiet time after which an open burst is completed by a fetch, so that its rows can be
+    /// saved. Default 2 s: the writers' own POSITIONs mostly come within 0.25 s.
+    pub burst_quiet_after: Duration,
+
+    /// Fetches in flight at once, over all sources. Default 8: a writer answers in 2 to 8 ms.
+    pub fetches_in_flight_max: u32,
+    /// Failures in a row after which a fetch is given up and a gap reported. Default `None`:
+    /// never, for a gap cannot be mended later.
+    pub fetch_attempts_max: Option<u32>,
+    /// Tokens asked for at once in streams whose paging is broken (`backfill`). Default 99: a
+    /// full page of 100 rows would be cut.
+    pub burst_window_max: u32,
+
+    /// Sources followed. Default 100,000 (some 25 MB). More are ignored with a warning.
+    pub sources_max: u32,
+    /// Rows of one batch. Default 10,000. Longer ones are fetched.
+    pub batch_rows_max: u32,
+    /// Bytes of one batch. Default 8 MiB.
+    pub batch_bytes_max: u32,
+    /// Rows held per source while it catches up. Default 10,000. More are fetched.
+    pub held_rows_max: u32,
+    /// Bytes held per source while it catches up. Default 4 MiB.
+    pub held_bytes_max: u32,
+    /// Bytes held by all sources together. Default 64 MiB.
+    pub held_bytes_total_max: u64,
+    /// Rows remembered per source of a loose stream, to suppress exact repeats. Default 1,024;
+    /// repeats were seen at most 29 rows apart.
+    pub repeat_window_rows_max: u32,
+    /// Bytes remembered per source of a loose stream. Default 256 KiB.
+    pub repeat_window_bytes_max: u32,
+    /// Rows of an open burst that are remembered. Default 10,000; a longer burst is completed by
+    /// a fetch.
+    pub burst_rows_max: u32,
+    /// Tokens remembered per stream whose fetch returns other writers' rows too. Default 65,536.
+    pub shared_tokens_max: u32,
+    /// Open waits. Default 10,000. More are refused.
+    pub waits_max: u32,
+}
+
+/// Where a source starts that has no saved position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Start {
+    /// With what is written from now on.
+    #[default]
+    Now,
+    /// With everything that the writer still holds.
+    Beginning,
+}
+
+/// Delays that double from `first` to `max`, each with seeded jitter of -25 % to +25 %.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Backoff {
+    /// The first delay.
+    pub first: Duration,
+    /// The longest delay, before jitter.
+    pub max: Duration,
+}
+
+impl Backoff {
+    /// Delays from `first`, doubling up to `max`.
+    pub const fn new(first: Duration, max: Duration) -> Self {
+        Self { first, max }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let millis = Duration::from_millis;
+        Self {
+            instance: "synrepl".to_owned(),
+            observe_only: false,
+            streams: None,
+            start: Start::default(),
+            positions: Positions::new(),
+            seed: 0,
+            reconnect: Backoff::new(millis(1_000), millis(5_000)),
+            fetch_retry: Backoff::new(millis(500), millis(30_000)),
+            replicate_retry: Backoff::new(millis(2_000), millis(60_000)),
+            nothing_heard_after: millis(10_000),
+            burst_quiet_after: millis(2_000),
+            fetches_in_flight_max: 8,
+            fetch_attempts_max: None,
+            burst_window_max: 99,
+            sources_max: 100_000,
+            batch_rows_max: 10_000,
+            batch_bytes_max: 8 << 20,
+            held_rows_max: 10_000,
+            held_bytes_max: 4 << 20,
+            held_bytes_total_max: 64 << 20,
+            repeat_window_rows_max: 1_024,
+            repeat_window_bytes_max: 256 << 10,
+            burst_rows_max: 10_000,
+            shared_tokens_max: 65_536,
+            waits_max: 10_000,
+        }
+    }
+}
+
+impl Config {
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    /// The first setting that cannot work, with what to do.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let bad =
+            |setting, problem: &str| Err(ConfigError { setting, problem: problem.to_owned() });
+        if self.instance.is_empty() {
+            return bad("instance", "is empty; give this process a name of its own");
+        }
+        if self.instance.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return bad(
+                "instance",
+                "has a space or control character, which the wire cannot carry",
+            );
+        }
+        if self.streams.as_ref().is_some_and(BTreeSet::is_empty) {
+            return bad("streams", "names no stream; leave it out to follow all");
+        }
+        for (setting, value) in [
+            ("fetches_in_flight_max", self.fetches_in_flight_max),
+            ("burst_window_max", self.burst_window_max),
+            ("sources_max", self.sources_max),
+            ("batch_rows_max", self.batch_rows_max),
+            ("fetch_attempts_max", self.fetch_attempts_max.unwrap_or(1)),
+        ] {
+            if value == 0 {
+                return bad(setting, "is 0; it must be at least 1");
+            }
+        }
+        for (setting, backoff) in [
+            ("reconnect", self.reconnect),
+            ("fetch_retry", self.fetch_retry),
+            ("replicate_retry", self.replicate_retry),
+        ] {
+            if backoff.first.is_zero() || backoff.max < backoff.first {
+                return bad(
+                    setting,
+                    "needs a first delay above zero and a longest one not below it",
+                );
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,234 @@
+//! What the application learns.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{ConnectionId, WaitId},
+    stream::{FetchError, Rows, Source, Token},
+    time::Timestamp,
+    wire::{Command, DecodeError},
+};
+
+/// One event for the application. Events of one source come in order; see the promises in the
+/// crate documentation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Event {
+    /// A connection is usable. Rows may still be caught up.
+    Connected {
+        /// Which one.
+        conn: ConnectionId,
+    },
+    /// A connection ended or could not be made. It is tried again by itself.
+    Disconnected {
+        /// Which one.
+        conn: ConnectionId,
+        /// What the system or the peer said.
+        reason: String,
+        /// When the next attempt is made; `None` after a shutdown.
+        retry_at: Option<Timestamp>,
+    },
+    /// Rows of one token of one source, whole.
+    Rows {
+        /// Whose rows.
+        source: Source,
+        /// The token that they share.
+        token: Token,
+        /// One row or more, in wire order.
+        rows: Rows,
+        /// Seen live, or fetched.
+        origin: Origin,
+        /// Where to resume once these rows are handled. Equal to `token` but in streams whose
+        /// tokens do not rise (`backfill`, `caches`).
+        position: Token,
+    },
+    /// The source is complete up to here; no rows came with it.
+    Position {
+        /// Which source.
+        source: Source,
+        /// Its position.
+        token: Token,
+    },
+    /// Rows that may lie in `(from, upto]` could not be had.
+    Gap {
+        /// Which source.
+        source: Source,
+        /// Delivered up to here before the gap.
+        from: Token,
+        /// The position after the gap.
+        upto: Token,
+        /// Why.
+        reason: GapReason,
+    },
+    /// The stream's tokens start over: forget what this source said before.
+    Reset {
+        /// Which source.
+        source: Source,
+        /// Position before.
+        from: Token,
+        /// Position now.
+        token: Token,
+    },
+    /// The source misses rows and has begun to fetch them.
+    CatchingUp {
+        /// Which source.
+        source: Source,
+        /// Its position.
+        from: Token,
+        /// The token to reach.
+        upto: Token,
+    },
+    /// The source is live: nothing is missing, and what comes next comes at once.
+    Live {
+        /// Which source.
+        source: Source,
+        /// Its position.
+        token: Token,
+    },
+    /// A command that is neither RDATA nor POSITION.
+    Command {
+        /// The command.
+        command: Command,
+    },
+    /// A wait ended.
+    WaitEnded {
+        /// Which one.
+        wait: WaitId,
+        /// How.
+        outcome: WaitOutcome,
+    },
+    /// Something is wrong that the core can live with, but a person should know.
+    Warning(Warning),
+    /// The last event, after a shutdown.
+    Stopped,
+}
+
+/// How rows came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Origin {
+    /// As RDATA.
+    Live,
+    /// From the writer's log.
+    CatchUp,
+}
+
+/// Why rows could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// There is nowhere to fetch them from.
+    NoEndpoint,
+    /// Every attempt that [`Config::fetch_attempts_max`](crate::Config) allows has failed.
+    GaveUp {
+        /// The last error.
+        error: FetchError,
+    },
+    /// A page ended inside the rows of one token and the rest cannot be asked for.
+    SplitToken,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum WaitOutcome {
+    /// The source's position is at or above the token.
+    Reached {
+        /// The position.
+        position: Token,
+    },
+    /// The deadline passed first.
+    TimedOut {
+        /// The position at that time; `None` if the source was never heard of.
+        position: Option<Token>,
+    },
+    /// There were too many open waits, or the node is stopping.
+    Refused,
+}
+
+/// Something is wrong that the core can live with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Warning {
+    /// A line or message that is not a command. If it was an RDATA, its rows are fetched.
+    Malformed {
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+    /// Connected and asked, but no POSITION came: wrong channel or server name, or nobody is
+    /// there.
+    NothingHeard {
+        /// Time since the connection was made.
+        after: Duration,
+    },
+    /// Known sources have not said where they stand on this connection; asked again.
+    Unanswered {
+        /// How many.
+        sources: u32,
+        /// One of them.
+        example: Source,
+        /// How often was asked on this connection.
+        asked: u32,
+    },
+    /// A fetch failed; it is tried again.
+    FetchFailed {
+        /// Which source.
+        source: Source,
+        /// Rows above this token were wanted.
+        from: Token,
+        /// Rows up to this token were wanted.
+        upto: Token,
+        /// Failures in a row.
+        attempt: u32,
+        /// Time until the next attempt.
+        retry_in: Duration,
+        /// What happened.
+        error: FetchError,
+    },
+    /// Rows or positions under our own name, though we have written none: two instances have the
+    /// same name.
+    DuplicateInstance {
+        /// The name.
+        instance: String,
+    },
+    /// More rows arrived during a catch-up than may be held; they will be fetched as well.
+    HoldingOverflow {
+        /// Which source.
+        source: Source,
+    },
+    /// A batch is longer than allowed; its rows will be fetched.
+    BatchOverflow {
+        /// Which source.
+        source: Source,
+    },
+    /// More sources than allowed: this one is ignored.
+    TooManySources {
+        /// The ignored one.
+        source: Source,
+    },
+    /// A command of the application was not sent.
+    NotSent {
+        /// Name of the command.
+        command: String,
+        /// Why.
+        reason: NotSentReason,
+    },
+    /// The peer reported an error (`ERROR` on direct TCP).
+    PeerError {
+        /// Its text.
+        text: String,
+    },
+}
+
+/// Why a command was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum NotSentReason {
+    /// There is no connection now.
+    Disconnected,
+    /// The node observes only.
+    ObserveOnly,
+}

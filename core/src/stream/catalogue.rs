@@ -1,0 +1,101 @@
+//! What is known of each stream: how its tokens behave and what its writer keeps.
+//!
+//! Source: `protocol.md` 7.1, 7.5 and the classes that were seen on running servers.
+
+use serde::{Deserialize, Serialize};
+
+/// How the tokens of a stream follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Order {
+    /// Tokens rise: a token at or below the position is old.
+    Rising,
+    /// Tokens fall or repeat inside one send; a burst is a set. A POSITION closes it.
+    Bursts,
+    /// The writer repeats rows, goes back and skips: at least once, rows are idempotent.
+    Loose,
+}
+
+/// The traits of one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StreamTraits {
+    /// How tokens follow each other.
+    pub order: Order,
+    /// Lives in the writer's memory; its tokens start over when the writer restarts.
+    pub resettable: bool,
+    /// The fetch for one writer also returns rows of the others.
+    pub shared_fetch: bool,
+    /// A limited page may end between two rows of one token.
+    pub splits_tokens: bool,
+    /// A page may hold rows above the token asked for.
+    pub overruns: bool,
+}
+
+impl StreamTraits {
+    const RISING: Self = Self {
+        order: Order::Rising,
+        resettable: false,
+        shared_fetch: false,
+        splits_tokens: true,
+        overruns: false,
+    };
+    const BURSTS: Self = Self { order: Order::Bursts, ..Self::RISING };
+    const LOOSE: Self = Self { order: Order::Loose, overruns: true, ..Self::RISING };
+    const RESETTABLE: Self = Self { resettable: true, ..Self::RISING };
+    const SHARED: Self = Self { shared_fetch: true, ..Self::RISING };
+}
+
+/// Every stream name there ever was, with its traits (`protocol.md` 7.1; `profile_updates` from
+/// running servers).
+pub const CATALOGUE: [(&str, StreamTraits); 24] = [
+    ("account_data", StreamTraits::RISING),
+    ("backfill", StreamTraits::BURSTS),
+    ("caches", StreamTraits::LOOSE),
+    ("current_state_deltas", StreamTraits::RISING),
+    ("device_lists", StreamTraits::SHARED),
+    ("events", StreamTraits { splits_tokens: false, ..StreamTraits::RISING }),
+    ("federation", StreamTraits { overruns: true, ..StreamTraits::RESETTABLE }),
+    ("groups", StreamTraits::RISING),
+    ("presence", StreamTraits::RISING),
+    ("presence_federation", StreamTraits { splits_tokens: false, ..StreamTraits::RESETTABLE }),
+    ("profile_updates", StreamTraits::SHARED),
+    ("public_rooms", StreamTraits::RISING),
+    ("push_rules", StreamTraits::RISING),
+    ("pushers", StreamTraits::RISING),
+    ("quarantined_media", StreamTraits::SHARED),
+    ("receipts", StreamTraits::RISING),
+    ("sticky_events", StreamTraits::SHARED),
+    ("tag_account_data", StreamTraits::RISING),
+    ("thread_subscriptions", StreamTraits::SHARED),
+    ("to_device", StreamTraits::RISING),
+    ("typing", StreamTraits::RESETTABLE),
+    ("un_partial_stated_event", StreamTraits::RISING),
+    ("un_partial_stated_room", StreamTraits::RISING),
+    ("user_signature", StreamTraits::RISING),
+];
+
+/// The traits of the stream with this name; a stream that is not known is taken as rising.
+pub fn traits(stream: &str) -> StreamTraits {
+    CATALOGUE
+        .binary_search_by_key(&stream, |(name, _)| *name)
+        .map_or(StreamTraits::RISING, |index| CATALOGUE[index].1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_is_sorted_so_that_every_name_is_found() {
+        assert!(CATALOGUE.is_sorted_by_key(|(name, _)| *name));
+        for (name, expected) in CATALOGUE {
+            assert_eq!(traits(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_stream_is_taken_as_rising() {
+        assert_eq!(traits("from_the_future"), StreamTraits::RISING);
+    }
+}

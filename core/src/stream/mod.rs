@@ -1,0 +1,17 @@
+//! Streams: names and traits, tokens, sources, rows, pages, positions.
+
+mod catalogue;
+mod page;
+mod positions;
+mod rows;
+mod source;
+mod token;
+
+pub use self::{
+    catalogue::{CATALOGUE, Order, StreamTraits, traits},
+    page::{FetchError, Page},
+    positions::Positions,
+    rows::{Row, Rows},
+    source::Source,
+    token::Token,
+};

@@ -1,0 +1,2 @@
+//! Driver.
+pub use synrepl_core as core;
