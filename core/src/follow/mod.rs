@@ -227,6 +227,8 @@ impl Follower {
     /// An RDATA of this source could not be read.
     pub(crate) fn on_malformed(&mut self, ctx: &mut Context<'_>, token: Option<Token>) {
         self.tear_batch();
+        // A number ends a batch; `batch` itself may be what could not be read.
+        self.torn = token.is_none();
         match token {
             Some(token) if self.answered => {
                 if self.is_live() {
