@@ -3,8 +3,11 @@
 
 mod command;
 mod decode;
+mod dialect;
+mod encode;
 mod error;
 mod integer;
+mod line;
 mod secret;
 
 pub use self::{
@@ -13,6 +16,9 @@ pub use self::{
         Replicate, UserIp, UserSync,
     },
     decode::Decoder,
+    dialect::{Dialect, UnknownRelease},
+    encode::{EncodeError, encode},
     error::{BadRow, DecodeError, DecodeErrorKind, EXCERPT_BYTES_MAX},
+    line::{LINE_BYTES_MAX, LineDecoder, LineTooLong},
     secret::Secret,
 };
