@@ -93,7 +93,7 @@ impl Decoder {
 
     /// Reads an RDATA. Each part is checked to be UTF-8 as it is cut out: the cuts are made at
     /// ASCII bytes, so together that is a check of the whole line. The command is put together
-    /// where it is returned, because moving it about costs as much as reading it.
+    /// where it is returned, which saves copies of it.
     #[inline]
     fn rdata(&self, line: &Bytes) -> Result<Command, DecodeError> {
         let fail = |fault: Fault| fault.into_error(line);
