@@ -2,7 +2,12 @@
 //! framing, the RESP2 subset that a pub/sub client needs.
 
 mod command;
+mod decode;
+mod dialect;
+mod encode;
 mod error;
+mod integer;
+mod line;
 mod secret;
 
 pub use self::{
@@ -10,6 +15,10 @@ pub use self::{
         Command, FederationAck, InvalidateCache, LockReleased, Position, Rdata, RemovePusher,
         Replicate, UserIp, UserSync,
     },
+    decode::Decoder,
+    dialect::{Dialect, UnknownRelease},
+    encode::{EncodeError, encode},
     error::{BadRow, DecodeError, DecodeErrorKind, EXCERPT_BYTES_MAX},
+    line::{LINE_BYTES_MAX, LineDecoder, LineTooLong},
     secret::Secret,
 };
