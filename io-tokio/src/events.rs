@@ -16,6 +16,9 @@ use synrepl_core::Event;
 /// What one event costs beyond the text of its rows, in bytes.
 const EVENT_BYTES: usize = size_of::<Event>();
 
+/// Bytes of a chunk after which it is published.
+const CHUNK_BYTES_MAX: usize = 1 << 20;
+
 /// Both ends of a queue that takes new events while fewer than `events_max` wait and they hold
 /// less than `bytes_max`.
 pub(crate) fn queue(events_max: usize, bytes_max: usize) -> (Sender, Receiver) {
@@ -72,16 +75,17 @@ impl Sender {
         self.chunk.push_back(event);
     }
 
-    /// Hands the chunk over. Returns whether the application still listens.
-    pub(crate) fn publish(&mut self) -> bool {
+    /// Hands the chunk over. It is dropped if the application no longer listens.
+    pub(crate) fn publish(&mut self) {
         if self.chunk.is_empty() {
-            return true;
+            return;
         }
         let receiver = {
             let mut state = self.shared.state();
             if state.receiver_gone {
                 self.chunk.clear();
-                return false;
+                self.chunk_bytes = 0;
+                return;
             }
             if state.waiting.is_empty() {
                 std::mem::swap(&mut state.waiting, &mut self.chunk);
@@ -94,7 +98,6 @@ impl Sender {
         if let Some(receiver) = receiver {
             receiver.wake();
         }
-        true
     }
 
     /// Ready once there is room, or the application listens no more.
@@ -108,16 +111,9 @@ impl Sender {
         Poll::Pending
     }
 
-    /// Whether [`Sender::poll_room`] would be ready.
-    pub(crate) fn has_room(&self) -> bool {
-        let state = self.shared.state();
-        (state.waiting.len() < self.events_max && state.bytes < self.bytes_max)
-            || state.receiver_gone
-    }
-
-    /// Ready once the application listens no more.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.shared.state().receiver_gone
+    /// Whether the chunk is so large that it should be published before more is added.
+    pub(crate) const fn is_chunk_full(&self) -> bool {
+        self.chunk_bytes >= CHUNK_BYTES_MAX
     }
 }
 

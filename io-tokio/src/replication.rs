@@ -82,7 +82,7 @@ impl Replication {
     pub async fn shutdown(mut self) -> Positions {
         self.handle.shutdown();
         while std::future::poll_fn(|cx| self.events.poll_pop(cx)).await.is_some() {}
-        self.positions
+        std::mem::take(&mut self.positions)
     }
 
     /// Keeps the positions true for the events handed out.
@@ -103,6 +103,12 @@ impl Replication {
             | _ => return,
         };
         self.positions.set(source.stream(), source.instance(), token);
+    }
+}
+
+impl Drop for Replication {
+    fn drop(&mut self) {
+        self.handle.shutdown();
     }
 }
 

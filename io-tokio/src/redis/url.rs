@@ -19,8 +19,6 @@ pub(crate) struct RedisUrl {
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Secret>,
-    /// Database of the publishing connection. Pub/sub is not per database.
-    pub(crate) db: u32,
 }
 
 impl RedisUrl {
@@ -42,7 +40,6 @@ fn parse(url: &str) -> Result<RedisUrl, &'static str> {
         ca_file: None,
         user: None,
         password: None,
-        db: 0,
     };
     match scheme {
         "redis" | "rediss" => parse_network(rest, &mut parsed)?,
@@ -73,7 +70,8 @@ fn parse(url: &str) -> Result<RedisUrl, &'static str> {
 fn parse_network(rest: &str, parsed: &mut RedisUrl) -> Result<(), &'static str> {
     let (authority, db) = rest.rsplit_once('/').unwrap_or((rest, ""));
     if !db.is_empty() {
-        parsed.db = db.parse().map_err(|_| "the part after / is not a database number")?;
+        // Accepted since URLs at hand have it; publish/subscribe is not per database.
+        db.parse::<u32>().map_err(|_| "the part after / is not a database number")?;
     }
     let (login, host_port) = match authority.rsplit_once('@') {
         Some((login, host_port)) => (Some(login), host_port),
