@@ -94,3 +94,75 @@ impl KeepAlive {
         self.timer.as_mut().reset(clock::instant_after(after));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, task::Waker};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(20);
+
+    async fn due(keep_alive: &mut KeepAlive, reading: bool) -> Due {
+        poll_fn(|cx| keep_alive.poll(cx, reading)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_peer_is_pinged_after_the_interval_and_given_up_after_the_deadline() {
+        let mut keep_alive = KeepAlive::new(INTERVAL, TIMEOUT);
+        let start = Instant::now();
+        assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
+        assert_eq!(start.elapsed().as_secs(), 30);
+        assert_eq!(due(&mut keep_alive, true).await, Due::TimedOut);
+        assert_eq!(start.elapsed().as_secs(), 30 + 20 + 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_answers_is_pinged_again_an_interval_later() {
+        let mut keep_alive = KeepAlive::new(INTERVAL, TIMEOUT);
+        let start = Instant::now();
+        assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
+        keep_alive.on_heard();
+        keep_alive.on_pong();
+        assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
+        assert_eq!(start.elapsed().as_secs(), 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_speaks_without_answering_is_kept() {
+        let mut keep_alive = KeepAlive::new(INTERVAL, TIMEOUT);
+        assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
+        let start = Instant::now();
+        keep_alive.on_heard();
+        assert_eq!(due(&mut keep_alive, true).await, Due::TimedOut);
+        assert_eq!(start.elapsed().as_secs(), 20 + 20 + 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_passed_while_nothing_was_read_leaves_time_to_read() {
+        let mut keep_alive = KeepAlive::new(INTERVAL, TIMEOUT);
+        assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
+        // Nothing is read for ten minutes; the answer lies in the socket.
+        let not_reading =
+            tokio::time::timeout(Duration::from_secs(600), due(&mut keep_alive, false));
+        assert!(not_reading.await.is_err());
+        keep_alive.on_heard();
+        keep_alive.on_pong();
+        assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_was_not_polled_past_the_deadline_gets_one_more_look() {
+        let mut keep_alive = KeepAlive::new(INTERVAL, TIMEOUT);
+        assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
+        tokio::time::advance(Duration::from_secs(600)).await;
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(keep_alive.poll(&mut cx, true).is_pending());
+        keep_alive.on_heard();
+        keep_alive.on_pong();
+        assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
+    }
+}
