@@ -3,14 +3,20 @@
 
 mod action;
 mod config;
+mod connection;
 mod error;
 mod event;
+mod follow;
 mod ids;
 mod input;
 mod node;
+mod retry;
+mod sources;
 mod stats;
 pub mod stream;
 mod time;
+mod timer;
+mod wait;
 pub mod wire;
 
 pub use crate::{
