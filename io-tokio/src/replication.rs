@@ -89,13 +89,15 @@ impl Replication {
     fn note(&mut self, event: &Event) {
         let (source, token) = match event {
             Event::Rows { source, position, .. } => (source, *position),
-            Event::Position { source, token }
+            // The first word on a source that has no rows yet: without it a resume would begin
+            // behind the rows now being fetched.
+            Event::CatchingUp { source, from: token, .. }
+            | Event::Position { source, token }
             | Event::Reset { source, token, .. }
             | Event::Live { source, token }
             | Event::Gap { source, upto: token, .. } => (source, *token),
             Event::Connected { .. }
             | Event::Disconnected { .. }
-            | Event::CatchingUp { .. }
             | Event::Command { .. }
             | Event::WaitEnded { .. }
             | Event::Warning(_)

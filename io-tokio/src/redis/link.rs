@@ -1,11 +1,12 @@
 //! An open subscription with its publishing connection.
 
-use std::task::{Context, Poll};
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll},
+};
 
 use bytes::{Bytes, BytesMut};
-use synrepl_core::wire::{
-    Command, DecodeError, Decoder, Dialect, EncodeError, encode, resp::Frame,
-};
+use synrepl_core::wire::{Command, DecodeError, Decoder, Dialect, EncodeError, Frame, encode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
@@ -20,8 +21,8 @@ pub(super) struct Link<S> {
     publisher: Socket<S>,
     channels: Channels,
     decoder: Decoder,
-    /// A message that came while the subscription was being confirmed.
-    early: Vec<Bytes>,
+    /// Messages that came while the subscription was being confirmed.
+    early: VecDeque<Bytes>,
     scratch: BytesMut,
     /// PUBLISHes without a reply, those not yet written included.
     unanswered: usize,
@@ -45,7 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             publisher,
             channels,
             decoder: Decoder::new(),
-            early: Vec::new(),
+            early: VecDeque::new(),
             scratch: BytesMut::new(),
             unanswered: 0,
             unanswered_max: limits.publishes_in_flight_max,
@@ -88,32 +89,49 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Keeps a message that came early.
     pub(super) fn keep(&mut self, frame: Frame) -> Result<(), Failure> {
-        if let Some(payload) = payload(frame)? {
-            if self.early.len() >= EARLY_MAX {
-                return Err("it sent messages without confirming the subscription".to_owned());
-            }
-            self.early.push(payload);
+        let Frame::Message { payload, .. } = frame else {
+            return Err(format!(
+                "it answered SUBSCRIBE with {frame:.100?}; is that a Redis server?"
+            ));
+        };
+        if self.early.len() >= EARLY_MAX {
+            return Err("it sent messages without confirming the subscription".to_owned());
         }
+        self.early.push_back(payload);
         Ok(())
     }
 
     /// The next message of what was read, without reading more.
     #[inline]
     pub(super) fn next_message(&mut self) -> Result<Option<Result<Command, DecodeError>>, Failure> {
-        if !self.early.is_empty() {
-            let message = self.early.remove(0);
-            return Ok(Some(self.decoder.decode(&message)));
+        if let Some(payload) = self.early.pop_front() {
+            return Ok(Some(self.decoder.decode(&payload)));
         }
-        while let Some(frame) = self.subscriber.next_frame()? {
-            if is_push(&frame, b"pong") {
+        loop {
+            match self.subscriber.next_frame()? {
+                None => return Ok(None),
+                Some(Frame::Message { payload, .. }) => {
+                    return Ok(Some(self.decoder.decode(&payload)));
+                }
+                Some(frame) => self.on_other(&frame)?,
+            }
+        }
+    }
+
+    /// Something other than a message on the subscription.
+    #[cold]
+    fn on_other(&mut self, frame: &Frame) -> Result<(), Failure> {
+        match frame {
+            frame if is_push(frame, b"pong") => {
                 self.subscriber.on_pong();
-                continue;
+                Ok(())
             }
-            if let Some(message) = payload(frame)? {
-                return Ok(Some(self.decoder.decode(&message)));
+            Frame::Error(text) => Err(format!("Redis said on the subscription: {text:.300}")),
+            frame if is_push(frame, b"unsubscribe") => {
+                Err("Redis ended the subscription".to_owned())
             }
+            frame => Err(format!("Redis said on the subscription: {frame:.100?}")),
         }
-        Ok(None)
     }
 
     /// Writes, reads replies and keeps alive; reads messages too if `read`. Ready when messages
@@ -166,33 +184,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 self.publisher.on_pong();
                 Ok(())
             }
-            Frame::Error(text) => {
-                Err(format!("it refused a PUBLISH: {:.300}", String::from_utf8_lossy(&text)))
-            }
-            other => Err(format!("it answered a PUBLISH with {other:.100?}")),
+            Frame::Error(text) => Err(format!("Redis refused a PUBLISH: {text:.300}")),
+            other => Err(format!("Redis answered a PUBLISH with {other:.100?}")),
         }
     }
 }
 
 /// Whether `frame` is an array that begins with `name`.
 pub(super) fn is_push(frame: &Frame, name: &[u8]) -> bool {
-    matches!(frame, Frame::Array(parts) if matches!(parts.first(), Some(Frame::Bulk(first)) if first == name))
-}
-
-/// The text of a message; `None` for anything else that may come on a subscription.
-fn payload(frame: Frame) -> Result<Option<Bytes>, Failure> {
     match frame {
-        Frame::Array(mut parts) if parts.len() == 3 => {
-            let is_message =
-                matches!(parts.first(), Some(Frame::Bulk(kind)) if kind.as_ref() == b"message");
-            match parts.pop() {
-                Some(Frame::Bulk(payload)) if is_message => Ok(Some(payload)),
-                _ => Ok(None),
-            }
+        Frame::Array(parts) => {
+            matches!(parts.first(), Some(Frame::Bulk(Some(first))) if first.as_ref() == name)
         }
-        Frame::Error(text) => {
-            Err(format!("it said on the subscription: {:.300}", String::from_utf8_lossy(&text)))
-        }
-        _ => Ok(None),
+        _ => false,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::poll_fn};
 
-use synrepl_core::wire::{Secret, resp::Frame};
+use synrepl_core::wire::{Frame, Secret};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
@@ -186,8 +186,7 @@ async fn reply<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-fn refused(what: &str, text: &[u8]) -> Failure {
-    let text = String::from_utf8_lossy(text);
+fn refused(what: &str, text: &str) -> Failure {
     let hint = if text.starts_with("NOAUTH") {
         "; put the password into the URL: redis://:PASSWORD@HOST"
     } else if text.starts_with("NOPERM") {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Buf as _, BytesMut};
-use synrepl_core::wire::resp::{Frame, RespDecoder, RespLimits, encode_command};
+use synrepl_core::wire::{Frame, RespDecoder, RespLimits, encode_command};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
@@ -39,8 +39,8 @@ pub(super) struct Socket<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub(super) fn new(stream: S, role: &'static str, limits: &Limits) -> Self {
-        let resp_limits =
-            RespLimits { bulk_bytes_max: limits.message_bytes_max, ..RespLimits::default() };
+        let mut resp_limits = RespLimits::default();
+        resp_limits.bulk_bytes_max = limits.message_bytes_max;
         Self {
             stream,
             input: BytesMut::with_capacity(READ_BYTES),
