@@ -1,5 +1,11 @@
 //! The driver between a scripted network and the application.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests say what they expect"
+)]
+
 mod scripted;
 
 use std::{

@@ -1,5 +1,11 @@
 //! The Redis link against a scripted server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests say what they expect"
+)]
+
 mod scripted;
 
 use std::time::Duration;
