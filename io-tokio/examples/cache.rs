@@ -42,13 +42,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
         // before one is.
         let mut next = Some(event);
         while let Some(event) = next {
-            match event {
-                Event::Rows { rows, .. } => rows.iter().for_each(|row| cache.invalidate(row)),
+            if let Event::Rows { rows, .. } = &event {
+                rows.iter().for_each(|row| cache.invalidate(row));
+            } else if matches!(
+                event,
+                Event::Gap { .. } | Event::Reset { .. } | Event::Disconnected { .. }
+            ) {
                 // Something may have changed unheard.
-                Event::Gap { .. } | Event::Reset { .. } | Event::Disconnected { .. } => {
-                    cache.0.clear();
-                }
-                _ => {}
+                cache.0.clear();
             }
             next = replication.try_next();
         }
