@@ -11,6 +11,7 @@ mod node;
 mod stats;
 pub mod stream;
 mod time;
+pub mod trace;
 pub mod wire;
 
 pub use crate::{
