@@ -8,7 +8,7 @@ pub(crate) const OK: u8 = 0;
 pub(crate) const FAILED: u8 = 1;
 /// Wrong flags or files; nothing was started.
 pub(crate) const USAGE: u8 = 2;
-/// A second Ctrl-C, or the like, while stopping: the shell's code for SIGINT.
+/// A Ctrl-C while stopping: the shell's code for SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Why the program cannot go on, in a sentence that says what to do, and its exit code.

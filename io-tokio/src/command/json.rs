@@ -199,7 +199,8 @@ impl<'a> Object<'a> {
         self.raw(key, if value { "true" } else { "false" })
     }
 
-    fn raw(mut self, key: &'static str, json: &str) -> Self {
+    /// Any JSON.
+    pub(super) fn raw(mut self, key: &'static str, json: &str) -> Self {
         self.key(key);
         append_json(self.out, json);
         self
