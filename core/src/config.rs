@@ -35,7 +35,11 @@ pub struct Config {
     /// Delay until REPLICATE is repeated while known sources have not answered. Default 2 s to
     /// 60 s: answers take some 20 ms, and each REPLICATE makes every instance announce.
     pub replicate_retry: Backoff,
-    /// Time after which a connection without a single POSITION is reported. Default 10 s.
+    /// Time after the first connection within which a writer that answers is taken to have been
+    /// there from the start. Default 2 s: answers take some 20 ms. One that appears later has
+    /// its rows since then fetched.
+    pub settling_for: Duration,
+    /// Time after which a connection without a single command is reported. Default 10 s.
     pub nothing_heard_after: Duration,
     /// Quiet time after which an open burst is completed by a fetch, so that its rows can be
     /// saved. Default 2 s: the writers' own POSITIONs mostly come within 0.25 s.
@@ -118,6 +122,7 @@ impl Default for Config {
             reconnect: Backoff::new(millis(1_000), millis(5_000)),
             fetch_retry: Backoff::new(millis(500), millis(30_000)),
             replicate_retry: Backoff::new(millis(2_000), millis(60_000)),
+            settling_for: millis(2_000),
             nothing_heard_after: millis(10_000),
             burst_quiet_after: millis(2_000),
             fetches_in_flight_max: 8,

@@ -158,7 +158,7 @@ pub enum Warning {
         /// What is wrong with it.
         error: DecodeError,
     },
-    /// Connected and asked, but no POSITION came: wrong channel or server name, or nobody is
+    /// Connected, but nothing but REPLICATE came: wrong channel or server name, or nobody is
     /// there.
     NothingHeard {
         /// Time since the connection was made.
@@ -215,11 +215,6 @@ pub enum Warning {
         command: String,
         /// Why.
         reason: NotSentReason,
-    },
-    /// The peer reported an error (`ERROR` on direct TCP).
-    PeerError {
-        /// Its text.
-        text: String,
     },
 }
 

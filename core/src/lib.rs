@@ -3,15 +3,21 @@
 
 mod action;
 mod config;
+mod connection;
 mod error;
 mod event;
+mod follow;
 mod ids;
 mod input;
 mod node;
+mod retry;
+mod sources;
 mod stats;
 pub mod stream;
 mod time;
 pub mod trace;
+mod timer;
+mod wait;
 pub mod wire;
 
 pub use crate::{

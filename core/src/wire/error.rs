@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use memchr::{memchr, memmem};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -54,6 +55,24 @@ pub struct BadRow {
     pub token: Option<Token>,
 }
 
+/// Longest first word that is kept in an error, in bytes.
+const COMMAND_BYTES_MAX: usize = 32;
+
+/// Words behind which a line may hold an access token: the command that tells of a client's
+/// address, and the cache that is looked up by token (in rows of `caches` and in
+/// `INVALIDATE_CACHE`).
+const BEFORE_SECRETS: [&[u8]; 2] = [b"USER_IP", b"get_user_by_access_token"];
+
+/// The line up to the first word behind which a secret may stand, wherever that word is: a line
+/// with a misplaced space or byte is as secret as a good one.
+fn without_secrets(line: &[u8]) -> &[u8] {
+    let end = BEFORE_SECRETS
+        .into_iter()
+        .filter_map(|word| memmem::find(line, word).map(|start| start + word.len()))
+        .min();
+    &line[..end.unwrap_or(line.len())]
+}
+
 impl DecodeError {
     /// An error at byte `offset` of `line`, where `expected` should have stood.
     pub fn new(
@@ -62,17 +81,14 @@ impl DecodeError {
         expected: impl Into<Cow<'static, str>>,
         line: &[u8],
     ) -> Self {
-        let name_end = line.iter().position(|b| *b == b' ').unwrap_or(line.len()).min(32);
-        let command = String::from_utf8_lossy(&line[..name_end]).into_owned();
-        // The rest of these lines may hold an access token.
-        let shown = if command == "USER_IP" { name_end } else { line.len() };
-        let excerpt = &line[..shown.min(EXCERPT_BYTES_MAX)];
+        let head = &line[..line.len().min(EXCERPT_BYTES_MAX)];
+        let name_end = memchr(b' ', head).unwrap_or(head.len()).min(COMMAND_BYTES_MAX);
         Self(Box::new(Details {
             kind,
             offset,
             expected: expected.into(),
-            command,
-            excerpt: String::from_utf8_lossy(excerpt).into_owned(),
+            command: String::from_utf8_lossy(&line[..name_end]).into_owned(),
+            excerpt: String::from_utf8_lossy(without_secrets(head)).into_owned(),
             row: None,
         }))
     }
@@ -121,5 +137,36 @@ impl fmt::Display for DecodeError {
             DecodeErrorKind::BadJson => "bad JSON",
         };
         write!(f, "{what} at byte {offset}: expected {expected} in {excerpt:?}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_access_token_gets_into_an_error() {
+        for line in [
+            r#"USER_IP @u:a.example ["syt_secret","1.2.3.4","#,
+            r#" USER_IP @u:a.example ["syt_secret","1.2.3.4","#,
+            "xUSER_IP\t@u:a.example syt_secret",
+            r#"RDATA caches m 1 ["get_user_by_access_token",["syt_secret"]"#,
+            r#"INVALIDATE_CACHE get_user_by_access_token ["syt_secret""#,
+        ] {
+            let kind = DecodeErrorKind::BadJson;
+            let error = DecodeError::new(kind, 0, "something", line.as_bytes());
+            for shown in [format!("{error}"), format!("{error:?}")] {
+                assert!(!shown.contains("syt"), "{shown}");
+            }
+            assert!(line.contains(&error.0.excerpt) && !error.0.excerpt.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_error_keeps_a_bounded_piece_of_the_line() {
+        let line = vec![b'x'; 1 << 20];
+        let error = DecodeError::new(DecodeErrorKind::UnknownCommand, 0, "a command", &line);
+        assert_eq!(error.command().len(), COMMAND_BYTES_MAX);
+        assert_eq!(error.0.excerpt.len(), EXCERPT_BYTES_MAX);
     }
 }

@@ -2,7 +2,9 @@
 //! framing, the RESP2 subset that a pub/sub client needs.
 
 mod command;
+mod decode;
 mod error;
+mod integer;
 mod secret;
 
 pub use self::{
@@ -10,6 +12,7 @@ pub use self::{
         Command, FederationAck, InvalidateCache, LockReleased, Position, Rdata, RemovePusher,
         Replicate, UserIp, UserSync,
     },
+    decode::Decoder,
     error::{BadRow, DecodeError, DecodeErrorKind, EXCERPT_BYTES_MAX},
     secret::Secret,
 };

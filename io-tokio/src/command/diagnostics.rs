@@ -114,7 +114,11 @@ mod tests {
     use super::*;
     use crate::command::limiter::WINDOW;
 
-    fn said(terminal: bool, quiet: bool, say: impl FnOnce(&mut Diagnostics<&mut Vec<u8>>)) -> String {
+    fn said(
+        terminal: bool,
+        quiet: bool,
+        say: impl FnOnce(&mut Diagnostics<&mut Vec<u8>>),
+    ) -> String {
         let mut stderr = Vec::new();
         say(&mut Diagnostics::new(&mut stderr, terminal, quiet));
         String::from_utf8(stderr).unwrap()

@@ -173,7 +173,8 @@ impl Follow {
             Event::Disconnected { reason, retry_at: Some(retry_at), .. } if self.tell_twice => {
                 let wait = retry_at.saturating_since(self.replication.now());
                 let reason = shortened(reason, 400);
-                let told = format!("no connection: {reason}; next attempt in {:.1} s", wait.as_secs_f64());
+                let told =
+                    format!("no connection: {reason}; next attempt in {:.1} s", wait.as_secs_f64());
                 self.diagnostics.problem(Kind::Connection, now, &told);
             }
             Event::Connected { .. } if self.tell_twice => self.diagnostics.note("connected"),

@@ -119,10 +119,9 @@ fn append_command(out: &mut Vec<u8>, command: &Command) {
             .optional_text("device", seen.device.as_deref())
             .number("last_seen_ms", seen.last_seen_ms),
         Command::RemoteServerUp(server) => line.text("server", server),
-        Command::LockReleased(lock) => line
-            .text("instance", &lock.instance)
-            .text("lock", &lock.lock)
-            .text("key", &lock.key),
+        Command::LockReleased(lock) => {
+            line.text("instance", &lock.instance).text("lock", &lock.lock).text("key", &lock.key)
+        }
         Command::NewActiveTask(task) | Command::CancelTask(task) => line.text("task", task),
         _ => line,
     }

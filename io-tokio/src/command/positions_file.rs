@@ -55,7 +55,9 @@ impl PositionsFile {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Positions::new()),
             Err(error) => {
-                return Err(Failure::usage(format!("--positions {shown}: cannot be read: {error}")));
+                return Err(Failure::usage(format!(
+                    "--positions {shown}: cannot be read: {error}"
+                )));
             }
         };
         if !metadata.is_file() {

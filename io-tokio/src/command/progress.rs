@@ -47,13 +47,7 @@ impl Span {
 
 impl Progress {
     pub(super) const fn new(now: Instant) -> Self {
-        Self {
-            behind: BTreeMap::new(),
-            live: BTreeSet::new(),
-            rows: 0,
-            changed: now,
-            live_said: 0,
-        }
+        Self { behind: BTreeMap::new(), live: BTreeSet::new(), rows: 0, changed: now, live_said: 0 }
     }
 
     /// Takes what an event says.
@@ -170,10 +164,7 @@ mod tests {
         assert_eq!(progress.line(), None);
         progress.take(&catching_up(1), now);
         progress.take(&rows(1, 250), now);
-        assert_eq!(
-            progress.line().unwrap(),
-            "catching up 1 source, 1 rows so far: events/p1 75 %"
-        );
+        assert_eq!(progress.line().unwrap(), "catching up 1 source, 1 rows so far: events/p1 75 %");
         for number in 2..=5 {
             progress.take(&catching_up(number), now);
         }

@@ -35,7 +35,8 @@ enum Outcome {
 /// Replays all files and tells of each. The exit code is the highest of theirs.
 pub(super) fn run(flags: &ReplayFlags) -> ExitCode {
     let mut stdout = io::stdout().lock();
-    let format = flags.format.unwrap_or(if stdout.is_terminal() { Format::Text } else { Format::Json });
+    let format =
+        flags.format.unwrap_or(if stdout.is_terminal() { Format::Text } else { Format::Json });
     let several = flags.files.len() > 1;
     let mut code = OK;
     for path in &flags.files {

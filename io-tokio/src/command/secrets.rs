@@ -43,9 +43,8 @@ impl SecretSource<'_> {
             };
         };
         let place = format!("{} {}", self.flag, path.display());
-        let text = read_short(path).map_err(|message| {
-            Failure::usage(format!("{place}: cannot be read: {message}"))
-        })?;
+        let text = read_short(path)
+            .map_err(|message| Failure::usage(format!("{place}: cannot be read: {message}")))?;
         self.checked(&place, text).map(Some)
     }
 

@@ -50,13 +50,21 @@ impl TextFormat {
         match event {
             Event::Rows { source, token, rows, origin, .. } => {
                 let colour = if *origin == Origin::Live { Colour::Plain } else { Colour::Dim };
-                self.of_source(out, time, source, &token.to_string(), colour, &told_rows(rows, *origin));
+                self.of_source(
+                    out,
+                    time,
+                    source,
+                    &token.to_string(),
+                    colour,
+                    &told_rows(rows, *origin),
+                );
             }
             Event::Position { source, token } => {
                 self.of_source(out, time, source, &token.to_string(), Colour::Dim, "position");
             }
             Event::Gap { source, from, upto, reason } => {
-                let told = format!("GAP: rows in ({from}, {upto}] could not be had: {}", why(reason));
+                let told =
+                    format!("GAP: rows in ({from}, {upto}] could not be had: {}", why(reason));
                 self.of_source(out, time, source, &upto.to_string(), Colour::Red, &told);
             }
             Event::Reset { source, from, token } => {
@@ -187,7 +195,9 @@ mod tests {
         let source = Source::new("typing", "streams1");
         let (from, upto) = (Token::new(3), Token::new(9));
         let gap = Event::Gap { source: source.clone(), from, upto, reason: GapReason::NoEndpoint };
-        assert!(told(&gap).ends_with("GAP: rows in (3, 9] could not be had: no --instance is given for this writer"));
+        assert!(told(&gap).ends_with(
+            "GAP: rows in (3, 9] could not be had: no --instance is given for this writer"
+        ));
         let reset = Event::Reset { source, from: upto, token: Token::START };
         assert!(told(&reset).ends_with("0  RESET: starts over, was at 9"));
         let lost = Event::Disconnected {

@@ -93,9 +93,13 @@ impl Circumstances {
                 );
                 (Kind::Unanswered, told)
             }
-            Warning::FetchFailed { source, error: FetchError::NoEndpoint { .. }, from, upto, .. } => {
-                (Kind::NoEndpoint, self.no_endpoint(source, *from, *upto))
-            }
+            Warning::FetchFailed {
+                source,
+                error: FetchError::NoEndpoint { .. },
+                from,
+                upto,
+                ..
+            } => (Kind::NoEndpoint, self.no_endpoint(source, *from, *upto)),
             Warning::FetchFailed { source, from, upto, attempt, retry_in, error } => {
                 let told = format!(
                     "rows ({from}, {upto}] of {} could not be fetched (attempt {attempt}, the \

@@ -116,8 +116,7 @@ fn each_command_has_its_fields_by_name() {
         syncing: true,
         last_sync_ms: 1_700,
     };
-    let pusher =
-        RemovePusher { app_id: "app".into(), push_key: "k".into(), user: "@a:b".into() };
+    let pusher = RemovePusher { app_id: "app".into(), push_key: "k".into(), user: "@a:b".into() };
     let cache = InvalidateCache { function: "f".into(), keys: Row::from(r#"["k"]"#) };
     let lock = LockReleased { instance: "p1".into(), lock: "l".into(), key: "!r".into() };
     let rdata = Rdata {
@@ -153,10 +152,7 @@ fn each_command_has_its_fields_by_name() {
         ),
         (Command::InvalidateCache(cache), r#""INVALIDATE_CACHE","function":"f","keys":["k"]}"#),
         (Command::RemoteServerUp("x.org".into()), r#""REMOTE_SERVER_UP","server":"x.org"}"#),
-        (
-            Command::LockReleased(lock),
-            r#""LOCK_RELEASED","instance":"p1","lock":"l","key":"!r"}"#,
-        ),
+        (Command::LockReleased(lock), r#""LOCK_RELEASED","instance":"p1","lock":"l","key":"!r"}"#),
         (Command::NewActiveTask("Eg".into()), r#""NEW_ACTIVE_TASK","task":"Eg"}"#),
         (Command::CancelTask("Eg".into()), r#""CANCEL_TASK","task":"Eg"}"#),
         (Command::Server("x".into()), r#""SERVER","server":"x"}"#),

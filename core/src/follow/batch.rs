@@ -1,0 +1,36 @@
+//! Rows that wait for the last row of their token (`protocol.md` 2.3, RDATA `batch`).
+
+use crate::{
+    config::Config,
+    stream::{Row, Rows},
+};
+
+/// The rows of an unfinished batch of one source. Rows are copied out of the read buffer, which
+/// they might otherwise keep alive for as long as the batch stays open.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Batch {
+    rows: Vec<Row>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Adds a row, unless the batch would then be larger than allowed.
+    #[must_use]
+    pub(super) fn push(&mut self, row: &Row, config: &Config) -> bool {
+        let bytes = self.bytes + row.len();
+        if self.rows.len() >= config.batch_rows_max as usize
+            || bytes > config.batch_bytes_max as usize
+        {
+            return false;
+        }
+        self.rows.push(row.detached());
+        self.bytes = bytes;
+        true
+    }
+
+    /// The whole batch, with its last row.
+    pub(super) fn finish(mut self, last: Row) -> Rows {
+        self.rows.push(last);
+        Rows::from(self.rows)
+    }
+}

@@ -1,0 +1,230 @@
+//! Getting missed rows: one fetch at a time, page by page, until the target is reached.
+
+use super::{Context, Follower, Phase, page, page::Judgement};
+use crate::{
+    action::Action,
+    event::{Event, GapReason, Warning},
+    ids::QueryId,
+    stream::{FetchError, Order, Page, Rows, Token},
+    timer::TimerKey,
+};
+
+/// The answer to a fetch.
+pub(crate) type FetchOutcome = Result<Page, FetchError>;
+
+/// What is known of a catch-up under way. It may outlive the connection under which it began;
+/// it then ends without making the source live.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct CatchUp {
+    /// The writer is known to have come this far.
+    pub(super) target: Token,
+    step: Step,
+    /// Failures in a row.
+    attempt: u32,
+    /// Tokens to ask for at once, if fewer than all.
+    window: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Step {
+    Queued,
+    InFlight { query: QueryId, from: Token, upto: Token },
+    BackingOff,
+}
+
+impl Follower {
+    /// Fetches what lies between the position and `token`, which the writer is known to have
+    /// reached.
+    pub(super) fn fetch_up_to(&mut self, ctx: &mut Context<'_>, token: Token) {
+        self.hole = false;
+        let target = self.burst_highest().map_or(token, |highest| highest.max(token));
+        if let Phase::CatchingUp(catch_up) = &mut self.phase {
+            catch_up.target = catch_up.target.max(target);
+            return;
+        }
+        let from = self.position.unwrap_or(Token::START);
+        if target <= from {
+            // All that the writer sent before is delivered; all that follows comes live.
+            self.go_live(ctx);
+            return;
+        }
+        self.phase = Phase::CatchingUp(Box::new(CatchUp {
+            target,
+            step: Step::Queued,
+            attempt: 0,
+            window: None,
+        }));
+        let source = self.source.clone();
+        ctx.notify(Event::CatchingUp { source, from, upto: target });
+        self.fetch_next(ctx);
+    }
+
+    pub(super) fn raise_target(&mut self, token: Token) {
+        if let Phase::CatchingUp(catch_up) = &mut self.phase {
+            catch_up.target = catch_up.target.max(token);
+        }
+    }
+
+    /// Asks for the next page, or gets in line.
+    fn fetch_next(&mut self, ctx: &mut Context<'_>) {
+        let from = self.position.unwrap_or(Token::START);
+        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
+        if !ctx.common.fetches.slot_is_free(ctx.config) {
+            catch_up.step = Step::Queued;
+            if !self.in_line {
+                self.in_line = true;
+                ctx.common.fetches.waiting.push_back(ctx.me);
+            }
+            return;
+        }
+        let upto = match catch_up.window {
+            Some(window) => from.advanced_by(window),
+            None if self.traits.order == Order::Bursts => {
+                from.advanced_by(ctx.config.burst_window_max)
+            }
+            None => catch_up.target,
+        }
+        .min(catch_up.target);
+        let query = ctx.common.fetches.issue(ctx.me);
+        catch_up.step = Step::InFlight { query, from, upto };
+        ctx.common.stats.fetches += 1;
+        let source = self.source.clone();
+        ctx.common.actions.push_back(Action::Fetch { query, source, from, upto });
+    }
+
+    /// A slot is free and this source is first in line.
+    pub(crate) fn on_slot(&mut self, ctx: &mut Context<'_>) {
+        self.in_line = false;
+        if let Phase::CatchingUp(catch_up) = &self.phase
+            && catch_up.step == Step::Queued
+        {
+            self.fetch_next(ctx);
+        }
+    }
+
+    /// A failed fetch is due again.
+    pub(crate) fn on_fetch_retry(&mut self, ctx: &mut Context<'_>) {
+        self.fetch_next(ctx);
+    }
+
+    /// The answer to the fetch that this source waits for.
+    pub(crate) fn on_fetched(&mut self, ctx: &mut Context<'_>, outcome: FetchOutcome) {
+        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
+        let Step::InFlight { from, upto, .. } = catch_up.step else { return };
+        let span = u32::try_from(upto.distance_from(from)).unwrap_or(u32::MAX);
+        match outcome {
+            Ok(page) => match page::judge(page, from, upto, self.traits) {
+                Judgement::Apply(checked) => {
+                    catch_up.attempt = 0;
+                    catch_up.window =
+                        catch_up.window.and_then(|window| window.checked_mul(2)).filter(|window| {
+                            self.traits.order != Order::Bursts
+                                || *window < ctx.config.burst_window_max
+                        });
+                    self.apply(ctx, checked);
+                }
+                Judgement::Narrow => {
+                    catch_up.window = Some((span / 2).max(1));
+                    self.fetch_next(ctx);
+                }
+                Judgement::Unusable(message) => {
+                    self.on_fetch_failed(ctx, from, upto, FetchError::Unusable { message });
+                }
+            },
+            Err(FetchError::NoEndpoint { .. }) => self.give_up(ctx, GapReason::NoEndpoint),
+            Err(FetchError::TooLarge { .. }) if span > 1 => {
+                catch_up.window = Some((span / 2).max(1));
+                self.fetch_next(ctx);
+            }
+            Err(error) => self.on_fetch_failed(ctx, from, upto, error),
+        }
+    }
+
+    fn apply(&mut self, ctx: &mut Context<'_>, checked: page::Checked) {
+        let page::Checked { rows, complete, split, repeated } = checked;
+        ctx.common.stats.rows_repeated += repeated;
+        let mut rows = rows.into_iter().peekable();
+        while let Some((token, row)) = rows.next() {
+            let mut group = vec![row];
+            while let Some((_, row)) = rows.next_if(|(next, _)| *next == token) {
+                group.push(row);
+            }
+            self.deliver_fetched(ctx, token, Rows::from(group), complete);
+        }
+        if self.position.is_none_or(|position| position < complete) {
+            self.advance_to(ctx, complete);
+        }
+        if split {
+            self.notify_gap(ctx, complete.before(), complete, GapReason::SplitToken);
+        }
+        self.continue_or_finish(ctx);
+    }
+
+    fn continue_or_finish(&mut self, ctx: &mut Context<'_>) {
+        let Phase::CatchingUp(catch_up) = &self.phase else { return };
+        if self.position.is_none_or(|position| position < catch_up.target) {
+            self.fetch_next(ctx);
+        } else {
+            self.phase = Phase::Idle;
+            if self.answered {
+                self.go_live(ctx);
+            }
+        }
+    }
+
+    fn on_fetch_failed(
+        &mut self,
+        ctx: &mut Context<'_>,
+        from: Token,
+        upto: Token,
+        error: FetchError,
+    ) {
+        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
+        ctx.common.stats.fetches_failed += 1;
+        catch_up.attempt = catch_up.attempt.saturating_add(1);
+        let attempt = catch_up.attempt;
+        if ctx.config.fetch_attempts_max.is_some_and(|max| attempt >= max) {
+            self.give_up(ctx, GapReason::GaveUp { error });
+            return;
+        }
+        catch_up.step = Step::BackingOff;
+        let retry_in = ctx.common.jitter.delay(ctx.config.fetch_retry, attempt);
+        ctx.common.timers.set(TimerKey::FetchRetry(ctx.me), ctx.now + retry_in);
+        let source = self.source.clone();
+        ctx.notify(Event::Warning(Warning::FetchFailed {
+            source,
+            from,
+            upto,
+            attempt,
+            retry_in,
+            error,
+        }));
+    }
+
+    /// The rows up to the target cannot be had: says so and goes on behind them.
+    fn give_up(&mut self, ctx: &mut Context<'_>, reason: GapReason) {
+        let Phase::CatchingUp(catch_up) = &self.phase else { return };
+        let upto = catch_up.target;
+        let from = self.position.unwrap_or(Token::START);
+        self.notify_gap(ctx, from, upto, reason);
+        self.set_position(ctx, upto);
+        self.continue_or_finish(ctx);
+    }
+
+    fn notify_gap(&self, ctx: &mut Context<'_>, from: Token, upto: Token, reason: GapReason) {
+        ctx.common.stats.gaps += 1;
+        let source = self.source.clone();
+        ctx.notify(Event::Gap { source, from, upto, reason });
+    }
+
+    /// Ends a catch-up without its rows.
+    pub(super) fn abandon_catch_up(&mut self, ctx: &mut Context<'_>) {
+        if let Phase::CatchingUp(catch_up) = std::mem::replace(&mut self.phase, Phase::Idle)
+            && let Step::InFlight { query, .. } = catch_up.step
+        {
+            ctx.common.fetches.in_flight.remove(&query);
+            ctx.common.actions.push_back(Action::CancelFetch { query });
+        }
+        ctx.common.timers.clear(TimerKey::FetchRetry(ctx.me));
+    }
+}

@@ -1,0 +1,147 @@
+//! What a follower needs of the node around it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::repeats::SharedTokens;
+use crate::{
+    action::Action,
+    config::{Config, Start},
+    event::{Event, WaitOutcome},
+    ids::QueryId,
+    retry::Jitter,
+    sources::SourceIndex,
+    stats::Stats,
+    stream::{StreamTraits, Token},
+    time::Timestamp,
+    timer::Timers,
+    wait::Waits,
+};
+
+/// State of a stream that its sources share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Stream {
+    pub(crate) traits: StreamTraits,
+    /// The token that the stream had when it was first followed: where a writer starts that
+    /// appears later.
+    baseline: Option<Token>,
+    /// The baseline no longer moves.
+    settled: bool,
+    pub(super) shared: SharedTokens,
+}
+
+impl Stream {
+    /// A stream that is followed from `baseline` on, or for the first time.
+    pub(crate) fn new(traits: StreamTraits, baseline: Option<Token>) -> Self {
+        Self { traits, baseline, settled: baseline.is_some(), shared: SharedTokens::default() }
+    }
+
+    /// Where a source starts that has no position, given that its writer stands at `current`.
+    ///
+    /// Writers answer a REPLICATE one by one: until `settling` is over, each is taken at its word
+    /// if the application wants to start from now. One that appears later has written all its
+    /// rows since, so it starts at the baseline; in a stream of its own tokens, at their start.
+    pub(super) fn start(&mut self, start: Start, current: Token, settling: bool) -> Token {
+        if start == Start::Beginning {
+            return Token::START;
+        }
+        match self.baseline {
+            Some(baseline) if self.settled || !settling => {
+                self.settled = true;
+                if self.traits.resettable { Token::START } else { baseline.min(current) }
+            }
+            baseline => {
+                self.baseline = Some(baseline.map_or(current, |known| known.max(current)));
+                current
+            }
+        }
+    }
+}
+
+/// Fetches: who waits for one, and which are under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Fetches {
+    issued: u64,
+    pub(crate) in_flight: BTreeMap<QueryId, SourceIndex>,
+    pub(super) waiting: VecDeque<SourceIndex>,
+}
+
+impl Fetches {
+    /// Whether the core ever asked for this fetch.
+    pub(crate) const fn was_issued(&self, query: QueryId) -> bool {
+        query.get() >= 1 && query.get() <= self.issued
+    }
+
+    pub(super) fn issue(&mut self, source: SourceIndex) -> QueryId {
+        self.issued += 1;
+        let query = QueryId::new(self.issued);
+        self.in_flight.insert(query, source);
+        query
+    }
+
+    pub(super) fn slot_is_free(&self, config: &Config) -> bool {
+        self.in_flight.len() < config.fetches_in_flight_max as usize
+    }
+
+    /// Forgets all fetches; those under way.
+    pub(crate) fn cancel_all(&mut self) -> impl Iterator<Item = QueryId> + use<> {
+        self.waiting.clear();
+        std::mem::take(&mut self.in_flight).into_keys()
+    }
+
+    /// The next source in line, if it may start now.
+    pub(crate) fn next_waiting(&mut self, config: &Config) -> Option<SourceIndex> {
+        if self.slot_is_free(config) { self.waiting.pop_front() } else { None }
+    }
+}
+
+/// What all followers of a node share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Common {
+    pub(crate) actions: VecDeque<Action>,
+    pub(crate) stats: Stats,
+    pub(crate) timers: Timers,
+    pub(crate) fetches: Fetches,
+    pub(crate) waits: Waits,
+    pub(crate) jitter: Jitter,
+    /// Sources that have not said on the present connection where they stand.
+    pub(crate) unanswered: u32,
+    /// A follower lost its footing and wants its writer asked again.
+    pub(crate) ask_again: bool,
+    /// Until when writers are taken to be the ones that were there from the start.
+    pub(crate) settling_until: Option<Timestamp>,
+}
+
+impl Common {
+    pub(crate) fn notify(&mut self, event: Event) {
+        self.actions.push_back(Action::Notify(event));
+    }
+}
+
+/// One follower's view of the node while it handles one input.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Timestamp,
+    pub(crate) me: SourceIndex,
+    pub(crate) config: &'a Config,
+    pub(crate) stream: &'a mut Stream,
+    pub(crate) common: &'a mut Common,
+}
+
+impl Context<'_> {
+    pub(super) fn notify(&mut self, event: Event) {
+        self.common.notify(event);
+    }
+
+    pub(super) fn end_waits(&mut self, position: Token) {
+        if self.common.waits.is_empty() {
+            return;
+        }
+        while let Some(wait) = self.common.waits.pop_reached(self.me, position) {
+            self.common.timers.clear(crate::timer::TimerKey::Wait(wait));
+            self.notify(Event::WaitEnded { wait, outcome: WaitOutcome::Reached { position } });
+        }
+    }
+
+    pub(super) fn settling(&self) -> bool {
+        self.common.settling_until.is_none_or(|until| self.now < until)
+    }
+}

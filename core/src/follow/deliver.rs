@@ -1,0 +1,204 @@
+//! Rows to events: what is new, in which order, with which position.
+
+use super::{Burst, Context, Follower, Memory, Repeats};
+use crate::{
+    event::{Event, Origin},
+    stream::{Order, Row, Rows, Token},
+    timer::TimerKey,
+};
+
+impl Follower {
+    /// Rows of a live source, as they came.
+    pub(super) fn deliver_live(&mut self, ctx: &mut Context<'_>, token: Token, rows: Rows) {
+        let position = self.position.unwrap_or(Token::START);
+        match self.traits.order {
+            Order::Rising if token > position => {
+                if self.traits.shared_fetch && !ctx.stream.shared.insert(token, ctx.config) {
+                    ctx.common.stats.rows_repeated += rows.len() as u64;
+                    self.advance_to(ctx, token);
+                } else {
+                    ctx.common.stats.rows_live += rows.len() as u64;
+                    self.emit(ctx, token, rows, Origin::Live, token);
+                }
+            }
+            Order::Rising if self.traits.resettable => {
+                // Late rows, or the first of a writer that started over: only it can tell.
+                self.hold_rows(ctx, token, &rows);
+                self.lose_footing(ctx);
+            }
+            Order::Rising => ctx.common.stats.rows_repeated += rows.len() as u64,
+            Order::Bursts if token > position => self.deliver_burst(ctx, token, rows),
+            Order::Bursts => ctx.common.stats.rows_repeated += rows.len() as u64,
+            Order::Loose => {
+                let moved = token.max(position);
+                if let Some(rows) = self.without_repeats(ctx, token, rows) {
+                    ctx.common.stats.rows_live += rows.len() as u64;
+                    self.emit(ctx, token, rows, Origin::Live, moved);
+                } else if moved > position {
+                    self.advance_to(ctx, moved);
+                }
+            }
+        }
+    }
+
+    fn deliver_burst(&mut self, ctx: &mut Context<'_>, token: Token, rows: Rows) {
+        let position = self.position.unwrap_or(Token::START);
+        let burst = self.burst();
+        if burst.is_empty() {
+            burst.continuous = true;
+        }
+        burst.last_at = ctx.now;
+        let timer = TimerKey::BurstQuiet(ctx.me);
+        if !ctx.common.timers.is_set(timer) {
+            ctx.common.timers.set(timer, ctx.now + ctx.config.burst_quiet_after);
+        }
+        if let Some(rows) = retain(ctx, rows, |_, row| self.burst().insert(token, row)) {
+            ctx.common.stats.rows_live += rows.len() as u64;
+            self.emit(ctx, token, rows, Origin::Live, position);
+        }
+        if self.burst().len() > ctx.config.burst_rows_max as usize {
+            self.fetch_up_to(ctx, token);
+        }
+    }
+
+    /// Rows of one token from a page. The position moves along with them.
+    pub(super) fn deliver_fetched(
+        &mut self,
+        ctx: &mut Context<'_>,
+        token: Token,
+        rows: Rows,
+        complete: Token,
+    ) {
+        let count = rows.len() as u64;
+        let new = match self.traits.order {
+            Order::Rising => {
+                let known =
+                    self.traits.shared_fetch && !ctx.stream.shared.insert(token, ctx.config);
+                if known { None } else { Some(rows) }
+            }
+            Order::Bursts => retain(ctx, rows, |_, row| self.burst().insert(token, row)),
+            Order::Loose => self.without_repeats(ctx, token, rows),
+        };
+        let Some(rows) = new else {
+            if self.traits.order == Order::Rising {
+                ctx.common.stats.rows_repeated += count;
+            }
+            return;
+        };
+        ctx.common.stats.rows_caught_up += rows.len() as u64;
+        let position = self.position.unwrap_or(Token::START);
+        self.emit(ctx, token, rows, Origin::CatchUp, position.max(token.min(complete)));
+    }
+
+    fn without_repeats(&mut self, ctx: &mut Context<'_>, token: Token, rows: Rows) -> Option<Rows> {
+        if !matches!(self.memory, Memory::Repeats(_)) {
+            self.memory = Memory::Repeats(Box::<Repeats>::default());
+        }
+        let Memory::Repeats(repeats) = &mut self.memory else { return Some(rows) };
+        retain(ctx, rows, |ctx, row| repeats.insert(token, row, ctx.config))
+    }
+
+    fn burst(&mut self) -> &mut Burst {
+        if !matches!(self.memory, Memory::Burst(_)) {
+            self.memory = Memory::Burst(Box::<Burst>::default());
+        }
+        match &mut self.memory {
+            Memory::Burst(burst) => burst,
+            Memory::Nothing | Memory::Repeats(_) => unreachable!("set just above"),
+        }
+    }
+
+    const fn open_burst(&self) -> Option<&Burst> {
+        match &self.memory {
+            Memory::Burst(burst) if !burst.is_empty() => Some(burst),
+            Memory::Burst(_) | Memory::Nothing | Memory::Repeats(_) => None,
+        }
+    }
+
+    /// How far an announcement may be taken to go on from: the position, or the top of a burst
+    /// that was seen from its head on.
+    pub(super) fn seen_up_to(&self, position: Token) -> Token {
+        self.open_burst()
+            .filter(|burst| burst.continuous)
+            .and_then(Burst::highest)
+            .map_or(position, |highest| highest.max(position))
+    }
+
+    /// Whether rows above `new` have come already, so that `new` does not close their burst.
+    pub(super) fn burst_reaches_above(&self, new: Token) -> bool {
+        self.open_burst().and_then(Burst::highest).is_some_and(|highest| highest > new)
+    }
+
+    /// The highest token of an open burst.
+    pub(super) fn burst_highest(&self) -> Option<Token> {
+        self.open_burst().and_then(Burst::highest)
+    }
+
+    /// Whether an announcement of `new` must be fetched though it says that no row is missing.
+    pub(super) fn must_fetch(&self, new: Token) -> bool {
+        let broken_burst = self.open_burst().is_some_and(|burst| !burst.continuous);
+        (self.hole || broken_burst) && self.position.is_some_and(|position| position < new)
+    }
+
+    /// A burst may have fallen quiet: then what it lacks, if anything, is fetched, so that its
+    /// rows come under the saved position.
+    pub(crate) fn on_burst_quiet(&mut self, ctx: &mut Context<'_>) {
+        let Some((highest, last_at)) =
+            self.open_burst().and_then(|burst| Some((burst.highest()?, burst.last_at)))
+        else {
+            return;
+        };
+        let quiet_at = last_at + ctx.config.burst_quiet_after;
+        if quiet_at > ctx.now {
+            ctx.common.timers.set(TimerKey::BurstQuiet(ctx.me), quiet_at);
+        } else if self.is_live() {
+            self.fetch_up_to(ctx, highest);
+        }
+    }
+
+    fn emit(
+        &mut self,
+        ctx: &mut Context<'_>,
+        token: Token,
+        rows: Rows,
+        origin: Origin,
+        position: Token,
+    ) {
+        let source = self.source.clone();
+        ctx.notify(Event::Rows { source, token, rows, origin, position });
+        self.set_position(ctx, position);
+    }
+
+    /// Moves the position without rows and says so.
+    pub(super) fn advance_to(&mut self, ctx: &mut Context<'_>, token: Token) {
+        let source = self.source.clone();
+        ctx.notify(Event::Position { source, token });
+        self.set_position(ctx, token);
+    }
+
+    pub(super) fn set_position(&mut self, ctx: &mut Context<'_>, position: Token) {
+        if self.position != Some(position) {
+            self.position = Some(position);
+            if let Memory::Burst(burst) = &mut self.memory {
+                burst.forget_upto(position);
+            }
+            ctx.end_waits(position);
+        }
+    }
+}
+
+/// The rows that `is_new` accepts, or none if it accepts none; the others count as repeated.
+fn retain(
+    ctx: &mut Context<'_>,
+    rows: Rows,
+    mut is_new: impl FnMut(&mut Context<'_>, &Row) -> bool,
+) -> Option<Rows> {
+    let mut new = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if is_new(ctx, row) {
+            new.push(row.clone());
+        }
+    }
+    ctx.common.stats.rows_repeated += (rows.len() - new.len()) as u64;
+    if new.is_empty() { None } else { Some(Rows::from(new)) }
+}

@@ -1,0 +1,85 @@
+//! What arrived for a source that is not live yet, in order of arrival, within limits.
+
+use std::collections::VecDeque;
+
+use crate::{
+    config::Config,
+    stream::{Rows, Token},
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Held {
+    /// A finished batch.
+    Rows { token: Token, rows: Rows },
+    /// An announcement; one that goes on where the last one ended is merged into it.
+    Position { prev: Token, new: Token },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Holding {
+    queue: VecDeque<Held>,
+    rows: usize,
+    bytes: u64,
+}
+
+impl Holding {
+    /// Holds rows, unless a limit stands against it. They are copied out of the read buffer.
+    #[must_use]
+    pub(super) fn push_rows(
+        &mut self,
+        token: Token,
+        rows: &Rows,
+        config: &Config,
+        held_total: &mut u64,
+    ) -> bool {
+        let bytes = rows.byte_len() as u64;
+        if self.rows + rows.len() > config.held_rows_max as usize
+            || self.bytes + bytes > u64::from(config.held_bytes_max)
+            || *held_total + bytes > config.held_bytes_total_max
+        {
+            return false;
+        }
+        self.rows += rows.len();
+        self.bytes += bytes;
+        *held_total += bytes;
+        self.queue.push_back(Held::Rows { token, rows: rows.detached() });
+        true
+    }
+
+    /// Holds an announcement; counts as a row unless it is merged.
+    #[must_use]
+    pub(super) fn push_position(&mut self, prev: Token, new: Token, config: &Config) -> bool {
+        if let Some(Held::Position { new: last, .. }) = self.queue.back_mut()
+            && prev <= *last
+            && new >= *last
+        {
+            *last = new;
+            return true;
+        }
+        if self.rows >= config.held_rows_max as usize {
+            return false;
+        }
+        self.rows += 1;
+        self.queue.push_back(Held::Position { prev, new });
+        true
+    }
+
+    /// Gives back what it took of the common allowance, and the queue itself.
+    pub(super) fn take(&mut self, held_total: &mut u64) -> VecDeque<Held> {
+        *held_total -= self.bytes;
+        self.rows = 0;
+        self.bytes = 0;
+        std::mem::take(&mut self.queue)
+    }
+
+    /// The highest token that anything in the queue speaks of.
+    pub(super) fn highest(&self) -> Option<Token> {
+        self.queue
+            .iter()
+            .map(|held| match held {
+                Held::Rows { token, .. } => *token,
+                Held::Position { new, .. } => *new,
+            })
+            .max()
+    }
+}

@@ -1,0 +1,378 @@
+//! One source as this node sees it: not live, catching up, or live.
+//!
+//! The way of a row: [`Follower::on_rdata`] collects its batch, [`deliver`](mod@deliver) hands it
+//! on if the source is live; otherwise [`catch_up`](mod@catch_up) fetches what is missing first.
+//! The way of an announcement: [`Follower::on_position`], the table in [`verdict`](mod@verdict),
+//! and a fetch if it says so. State is per (stream, writer) and all evidence is of the present
+//! connection (`protocol.md` 11.1, 11.2).
+
+mod batch;
+mod catch_up;
+mod context;
+mod deliver;
+mod holding;
+mod page;
+mod repeats;
+mod verdict;
+
+use self::{
+    batch::Batch,
+    catch_up::CatchUp,
+    holding::{Held, Holding},
+    repeats::{Burst, Repeats},
+    verdict::{Relation, Verdict},
+};
+pub(crate) use self::{
+    catch_up::FetchOutcome,
+    context::{Common, Context, Fetches, Stream},
+};
+use crate::{
+    event::{Event, Warning},
+    stream::{Order, Row, Rows, Source, StreamTraits, Token},
+    wire::Rdata,
+};
+
+/// The receiving side of one source.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Follower {
+    source: Source,
+    traits: StreamTraits,
+    /// Everything up to here was delivered; `None` before anything was heard.
+    position: Option<Token>,
+    phase: Phase,
+    /// The writer has said on the present connection where it stands.
+    answered: bool,
+    /// Rows above the position were lost: the next evidence is not enough, the rows up to it must
+    /// be fetched.
+    hole: bool,
+    /// The first rows of a batch were dropped: what looks like a whole batch next is the rest.
+    torn: bool,
+    /// Only an announcement can tell where the source stands.
+    unsure: bool,
+    /// In the line for a fetch.
+    in_line: bool,
+    batch: Option<Box<Batch>>,
+    held: Option<Box<Holding>>,
+    memory: Memory,
+}
+
+/// What is remembered of rows that were delivered above, or out of, order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Memory {
+    Nothing,
+    Repeats(Box<Repeats>),
+    Burst(Box<Burst>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Phase {
+    /// Not live, and nothing to fetch.
+    Idle,
+    CatchingUp(Box<CatchUp>),
+    /// Complete up to the position, and what comes next comes by itself.
+    Live,
+}
+
+impl Follower {
+    /// A source that was not heard of on the present connection.
+    pub(crate) const fn new(source: Source, traits: StreamTraits, position: Option<Token>) -> Self {
+        Self {
+            source,
+            traits,
+            position,
+            phase: Phase::Idle,
+            answered: false,
+            hole: false,
+            torn: false,
+            unsure: false,
+            in_line: false,
+            batch: None,
+            held: None,
+            memory: Memory::Nothing,
+        }
+    }
+
+    pub(crate) const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Everything up to here was delivered.
+    pub(crate) const fn position(&self) -> Option<Token> {
+        self.position
+    }
+
+    pub(crate) const fn answered(&self) -> bool {
+        self.answered
+    }
+
+    const fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live)
+    }
+
+    /// One row: kept until its batch is whole.
+    pub(crate) fn on_rdata(&mut self, ctx: &mut Context<'_>, rdata: Rdata) {
+        let Some(token) = rdata.token else {
+            self.extend_batch(ctx, &rdata.row);
+            return;
+        };
+        let rows = match self.batch.take() {
+            Some(batch) => batch.finish(rdata.row),
+            None => Rows::from(rdata.row),
+        };
+        match self.phase {
+            Phase::Live => {
+                if self.takes_hole() {
+                    self.fetch_up_to(ctx, token);
+                } else {
+                    self.deliver_live(ctx, token, rows);
+                }
+            }
+            Phase::CatchingUp(_) if self.answered => self.hold_rows(ctx, token, &rows),
+            Phase::CatchingUp(_) | Phase::Idle => self.on_unexpected_rows(ctx, token, &rows),
+        }
+    }
+
+    fn extend_batch(&mut self, ctx: &mut Context<'_>, row: &Row) {
+        if self.torn {
+            return;
+        }
+        let batch = self.batch.get_or_insert_default();
+        if !batch.push(row, ctx.config) {
+            self.tear_batch();
+            let source = self.source.clone();
+            ctx.notify(Event::Warning(Warning::BatchOverflow { source }));
+        }
+    }
+
+    /// Drops the rows of an unfinished batch. Its rest will look like a whole one.
+    fn tear_batch(&mut self) {
+        self.batch = None;
+        self.torn = true;
+        self.hole = true;
+    }
+
+    /// Whether rows that look whole must be fetched all the same, this once.
+    const fn takes_hole(&mut self) -> bool {
+        let hole = self.torn || self.hole;
+        self.torn = false;
+        hole
+    }
+
+    /// Rows of a source that has not said where it stands. They show that the writer has come
+    /// as far as their token, which is as good as an announcement; but not in a burst, where
+    /// rows with higher tokens may have been missed, nor when a reset is suspected.
+    fn on_unexpected_rows(&mut self, ctx: &mut Context<'_>, token: Token, rows: &Rows) {
+        match self.traits.order {
+            Order::Bursts => self.hold_rows(ctx, token, rows),
+            Order::Rising | Order::Loose => {
+                if self.unsure && self.traits.resettable {
+                    self.hold_rows(ctx, token, rows);
+                    return;
+                }
+                self.torn = false;
+                self.ensure_started(ctx, token.before());
+                if self.traits.order == Order::Loose {
+                    self.hold_rows(ctx, token, rows);
+                }
+                self.answer(ctx);
+                if self.traits.resettable && !self.is_fresh() {
+                    self.reset(ctx, token);
+                } else {
+                    self.fetch_up_to(ctx, token);
+                }
+            }
+        }
+    }
+
+    /// An announcement: no row lies in `(prev, new]`.
+    pub(crate) fn on_position(&mut self, ctx: &mut Context<'_>, prev: Token, new: Token) {
+        if self.batch.is_some() {
+            self.tear_batch();
+        }
+        self.unsure = false;
+        if let Phase::CatchingUp(catch_up) = &mut self.phase {
+            let started_over = self.traits.resettable
+                && (self.position.is_some_and(|position| new < position) || new < catch_up.target);
+            if started_over {
+                self.answer(ctx);
+                self.reset(ctx, new);
+            } else if self.answered {
+                self.hold_position(ctx, prev, new);
+            } else {
+                catch_up.target = catch_up.target.max(new);
+                self.answer(ctx);
+            }
+            return;
+        }
+        let fresh = self.position.is_none();
+        self.ensure_started(ctx, new);
+        let Some(position) = self.position else { return };
+        let live = self.is_live() || fresh;
+        let verdict = Relation::of(self.seen_up_to(position), prev, new)
+            .verdict(live, self.traits.resettable);
+        self.answer(ctx);
+        match verdict {
+            Verdict::Reset => self.reset(ctx, new),
+            Verdict::Fetch => self.fetch_up_to(ctx, new),
+            Verdict::Advance | Verdict::Stay if self.must_fetch(new) => self.fetch_up_to(ctx, new),
+            Verdict::Advance | Verdict::Stay => {
+                if position < new && !self.burst_reaches_above(new) {
+                    self.advance_to(ctx, new);
+                }
+                self.go_live(ctx);
+            }
+        }
+    }
+
+    /// An RDATA of this source could not be read.
+    pub(crate) fn on_malformed(&mut self, ctx: &mut Context<'_>, token: Option<Token>) {
+        self.tear_batch();
+        match token {
+            Some(token) if self.answered => {
+                if self.is_live() {
+                    self.fetch_up_to(ctx, token);
+                } else {
+                    self.raise_target(token);
+                }
+            }
+            Some(_) | None => self.lose_footing(ctx),
+        }
+    }
+
+    /// The connection is gone: nothing that was heard on it is evidence any more.
+    pub(crate) fn on_disconnected(&mut self, ctx: &mut Context<'_>) {
+        self.batch = None;
+        self.torn = false;
+        self.unsure = false;
+        self.drop_held(ctx);
+        self.answered = false;
+        if let Memory::Burst(burst) = &mut self.memory {
+            burst.continuous = false;
+        }
+        match self.phase {
+            Phase::CatchingUp(_) if !self.traits.resettable => {}
+            Phase::CatchingUp(_) => self.abandon_catch_up(ctx),
+            Phase::Idle | Phase::Live => self.phase = Phase::Idle,
+        }
+    }
+
+    /// The source is to be asked where it stands, and is not live until it answers.
+    fn lose_footing(&mut self, ctx: &mut Context<'_>) {
+        if self.is_live() {
+            self.phase = Phase::Idle;
+        }
+        if let Memory::Burst(burst) = &mut self.memory {
+            burst.continuous = false;
+        }
+        if self.answered {
+            self.answered = false;
+            ctx.common.unanswered += 1;
+        }
+        self.unsure = true;
+        ctx.common.ask_again = true;
+    }
+
+    fn answer(&mut self, ctx: &mut Context<'_>) {
+        if !self.answered {
+            self.answered = true;
+            ctx.common.unanswered -= 1;
+        }
+    }
+
+    /// Gives a source that was never heard of its first position.
+    fn ensure_started(&mut self, ctx: &mut Context<'_>, current: Token) {
+        if self.position.is_none() {
+            let settling = ctx.settling();
+            let start = ctx.stream.start(ctx.config.start, current, settling);
+            self.position = Some(start);
+        }
+    }
+
+    /// Nothing of this source was ever delivered, so there is nothing to forget.
+    fn is_fresh(&self) -> bool {
+        self.position.is_none_or(|position| position == Token::START)
+    }
+
+    /// Starts the source over and fetches up to `new`.
+    fn reset(&mut self, ctx: &mut Context<'_>, new: Token) {
+        self.abandon_catch_up(ctx);
+        self.batch = None;
+        self.torn = false;
+        self.hole = false;
+        let from = self.position.replace(Token::START).unwrap_or(Token::START);
+        if from != Token::START {
+            ctx.common.stats.resets += 1;
+            let source = self.source.clone();
+            ctx.notify(Event::Reset { source, from, token: Token::START });
+        }
+        if new > Token::START {
+            self.fetch_up_to(ctx, new);
+        } else {
+            self.go_live(ctx);
+        }
+    }
+
+    fn go_live(&mut self, ctx: &mut Context<'_>) {
+        if !self.is_live() {
+            self.phase = Phase::Live;
+            let token = self.position.unwrap_or(Token::START);
+            let source = self.source.clone();
+            ctx.notify(Event::Live { source, token });
+        }
+        self.release_held(ctx);
+    }
+
+    /// Handles what was held, as far as the source stays live.
+    fn release_held(&mut self, ctx: &mut Context<'_>) {
+        let Some(mut holding) = self.held.take() else { return };
+        let queue = holding.take(&mut ctx.common.stats.held_bytes_now);
+        let position = self.position;
+        for held in queue {
+            match held {
+                Held::Rows { token, rows } if self.is_live() => {
+                    let fetched = self.traits.order != Order::Loose
+                        && position.is_some_and(|position| token <= position);
+                    if fetched {
+                        ctx.common.stats.rows_repeated += rows.len() as u64;
+                    } else if self.takes_hole() {
+                        self.fetch_up_to(ctx, token);
+                    } else {
+                        self.deliver_live(ctx, token, rows);
+                    }
+                }
+                Held::Rows { token, rows } => self.hold_rows(ctx, token, &rows),
+                Held::Position { prev, new } => self.on_position(ctx, prev, new),
+            }
+        }
+    }
+
+    fn hold_rows(&mut self, ctx: &mut Context<'_>, token: Token, rows: &Rows) {
+        let holding = self.held.get_or_insert_default();
+        if !holding.push_rows(token, rows, ctx.config, &mut ctx.common.stats.held_bytes_now) {
+            self.overflow(ctx, token);
+        }
+    }
+
+    fn hold_position(&mut self, ctx: &mut Context<'_>, prev: Token, new: Token) {
+        let holding = self.held.get_or_insert_default();
+        if !holding.push_position(prev, new, ctx.config) {
+            self.overflow(ctx, new);
+        }
+    }
+
+    /// What no longer fits is fetched, together with all that was held.
+    fn overflow(&mut self, ctx: &mut Context<'_>, token: Token) {
+        let held = self.held.as_ref().and_then(|holding| holding.highest());
+        self.drop_held(ctx);
+        self.raise_target(held.map_or(token, |held| held.max(token)));
+        ctx.common.stats.overflows += 1;
+        let source = self.source.clone();
+        ctx.notify(Event::Warning(Warning::HoldingOverflow { source }));
+    }
+
+    fn drop_held(&mut self, ctx: &mut Context<'_>) {
+        if let Some(mut holding) = self.held.take() {
+            holding.take(&mut ctx.common.stats.held_bytes_now);
+        }
+    }
+}

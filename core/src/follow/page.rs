@@ -1,0 +1,156 @@
+//! Is a page what was asked for? (`protocol.md` 6.1, 7.5, H12, H15; known bugs A24, A25, A27)
+
+use crate::stream::{Order, Page, Row, StreamTraits, Token};
+
+/// A page that may be applied: its rows sorted by token, all in `(from, complete]`.
+pub(super) struct Checked {
+    pub(super) rows: Vec<(Token, Row)>,
+    /// Everything up to here is in the page.
+    pub(super) complete: Token,
+    /// Rows of the token `complete` may be missing and cannot be asked for.
+    pub(super) split: bool,
+    /// Rows that were left out, being at or below `from`.
+    pub(super) repeated: u64,
+}
+
+pub(super) enum Judgement {
+    Apply(Checked),
+    /// The page cannot be used as it is; ask for fewer tokens at once.
+    Narrow,
+    /// It breaks its own rules.
+    Unusable(String),
+}
+
+/// Judges the answer to a fetch of `(from, upto]`.
+pub(super) fn judge(page: Page, from: Token, upto: Token, traits: StreamTraits) -> Judgement {
+    let Page { updates: mut rows, upto: mut complete, limited } = page;
+    let single = upto.distance_from(from) <= 1;
+    if complete > upto {
+        if !traits.overruns {
+            return Judgement::Unusable(format!("it ends at {complete}, beyond {upto}"));
+        }
+        complete = upto;
+    }
+    if complete < from || (complete == from && complete < upto) {
+        return Judgement::Unusable(format!(
+            "it ends at {complete} and so does not move on from {from} towards {upto}"
+        ));
+    }
+    if let Some((token, _)) = rows.iter().find(|(token, _)| *token > complete)
+        && !traits.overruns
+        && traits.order != Order::Bursts
+    {
+        return Judgement::Unusable(format!("it has a row at {token}, beyond its end {complete}"));
+    }
+    let limited = limited || complete < upto;
+    if traits.order == Order::Bursts && limited {
+        // Pages of these streams start with the highest tokens and say that they end at the
+        // lowest: what lies between is lost to whoever believes it.
+        if !single {
+            return Judgement::Narrow;
+        }
+        complete = upto;
+    }
+    let in_page = rows.len();
+    rows.retain(|(token, _)| *token > from);
+    let repeated = (in_page - rows.len()) as u64;
+    if traits.order != Order::Loose {
+        // What lies beyond the end comes again, live or in a later page.
+        rows.retain(|(token, _)| *token <= complete);
+    }
+    rows.sort_by_key(|(token, _)| *token);
+    let mut split = traits.order == Order::Bursts && limited && rows.len() > 1;
+    if limited && traits.splits_tokens && traits.order == Order::Rising {
+        let cut = rows.partition_point(|(token, _)| *token < complete);
+        let last = rows.len() - cut;
+        if last > 0 && complete.before() > from {
+            rows.truncate(cut);
+            complete = complete.before();
+        } else if last > 0 && !single {
+            return Judgement::Narrow;
+        } else if last > 0 {
+            split = last > 1;
+        }
+    }
+    Judgement::Apply(Checked { rows, complete, split, repeated })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::traits;
+
+    fn page(tokens: &[i64], upto: i64, limited: bool) -> Page {
+        let updates =
+            tokens.iter().map(|token| (Token::new(*token), Row::from("[]"))).collect::<Vec<_>>();
+        Page { updates, upto: Token::new(upto), limited }
+    }
+
+    fn judged(stream: &str, page: Page, from: i64, upto: i64) -> String {
+        match judge(page, Token::new(from), Token::new(upto), traits(stream)) {
+            Judgement::Apply(Checked { rows, complete, split, .. }) => {
+                let tokens: Vec<_> = rows.iter().map(|(token, _)| token.get()).collect();
+                format!("{tokens:?} to {complete}{}", if split { " split" } else { "" })
+            }
+            Judgement::Narrow => "narrow".to_owned(),
+            Judgement::Unusable(_) => "unusable".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_whole_page_is_applied_to_its_end() {
+        assert_eq!(judged("pushers", page(&[3, 5], 9, false), 2, 9), "[3, 5] to 9");
+        assert_eq!(judged("pushers", page(&[], 9, false), 2, 9), "[] to 9");
+    }
+
+    #[test]
+    fn rows_that_are_out_of_order_are_sorted_and_old_ones_left_out() {
+        assert_eq!(judged("account_data", page(&[5, 2, 4, 3], 9, false), 2, 9), "[3, 4, 5] to 9");
+    }
+
+    #[test]
+    fn a_page_that_does_not_move_is_unusable() {
+        assert_eq!(judged("events", page(&[], 2, true), 2, 9), "unusable");
+        assert_eq!(judged("events", page(&[], 2, false), 2, 9), "unusable");
+        assert_eq!(judged("events", page(&[], 1, true), 2, 9), "unusable");
+    }
+
+    #[test]
+    fn a_page_beyond_what_was_asked_is_unusable_but_in_caches() {
+        assert_eq!(judged("events", page(&[3], 12, false), 2, 9), "unusable");
+        assert_eq!(judged("events", page(&[10], 9, false), 2, 9), "unusable");
+        assert_eq!(judged("caches", page(&[3, 369], 369, true), 2, 9), "[3, 369] to 9");
+    }
+
+    #[test]
+    fn a_row_beyond_the_end_is_left_for_later_in_federation() {
+        assert_eq!(judged("federation", page(&[3, 10], 9, false), 2, 9), "[3] to 9");
+    }
+
+    #[test]
+    fn the_last_token_of_a_limited_page_is_asked_for_again() {
+        assert_eq!(judged("receipts", page(&[3, 4, 4], 4, true), 2, 9), "[3] to 3");
+        assert_eq!(judged("events", page(&[3, 4, 4], 4, true), 2, 9), "[3, 4, 4] to 4");
+    }
+
+    #[test]
+    fn a_limited_page_of_one_token_is_asked_for_alone_and_then_taken_as_it_is() {
+        assert_eq!(judged("receipts", page(&[3, 3], 3, true), 2, 9), "narrow");
+        assert_eq!(judged("receipts", page(&[3, 3], 3, false), 2, 3), "[3, 3] to 3");
+        assert_eq!(judged("receipts", page(&[3, 3], 3, true), 2, 3), "[3, 3] to 3 split");
+        assert_eq!(judged("receipts", page(&[3], 3, true), 2, 3), "[3] to 3");
+    }
+
+    #[test]
+    fn a_limited_page_without_its_last_token_is_complete() {
+        assert_eq!(judged("to_device", page(&[], 102, true), 2, 900), "[] to 102");
+        assert_eq!(judged("to_device", page(&[50], 102, true), 2, 900), "[50] to 102");
+    }
+
+    #[test]
+    fn a_limited_page_of_backfill_is_asked_for_in_smaller_windows() {
+        assert_eq!(judged("backfill", page(&[9, 8, 7], 7, true), 2, 9), "narrow");
+        assert_eq!(judged("backfill", page(&[9, 8, 7], 9, false), 2, 9), "[7, 8, 9] to 9");
+        assert_eq!(judged("backfill", page(&[3, 3], 3, true), 2, 3), "[3, 3] to 3 split");
+    }
+}

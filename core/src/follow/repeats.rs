@@ -1,0 +1,161 @@
+//! What a stream with disorderly tokens has delivered lately.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::{
+    config::Config,
+    stream::{Row, Token},
+    time::Timestamp,
+};
+
+/// The last rows of a loose source, to suppress exact repeats (`caches`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Repeats {
+    order: VecDeque<(Token, Row)>,
+    known: BTreeSet<(Token, Row)>,
+    bytes: usize,
+}
+
+impl Repeats {
+    /// Remembers the row; false if it is a repeat.
+    pub(super) fn insert(&mut self, token: Token, row: &Row, config: &Config) -> bool {
+        let entry = (token, row.detached());
+        if !self.known.insert(entry.clone()) {
+            return false;
+        }
+        self.bytes += row.len();
+        self.order.push_back(entry);
+        while self.order.len() > config.repeat_window_rows_max as usize
+            || self.bytes > config.repeat_window_bytes_max as usize
+        {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.bytes -= oldest.1.len();
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}
+
+/// The rows above the position of a source whose sends come in no order (`backfill`): the burst
+/// is a set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Burst {
+    rows: BTreeMap<Token, BTreeSet<Row>>,
+    count: usize,
+    /// Every row of it was seen on the present connection, from the first on.
+    pub(super) continuous: bool,
+    /// When its last row came.
+    pub(super) last_at: Timestamp,
+}
+
+impl Burst {
+    /// Adds the row; false if it was there.
+    pub(super) fn insert(&mut self, token: Token, row: &Row) -> bool {
+        let rows = self.rows.entry(token).or_default();
+        if rows.contains(row) {
+            return false;
+        }
+        rows.insert(row.detached());
+        self.count += 1;
+        true
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The highest token in the burst.
+    pub(super) fn highest(&self) -> Option<Token> {
+        self.rows.keys().next_back().copied()
+    }
+
+    /// Forgets what is covered by a position.
+    pub(super) fn forget_upto(&mut self, position: Token) {
+        while let Some(first) = self.rows.first_entry()
+            && *first.key() <= position
+        {
+            self.count -= first.remove().len();
+        }
+    }
+}
+
+/// Tokens of a stream that were delivered lately under any writer, for streams whose fetch (or
+/// live rows) show one writer's rows under another's name as well.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct SharedTokens {
+    tokens: BTreeSet<Token>,
+}
+
+impl SharedTokens {
+    /// Remembers the token; false if its rows were delivered before. The lowest are forgotten
+    /// first.
+    pub(super) fn insert(&mut self, token: Token, config: &Config) -> bool {
+        if !self.tokens.insert(token) {
+            return false;
+        }
+        if self.tokens.len() > config.shared_tokens_max as usize {
+            self.tokens.pop_first();
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(text: &str) -> Row {
+        Row::from(text)
+    }
+
+    #[test]
+    fn a_repeat_is_known_until_the_window_has_passed_over_it() {
+        let config = Config { repeat_window_rows_max: 2, ..Config::default() };
+        let mut repeats = Repeats::default();
+        let at = Token::new;
+        assert!(repeats.insert(at(101), &row("[1]"), &config));
+        assert!(repeats.insert(at(102), &row("[1]"), &config));
+        assert!(!repeats.insert(at(101), &row("[1]"), &config));
+        assert!(repeats.insert(at(101), &row("[2]"), &config));
+        assert!(repeats.insert(at(101), &row("[1]"), &config), "the window is two rows");
+    }
+
+    #[test]
+    fn the_window_is_bounded_in_bytes_too() {
+        let config = Config { repeat_window_bytes_max: 6, ..Config::default() };
+        let mut repeats = Repeats::default();
+        for number in 0..100 {
+            assert!(repeats.insert(Token::new(number), &row("[1]"), &config));
+        }
+        assert_eq!((repeats.order.len(), repeats.known.len(), repeats.bytes), (2, 2, 6));
+    }
+
+    #[test]
+    fn a_burst_is_a_set_of_rows_per_token() {
+        let mut burst = Burst::default();
+        assert!(burst.insert(Token::new(7), &row("[1]")));
+        assert!(burst.insert(Token::new(7), &row("[2]")));
+        assert!(!burst.insert(Token::new(7), &row("[1]")));
+        assert!(burst.insert(Token::new(5), &row("[1]")));
+        assert_eq!((burst.len(), burst.highest()), (3, Some(Token::new(7))));
+        burst.forget_upto(Token::new(6));
+        assert_eq!(burst.len(), 2);
+        burst.forget_upto(Token::new(7));
+        assert!(burst.is_empty());
+    }
+
+    #[test]
+    fn the_lowest_shared_tokens_are_forgotten_first() {
+        let config = Config { shared_tokens_max: 2, ..Config::default() };
+        let mut shared = SharedTokens::default();
+        for number in [3, 1, 2] {
+            assert!(shared.insert(Token::new(number), &config));
+        }
+        assert!(!shared.insert(Token::new(3), &config));
+        assert!(shared.insert(Token::new(1), &config), "1 was forgotten");
+    }
+}

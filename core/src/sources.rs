@@ -1,0 +1,115 @@
+//! Names to small integers: one look-up per command finds the source's state.
+
+use std::hash::{Hash, Hasher as _};
+
+use hashbrown::HashTable;
+use rustc_hash::FxHasher;
+
+use crate::stream::Source;
+
+/// A followed source, by order of first appearance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SourceIndex(u32);
+
+impl SourceIndex {
+    pub(crate) const fn as_usize(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The index after `count` others, of which there are at most `sources_max`.
+    pub(crate) fn after(count: usize) -> Self {
+        Self(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+}
+
+/// What is done with a source's rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Role {
+    /// Written by another instance and wanted.
+    Followed(SourceIndex),
+    /// Written under our own name.
+    Own,
+    /// Of a stream that is not wanted.
+    Ignored,
+}
+
+/// All sources that were heard of. The table is never iterated, so its order does not matter;
+/// equality and hash are those of the list.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    table: HashTable<u32>,
+    list: Vec<(Source, Role)>,
+    limit: u32,
+}
+
+fn hash(stream: &str, instance: &str) -> u64 {
+    let mut hasher = FxHasher::default();
+    stream.hash(&mut hasher);
+    instance.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Sources {
+    pub(crate) const fn new(limit: u32) -> Self {
+        Self { table: HashTable::new(), list: Vec::new(), limit }
+    }
+
+    /// What is done with the source of these names, if it was heard of.
+    pub(crate) fn find(&self, stream: &str, instance: &str) -> Option<Role> {
+        self.table
+            .find(hash(stream, instance), |at| {
+                let source = &self.list[*at as usize].0;
+                source.stream() == stream && source.instance() == instance
+            })
+            .map(|at| self.list[*at as usize].1)
+    }
+
+    /// Adds a source that is not there yet; false if there are too many.
+    #[must_use]
+    pub(crate) fn insert(&mut self, source: Source, role: Role) -> bool {
+        let Some(at) = u32::try_from(self.list.len()).ok().filter(|at| *at < self.limit) else {
+            return false;
+        };
+        let list = &self.list;
+        self.table.insert_unique(hash(source.stream(), source.instance()), at, |at| {
+            let source = &list[*at as usize].0;
+            hash(source.stream(), source.instance())
+        });
+        self.list.push((source, role));
+        true
+    }
+}
+
+impl PartialEq for Sources {
+    fn eq(&self, other: &Self) -> bool {
+        self.list == other.list && self.limit == other.limit
+    }
+}
+
+impl Eq for Sources {}
+
+impl Hash for Sources {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.list.hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_found_again_among_many_and_the_limit_holds() {
+        let role = |number| Role::Followed(SourceIndex::after(number));
+        let mut sources = Sources::new(1_000);
+        for number in 0..1_000 {
+            let source = Source::new("events", &format!("w{number}"));
+            assert!(sources.insert(source, role(number)));
+        }
+        assert!(!sources.insert(Source::new("events", "w1000"), Role::Own));
+        for number in 0..1_000 {
+            assert_eq!(sources.find("events", &format!("w{number}")), Some(role(number)));
+        }
+        assert_eq!(sources.find("event", "sw1"), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! Deadlines: at most one per key, the earliest first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{ids::WaitId, sources::SourceIndex, time::Timestamp};
+
+/// What a deadline is for. The order breaks ties between equal times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum TimerKey {
+    /// Connect again.
+    Reconnect,
+    /// Ask for positions again.
+    Replicate,
+    /// Report a connection on which nothing was heard.
+    NothingHeard,
+    /// Try a failed fetch again.
+    FetchRetry(SourceIndex),
+    /// Complete a burst that fell quiet.
+    BurstQuiet(SourceIndex),
+    /// Give a wait up.
+    Wait(WaitId),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Timers {
+    by_time: BTreeSet<(Timestamp, TimerKey)>,
+    by_key: BTreeMap<TimerKey, Timestamp>,
+}
+
+impl Timers {
+    /// Sets the deadline for `key`, in place of an earlier one.
+    pub(crate) fn set(&mut self, key: TimerKey, at: Timestamp) {
+        if let Some(before) = self.by_key.insert(key, at) {
+            self.by_time.remove(&(before, key));
+        }
+        self.by_time.insert((at, key));
+    }
+
+    pub(crate) fn clear(&mut self, key: TimerKey) {
+        if let Some(at) = self.by_key.remove(&key) {
+            self.by_time.remove(&(at, key));
+        }
+    }
+
+    pub(crate) fn clear_all(&mut self) {
+        self.by_time.clear();
+        self.by_key.clear();
+    }
+
+    pub(crate) fn is_set(&self, key: TimerKey) -> bool {
+        self.by_key.contains_key(&key)
+    }
+
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the earliest deadline that is not after `now`.
+    pub(crate) fn pop_due(&mut self, now: Timestamp) -> Option<TimerKey> {
+        let (at, key) = *self.by_time.first()?;
+        if at > now {
+            return None;
+        }
+        self.by_time.pop_first();
+        self.by_key.remove(&key);
+        Some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(micros: u64) -> Timestamp {
+        Timestamp::from_micros(micros)
+    }
+
+    #[test]
+    fn deadlines_come_in_order_and_only_when_due() {
+        let mut timers = Timers::default();
+        timers.set(TimerKey::Replicate, at(20));
+        timers.set(TimerKey::Reconnect, at(10));
+        assert_eq!(timers.next(), Some(at(10)));
+        assert_eq!(timers.pop_due(at(9)), None);
+        assert_eq!(timers.pop_due(at(20)), Some(TimerKey::Reconnect));
+        assert_eq!(timers.pop_due(at(20)), Some(TimerKey::Replicate));
+        assert_eq!(timers.pop_due(at(20)), None);
+    }
+
+    #[test]
+    fn setting_again_moves_the_deadline() {
+        let mut timers = Timers::default();
+        timers.set(TimerKey::Reconnect, at(10));
+        timers.set(TimerKey::Reconnect, at(30));
+        assert_eq!(timers.pop_due(at(29)), None);
+        assert_eq!(timers.pop_due(at(30)), Some(TimerKey::Reconnect));
+        assert_eq!(timers.next(), None);
+    }
+}

@@ -1,0 +1,230 @@
+//! Lines to commands, all dialects at once (`protocol.md` 2.3 and 2.5).
+
+mod fault;
+mod json;
+mod rare;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use memchr::memchr;
+
+use self::fault::Fault;
+use super::{
+    command::{Command, Position, Rdata},
+    error::DecodeError,
+    integer,
+};
+use crate::stream::{Row, Token};
+
+/// Name that the one writer of the oldest dialect, which names no instances, is given.
+pub(super) const MAIN_INSTANCE: &str = "master";
+
+/// Reads lines of every dialect, without being told which.
+///
+/// Stateless: what a line means never depends on the lines before it. The number and the form of
+/// the fields tell the dialects apart (`protocol.md` 2.5); what they cannot tell apart is listed
+/// there too.
+///
+/// Fields keep to the forms that Synapse writes: integers are `-?[0-9]+` within 64 bits, fields
+/// are separated by one space, and stream and instance names are not empty. Surrogate escapes
+/// without a partner are accepted in rows, which stay verbatim; in the strings of `USER_IP` and
+/// `LOCK_RELEASED` each of them becomes U+FFFD.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoder {
+    validate_rows: bool,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder {
+    /// A decoder that checks that each row is one JSON value.
+    pub const fn new() -> Self {
+        Self { validate_rows: true }
+    }
+
+    /// The same decoder, taking rows and cache keys as they come: some UTF-8 text that is not
+    /// empty. For callers that parse every row anyway and can deal with one that is not JSON.
+    #[must_use]
+    pub const fn without_row_validation(self) -> Self {
+        Self { validate_rows: false }
+    }
+
+    /// Reads one line: a Redis message, or a line of direct TCP without its delimiter.
+    ///
+    /// Text fields of the result are slices of `line` and keep its buffer alive. Takes time linear
+    /// in the length of the line, and no memory of that order.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the line is blank, is not UTF-8, or is not a command of any dialect; for
+    /// a malformed RDATA it names the source, as far as that could be read. Never panics.
+    ///
+    /// # Examples
+    /// ```
+    /// use bytes::Bytes;
+    /// use synrepl_core::{stream::Token, wire::{Command, Decoder}};
+    ///
+    /// let line = Bytes::from_static(br#"RDATA typing streams1 7 ["!room:a.example",[]]"#);
+    /// let Command::Rdata(rdata) = Decoder::new().decode(&line)? else { unreachable!() };
+    /// assert_eq!(rdata.stream, "typing");
+    /// assert_eq!(rdata.token, Some(Token::new(7)));
+    /// # Ok::<(), synrepl_core::wire::DecodeError>(())
+    /// ```
+    #[inline]
+    pub fn decode(&self, line: &Bytes) -> Result<Command, DecodeError> {
+        let decoded = if line.starts_with(b"RDATA ") {
+            self.rdata(line).map(Command::Rdata)
+        } else if line.starts_with(b"POSITION ") {
+            position(line).map(Command::Position)
+        } else {
+            rare::command(line, self.validate_rows)
+        };
+        decoded.map_err(|fault| fault.into_error(line))
+    }
+
+    /// Reads an RDATA. Each part is checked to be UTF-8 as it is cut out: the cuts are made at
+    /// ASCII bytes, so together that is a check of the whole line.
+    #[inline]
+    fn rdata(&self, line: &Bytes) -> Result<Rdata, Fault> {
+        const TOKEN_AND_ROW: &str = "a token and a row behind the instance name";
+        let stream = Field::at("RDATA ".len(), line);
+        let stream_text = stream.name(line, "a stream name")?;
+        let second = stream.next(line, "an instance name or a token behind the stream name")?;
+        if second.end == line.len() {
+            return Err(Fault::field(line.len(), TOKEN_AND_ROW));
+        }
+        let third_start = second.end + 1;
+        let (instance, token, row_start) = if starts_json(&line[third_start..]) {
+            (ByteString::from_static(MAIN_INSTANCE), second, third_start)
+        } else {
+            let instance = second.name(line, "an instance name")?;
+            let token = second.next(line, TOKEN_AND_ROW)?;
+            (instance, token, token.end + 1)
+        };
+        let token = match &line[token.start..token.end] {
+            b"batch" => None,
+            digits => Some(integer_at(digits, token.start, "a token or `batch`")?),
+        };
+        if row_start > line.len() {
+            return Err(Fault::field(line.len(), "a row behind the token"));
+        }
+        let row = json_tail(line, row_start, self.validate_rows)?;
+        Ok(Rdata { stream: stream_text, instance, token: token.map(Token::new), row })
+    }
+}
+
+/// One field: the bytes from `start` up to, not including, `end`, where a space or the end of the
+/// line stands.
+#[derive(Clone, Copy)]
+struct Field {
+    start: usize,
+    end: usize,
+}
+
+impl Field {
+    #[inline]
+    fn at(start: usize, line: &[u8]) -> Self {
+        let end = memchr(b' ', &line[start..]).map_or(line.len(), |length| start + length);
+        Self { start, end }
+    }
+
+    /// The field behind this one, if the line goes on.
+    #[inline]
+    fn next(self, line: &[u8], expected: &'static str) -> Result<Self, Fault> {
+        if self.end == line.len() {
+            return Err(Fault::field(self.end, expected));
+        }
+        Ok(Self::at(self.end + 1, line))
+    }
+
+    /// The field's text, which must not be empty.
+    #[inline]
+    fn name(self, line: &Bytes, expected: &'static str) -> Result<ByteString, Fault> {
+        if self.start == self.end {
+            return Err(Fault::field(self.start, expected));
+        }
+        text(line, self.start, self.end)
+    }
+}
+
+/// A slice of the line as text.
+#[inline]
+fn text(line: &Bytes, start: usize, end: usize) -> Result<ByteString, Fault> {
+    ByteString::try_from(line.slice(start..end)).map_err(|error| Fault::utf8(start, &error))
+}
+
+#[inline]
+fn integer_at(digits: &[u8], offset: usize, expected: &'static str) -> Result<i64, Fault> {
+    integer::parse(digits).map_err(|bad| Fault::integer(offset, bad, expected))
+}
+
+/// Whether a row starts here, which no token does.
+#[inline]
+fn starts_json(text: &[u8]) -> bool {
+    match text {
+        [b'[' | b'{', ..] => true,
+        [b' ', ..] => {
+            text.iter().find(|byte| **byte != b' ').is_some_and(|byte| matches!(byte, b'[' | b'{'))
+        }
+        _ => false,
+    }
+}
+
+/// The JSON value that is the rest of the line, without the white space around it.
+#[inline]
+fn json_tail(line: &Bytes, start: usize, validate: bool) -> Result<Row, Fault> {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let (mut from, mut upto) = (start, line.len());
+    while from < upto && is_space(&line[from]) {
+        from += 1;
+    }
+    while from < upto && is_space(&line[upto - 1]) {
+        upto -= 1;
+    }
+    let value = text(line, from, upto)?;
+    if validate {
+        json::check(&value, from)?;
+    } else if value.is_empty() {
+        return Err(Fault::json(from, "a JSON value"));
+    }
+    Ok(Row::from_text(value))
+}
+
+/// Reads a POSITION with two, three or four fields.
+fn position(line: &Bytes) -> Result<Position, Fault> {
+    const TOKEN: &str = "a token";
+    let token = |field: Field| {
+        integer_at(&line[field.start..field.end], field.start, TOKEN).map(Token::new)
+    };
+    let stream = Field::at("POSITION ".len(), line);
+    let name = stream.name(line, "a stream name")?;
+    let second = stream.next(line, "an instance name or a token behind the stream name")?;
+    if second.end == line.len() {
+        let token = token(second)?;
+        return Ok(Position {
+            stream: name,
+            instance: ByteString::from_static(MAIN_INSTANCE),
+            prev: token,
+            token,
+            ends_catch_up: true,
+        });
+    }
+    let instance = second.name(line, "an instance name")?;
+    let third = second.next(line, TOKEN)?;
+    let prev = token(third)?;
+    let token = if third.end == line.len() {
+        prev
+    } else {
+        let fourth = third.next(line, TOKEN)?;
+        if fourth.end != line.len() {
+            return Err(Fault::field(fourth.end, "the end of the line behind the new token"));
+        }
+        token(fourth)?
+    };
+    Ok(Position { stream: name, instance, prev, token, ends_catch_up: false })
+}
