@@ -15,8 +15,8 @@ mod sources;
 mod stats;
 pub mod stream;
 mod time;
-pub mod trace;
 mod timer;
+pub mod trace;
 mod wait;
 pub mod wire;
 

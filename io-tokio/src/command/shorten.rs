@@ -22,7 +22,7 @@ pub(super) fn shortened(text: &str, chars_max: usize) -> String {
 }
 
 /// Neither a control character nor one that turns the direction of the text around.
-const fn is_printable(c: char) -> bool {
+fn is_printable(c: char) -> bool {
     !(c.is_control()
         || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
 }

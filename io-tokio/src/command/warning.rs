@@ -25,7 +25,6 @@ pub(super) enum Kind {
     Overflow,
     TooManySources,
     NotSent,
-    PeerError,
     Positions,
     Other,
 }
@@ -43,7 +42,6 @@ impl fmt::Display for Kind {
             Self::Overflow => "overflows",
             Self::TooManySources => "ignored sources",
             Self::NotSent => "commands not sent",
-            Self::PeerError => "errors of the peer",
             Self::Positions => "failed saves of positions",
             Self::Other => "warnings",
         })
@@ -148,9 +146,6 @@ impl Circumstances {
                     _ => "there is no connection",
                 };
                 (Kind::NotSent, format!("{} was not sent: {why}", shortened(command, 40)))
-            }
-            Warning::PeerError { text } => {
-                (Kind::PeerError, format!("the peer says: {}", shortened(text, TEXT_CHARS_MAX)))
             }
             other => (Kind::Other, shortened(&format!("{other:?}"), TEXT_CHARS_MAX)),
         }
@@ -311,7 +306,6 @@ mod tests {
             Warning::BatchOverflow { source: odd.clone() },
             Warning::TooManySources { source: odd },
             Warning::NotSent { command: "A\nB".into(), reason: NotSentReason::Disconnected },
-            Warning::PeerError { text: "a\nb".to_owned() },
         ] {
             let (_, told) = circumstances().sentence(&warning);
             assert!(!told.is_empty() && !told.chars().any(char::is_control), "{told}");

@@ -194,7 +194,7 @@ fn what_is_not_for_stdout_writes_nothing() {
     let wait = WaitId::new(1);
     for event in [
         Event::Stopped,
-        Event::Warning(Warning::PeerError { text: "x".to_owned() }),
+        Event::Warning(Warning::DuplicateInstance { instance: "x".to_owned() }),
         Event::WaitEnded { wait, outcome: WaitOutcome::Refused },
     ] {
         let mut out = Vec::new();
