@@ -28,8 +28,8 @@ Examples:
     synrepl follow --redis redis://127.0.0.1:6379 --server-name example.com --observe-only
 
   Feed an indexer that misses nothing, also across restarts:
-    SYNREPL_REPLICATION_SECRET=... synrepl follow \\
-      --redis redis://127.0.0.1:6379 --server-name example.com \\
+    synrepl follow --redis redis://127.0.0.1:6379 --server-name example.com \\
+      --secret-file /etc/synapse/replication_secret \\
       --instance master=http://127.0.0.1:9093 --instance persister1=http://127.0.0.1:9094 \\
       --stream events --positions events.json --format json | indexer
 

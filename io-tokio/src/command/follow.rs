@@ -161,24 +161,25 @@ impl Follow {
         let now = Instant::now();
         self.progress.take(event, now);
         self.printer.add(event);
-        match event {
-            Event::Warning(warning) => {
-                let (kind, told) = self.circumstances.sentence(warning);
-                self.diagnostics.problem(kind, now, &told);
-            }
-            Event::Gap { source, from, upto, reason: GapReason::NoEndpoint } => {
-                let told = self.circumstances.no_endpoint(source, *from, *upto);
-                self.diagnostics.problem(Kind::NoEndpoint, now, &told);
-            }
-            Event::Disconnected { reason, retry_at: Some(retry_at), .. } if self.tell_twice => {
-                let wait = retry_at.saturating_since(self.replication.now());
-                let reason = shortened(reason, 400);
-                let told =
-                    format!("no connection: {reason}; next attempt in {:.1} s", wait.as_secs_f64());
-                self.diagnostics.problem(Kind::Connection, now, &told);
-            }
-            Event::Connected { .. } if self.tell_twice => self.diagnostics.note("connected"),
-            _ => {}
+        if let Event::Warning(warning) = event {
+            let (kind, told) = self.circumstances.sentence(warning);
+            self.diagnostics.problem(kind, now, &told);
+        } else if let Event::Gap { source, from, upto, reason: GapReason::NoEndpoint } = event {
+            let told = self.circumstances.no_endpoint(source, *from, *upto);
+            self.diagnostics.problem(Kind::NoEndpoint, now, &told);
+        } else if self.tell_twice {
+            self.tell_connection(event, now);
+        }
+    }
+
+    fn tell_connection(&mut self, event: &Event, now: Instant) {
+        if let Event::Connected { .. } = event {
+            self.diagnostics.note("connected");
+        } else if let Event::Disconnected { reason, retry_at: Some(retry_at), .. } = event {
+            let wait = retry_at.saturating_since(self.replication.now()).as_secs_f64();
+            let reason = shortened(reason, 400);
+            let told = format!("no connection: {reason}; next attempt in {wait:.1} s");
+            self.diagnostics.problem(Kind::Connection, now, &told);
         }
     }
 

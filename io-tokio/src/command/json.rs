@@ -28,7 +28,7 @@ pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
             let line = line.name("reason", gap_reason_name(reason));
             match reason {
                 GapReason::GaveUp { error } => line.text("error", &error.to_string()).end(),
-                _ => line.end(),
+                GapReason::NoEndpoint | GapReason::SplitToken | _ => line.end(),
             }
         }
         Event::Reset { source, from, token } => {
@@ -62,7 +62,7 @@ pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
 pub(super) const fn origin_name(origin: Origin) -> &'static str {
     match origin {
         Origin::CatchUp => "catch_up",
-        _ => "live",
+        Origin::Live | _ => "live",
     }
 }
 

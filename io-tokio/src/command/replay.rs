@@ -27,7 +27,7 @@ const ACTION_CHARS_MAX: usize = 300;
 /// What became of one file.
 enum Outcome {
     Same(Replay),
-    Different(Difference),
+    Different(Box<Difference>),
     Refused(String),
     Unreadable(String),
 }
@@ -35,8 +35,9 @@ enum Outcome {
 /// Replays all files and tells of each. The exit code is the highest of theirs.
 pub(super) fn run(flags: &ReplayFlags) -> ExitCode {
     let mut stdout = io::stdout().lock();
-    let format =
-        flags.format.unwrap_or(if stdout.is_terminal() { Format::Text } else { Format::Json });
+    let format = flags
+        .format
+        .unwrap_or_else(|| if stdout.is_terminal() { Format::Text } else { Format::Json });
     let several = flags.files.len() > 1;
     let mut code = OK;
     for path in &flags.files {
@@ -87,10 +88,13 @@ fn replay_lines(mut file: impl BufRead) -> Result<Replay, Outcome> {
 
 impl From<ReplayError> for Outcome {
     fn from(error: ReplayError) -> Self {
-        match error {
-            ReplayError::Different(difference) => Self::Different(*difference),
-            error if error.is_difference() => Self::Refused(error.to_string()),
-            error => Self::Unreadable(error.to_string()),
+        let refused = error.is_difference();
+        if let ReplayError::Different(difference) = error {
+            Self::Different(difference)
+        } else if refused {
+            Self::Refused(error.to_string())
+        } else {
+            Self::Unreadable(error.to_string())
         }
     }
 }
@@ -112,11 +116,12 @@ impl Outcome {
                     End::InsideLine { line } => {
                         format!(" (ends inside line {line}; everything before it agreed)")
                     }
-                    _ => String::new(),
+                    End::Complete | _ => String::new(),
                 };
                 format!("{file}same: {inputs} inputs, {actions} actions{end}\n")
             }
-            Self::Different(Difference { line, inputs, expected, got, .. }) => {
+            Self::Different(difference) => {
+                let Difference { line, inputs, expected, got, .. } = &**difference;
                 let (expected, got) = (action_json(expected.as_ref()), action_json(got.as_ref()));
                 let (expected, got) = (expected.as_deref(), got.as_deref());
                 let from = first_difference(expected, got);
@@ -140,15 +145,18 @@ impl Outcome {
                 let line = line.number("inputs", *inputs).number("actions", *actions);
                 match end {
                     End::InsideLine { line: number } => line.number("ends_inside_line", *number),
-                    _ => line,
+                    End::Complete | _ => line,
                 }
             }
-            Self::Different(Difference { line: number, inputs, expected, got, .. }) => line
-                .name("result", "different")
-                .number("line", *number)
-                .number("inputs", *inputs)
-                .raw("expected", action_json(expected.as_ref()).as_deref().unwrap_or("null"))
-                .raw("got", action_json(got.as_ref()).as_deref().unwrap_or("null")),
+            Self::Different(difference) => {
+                let Difference { line: number, inputs, expected, got, .. } = &**difference;
+                let (expected, got) = (action_json(expected.as_ref()), action_json(got.as_ref()));
+                line.name("result", "different")
+                    .number("line", *number)
+                    .number("inputs", *inputs)
+                    .raw("expected", expected.as_deref().unwrap_or("null"))
+                    .raw("got", got.as_deref().unwrap_or("null"))
+            }
             Self::Refused(message) => line.name("result", "different").text("error", message),
             Self::Unreadable(message) => line.name("result", "unreadable").text("error", message),
         }

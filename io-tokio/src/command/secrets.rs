@@ -81,16 +81,13 @@ mod tests {
 
     use super::*;
 
-    fn read(content: &[u8]) -> Result<String, String> {
-        let directory = tempfile::tempdir().unwrap();
+    fn read(content: &[u8]) -> Result<String, Failure> {
+        let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
         let path = directory.path().join("secret");
-        fs::write(&path, content).unwrap();
+        fs::write(&path, content).unwrap_or_else(|error| panic!("{error}"));
         let source =
             SecretSource { flag: "--secret-file", file: Some(&path), variable: "SYNREPL_UNSET" };
-        match source.read() {
-            Ok(secret) => Ok(secret.unwrap().expose().to_owned()),
-            Err(failure) => Err(failure.to_string()),
-        }
+        Ok(source.read()?.map_or_else(String::new, |secret| secret.expose().to_owned()))
     }
 
     #[test]
@@ -109,7 +106,7 @@ mod tests {
             (b"abc\xff", "not UTF-8"),
             (&[b'a'; 70_000], "longer than 65536 bytes"),
         ] {
-            let message = read(content).unwrap_err();
+            let message = read(content).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
             assert!(message.starts_with("--secret-file "), "{message}");
             assert!(!message.contains("abc"), "{message}");

@@ -143,7 +143,7 @@ impl Circumstances {
             Warning::NotSent { command, reason } => {
                 let why = match reason {
                     NotSentReason::ObserveOnly => "--observe-only is set",
-                    _ => "there is no connection",
+                    NotSentReason::Disconnected | _ => "there is no connection",
                 };
                 (Kind::NotSent, format!("{} was not sent: {why}", shortened(command, 40)))
             }
@@ -193,7 +193,10 @@ impl Circumstances {
                 ". Is the address in --instance {writer}=... that of {writer}'s replication \
                  listener?"
             ),
-            _ => String::new(),
+            FetchError::NoEndpoint { .. }
+            | FetchError::TooLarge { .. }
+            | FetchError::Unusable { .. }
+            | _ => String::new(),
         }
     }
 }
