@@ -5,9 +5,9 @@
 //!
 //! ```json
 //! {"synrepl_trace":1,"version":"0.1.0","config":{...}}
-//! {"action":{"Connect":{"conn":0}}}
-//! {"now":1500,"input":{"Connected":{"conn":0}}}
-//! {"action":{"Notify":{"Connected":{"conn":0}}}}
+//! {"action":{"Connect":{"conn":1}}}
+//! {"now":1500,"input":{"Connected":{"conn":1}}}
+//! {"action":{"Notify":{"Connected":{"conn":1}}}}
 //! ```
 //!
 //! Actions stand after the input that caused them; those before the first input are the ones that
