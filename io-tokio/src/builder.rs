@@ -14,15 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    driver::Driver,
+    driver::{Driver, Parts},
     error::{BuildError, SecretFileError, UrlError},
     events,
     fetch::FetchSource,
-    handle::{Handle, Request},
-    http::Endpoint,
+    handle::Handle,
+    http::{Endpoint, HttpFetch},
     limits::Limits,
     record::Recorder,
-    redis::RedisUrl,
+    redis::{Bus, RedisUrl},
     replication::Replication,
     transport::{Connector, SocketConnector},
 };
@@ -223,37 +223,33 @@ impl<C: Connector> Builder<C> {
     pub fn driver(self) -> Result<(Replication, Driver<C>), BuildError> {
         check_server_name(&self.server_name)?;
         self.limits.validate().map_err(|(limit, problem)| BuildError::Limit { limit, problem })?;
-        let positions = self.config.positions.clone();
-        let observe_only = self.config.observe_only;
-        let node = Node::new(self.config)?;
         let limits = self.limits;
-        let (sender, receiver) =
+        let fetch_source: Arc<dyn FetchSource> = match self.fetch_source {
+            Some(source) => source,
+            None => Arc::new(HttpFetch::new(
+                &self.connector,
+                self.endpoints,
+                self.secret.as_ref(),
+                &limits,
+                self.config.seed,
+            )?),
+        };
+        let (events, received) =
             events::queue(limits.events_queued_max, limits.event_bytes_queued_max);
         let (requests, requested) = mpsc::channel(limits.requests_queued_max);
+        let bus = Bus::new(self.connector, self.redis, &self.server_name, self.user_ip, limits)?;
         let stop = CancellationToken::new();
         let clock = Clock::start();
-        let handle = Handle::new(requests, stop.clone(), observe_only);
-        let replication = Replication::new(receiver, positions, handle, clock);
-        let parts = Parts {
-            connector: self.connector,
-            events: sender,
-            requests: requested,
-            stop,
-            clock,
-            limits,
-        };
-        Ok((replication, Driver::new(node, parts)))
+        let handle = Handle::new(requests, stop.clone(), self.config.observe_only);
+        let positions = self.config.positions.clone();
+        let mut recorder = self.recorder;
+        if let Some(recorder) = &mut recorder {
+            recorder.start(&self.config);
+        }
+        let node = Node::new(self.config)?;
+        let parts = Parts { bus, fetch_source, events, requests: requested, recorder, stop, clock };
+        Ok((Replication::new(received, positions, handle, clock), Driver::new(node, parts)))
     }
-}
-
-/// What the driver is made of, besides the core.
-pub(crate) struct Parts<C> {
-    pub(crate) connector: C,
-    pub(crate) events: events::Sender,
-    pub(crate) requests: mpsc::Receiver<Request>,
-    pub(crate) stop: CancellationToken,
-    pub(crate) clock: Clock,
-    pub(crate) limits: Limits,
 }
 
 fn check_server_name(name: &str) -> Result<(), BuildError> {

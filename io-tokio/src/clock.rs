@@ -5,6 +5,9 @@ use std::time::Duration;
 use synrepl_core::Timestamp;
 use tokio::time::Instant;
 
+/// Stands for times that tokio's clock cannot tell.
+const FAR: Duration = Duration::from_secs(86_400 * 365);
+
 /// Maps tokio's time (which a simulator may control) to the core's, from an origin of its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
@@ -23,8 +26,13 @@ impl Clock {
 
     /// When `at` is on tokio's clock; far away if it cannot be told.
     pub(crate) fn instant(self, at: Timestamp) -> Instant {
-        let far = Duration::from_secs(86_400 * 365);
         let since = at.saturating_since(Timestamp::ZERO);
-        self.origin.checked_add(since).unwrap_or_else(|| Instant::now() + far)
+        self.origin.checked_add(since).unwrap_or_else(|| instant_after(FAR))
     }
+}
+
+/// The instant `after` from now on tokio's clock.
+pub(crate) fn instant_after(after: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(after).unwrap_or(now)
 }

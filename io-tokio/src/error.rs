@@ -78,8 +78,10 @@ pub enum BuildError {
         problem: String,
     },
     /// TLS cannot be set up.
-    #[error("TLS cannot be set up: {problem}")]
+    #[error("TLS for {url} cannot be set up: {problem}")]
     Tls {
+        /// The address, without secrets.
+        url: String,
         /// What rustls said.
         problem: String,
     },

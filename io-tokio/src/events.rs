@@ -16,6 +16,9 @@ use synrepl_core::Event;
 /// What one event costs beyond the text of its rows, in bytes.
 const EVENT_BYTES: usize = size_of::<Event>();
 
+/// Bytes of a chunk after which it is published.
+const CHUNK_BYTES_MAX: usize = 1 << 20;
+
 /// Both ends of a queue that takes new events while fewer than `events_max` wait and they hold
 /// less than `bytes_max`.
 pub(crate) fn queue(events_max: usize, bytes_max: usize) -> (Sender, Receiver) {
@@ -72,16 +75,17 @@ impl Sender {
         self.chunk.push_back(event);
     }
 
-    /// Hands the chunk over. Returns whether the application still listens.
-    pub(crate) fn publish(&mut self) -> bool {
+    /// Hands the chunk over. It is dropped if the application no longer listens.
+    pub(crate) fn publish(&mut self) {
         if self.chunk.is_empty() {
-            return true;
+            return;
         }
         let receiver = {
             let mut state = self.shared.state();
             if state.receiver_gone {
                 self.chunk.clear();
-                return false;
+                self.chunk_bytes = 0;
+                return;
             }
             if state.waiting.is_empty() {
                 std::mem::swap(&mut state.waiting, &mut self.chunk);
@@ -94,7 +98,6 @@ impl Sender {
         if let Some(receiver) = receiver {
             receiver.wake();
         }
-        true
     }
 
     /// Ready once there is room, or the application listens no more.
@@ -108,16 +111,9 @@ impl Sender {
         Poll::Pending
     }
 
-    /// Whether [`Sender::poll_room`] would be ready.
-    pub(crate) fn has_room(&self) -> bool {
-        let state = self.shared.state();
-        (state.waiting.len() < self.events_max && state.bytes < self.bytes_max)
-            || state.receiver_gone
-    }
-
-    /// Ready once the application listens no more.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.shared.state().receiver_gone
+    /// Whether the chunk is so large that it should be published before more is added.
+    pub(crate) const fn is_chunk_full(&self) -> bool {
+        self.chunk_bytes >= CHUNK_BYTES_MAX
     }
 }
 
@@ -199,5 +195,127 @@ impl Drop for Receiver {
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver").field("at_hand", &self.chunk.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Wake;
+
+    use synrepl_core::{ConnectionId, Origin, stream::Source};
+
+    use super::*;
+
+    fn numbered(number: u64) -> Event {
+        Event::Connected { conn: ConnectionId::new(number) }
+    }
+
+    fn rows(bytes: usize) -> Event {
+        let row = synrepl_core::stream::Row::from("x".repeat(bytes).as_str());
+        Event::Rows {
+            source: Source::new("events", "p1"),
+            token: 1.into(),
+            rows: row.into(),
+            origin: Origin::Live,
+            position: 1.into(),
+        }
+    }
+
+    #[derive(Default)]
+    struct Count(Mutex<u32>);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            *self.0.lock().unwrap() += 1;
+        }
+    }
+
+    impl Count {
+        fn get(&self) -> u32 {
+            *self.0.lock().unwrap()
+        }
+    }
+
+    #[test]
+    fn events_come_in_order_across_chunks() {
+        let (mut sender, mut receiver) = queue(10, 1 << 20);
+        for chunk in [0..3, 3..4, 4..9] {
+            for number in chunk {
+                sender.push(numbered(number), 0);
+            }
+            sender.publish();
+        }
+        drop(sender);
+        let mut cx = Context::from_waker(Waker::noop());
+        for number in 0..9 {
+            assert_eq!(receiver.poll_pop(&mut cx), Poll::Ready(Some(numbered(number))));
+        }
+        assert_eq!(receiver.poll_pop(&mut cx), Poll::Ready(None));
+    }
+
+    #[test]
+    fn a_chunk_wakes_the_application_once() {
+        let (mut sender, mut receiver) = queue(10, 1 << 20);
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        assert!(receiver.poll_pop(&mut Context::from_waker(&waker)).is_pending());
+        for number in 0..5 {
+            sender.push(numbered(number), 0);
+        }
+        assert_eq!(count.get(), 0, "nothing is handed over before it is published");
+        sender.publish();
+        assert_eq!(count.get(), 1);
+    }
+
+    #[test]
+    fn a_queue_full_of_events_has_room_again_once_they_are_taken() {
+        let (mut sender, mut receiver) = queue(2, 1 << 20);
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let mut cx = Context::from_waker(&waker);
+        sender.push(numbered(0), 0);
+        sender.publish();
+        assert!(sender.poll_room(&mut cx).is_ready());
+        sender.push(numbered(1), 0);
+        sender.publish();
+        assert!(sender.poll_room(&mut cx).is_pending());
+        assert_eq!(receiver.try_pop(), Some(numbered(0)));
+        assert_eq!(count.get(), 1, "taking events wakes the driver");
+        assert!(sender.poll_room(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn a_queue_full_of_bytes_has_no_room() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut sender, _receiver) = queue(100, 1_000);
+        sender.push(rows(1_000), 0);
+        sender.publish();
+        assert!(sender.poll_room(&mut cx).is_pending());
+    }
+
+    #[test]
+    fn a_read_buffer_that_a_small_row_keeps_alive_counts_in_full() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut sender, _receiver) = queue(100, 1_000);
+        sender.push(rows(1), 1_000);
+        sender.publish();
+        assert!(sender.poll_room(&mut cx).is_pending());
+    }
+
+    #[test]
+    fn a_dropped_application_makes_room_and_frees_what_waits() {
+        let (mut sender, receiver) = queue(1, 1 << 20);
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let mut cx = Context::from_waker(&waker);
+        sender.push(numbered(0), 0);
+        sender.publish();
+        assert!(sender.poll_room(&mut cx).is_pending());
+        drop(receiver);
+        assert_eq!(count.get(), 1);
+        assert!(sender.poll_room(&mut cx).is_ready());
+        sender.push(numbered(1), 0);
+        sender.publish();
+        assert!(sender.chunk.is_empty());
     }
 }

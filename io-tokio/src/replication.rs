@@ -82,20 +82,22 @@ impl Replication {
     pub async fn shutdown(mut self) -> Positions {
         self.handle.shutdown();
         while std::future::poll_fn(|cx| self.events.poll_pop(cx)).await.is_some() {}
-        self.positions
+        std::mem::take(&mut self.positions)
     }
 
     /// Keeps the positions true for the events handed out.
     fn note(&mut self, event: &Event) {
         let (source, token) = match event {
             Event::Rows { source, position, .. } => (source, *position),
-            Event::Position { source, token }
+            // The first word on a source that has no rows yet: without it a resume would begin
+            // behind the rows now being fetched.
+            Event::CatchingUp { source, from: token, .. }
+            | Event::Position { source, token }
             | Event::Reset { source, token, .. }
             | Event::Live { source, token }
             | Event::Gap { source, upto: token, .. } => (source, *token),
             Event::Connected { .. }
             | Event::Disconnected { .. }
-            | Event::CatchingUp { .. }
             | Event::Command { .. }
             | Event::WaitEnded { .. }
             | Event::Warning(_)
@@ -103,6 +105,12 @@ impl Replication {
             | _ => return,
         };
         self.positions.set(source.stream(), source.instance(), token);
+    }
+}
+
+impl Drop for Replication {
+    fn drop(&mut self) {
+        self.handle.shutdown();
     }
 }
 

@@ -1,5 +1,7 @@
 //! Integers as they stand on the wire: decimal, an optional minus sign, nothing else.
 
+use bytes::{BufMut as _, BytesMut};
+
 /// Why a piece of text is not an integer that can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BadInteger {
@@ -49,6 +51,35 @@ fn parse_any(text: &[u8]) -> Result<i64, BadInteger> {
         .ok_or(BadInteger::OutOfRange)
 }
 
+/// Appends an integer in decimal.
+pub(super) fn append(value: i64, out: &mut BytesMut) {
+    if value < 0 {
+        out.put_u8(b'-');
+    }
+    append_digits(value.unsigned_abs(), out);
+}
+
+/// Appends a length in decimal.
+pub(super) fn append_length(length: usize, out: &mut BytesMut) {
+    append_digits(length as u64, out);
+}
+
+fn append_digits(mut rest: u64, out: &mut BytesMut) {
+    let mut text = [0_u8; 20];
+    let mut start = text.len();
+    loop {
+        start -= 1;
+        text[start] = DIGITS[(rest % 10) as usize];
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.put_slice(&text[start..]);
+}
+
+const DIGITS: &[u8; 10] = b"0123456789";
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -65,6 +96,15 @@ mod tests {
     }
 
     #[test]
+    fn the_ends_of_the_range_are_written() {
+        for value in [i64::MIN, -1, 0, i64::MAX] {
+            let mut text = BytesMut::new();
+            append(value, &mut text);
+            assert_eq!(text, value.to_string());
+        }
+    }
+
+    #[test]
     fn anything_but_digits_and_a_leading_minus_is_refused() {
         for text in ["", "-", "+1", " 1", "1 ", "1_0", "1.0", "1e3", "--1", "0x10", "\u{661}"] {
             assert_eq!(parse(text.as_bytes()), Err(BadInteger::NotDecimal), "{text:?}");
@@ -74,7 +114,10 @@ mod tests {
     proptest! {
         #[test]
         fn every_integer_is_read_back(value in any::<i64>()) {
-            prop_assert_eq!(parse(value.to_string().as_bytes()), Ok(value));
+            let mut text = BytesMut::new();
+            append(value, &mut text);
+            prop_assert_eq!(String::from_utf8(text.to_vec()).unwrap(), value.to_string());
+            prop_assert_eq!(parse(&text), Ok(value));
         }
     }
 }

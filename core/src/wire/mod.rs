@@ -3,8 +3,13 @@
 
 mod command;
 mod decode;
+mod dialect;
+mod encode;
 mod error;
 mod integer;
+mod line;
+mod page;
+mod resp;
 mod secret;
 
 pub use self::{
@@ -13,6 +18,13 @@ pub use self::{
         Replicate, UserIp, UserSync,
     },
     decode::Decoder,
+    dialect::{Dialect, UnknownRelease},
+    encode::{EncodeError, encode},
     error::{BadRow, DecodeError, DecodeErrorKind, EXCERPT_BYTES_MAX},
+    line::{LINE_BYTES_MAX, LineDecoder, LineTooLong},
+    page::{PageError, decode_page, encode_page},
+    resp::{
+        Frame, RespDecoder, RespError, RespErrorKind, RespLimits, encode_command, encode_frame,
+    },
     secret::Secret,
 };

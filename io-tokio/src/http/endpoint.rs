@@ -79,3 +79,49 @@ fn parse(url: &str) -> Result<Endpoint, &'static str> {
         name: format!("{scheme}://{authority}"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_accepted_form_is_read() {
+        for (url, address, tls, host) in [
+            ("http://h", ("h", 80), false, "h"),
+            ("http://h:9093", ("h", 9093), false, "h:9093"),
+            ("http://h:9093/", ("h", 9093), false, "h:9093"),
+            ("http://[::1]:9093", ("::1", 9093), false, "[::1]:9093"),
+            ("https://h", ("h", 443), true, "h"),
+        ] {
+            let parsed = Endpoint::parse(url).unwrap();
+            let (name, port) = address;
+            assert_eq!(parsed.address, Address::Tcp { host: name.to_owned(), port }, "{url}");
+            assert_eq!((parsed.tls, parsed.host.as_str()), (tls, host), "{url}");
+        }
+        let with_ca = Endpoint::parse("https://h?ca=/etc/ca.pem").unwrap();
+        assert_eq!(with_ca.ca_file, Some(PathBuf::from("/etc/ca.pem")));
+        let unix = Endpoint::parse("unix:///run/main.sock").unwrap();
+        assert_eq!(unix.address, Address::Unix("/run/main.sock".into()));
+        assert_eq!(unix.host, "localhost");
+    }
+
+    #[test]
+    fn a_bad_url_says_what_is_wrong_and_what_is_accepted() {
+        for (url, problem) in [
+            ("h:9093", "it has no scheme"),
+            ("redis://h", "the scheme is not http, https or unix"),
+            ("http://", "it has no host"),
+            ("http://h:0", "the port is not a number from 1 to 65535"),
+            ("http://h/_synapse", "it has a path; the path of the replication resource is fixed"),
+            ("http://:pw@h", "it has a user; the listener knows only the replication secret"),
+            ("http://h?ca=x", "it has a parameter other than ca (with https)"),
+            ("unix://x", "the path of a Unix socket must be absolute: unix:///run/main.sock"),
+            ("unix:///x?a=b", "a Unix socket takes no parameter"),
+        ] {
+            let error = Endpoint::parse(url).unwrap_err();
+            assert_eq!(error.problem, problem, "{url}");
+            assert!(error.to_string().contains("http://HOST[:PORT]"), "{error}");
+            assert!(!error.to_string().contains(":pw@"), "{error}");
+        }
+    }
+}

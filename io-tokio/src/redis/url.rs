@@ -19,8 +19,6 @@ pub(crate) struct RedisUrl {
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Secret>,
-    /// Database of the publishing connection. Pub/sub is not per database.
-    pub(crate) db: u32,
 }
 
 impl RedisUrl {
@@ -42,7 +40,6 @@ fn parse(url: &str) -> Result<RedisUrl, &'static str> {
         ca_file: None,
         user: None,
         password: None,
-        db: 0,
     };
     match scheme {
         "redis" | "rediss" => parse_network(rest, &mut parsed)?,
@@ -73,7 +70,8 @@ fn parse(url: &str) -> Result<RedisUrl, &'static str> {
 fn parse_network(rest: &str, parsed: &mut RedisUrl) -> Result<(), &'static str> {
     let (authority, db) = rest.rsplit_once('/').unwrap_or((rest, ""));
     if !db.is_empty() {
-        parsed.db = db.parse().map_err(|_| "the part after / is not a database number")?;
+        // Accepted since URLs at hand have it; publish/subscribe is not per database.
+        db.parse::<u32>().map_err(|_| "the part after / is not a database number")?;
     }
     let (login, host_port) = match authority.rsplit_once('@') {
         Some((login, host_port)) => (Some(login), host_port),
@@ -143,5 +141,94 @@ pub(crate) fn redacted(url: &str) -> String {
     match rest.split_once('?') {
         Some((path, _)) => format!("{scheme}{path}?<redacted>"),
         None => format!("{scheme}{rest}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(host: &str, port: u16) -> Address {
+        Address::Tcp { host: host.to_owned(), port }
+    }
+
+    fn login(url: &RedisUrl) -> (Option<&str>, Option<&str>) {
+        (url.user.as_deref(), url.password.as_ref().map(Secret::expose))
+    }
+
+    #[test]
+    fn every_accepted_form_is_read() {
+        for (url, address, tls, user, password) in [
+            ("redis://h", tcp("h", 6379), false, None, None),
+            ("redis://h:1/", tcp("h", 1), false, None, None),
+            ("redis://h:1/3", tcp("h", 1), false, None, None),
+            ("redis://[::1]", tcp("::1", 6379), false, None, None),
+            ("redis://[::1]:7", tcp("::1", 7), false, None, None),
+            ("redis://:pw@h", tcp("h", 6379), false, None, Some("pw")),
+            ("redis://me:p%40w%2F@h:7", tcp("h", 7), false, Some("me"), Some("p@w/")),
+            ("redis://me:a@b:c@h:7", tcp("h", 7), false, Some("me"), Some("a@b:c")),
+            ("rediss://h", tcp("h", 6379), true, None, None),
+            ("unix:///run/r.sock", Address::Unix("/run/r.sock".into()), false, None, None),
+            (
+                "unix:///run/r%20s.sock?user=me&password=p%26w",
+                Address::Unix("/run/r s.sock".into()),
+                false,
+                Some("me"),
+                Some("p&w"),
+            ),
+        ] {
+            let parsed = RedisUrl::parse(url).unwrap();
+            assert_eq!(parsed.address, address, "{url}");
+            assert_eq!(parsed.tls, tls, "{url}");
+            assert_eq!(login(&parsed), (user, password), "{url}");
+        }
+        let with_ca = RedisUrl::parse("rediss://h?ca=/etc/ca.pem").unwrap();
+        assert_eq!(with_ca.ca_file, Some(PathBuf::from("/etc/ca.pem")));
+    }
+
+    #[test]
+    fn a_bad_url_says_what_is_wrong_and_what_is_accepted() {
+        for (url, problem) in [
+            ("127.0.0.1:6379", "it has no scheme"),
+            ("http://h", "the scheme is not redis, rediss or unix"),
+            ("redis://", "it has no host"),
+            ("redis://:6379", "it has no host"),
+            ("redis://h:0", "the port is not a number from 1 to 65535"),
+            ("redis://h:65536", "the port is not a number from 1 to 65535"),
+            ("redis://h:x", "the port is not a number from 1 to 65535"),
+            ("redis://::1", "an IPv6 address must stand in [ ]"),
+            ("redis://[::1", "the [ of an IPv6 address has no ]"),
+            ("redis://[::1]x", "something other than :PORT stands after the IPv6 address"),
+            ("redis://h/x", "the part after / is not a database number"),
+            ("redis://me@h", "it has a user but no password"),
+            ("redis://a b", "the host has a character that no host has"),
+            ("redis://:%ff@h", "a percent-encoded part is not UTF-8"),
+            ("redis://h?ca=x", "`ca` needs TLS: write rediss://"),
+            ("redis://h?x=1", "it has a parameter other than user, password and ca"),
+            ("unix://r.sock", "the path of a Unix socket must be absolute: unix:///run/redis.sock"),
+            ("unix:///r.sock?user=me", "it has a user but no password"),
+        ] {
+            let error = RedisUrl::parse(url).unwrap_err();
+            assert_eq!(error.problem, problem, "{url}");
+            assert!(error.to_string().contains("redis://[USER][:PASSWORD@]HOST"), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_error_or_debug_output_shows_a_password() {
+        for url in [
+            "redis://me:hunter2@h:x",
+            "redis://hunter2@h",
+            "redis://me:hun@hunter2@h:x",
+            "redis://me:/hunter2?@h:x",
+            "unix:///r.sock?pass=hunter2",
+            "http://:hunter2@h",
+            "me:hunter2@h",
+        ] {
+            let error = RedisUrl::parse(url).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
+        let parsed = RedisUrl::parse("redis://me:hunter2@h").unwrap();
+        assert!(!format!("{parsed:?}").contains("hunter2"));
     }
 }

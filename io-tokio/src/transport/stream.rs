@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    path::Path,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -11,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[cfg(feature = "tls")]
 use super::tls::TlsClient;
 use super::{Address, Connector};
+use crate::error::BuildError;
 
 /// Whether a stream is wrapped in TLS.
 #[derive(Clone)]
@@ -21,6 +23,18 @@ pub(crate) enum Security {
 }
 
 impl Security {
+    /// TLS with these CAs if `tls`. `url` names the address in errors.
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "no TLS, no CA file"))]
+    pub(crate) fn new(tls: bool, ca_file: Option<&Path>, url: &str) -> Result<Self, BuildError> {
+        if !tls {
+            return Ok(Self::Plain);
+        }
+        #[cfg(feature = "tls")]
+        return TlsClient::new(ca_file, url).map(Self::Tls);
+        #[cfg(not(feature = "tls"))]
+        return Err(BuildError::NoTls { url: url.to_owned() });
+    }
+
     /// Connects to `address` and makes the TLS handshake, if any. Unbounded in time.
     pub(crate) async fn connect<C: Connector>(
         &self,

@@ -20,8 +20,9 @@ use crate::error::BuildError;
 pub(crate) struct TlsClient(TlsConnector);
 
 impl TlsClient {
-    /// Trusts the CAs in the PEM file `ca_file`, or Mozilla's where there is none.
-    pub(crate) fn new(ca_file: Option<&Path>) -> Result<Self, BuildError> {
+    /// Trusts the CAs in the PEM file `ca_file`, or Mozilla's where there is none. `url` names
+    /// the address in errors.
+    pub(crate) fn new(ca_file: Option<&Path>, url: &str) -> Result<Self, BuildError> {
         let mut roots = RootCertStore::empty();
         match ca_file {
             None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
@@ -30,7 +31,7 @@ impl TlsClient {
         }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| BuildError::Tls { problem: error.to_string() })?
+            .map_err(|error| BuildError::Tls { url: url.to_owned(), problem: error.to_string() })?
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self(TlsConnector::from(Arc::new(config))))
