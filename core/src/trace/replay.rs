@@ -43,12 +43,18 @@ pub struct Replay {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum End {
-    /// With a whole line, and with every action of the last input.
+    /// With every action of the last input.
     Complete,
     /// Inside a line: the recorder was killed, or its disk was full. Everything before agreed.
     InsideLine {
         /// Number of the broken line, from 1.
         line: u64,
+    },
+    /// Before actions of its last input: the recorder was killed between two lines. Everything
+    /// before agreed.
+    BeforeActions {
+        /// How many actions it lacks.
+        missing: u64,
     },
 }
 
@@ -56,7 +62,7 @@ pub enum End {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// Line of the trace, from 1. One past the end if the trace lacks an action there.
+    /// Line of the trace, from 1.
     pub line: u64,
     /// Inputs handed in until then.
     pub inputs: u64,
@@ -175,9 +181,8 @@ impl Replayer {
 
     /// Ends the replay. `rest` is what stands after the last line feed, normally nothing.
     ///
-    /// A broken last line is no error, for a recorder that was killed leaves one: everything
-    /// before it agreed, and [`Replay::end`] says so. A trace that ends with a whole line but
-    /// lacks actions of the last input differs.
+    /// A trace that breaks off is no error, for a recorder that was killed leaves one: everything
+    /// before its end agreed, and [`Replay::end`] says where that is.
     ///
     /// # Errors
     /// As [`Replayer::line`].
@@ -195,11 +200,8 @@ impl Replayer {
                 self.line(rest)?;
             }
         }
-        if end == End::Complete
-            && let Some(got) = self.due.pop_front()
-        {
-            self.lines += 1;
-            return Err(self.different(None, Some(got)));
+        if end == End::Complete && !self.due.is_empty() {
+            end = End::BeforeActions { missing: self.due.len() as u64 };
         }
         Ok(Replay { inputs: self.inputs, actions: self.actions, end })
     }

@@ -48,8 +48,8 @@ Fields are only ever added.
 
 const REPLAY_ABOUT: &str = "\
 Run recorded traces (`synrepl follow --record FILE`) through the core and compare the actions. \
-No network is used. A trace whose last line is broken, as a killed recorder leaves it, counts as \
-the same if everything before agrees; this is said.";
+No network is used. A trace that breaks off, as a killed recorder leaves it, counts as the same if \
+everything before agrees; this is said.";
 
 const REPLAY_EXAMPLES: &str = "\
 Example:

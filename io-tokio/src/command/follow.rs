@@ -8,7 +8,7 @@ use synrepl::{DriverError, Replication};
 use synrepl_core::{Event, GapReason};
 use tokio::{
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 
 use self::setup::Setup;
@@ -95,6 +95,8 @@ struct Follow {
 enum End {
     /// The driver has stopped and all its events are out.
     Drained,
+    /// The driver did not stop in time. What was taken from it is out.
+    TimedOut,
     /// The reader of stdout is gone, or too slow to wait for. What it was given is unknown.
     NoReader,
 }
@@ -103,15 +105,22 @@ impl Follow {
     async fn run(mut self, driver: Driver) -> ExitCode {
         let end = self.follow().await;
         self.diagnostics.make_room();
-        if matches!(end, End::Drained) {
-            if self.deadline.is_none() {
+        match end {
+            End::Drained if self.deadline.is_none() => {
                 self.failed = true;
                 self.diagnostics.error(&ended_by_itself(driver).await);
+                self.save_finally().await;
             }
-            self.save_finally().await;
-        } else {
-            // Positions of the last save stand: they cover only what was read.
-            drop(driver);
+            End::Drained | End::TimedOut => self.save_finally().await,
+            // The positions of the last save stand: they cover only what was read. The driver
+            // stops all the same, so that the trace is whole.
+            End::NoReader => {
+                let handle = self.replication.handle();
+                handle.shutdown();
+                let drain = async { while self.replication.next().await.is_some() {} };
+                // If it takes longer, the trace breaks off, and nothing else depends on it.
+                let _ = timeout(GRACE, drain).await;
+            }
         }
         self.flush_trace();
         let rows = self.progress.rows();
@@ -144,8 +153,8 @@ impl Follow {
                     begin_stop(&self.replication);
                 }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    self.diagnostics.error("the connections did not end in time; left as they are");
-                    return End::Drained;
+                    self.diagnostics.note("the connections did not end in time; left as they are");
+                    return End::TimedOut;
                 }
                 _ = ticks.tick() => self.keep_house(),
                 event = self.replication.next() => match event {

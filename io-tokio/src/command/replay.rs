@@ -116,6 +116,10 @@ impl Outcome {
                     End::InsideLine { line } => {
                         format!(" (ends inside line {line}; everything before it agreed)")
                     }
+                    End::BeforeActions { missing } => format!(
+                        " (ends before {missing} actions of its last input; everything before it \
+                         agreed)"
+                    ),
                     End::Complete | _ => String::new(),
                 };
                 format!("{file}same: {inputs} inputs, {actions} actions{end}\n")
@@ -145,6 +149,7 @@ impl Outcome {
                 let line = line.number("inputs", *inputs).number("actions", *actions);
                 match end {
                     End::InsideLine { line: number } => line.number("ends_inside_line", *number),
+                    End::BeforeActions { missing } => line.number("missing_actions", *missing),
                     End::Complete | _ => line,
                 }
             }

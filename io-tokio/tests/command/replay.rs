@@ -76,6 +76,13 @@ fn a_cut_trace_is_the_same_and_says_where_it_is_cut() {
         "same: 0 inputs, 1 actions (ends inside line 3; everything before it agreed)\n"
     );
     assert_eq!(json(&text).1["ends_inside_line"], 3);
+    let ran = replay("text", &format!("{HEADER}\n"));
+    assert_eq!(ran.code, Some(0));
+    assert_eq!(
+        ran.stdout,
+        "same: 0 inputs, 0 actions (ends before 1 actions of its last input; everything before \
+         it agreed)\n"
+    );
 }
 
 #[test]
@@ -100,7 +107,7 @@ fn what_is_not_a_trace_cannot_be_read() {
 fn several_traces_are_told_one_by_one_and_the_worst_decides() {
     let directory = tempfile::tempdir().unwrap();
     let good = file(&directory, "good", &format!("{HEADER}\n{CONNECT}\n"));
-    let bad = file(&directory, "bad", &format!("{HEADER}\n"));
+    let bad = file(&directory, "bad", &format!("{HEADER}\n{TICK}\n"));
     let (good, bad) = (good.to_str().unwrap(), bad.to_str().unwrap());
     let ran = run(&["replay", "--format", "text", bad, good]);
     assert_eq!(ran.code, Some(1));
