@@ -3,6 +3,7 @@
 mod command {
     mod flags;
     mod follow;
+    mod page_server;
     mod program;
     mod redis;
     mod replay;

@@ -176,18 +176,20 @@ impl Circumstances {
         )
     }
 
+    /// Which flag to look at. What the error means is in its own text.
     fn fetch_hint(&self, source: &Source, error: &FetchError) -> String {
         let writer = shortened(source.instance(), TEXT_CHARS_MAX);
         match error {
             FetchError::Unreachable { .. } | FetchError::TimedOut { .. } => {
                 format!(". Does {writer} run, and is the address in --instance {writer}=... right?")
             }
-            FetchError::Status { status: 401 | 403 | 500, .. } if !self.has_secret => {
-                ". No secret was given: pass --secret-file or set SYNREPL_REPLICATION_SECRET".into()
-            }
-            FetchError::Status { status: 401 | 403 | 500, .. } => {
-                ". Synapse answers so to a wrong secret: compare it with worker_replication_secret"
+            FetchError::Status { status: 500, .. } if self.has_secret => {
+                ". Compare --secret-file (or SYNREPL_REPLICATION_SECRET) with \
+                 worker_replication_secret"
                     .to_owned()
+            }
+            FetchError::Status { status: 500, .. } => {
+                ". No secret was given: pass --secret-file or set SYNREPL_REPLICATION_SECRET".into()
             }
             FetchError::Status { .. } | FetchError::Malformed { .. } => format!(
                 ". Is the address in --instance {writer}=... that of {writer}'s replication \
@@ -266,7 +268,7 @@ mod tests {
     fn a_refused_fetch_points_at_the_secret() {
         let (_, told) = circumstances().sentence(&status(500));
         assert!(told.contains("attempt 2, the next one in 1.5 s"), "{told}");
-        assert!(told.contains("compare it with worker_replication_secret"), "{told}");
+        assert!(told.contains("Compare --secret-file (or SYNREPL_REPLICATION_SECRET)"), "{told}");
         let without = Circumstances { has_secret: false, ..circumstances() };
         assert!(without.sentence(&status(500)).1.contains("pass --secret-file"));
     }

@@ -2,8 +2,8 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read},
-    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, channel},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread::JoinHandle,
     time::Duration,
 };
@@ -53,12 +53,21 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(command: Command) -> Self {
+        let (mut running, out) = Self::start_unread(command);
+        let (stdout, reader) = lines(out);
+        running.stdout = stdout;
+        running.readers.push(reader);
+        running
+    }
+
+    /// Starts the command with a stdout that the caller reads, or does not.
+    pub(crate) fn start_unread(mut command: Command) -> (Self, ChildStdout) {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let out: ChildStdout = child.stdout.take().unwrap();
-        let err: ChildStderr = child.stderr.take().unwrap();
-        let ((stdout, out), (stderr, err)) = (lines(out), lines(err));
-        Self { child, stdout, stderr, readers: vec![out, err] }
+        let out = child.stdout.take().unwrap();
+        let (stderr, reader) = lines(child.stderr.take().unwrap());
+        let (_, stdout) = channel();
+        (Self { child, stdout, stderr, readers: vec![reader] }, out)
     }
 
     /// Reads stdout until a line holds `text`, and gives all lines until then.
@@ -76,6 +85,18 @@ impl Running {
         let id = self.child.id().to_string();
         let status = Command::new("kill").args(["-s", name, &id]).status().unwrap();
         assert!(status.success(), "kill -s {name} {id}");
+    }
+
+    /// The exit code, if the program ends within this time.
+    pub(crate) fn ended_within(&mut self, time: Duration) -> Option<i32> {
+        loop {
+            match self.stderr.recv_timeout(time) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => return None,
+                // Only the end of the program closes its stderr.
+                Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap().code(),
+            }
+        }
     }
 
     /// Waits for the end, and gives what was left on stdout and stderr.
