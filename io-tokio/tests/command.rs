@@ -1,5 +1,7 @@
 //! The built `synrepl` command: help, wrong flags and files, replay, and following a Redis server.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
+
 mod command {
     mod flags;
     mod follow;

@@ -44,7 +44,7 @@ impl Redis {
             .unwrap_or_else(|error| {
                 panic!("redis-server cannot be started ({error}); this test needs it installed")
             });
-        let log = BufReader::new(child.stdout.take().unwrap());
+        let log = BufReader::new(child.stdout.take()?);
         let redis = Self { child, port };
         let mut lines = log.lines().map_while(Result::ok);
         lines.by_ref().find(|line| line.contains("Ready to accept connections"))?;
