@@ -44,8 +44,9 @@ impl Redis {
             .unwrap_or_else(|error| {
                 panic!("redis-server cannot be started ({error}); this test needs it installed")
             });
-        let log = BufReader::new(child.stdout.take()?);
+        let stdout = child.stdout.take();
         let redis = Self { child, port };
+        let log = BufReader::new(stdout?);
         let mut lines = log.lines().map_while(Result::ok);
         lines.by_ref().find(|line| line.contains("Ready to accept connections"))?;
         // Keeps the pipe from filling up; ends with the server.
