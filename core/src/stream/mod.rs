@@ -6,6 +6,7 @@ mod positions;
 mod rows;
 mod source;
 mod token;
+pub mod typed;
 
 pub use self::{
     catalogue::{CATALOGUE, Order, StreamTraits, traits},

@@ -1,0 +1,128 @@
+//! Orders of events in which the reference, or an earlier design, loses, repeats or mixes rows;
+//! each a text file named after the bug. The files hold inputs and, below each, the actions.
+//!
+//! `REWRITE=1 cargo test -p synrepl-core --test scenarios` writes the actions anew; read the
+//! difference before you keep it.
+
+mod script;
+
+use std::{collections::BTreeSet, env, fs, path::PathBuf};
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
+}
+
+fn check(name: &str) {
+    let path = folder().join(format!("{name}.txt"));
+    let expected = fs::read_to_string(&path).expect("the scenario file is there");
+    let got = script::run(&expected);
+    if env::var_os("REWRITE").is_some() {
+        fs::write(&path, got).expect("the scenario file can be written");
+        return;
+    }
+    let differs = expected.lines().zip(got.lines()).position(|(left, right)| left != right);
+    assert!(
+        expected == got,
+        "{name} differs from line {:?}; it now gives:\n{got}",
+        differs.map(|line| line + 1)
+    );
+}
+
+macro_rules! scenarios {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            check(stringify!($name));
+        })*
+
+        #[test]
+        fn every_scenario_file_is_a_test() {
+            let named = BTreeSet::from([$(stringify!($name).to_owned()),*]);
+            let files: BTreeSet<_> = fs::read_dir(folder())
+                .expect("the folder is there")
+                .map(|entry| entry.expect("an entry").path())
+                .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
+                .collect();
+            assert_eq!(named, files);
+        }
+    };
+}
+
+scenarios! {
+    a01_rows_that_arrive_during_a_catch_up_wait_for_its_end
+    a02_an_announcement_leaves_the_batches_of_other_streams_alone
+    a03_a_catch_up_delivers_each_token_by_itself
+    a04_a_lost_connection_ends_being_live
+    a05_replicate_is_sent_only_after_the_subscription
+    a06_old_rows_behind_an_announcement_are_not_repeated
+    a07_a_lower_announcement_resets_a_stream_that_can_reset
+    a08_an_announcement_that_says_nothing_new_is_not_fetched
+    a09_a_redundant_announcement_still_makes_a_source_live
+    a10_a_half_batch_dies_with_its_connection
+    a10_an_announcement_above_a_half_batch_fetches_the_batch
+    a10_an_announcement_inside_a_batch_makes_its_rest_a_hole
+    a11_a_row_that_does_not_parse_is_fetched_and_harms_nothing_else
+    a11_a_row_whose_token_does_not_parse_is_asked_for
+    a12_rows_of_a_source_that_is_not_live_cost_one_event
+    a13_an_empty_answer_moves_the_position
+    a14_rows_come_before_the_position_that_covers_them
+    a16_two_may_wait_for_one_position
+    a18_a_waiter_is_not_woken_by_another_writer
+    a21_a_wait_that_is_never_met_ends_at_its_deadline
+    a24_a_page_that_claims_more_than_was_asked_is_not_believed
+    a25_a_page_may_hold_more_rows_than_its_target
+    a27_a_limited_page_that_does_not_move_is_an_error_not_a_loop
+    a38_an_empty_announcement_over_real_rows_cannot_be_seen
+    a50_a_fetch_that_is_not_served_is_tried_until_it_is
+    a51_a_fresh_follower_does_not_page_through_history
+    a53_a_fetch_may_be_given_up_if_the_application_wants
+    a53_a_fetch_that_fails_for_ever_backs_off_and_harms_no_other_source
+    a54_a_typing_writer_that_starts_over_is_understood
+    a56_connecting_is_tried_for_ever
+    a59_a_source_far_behind_is_caught_up_in_pages
+    a61_one_word_commands_and_blank_lines_harm_nothing
+    a63_other_commands_reach_the_application_and_are_sent_for_it
+    a64b_a_lower_announcement_of_a_database_stream_is_harmless
+    bursts_a_cut_inside_one_is_filled_from_before_it
+    bursts_are_fetched_in_windows
+    bursts_one_that_falls_quiet_is_completed_by_a_fetch
+    bursts_one_that_is_too_long_is_completed_by_a_fetch
+    bursts_rows_in_falling_order_are_all_delivered
+    bursts_who_joins_inside_one_does_not_trust_what_closes_it
+    f05_rows_under_our_own_name_are_not_delivered
+    f07_a_fetch_begun_under_an_earlier_connection_does_not_make_live
+    f07_a_fetch_that_ends_while_disconnected_leaves_the_source_not_live
+    f07_fetches_wait_in_line
+    gaps_rows_that_nobody_can_be_asked_for_are_reported
+    loose_a_page_that_ignores_its_end_is_taken_as_it_is
+    loose_exact_repeats_are_suppressed_and_steps_back_delivered
+    pages_a_token_cut_in_two_is_asked_for_again
+    pages_a_token_that_no_page_can_hold_is_reported
+    pages_one_that_is_too_large_is_asked_for_in_halves
+    shared_a_row_that_a_fetch_shows_under_another_writer_is_delivered_once
+    shared_a_row_that_two_writers_announce_is_delivered_once
+    shutdown_ends_everything_in_order
+    shutdown_while_not_connected_is_at_once
+    start_a_first_row_before_any_announcement_is_fetched_whole
+    start_a_writer_missing_from_saved_positions_starts_at_the_highest_of_them
+    start_a_writer_that_appears_later_starts_where_the_stream_stood
+    start_from_the_beginning_fetches_all_that_is_held
+    start_saved_positions_are_resumed
+    start_writers_that_answer_together_start_where_they_stand
+    x01_a_lost_publish_cannot_be_seen_by_the_follower
+    x02_an_observer_asks_nobody
+    x02_replicate_is_asked_again_until_every_known_source_answered
+    x02_replicate_is_asked_again_while_nobody_answers_at_all
+    x03_a_failed_catch_up_is_tried_again_without_a_further_command
+    x04_an_announcement_of_another_writer_leaves_a_batch_alone
+    x04_batches_of_two_writers_do_not_mix
+    x05_each_writer_is_live_by_its_own_evidence
+    x06_a_low_row_without_an_announcement_is_asked_about
+    x06_a_reset_during_a_fetch_starts_the_fetch_over
+    x06_a_stream_without_epochs_starts_over_at_each_connection
+    x07_rows_beyond_the_end_of_a_page_come_later
+    x09_a_batch_without_end_is_fetched
+    x09_a_holding_queue_that_overflows_becomes_a_longer_catch_up
+    x10_an_unknown_stream_is_followed_like_any_other
+    x10_streams_that_are_not_wanted_are_dropped_on_arrival
+}

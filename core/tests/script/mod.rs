@@ -1,0 +1,264 @@
+//! A node driven by a script: one input a line, what it asks for below it.
+//!
+//! | line | input |
+//! | --- | --- |
+//! | `config KEY VALUE` | a setting, before anything else |
+//! | `connect` | the connection asked for is made |
+//! | `lose` | the connection is lost, or not made |
+//! | `RDATA ...`, any upper-case word | a line received |
+//! | `page q1 UPTO[+]: T ROW, T ROW` | the answer to a fetch; `+` says limited |
+//! | `fail q1 WHY` | a fetch failed: `500`, `timeout`, `too-large`, `no-endpoint` |
+//! | `+2s`, `+20ms` | time passes, then a tick |
+//! | `wait w1 STREAM/WRITER TOKEN 5s` | wait for a token |
+//! | `send LINE` | the application sends a command |
+//! | `shutdown` | the application stops |
+//! | `positions` | shows the positions to save |
+
+use std::{fmt::Write as _, time::Duration};
+
+use bytes::Bytes;
+use synrepl_core::{
+    Action, Config, ConnectionId, Event, Input, Node, Origin, QueryId, Start, Timestamp, WaitId,
+    WaitOutcome,
+    stream::{FetchError, Page, Row, Source, Token},
+    wire::Decoder,
+};
+
+/// Runs the inputs of `script` and returns them with the actions that each of them led to.
+/// Lines that begin with `<` or `#`, and empty ones, are no inputs; the latter two are kept.
+pub(crate) fn run(script: &str) -> String {
+    let mut bench = Bench { config: Config::default(), node: None, now: 0, conn: None };
+    let mut out = String::new();
+    for line in script.lines().filter(|line| !line.starts_with("< ")) {
+        writeln!(out, "{line}").expect("a string takes it");
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        for answer in bench.step(line) {
+            writeln!(out, "< {answer}").expect("a string takes it");
+        }
+    }
+    out
+}
+
+struct Bench {
+    config: Config,
+    node: Option<Node>,
+    now: u64,
+    conn: Option<ConnectionId>,
+}
+
+impl Bench {
+    fn step(&mut self, line: &str) -> Vec<String> {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if word == "config" {
+            self.configure(rest);
+            return Vec::new();
+        }
+        let mut shown = Vec::new();
+        if self.node.is_none() {
+            self.node = Some(Node::new(self.config.clone()).expect("a good configuration"));
+            self.drain(&mut shown);
+        }
+        let input = match word {
+            "connect" => Input::Connected { conn: self.conn.expect("a connection was asked for") },
+            "lose" => Input::Disconnected {
+                conn: self.conn.expect("a connection was asked for"),
+                reason: "lost".to_owned(),
+            },
+            "page" => page(rest),
+            "fail" => fail(rest),
+            "wait" => self.wait(rest),
+            "send" => Input::Send {
+                command: Decoder::new()
+                    .decode(&Bytes::copy_from_slice(rest.as_bytes()))
+                    .expect(rest),
+            },
+            "shutdown" => Input::Shutdown,
+            "positions" => {
+                let positions = self.node().positions();
+                shown.push(serde_json::to_string(&positions).expect("positions are JSON"));
+                return shown;
+            }
+            _ if word.starts_with('+') => {
+                self.now += duration(&word[1..]);
+                Input::Tick
+            }
+            _ => self.received(line),
+        };
+        let now = Timestamp::from_micros(self.now);
+        if let Err(misuse) = self.node().handle(now, input) {
+            shown.push(format!("misuse: {misuse}"));
+        }
+        self.drain(&mut shown);
+        shown
+    }
+
+    fn node(&mut self) -> &mut Node {
+        self.node.as_mut().expect("made before the first input")
+    }
+
+    fn received(&self, line: &str) -> Input {
+        let conn = self.conn.expect("a connection was asked for");
+        // Synapse's own form of the command ends in a space, which no editor keeps.
+        let line = if line == "REPLICATE" { "REPLICATE " } else { line };
+        match Decoder::new().decode(&Bytes::copy_from_slice(line.as_bytes())) {
+            Ok(command) => Input::Received { conn, command },
+            Err(error) => Input::Malformed { conn, error },
+        }
+    }
+
+    fn wait(&self, rest: &str) -> Input {
+        let words: Vec<_> = rest.split(' ').collect();
+        let (stream, instance) = words[1].split_once('/').expect("stream/writer");
+        Input::WaitFor {
+            wait: WaitId::new(words[0][1..].parse().expect("w1")),
+            source: Source::new(stream, instance),
+            token: words[2].parse().expect("a token"),
+            deadline: Timestamp::from_micros(self.now + duration(words[3])),
+        }
+    }
+
+    fn drain(&mut self, shown: &mut Vec<String>) {
+        while let Some(action) = self.node().poll_action() {
+            if let Action::Connect { conn } = action {
+                self.conn = Some(conn);
+            }
+            shown.push(show(&action, self.now));
+        }
+    }
+
+    fn configure(&mut self, rest: &str) {
+        let (key, value) = rest.split_once(' ').expect("config KEY VALUE");
+        let config = &mut self.config;
+        let number = || value.parse().expect("a number");
+        match key {
+            "start" => {
+                config.start = if value == "beginning" { Start::Beginning } else { Start::Now };
+            }
+            "instance" => config.instance = value.to_owned(),
+            "positions" => config.positions = serde_json::from_str(value).expect("positions"),
+            "streams" => config.streams = Some(value.split(' ').map(str::to_owned).collect()),
+            "observe_only" => config.observe_only = value == "true",
+            "fetches_in_flight_max" => config.fetches_in_flight_max = number(),
+            "fetch_attempts_max" => config.fetch_attempts_max = Some(number()),
+            "held_rows_max" => config.held_rows_max = number(),
+            "batch_rows_max" => config.batch_rows_max = number(),
+            "burst_rows_max" => config.burst_rows_max = number(),
+            "sources_max" => config.sources_max = number(),
+            "waits_max" => config.waits_max = number(),
+            _ => panic!("no such setting in scripts: {key}"),
+        }
+    }
+}
+
+fn duration(text: &str) -> u64 {
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1_000),
+        None => (text.strip_suffix('s').expect("2s or 20ms"), 1_000_000),
+    };
+    number.parse::<u64>().expect("a whole number") * unit
+}
+
+fn query(word: &str) -> QueryId {
+    QueryId::new(word[1..].parse().expect("q1"))
+}
+
+fn page(rest: &str) -> Input {
+    let (head, rows) = rest.split_once(':').unwrap_or((rest, ""));
+    let (id, upto) = head.split_once(' ').expect("page q1 UPTO");
+    let limited = upto.ends_with('+');
+    let updates = rows
+        .split(", ")
+        .map(str::trim)
+        .filter(|row| !row.is_empty())
+        .map(|row| {
+            let (token, row) = row.split_once(' ').expect("T ROW");
+            (token.parse::<Token>().expect("a token"), Row::from(row))
+        })
+        .collect();
+    let upto = upto.trim_end_matches('+').parse().expect("a token");
+    Input::Fetched { query: query(id), result: Ok(Page { updates, upto, limited }) }
+}
+
+fn fail(rest: &str) -> Input {
+    let (id, why) = rest.split_once(' ').expect("fail q1 WHY");
+    let endpoint = "http://w".to_owned();
+    let error = match why {
+        "500" => FetchError::Status { endpoint, status: 500, message: "no".to_owned() },
+        "404" => FetchError::Status { endpoint, status: 404, message: "not here".to_owned() },
+        "timeout" => FetchError::TimedOut { endpoint, after_ms: 30_000 },
+        "too-large" => FetchError::TooLarge { limit_bytes: 1_000 },
+        "no-endpoint" => FetchError::NoEndpoint { instance: "w".to_owned() },
+        _ => panic!("no such failure in scripts: {why}"),
+    };
+    Input::Fetched { query: query(id), result: Err(error) }
+}
+
+fn show(action: &Action, now: u64) -> String {
+    match action {
+        Action::Connect { conn } => format!("connect {conn}"),
+        Action::Close { conn } => format!("close {conn}"),
+        Action::Send { command, .. } => format!("send {}", command.name()),
+        Action::Fetch { query, source, from, upto } => {
+            format!("fetch {query} {source} {from}..{upto}")
+        }
+        Action::CancelFetch { query } => format!("cancel {query}"),
+        Action::Notify(event) => show_event(event, now),
+        _ => format!("{action:?}"),
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the rest is shown as it is")]
+fn show_event(event: &Event, now: u64) -> String {
+    match event {
+        Event::Connected { conn } => format!("connected {conn}"),
+        Event::Disconnected { conn, retry_at, .. } => match retry_at {
+            Some(at) => {
+                let wait = at.saturating_since(Timestamp::from_micros(now));
+                assert!(wait > Duration::ZERO, "a retry without a delay");
+                format!("disconnected {conn}, will retry")
+            }
+            None => format!("disconnected {conn}"),
+        },
+        Event::Rows { source, token, rows, origin, position } => {
+            let origin = if *origin == Origin::Live { "live" } else { "fetched" };
+            let at =
+                if position == token { String::new() } else { format!(" position {position}") };
+            let rows: Vec<_> = rows.iter().map(Row::as_str).collect();
+            format!("rows {source} {token} {} {origin}{at}", rows.join(" "))
+        }
+        Event::Position { source, token } => format!("position {source} {token}"),
+        Event::Gap { source, from, upto, reason } => {
+            format!("gap {source} {from}..{upto} {reason:?}")
+        }
+        Event::Reset { source, from, token } => format!("reset {source} {from} to {token}"),
+        Event::CatchingUp { source, from, upto } => format!("catching up {source} {from}..{upto}"),
+        Event::Live { source, token } => format!("live {source} {token}"),
+        Event::Command { command } => format!("command {command:?}"),
+        Event::WaitEnded { wait, outcome } => match outcome {
+            WaitOutcome::Reached { position } => format!("{wait} reached at {position}"),
+            WaitOutcome::TimedOut { position } => format!("{wait} timed out at {position:?}"),
+            outcome => format!("{wait} {outcome:?}"),
+        },
+        Event::Warning(warning) => format!("warning {}", show_warning(warning)),
+        Event::Stopped => "stopped".to_owned(),
+        _ => format!("{event:?}"),
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the rest is shown as it is")]
+fn show_warning(warning: &synrepl_core::Warning) -> String {
+    use synrepl_core::Warning;
+    match warning {
+        Warning::Malformed { error } => format!("malformed: {error}"),
+        Warning::NothingHeard { after } => format!("nothing heard for {} s", after.as_secs()),
+        Warning::Unanswered { sources, example, asked } => {
+            format!("{sources} unanswered, {example} for one, asked {asked}")
+        }
+        Warning::FetchFailed { source, from, upto, attempt, error, .. } => {
+            format!("fetch {source} {from}..{upto} failed {attempt}: {error}")
+        }
+        warning => format!("{warning:?}"),
+    }
+}
