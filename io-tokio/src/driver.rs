@@ -265,7 +265,7 @@ impl<C: Connector> Driver<C> {
                 tracing::debug!(%source, %from, %upto, "catching up");
             }
             Event::Live { source, token } => tracing::debug!(%source, %token, "live"),
-            _ => {}
+            Event::Command { .. } | Event::Warning(_) | _ => {}
         }
         let held_bytes = self.session.take_bytes_read();
         self.events.push(event, held_bytes);

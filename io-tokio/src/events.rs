@@ -67,10 +67,7 @@ impl Sender {
     /// Adds an event to the chunk that [`Sender::publish`] hands over. `held_bytes` is the memory
     /// that it keeps alive besides the text of its rows.
     pub(crate) fn push(&mut self, event: Event, held_bytes: usize) {
-        let text = match &event {
-            Event::Rows { rows, .. } => rows.byte_len(),
-            _ => 0,
-        };
+        let text = if let Event::Rows { rows, .. } = &event { rows.byte_len() } else { 0 };
         self.chunk_bytes += EVENT_BYTES + text.max(held_bytes);
         self.chunk.push_back(event);
     }

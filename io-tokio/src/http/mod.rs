@@ -6,3 +6,6 @@ mod connection;
 mod endpoint;
 
 pub(crate) use self::{client::HttpFetch, endpoint::Endpoint};
+
+#[cfg(test)]
+mod tests;

@@ -62,10 +62,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(super) fn publish(&mut self, command: &Command) -> Result<(), EncodeError> {
         self.scratch.clear();
         encode(command, Dialect::LATEST, &mut self.scratch)?;
-        let channel = match command {
-            Command::UserIp(_) => &self.channels.user_ip,
-            _ => &self.channels.main,
-        };
+        let is_user_ip = matches!(command, Command::UserIp(_));
+        let channel = if is_user_ip { &self.channels.user_ip } else { &self.channels.main };
         self.publisher.queue(&[b"PUBLISH", channel.as_bytes(), &self.scratch]);
         self.unanswered += 1;
         Ok(())
@@ -121,16 +119,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Something other than a message on the subscription.
     #[cold]
     fn on_other(&mut self, frame: &Frame) -> Result<(), Failure> {
-        match frame {
-            frame if is_push(frame, b"pong") => {
-                self.subscriber.on_pong();
-                Ok(())
-            }
-            Frame::Error(text) => Err(format!("Redis said on the subscription: {text:.300}")),
-            frame if is_push(frame, b"unsubscribe") => {
-                Err("Redis ended the subscription".to_owned())
-            }
-            frame => Err(format!("Redis said on the subscription: {frame:.100?}")),
+        if is_push(frame, b"pong") {
+            self.subscriber.on_pong();
+            Ok(())
+        } else if is_push(frame, b"unsubscribe") {
+            Err("Redis ended the subscription".to_owned())
+        } else if let Frame::Error(text) = frame {
+            Err(format!("Redis said on the subscription: {text:.300}"))
+        } else {
+            Err(format!("Redis said on the subscription: {frame:.100?}"))
         }
     }
 
@@ -185,17 +182,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Ok(())
             }
             Frame::Error(text) => Err(format!("Redis refused a PUBLISH: {text:.300}")),
-            other => Err(format!("Redis answered a PUBLISH with {other:.100?}")),
+            Frame::Bulk(_) | Frame::Array(_) | Frame::NullArray | Frame::Message { .. } | _ => {
+                Err(format!("Redis answered a PUBLISH with {frame:.100?}"))
+            }
         }
     }
 }
 
 /// Whether `frame` is an array that begins with `name`.
 pub(super) fn is_push(frame: &Frame, name: &[u8]) -> bool {
-    match frame {
-        Frame::Array(parts) => {
-            matches!(parts.first(), Some(Frame::Bulk(Some(first))) if first.as_ref() == name)
-        }
-        _ => false,
-    }
+    let Frame::Array(parts) = frame else { return false };
+    matches!(parts.first(), Some(Frame::Bulk(Some(first))) if first.as_ref() == name)
 }

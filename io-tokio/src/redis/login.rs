@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    link::Link,
+    link::{Link, is_push},
     socket::{Failure, Socket},
     url::RedisUrl,
 };
@@ -119,11 +119,7 @@ pub(super) async fn establish<S: AsyncRead + AsyncWrite + Unpin>(
     authenticate(&mut publisher, login).await?;
     // Shows whether the server takes commands at all, before anything depends on it.
     publisher.queue(&[b"PING"]);
-    match reply(&mut publisher).await? {
-        Frame::Error(text) => return Err(refused("a PING", &text)),
-        Frame::Simple(_) => {}
-        other => return Err(odd("a PING", &other)),
-    }
+    expect_status(&mut publisher, "a PING").await?;
 
     let mut subscriber = Socket::new(subscriber, "subscribing", limits);
     authenticate(&mut subscriber, login).await?;
@@ -137,11 +133,14 @@ pub(super) async fn establish<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let mut link = Link::new(subscriber, publisher, channels, limits);
     while expected > 0 {
-        match reply(link.subscriber()).await? {
-            Frame::Error(text) => return Err(refused("the subscription", &text)),
-            frame if super::link::is_push(&frame, b"subscribe") => expected -= 1,
+        let frame = reply(link.subscriber()).await?;
+        if is_push(&frame, b"subscribe") {
+            expected -= 1;
+        } else if let Frame::Error(text) = frame {
+            return Err(refused("the subscription", &text));
+        } else {
             // The first channel may speak before the second is confirmed.
-            frame => link.keep(frame)?,
+            link.keep(frame)?;
         }
     }
     Ok(link)
@@ -157,10 +156,21 @@ async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
         Some(user) => socket.queue(&[b"AUTH", user.as_bytes(), password]),
         None => socket.queue(&[b"AUTH", password]),
     }
-    match reply(socket).await? {
-        Frame::Error(text) => Err(refused("the user or password", &text)),
-        Frame::Simple(_) => Ok(()),
-        other => Err(odd("AUTH", &other)),
+    expect_status(socket, "the user or password").await
+}
+
+/// Waits for the `+OK` or `+PONG` that answers `what`.
+async fn expect_status<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut Socket<S>,
+    what: &str,
+) -> Result<(), Failure> {
+    let frame = reply(socket).await?;
+    if let Frame::Simple(_) = frame {
+        Ok(())
+    } else if let Frame::Error(text) = frame {
+        Err(refused(what, &text))
+    } else {
+        Err(format!("it answered {what} with {frame:.100?}; is that a Redis server?"))
     }
 }
 
@@ -197,8 +207,4 @@ fn refused(what: &str, text: &str) -> Failure {
         ""
     };
     format!("it refused {what}: {text:.300}{hint}")
-}
-
-fn odd(what: &str, frame: &Frame) -> Failure {
-    format!("it answered {what} with {frame:.100?}; is that a Redis server?")
 }

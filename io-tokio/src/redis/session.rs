@@ -62,7 +62,7 @@ impl<C: Connector> Session<C> {
             Phase::Opening(_) if now == conn => {
                 Phase::Ended("closed before it was open".to_owned())
             }
-            other => other,
+            Phase::Opening(_) | Phase::Open(_) | Phase::Closing(..) | Phase::Ended(_) => phase,
         };
         self.now = Some((now, phase));
     }
