@@ -12,8 +12,10 @@
 //!
 //! Actions stand after the input that caused them; those before the first input are the ones that
 //! a new node has at once. A trace holds no secret: [`Secret`](crate::wire::Secret) is written
-//! redacted, and a replayed node is given the redacted command, which changes nothing else.
+//! redacted, and access tokens in rows of `caches` are replaced by as many other characters. A
+//! replayed node is given what was written, which changes nothing else.
 
+mod redact;
 mod replay;
 
 use std::borrow::Cow;
@@ -59,13 +61,13 @@ impl<'a> TraceLine<'a> {
     }
 
     /// An input and its time.
-    pub const fn input(now: Timestamp, input: &'a Input) -> Self {
-        Self::Input { now, input: Cow::Borrowed(input) }
+    pub fn input(now: Timestamp, input: &'a Input) -> Self {
+        Self::Input { now, input: redact::input(input) }
     }
 
     /// An action.
-    pub const fn action(action: &'a Action) -> Self {
-        Self::Action(Cow::Borrowed(action))
+    pub fn action(action: &'a Action) -> Self {
+        Self::Action(redact::action(action))
     }
 
     /// Appends the line, with its line feed, to `out`.
@@ -139,8 +141,10 @@ impl TryFrom<Fields> for TraceLine<'_> {
 mod tests {
     use super::*;
     use crate::{
-        ids::ConnectionId,
-        wire::{Command, Secret, UserIp},
+        event::{Event, Origin},
+        ids::{ConnectionId, QueryId},
+        stream::{Page, Row, Source, Token},
+        wire::{Command, Rdata, Secret, UserIp},
     };
 
     fn written(line: &TraceLine<'_>) -> String {
@@ -172,6 +176,46 @@ mod tests {
         assert_eq!(written(&line), "{\"now\":17,\"input\":{\"Connected\":{\"conn\":3}}}\n");
         let header = written(&TraceLine::header(&Config::default()));
         assert!(header.starts_with("{\"synrepl_trace\":1,\"version\":\"0.1.0\",\"config\":{"));
+    }
+
+    #[test]
+    fn an_access_token_in_a_row_never_gets_into_a_line() {
+        let secret = Row::from(r#"["get_user_by_access_token",["syt_abc"],1]"#);
+        let source = Source::new("caches", "w");
+        let token = Token::new(2);
+        let rdata = Command::Rdata(Rdata {
+            stream: "caches".into(),
+            instance: "w".into(),
+            token: Some(token),
+            row: secret.clone(),
+        });
+        let conn = ConnectionId::new(1);
+        let page = Page { updates: vec![(token, secret.clone())], upto: token, limited: false };
+        let rows = Event::Rows {
+            source,
+            token,
+            rows: secret.clone().into(),
+            origin: Origin::Live,
+            position: token,
+        };
+        let lines = [
+            written(&TraceLine::input(
+                Timestamp::ZERO,
+                &Input::Received { conn, command: rdata.clone() },
+            )),
+            written(&TraceLine::input(Timestamp::ZERO, &Input::Send { command: rdata.clone() })),
+            written(&TraceLine::input(
+                Timestamp::ZERO,
+                &Input::Fetched { query: QueryId::new(1), result: Ok(page) },
+            )),
+            written(&TraceLine::action(&Action::Notify(rows))),
+            written(&TraceLine::action(&Action::Send { conn, command: rdata })),
+            format!("get_user_by_access_token {secret:?}"),
+        ];
+        for line in lines {
+            assert!(line.contains("get_user_by_access_token"), "{line}");
+            assert!(!line.contains("syt_abc"), "{line}");
+        }
     }
 
     #[test]
