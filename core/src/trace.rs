@@ -12,8 +12,10 @@
 //!
 //! Actions stand after the input that caused them; those before the first input are the ones that
 //! a new node has at once. A trace holds no secret: [`Secret`](crate::wire::Secret) is written
-//! redacted, and a replayed node is given the redacted command, which changes nothing else.
+//! redacted, and so are the access tokens that rows of `caches` have as keys. A replayed node is
+//! given the redacted input, which changes nothing else.
 
+mod redact;
 mod replay;
 
 use std::borrow::Cow;
@@ -68,7 +70,7 @@ impl<'a> TraceLine<'a> {
         Self::Action(Cow::Borrowed(action))
     }
 
-    /// Appends the line, with its line feed, to `out`.
+    /// Appends the line, with its line feed, to `out`. Access tokens are redacted.
     ///
     /// # Errors
     /// What cannot be written as JSON. None of the crate's own types is such; `out` then ends
@@ -79,6 +81,7 @@ impl<'a> TraceLine<'a> {
             out.truncate(start);
             return Err(error);
         }
+        redact::redact(&mut out[start..]);
         out.push(b'\n');
         Ok(())
     }
