@@ -33,13 +33,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
 
     while let Some(event) = replication.next().await {
-        match event {
-            Event::Rows { source, token, rows, .. } => {
-                for row in &rows {
-                    println!("{source} {token} {row:?}");
-                }
+        if let Event::Rows { source, token, rows, .. } = event {
+            for row in &rows {
+                println!("{source} {token} {row:?}");
             }
-            other => println!("{other:?}"),
+        } else {
+            println!("{event:?}");
         }
     }
     Ok(())

@@ -18,16 +18,18 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// Time between Redis PINGs on each connection. Default 30 s, the reference's.
     pub ping_interval: Duration,
-    /// Time that a PING or PUBLISH may stay unanswered while nothing else is heard. Default 30 s,
-    /// the reference's.
+    /// Time that a PING may stay unanswered while nothing else is heard. Default 30 s, the
+    /// reference's. A second more is given to read what the system may hold; time in which
+    /// nothing was read, since the application's queue was full, does not count.
     pub ping_timeout: Duration,
     /// Longest message of the Redis server, in bytes. Default 64 MiB. A longer one ends the
     /// connection: what it said is fetched.
     pub message_bytes_max: usize,
-    /// PUBLISHes without a reply. Default 1,024; more wait in the output buffer.
+    /// PUBLISHes without a reply, above which no further command of the application is taken.
+    /// Default 1,024: ten times what 1 ms of round trip needs for 100,000 a second.
     pub publishes_in_flight_max: usize,
-    /// Bytes waiting to be written to Redis. Default 4 MiB. Above half of it no command of the
-    /// application is taken; above it the connection is given up.
+    /// Bytes waiting to be written to Redis. Default 4 MiB. Above half of it no further command of
+    /// the application is taken; above it the connection is given up.
     pub output_bytes_max: usize,
     /// Calls of [`Handle`](crate::Handle)s that wait for the driver. Default 256; more callers
     /// wait in `await`.

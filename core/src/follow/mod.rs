@@ -179,6 +179,7 @@ impl Follower {
             self.hold_rows(ctx, token, rows);
         }
         if no_evidence {
+            ctx.common.ask_again = true;
             return;
         }
         self.ensure_started(ctx, token.before());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     error::UrlError,
-    redis::{redacted, split_port},
+    redis::{decoded, redacted, split_port},
     transport::Address,
 };
 
@@ -48,7 +48,7 @@ fn parse(url: &str) -> Result<Endpoint, &'static str> {
                 return Err("a Unix socket takes no parameter");
             }
             return Ok(Endpoint {
-                address: Address::Unix(PathBuf::from(rest)),
+                address: Address::Unix(PathBuf::from(decoded(rest)?)),
                 tls: false,
                 ca_file: None,
                 host: "localhost".to_owned(),
@@ -66,7 +66,7 @@ fn parse(url: &str) -> Result<Endpoint, &'static str> {
     }
     let ca_file = match query.split_once('=') {
         None if query.is_empty() => None,
-        Some(("ca", path)) if tls && !path.is_empty() => Some(PathBuf::from(path)),
+        Some(("ca", path)) if tls && !path.is_empty() => Some(PathBuf::from(decoded(path)?)),
         _ => return Err("it has a parameter other than ca (with https)"),
     };
     let (host, port) = split_port(authority)?;

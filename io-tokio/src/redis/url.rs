@@ -119,7 +119,7 @@ pub(crate) fn split_port(text: &str) -> Result<(&str, Option<u16>), &'static str
     }
 }
 
-fn decoded(text: &str) -> Result<String, &'static str> {
+pub(crate) fn decoded(text: &str) -> Result<String, &'static str> {
     percent_decode_str(text)
         .decode_utf8()
         .map(std::borrow::Cow::into_owned)
