@@ -43,7 +43,8 @@ JSON lines: every line is an object whose first field is \"type\":
   connected     connection
   disconnected  connection, reason, retrying
   command       command and its fields; access tokens are redacted
-Fields are only ever added.
+Fields are only ever added. Rows are what the writer sent: those of `caches` can name access
+tokens, so keep the output as safe as the deployment's database.
 ";
 
 const REPLAY_ABOUT: &str = "\

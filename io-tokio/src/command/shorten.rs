@@ -21,6 +21,17 @@ pub(super) fn shortened(text: &str, chars_max: usize) -> String {
     short
 }
 
+/// The cached function whose key is an access token.
+const TOKEN_FUNCTION: &str = "get_user_by_access_token";
+
+/// What of `text` may be shown: rows of `caches` can have access tokens as keys.
+pub(super) fn without_token(text: &str) -> &str {
+    match text.find(TOKEN_FUNCTION) {
+        Some(at) => &text[..at + TOKEN_FUNCTION.len()],
+        None => text,
+    }
+}
+
 /// Neither a control character nor one that turns the direction of the text around.
 fn is_printable(c: char) -> bool {
     !(c.is_control()
@@ -35,6 +46,13 @@ mod tests {
     fn long_text_is_cut_between_characters() {
         assert_eq!(shortened("☃☃☃", 3), "☃☃☃");
         assert_eq!(shortened("☃☃☃☃", 3), "☃☃☃…");
+    }
+
+    #[test]
+    fn access_tokens_are_not_shown() {
+        let row = r#"["get_user_by_access_token",["syt_secret"],1]"#;
+        assert_eq!(without_token(row), r#"["get_user_by_access_token"#);
+        assert_eq!(without_token("[1]"), "[1]");
     }
 
     #[test]

@@ -8,7 +8,11 @@ use synrepl_core::{
     wire::Command,
 };
 
-use super::{clock::TimeOfDay, json, shorten::shortened};
+use super::{
+    clock::TimeOfDay,
+    json,
+    shorten::{shortened, without_token},
+};
 
 /// Longest piece of a row that is shown, in characters.
 const ROW_CHARS_MAX: usize = 72;
@@ -118,7 +122,9 @@ impl TextFormat {
 }
 
 fn told_rows(rows: &Rows, origin: Origin) -> String {
-    let first = rows.first().map_or_else(String::new, |row| shortened(row.as_str(), ROW_CHARS_MAX));
+    let first = rows
+        .first()
+        .map_or_else(String::new, |row| shortened(without_token(row.as_str()), ROW_CHARS_MAX));
     let count = match rows.len() {
         1 => "1 row ".to_owned(),
         count => format!("{count} rows"),
@@ -148,7 +154,7 @@ fn told_command(command: &Command) -> String {
     // {"type":"command","command":"NAME","field":...}: the fields alone are told.
     let fields = line.splitn(3, ',').nth(2).unwrap_or_default();
     let fields = fields.strip_suffix("}\n").unwrap_or_default();
-    let told = format!("{}  {}", command.name(), shortened(fields, 200));
+    let told = format!("{}  {}", command.name(), shortened(without_token(fields), 200));
     told.trim_end().to_owned()
 }
 
