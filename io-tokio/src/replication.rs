@@ -87,24 +87,9 @@ impl Replication {
 
     /// Keeps the positions true for the events handed out.
     fn note(&mut self, event: &Event) {
-        let (source, token) = match event {
-            Event::Rows { source, position, .. } => (source, *position),
-            // The first word on a source that has no rows yet: without it a resume would begin
-            // behind the rows now being fetched.
-            Event::CatchingUp { source, from: token, .. }
-            | Event::Position { source, token }
-            | Event::Reset { source, token, .. }
-            | Event::Live { source, token }
-            | Event::Gap { source, upto: token, .. } => (source, *token),
-            Event::Connected { .. }
-            | Event::Disconnected { .. }
-            | Event::Command { .. }
-            | Event::WaitEnded { .. }
-            | Event::Warning(_)
-            | Event::Stopped
-            | _ => return,
-        };
-        self.positions.set(source.stream(), source.instance(), token);
+        if let Some((source, token)) = event.position() {
+            self.positions.set(source.stream(), source.instance(), token);
+        }
     }
 }
 
