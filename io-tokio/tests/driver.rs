@@ -295,9 +295,11 @@ async fn what_was_sent_goes_out_before_the_connection_is_closed() {
     let mut redis = network.log_in().await;
     live(&mut redis, &mut replication).await;
     let handle = replication.handle();
-    handle.send(Command::RemoteServerUp("remote".into())).await.unwrap();
+    // More than the network holds, so that most of it is still here at the shutdown.
+    let remote = "x".repeat(500_000);
+    handle.send(Command::RemoteServerUp(remote.as_str().into())).await.unwrap();
     let stopping = tokio::spawn(replication.shutdown());
-    redis.expect_publish("REMOTE_SERVER_UP remote").await;
+    redis.expect_publish(&format!("REMOTE_SERVER_UP {remote}")).await;
     redis.publisher.expect_close().await;
     redis.subscriber.expect_close().await;
     stopping.await.unwrap();

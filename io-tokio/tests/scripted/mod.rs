@@ -34,7 +34,7 @@ impl Connector for Script {
     type Stream = DuplexStream;
 
     async fn connect(&self, _address: &Address) -> io::Result<DuplexStream> {
-        let (near, far) = duplex(1 << 20);
+        let (near, far) = duplex(1 << 16);
         let refused = |_| io::Error::from(io::ErrorKind::ConnectionRefused);
         self.0.send(far).await.map_err(refused)?;
         Ok(near)
