@@ -16,6 +16,7 @@ mod stats;
 pub mod stream;
 mod time;
 mod timer;
+pub mod trace;
 mod wait;
 pub mod wire;
 

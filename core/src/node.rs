@@ -299,7 +299,9 @@ impl Node {
     fn on_wait(&mut self, wait: WaitId, source: &Source, token: Token, deadline: Timestamp) {
         let outcome = match self.role_of(source.stream(), source.instance()) {
             Some(Role::Followed(index)) => {
-                let position = self.followers[index.as_usize()].0.position();
+                let follower = &self.followers[index.as_usize()].0;
+                let position = follower.position();
+                self.common.ask_again |= !follower.answered();
                 match position {
                     Some(position) if position >= token => WaitOutcome::Reached { position },
                     _ if self.common.waits.len() >= self.config.waits_max as usize

@@ -167,14 +167,16 @@ impl Oracle {
             for (other, delivered) in &self.sources {
                 let same = other == source
                     || (log.traits.shared_fetch && other.stream() == source.stream());
-                let before = delivered.tokens.get(&token);
-                if same && before.is_some_and(|before| rows.iter().any(|row| before.contains(row)))
-                {
-                    let again = self.again.get(other).and_then(|tokens| tokens.get(&token));
-                    if !again.is_some_and(|again| rows.iter().all(|row| again.contains(row))) {
-                        let what = format!("{} at {token} came again, as {other} before", shown());
-                        return broken(Promise::Once, source, what);
-                    }
+                let has = |tokens: Option<&BTreeMap<Token, Vec<Row>>>, row: &Row| {
+                    tokens
+                        .and_then(|tokens| tokens.get(&token))
+                        .is_some_and(|rows| rows.contains(row))
+                };
+                let again = self.again.get(other);
+                let repeated = |row: &&Row| has(Some(&delivered.tokens), row) && !has(again, row);
+                if same && rows.iter().any(|row| repeated(&row)) {
+                    let what = format!("{} at {token} came again, as {other} before", shown());
+                    return broken(Promise::Once, source, what);
                 }
             }
         }

@@ -179,6 +179,7 @@ impl Follower {
             self.hold_rows(ctx, token, rows);
         }
         if no_evidence {
+            ctx.common.ask_again = true;
             return;
         }
         self.ensure_started(ctx, token.before());
@@ -197,8 +198,9 @@ impl Follower {
         }
         self.unsure = false;
         if let Phase::CatchingUp(catch_up) = &mut self.phase {
+            let highest = self.held.as_ref().and_then(|holding| holding.highest());
             let started_over = self.traits.resettable
-                && (self.position.is_some_and(|position| new < position) || new < catch_up.target);
+                && new < catch_up.target.max(highest.unwrap_or(catch_up.target));
             if started_over {
                 self.answer(ctx);
                 self.reset(ctx, new);
@@ -351,6 +353,8 @@ impl Follower {
                     }
                 }
                 Held::Rows { token, rows } => self.hold_rows(ctx, token, &rows),
+                // The target was raised past it since.
+                Held::Position { new, .. } if position.is_some_and(|position| new < position) => {}
                 Held::Position { prev, new } => self.on_position(ctx, prev, new),
             }
         }
