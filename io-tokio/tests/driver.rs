@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use scripted::{Pages, Redis, builder, network};
+use scripted::{Pages, Peer, Redis, builder, network};
 use synrepl::{
     Command, Config, Event, Positions, Recorder, Replication, SendError, Timestamp, Token,
     WaitError,
@@ -119,16 +119,23 @@ const FLOOD: u64 = 5_000;
 /// the number of rows that it took.
 async fn flooded(
     configure: impl FnOnce(&mut synrepl::Limits),
-) -> (Replication, tokio::task::JoinHandle<Redis>, u64) {
+) -> (Replication, tokio::task::JoinHandle<Peer>, u64) {
     let (script, mut network) = network();
     let mut replication = builder(script).limits(configure).spawn().unwrap();
     let mut redis = network.log_in().await;
     live(&mut redis, &mut replication).await;
+    let Redis { mut publisher, mut subscriber } = redis;
+    tokio::spawn(async move {
+        while publisher.command().await.is_some() {
+            publisher.say("+PONG\r\n").await;
+        }
+    });
     let flood = tokio::spawn(async move {
         for token in 1..=FLOOD {
-            redis.message(&format!("RDATA events p1 {token} [\"{}\"]", "x".repeat(1_000))).await;
+            let row = "x".repeat(1_000);
+            subscriber.message(&format!("RDATA events p1 {token} [\"{row}\"]")).await;
         }
-        redis
+        subscriber
     });
     let handle = replication.handle();
     let mut taken = u64::MAX;
@@ -190,6 +197,82 @@ async fn a_dropped_replication_ends_a_driver_whose_queue_is_full() {
 }
 
 #[tokio::test]
+async fn an_answered_fetch_waits_while_the_queue_is_full() {
+    let (script, mut network) = network();
+    let mut saved = Positions::new();
+    saved.set("events", "p1", Token::new(5));
+    let page =
+        Page { updates: vec![(Token::new(6), "[6]".into())], upto: Token::new(6), limited: false };
+    let mut replication = builder(script)
+        .positions(saved)
+        .fetch_source(Pages::new([Ok(page)]))
+        .limits(|limits| limits.events_queued_max = 2)
+        .spawn()
+        .unwrap();
+    let mut redis = network.log_in().await;
+    redis.expect_publish("REPLICATE ").await;
+    // `Connected` and `CatchingUp` fill the queue.
+    redis.message("POSITION events p1 6 6").await;
+    let handle = replication.handle();
+    while handle.stats().await.unwrap().fetches == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(handle.stats().await.unwrap().rows_caught_up, 0);
+    assert_eq!(next_rows(&mut replication).await.0, Token::new(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_pause_of_the_application_costs_no_healthy_connection() {
+    let (mut replication, flood, _) = flooded(|limits| limits.events_queued_max = 4).await;
+    // Twenty PINGs fall due; that they are answered can be read only afterwards.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let answering = tokio::spawn(async move {
+        let mut subscriber = flood.await.unwrap();
+        while subscriber.command().await.is_some() {
+            subscriber.say("*2\r\n$4\r\npong\r\n$0\r\n\r\n").await;
+        }
+    });
+    for token in 1..=FLOOD {
+        let event = replication.next().await;
+        let Some(Event::Rows { token: found, .. }) = event else { panic!("{event:?}") };
+        assert_eq!(found.get().unsigned_abs(), token);
+    }
+    answering.abort();
+}
+
+#[tokio::test]
+async fn a_message_arrives_whole_however_large_and_in_whatever_pieces() {
+    let (script, mut network) = network();
+    let mut replication = builder(script).spawn().unwrap();
+    let mut redis = network.log_in().await;
+    live(&mut redis, &mut replication).await;
+    let large = format!("[\"{}\"]", "x".repeat(900_000));
+    redis.message(&format!("RDATA events p1 1 {large}")).await;
+    assert_eq!(next_rows(&mut replication).await.1, [large]);
+    let small =
+        "*3\r\n$7\r\nmessage\r\n$11\r\nexample.com\r\n$24\r\nRDATA events p1 2 [\"ab\"]\r\n";
+    for at in 0..small.len() {
+        redis.subscriber.say(&small[at..=at]).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(next_rows(&mut replication).await.1, ["[\"ab\"]"]);
+}
+
+#[tokio::test]
+async fn a_message_above_the_limit_ends_the_connection_and_says_so() {
+    let (script, mut network) = network();
+    let mut replication =
+        builder(script).limits(|limits| limits.message_bytes_max = 100).spawn().unwrap();
+    let mut redis = network.log_in().await;
+    redis.message(&format!("RDATA events p1 1 [\"{}\"]", "x".repeat(100))).await;
+    let reason = scripted::disconnect_reason(&mut replication).await;
+    assert!(reason.contains("at most 100 bytes"), "{reason}");
+}
+
+#[tokio::test]
 async fn shutdown_returns_the_positions_of_what_was_handed_out() {
     let (script, mut network) = network();
     let mut replication = builder(script).spawn().unwrap();
@@ -212,9 +295,11 @@ async fn what_was_sent_goes_out_before_the_connection_is_closed() {
     let mut redis = network.log_in().await;
     live(&mut redis, &mut replication).await;
     let handle = replication.handle();
-    handle.send(Command::RemoteServerUp("remote".into())).await.unwrap();
+    // More than the network holds, so that most of it is still here at the shutdown.
+    let remote = "x".repeat(500_000);
+    handle.send(Command::RemoteServerUp(remote.as_str().into())).await.unwrap();
     let stopping = tokio::spawn(replication.shutdown());
-    redis.expect_publish("REMOTE_SERVER_UP remote").await;
+    redis.expect_publish(&format!("REMOTE_SERVER_UP {remote}")).await;
     redis.publisher.expect_close().await;
     redis.subscriber.expect_close().await;
     stopping.await.unwrap();

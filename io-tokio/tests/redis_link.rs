@@ -242,6 +242,20 @@ async fn a_reconnection_is_a_new_id_and_asks_again() {
     redis.expect_publish("REPLICATE ").await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_a_server_that_is_silent() {
+    let (script, mut network) = network();
+    let mut replication = builder(script).spawn().unwrap();
+    let mut redis = network.log_in().await;
+    assert!(matches!(replication.next().await, Some(Event::Connected { .. })));
+    let start = Instant::now();
+    // REPLICATE is never answered.
+    replication.shutdown().await;
+    assert_eq!(start.elapsed().as_secs(), 2);
+    redis.publisher.expect(&["PUBLISH", "example.com", "REPLICATE "]).await;
+    redis.publisher.expect_close().await;
+}
+
 async fn hears_nothing(network: &mut Network) -> bool {
     let mut redis = network.log_in().await;
     for _ in 0..100 {

@@ -34,7 +34,7 @@ impl Connector for Script {
     type Stream = DuplexStream;
 
     async fn connect(&self, _address: &Address) -> io::Result<DuplexStream> {
-        let (near, far) = duplex(1 << 20);
+        let (near, far) = duplex(1 << 16);
         let refused = |_| io::Error::from(io::ErrorKind::ConnectionRefused);
         self.0.send(far).await.map_err(refused)?;
         Ok(near)
@@ -67,9 +67,7 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) async fn message(&mut self, text: &str) {
-        let length = text.len();
-        let frame = format!("*3\r\n$7\r\nmessage\r\n$11\r\nexample.com\r\n${length}\r\n{text}\r\n");
-        self.subscriber.say(&frame).await;
+        self.subscriber.message(text).await;
     }
 
     pub(crate) async fn expect_publish(&mut self, text: &str) {
@@ -106,6 +104,13 @@ impl Peer {
 
     pub(crate) async fn expect_close(&mut self) {
         assert_eq!(self.command().await, None);
+    }
+
+    /// Says that `text` was published.
+    pub(crate) async fn message(&mut self, text: &str) {
+        let length = text.len();
+        let frame = format!("*3\r\n$7\r\nmessage\r\n$11\r\nexample.com\r\n${length}\r\n{text}\r\n");
+        self.say(&frame).await;
     }
 
     pub(crate) async fn say(&mut self, bytes: &str) {
