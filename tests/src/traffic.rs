@@ -17,16 +17,17 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Makes users and rooms and does every action once; then random traffic runs on its own,
-    /// for at most `seconds`.
+    /// Makes users and rooms and does every action once; then random traffic runs on its own, of
+    /// `rate` actions per second, for at most `seconds`.
     ///
     /// # Errors
     /// When it ends before that; what it said is in `log/traffic.err` of the cluster's folder.
-    pub fn start(cluster: &Cluster, seed: u32, seconds: u32) -> Result<Self, Failure> {
+    pub fn start(cluster: &Cluster, seed: u32, rate: u32, seconds: u32) -> Result<Self, Failure> {
         let errors = cluster.path("log/traffic.err");
         let mut child = Command::new("python3")
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("synapse/traffic.py"))
-            .args(["--seed", &seed.to_string(), "--seconds", &seconds.to_string()])
+            .args(["--seed", &seed.to_string(), "--rate", &rate.to_string()])
+            .args(["--seconds", &seconds.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&errors)?)

@@ -346,7 +346,7 @@ reset)
   ;;
 status)
   for name in $NAMES; do
-    if alive $name; then echo "$name up, pid $(pid_of $name), $(($(awk '/VmRSS/ {print $2}' "/proc/$(pid_of $name)/status") / 1024)) MiB"; else echo "$name down"; fi
+    if alive $name; then echo "$name up, pid $(pid_of $name)"; else echo "$name down"; fi
   done
   ;;
 env)

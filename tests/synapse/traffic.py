@@ -4,7 +4,7 @@
     traffic.py --seconds 60 --rate 25 --seed 1
 
 Registers users, makes rooms, does each action once in a fixed order, prints `ready` on stdout, then
-draws actions by weight until the time is over or a SIGTERM comes. Errors are counted, not fatal: the
+draws actions by weight until the time is over, a SIGTERM comes, or the process that started it ends. Errors are counted, not fatal: the
 servers are killed and restarted meanwhile. The last line on stdout is JSON: action -> {status: count}.
 Same seed, same order of actions per run (what they meet depends on the servers).
 """
@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import os
 import random
 import signal
 import sys
@@ -394,6 +395,7 @@ def act(world, name):
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    parent = os.getppid()
     world = World()
     names = [name for name in WEIGHTS if not options.only or name in options.only.split(",")]
     for room in world.rooms:
@@ -409,7 +411,7 @@ def main():
 
     def loop():
         due = time.monotonic()
-        while time.monotonic() < end and not stop.is_set():
+        while time.monotonic() < end and not stop.is_set() and os.getppid() == parent:
             with lock:
                 name = world.random.choices(names, weights)[0]
             act(world, name)

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    env,
     time::Duration,
 };
 
@@ -22,6 +23,8 @@ use synrepl_tests::{
 
 /// Of the 19 that Synapse has. `federation` has no rows in this layout.
 const STREAMS_WITH_ROWS_MIN: usize = 16;
+/// How long Redis is away.
+const REDIS_AWAY: Duration = Duration::from_secs(10);
 /// How long a fault-free step may take before it counts as stuck.
 const STEP: Duration = Duration::from_secs(60);
 
@@ -90,73 +93,103 @@ fn on_a_cluster(peer: bool, body: impl FnOnce(&Cluster) -> Result<(), Failure>) 
     println!("done after {:.1?}", clock.elapsed());
 }
 
+/// A number from the environment, to run longer or otherwise by hand.
+fn setting(name: &str, default: u32) -> u32 {
+    match env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")),
+        Err(_) => default,
+    }
+}
+
+/// Takes away Redis, then two writers. Returns with the follower complete again.
+fn take_away(cluster: &Cluster, ear: &Ear, follower: &Follower) -> Result<(), Failure> {
+    let wait_for_reset_of_typing = |known: usize, why: &str| {
+        follower.wait_until(why, STEP, |lines| {
+            lines.iter().filter(|line| is_reset_of_typing(line)).count() > known
+        })
+    };
+    let is_disconnected = |line: &Line| *line == Line::Disconnected;
+
+    let (resets, cuts) = (follower.count(is_reset_of_typing), follower.count(is_disconnected));
+    cluster.stop_one("redis")?;
+    follower.wait_until("the loss of Redis", STEP, |lines| {
+        lines.iter().filter(|line| is_disconnected(line)).count() > cuts
+    })?;
+    follower.let_pass(REDIS_AWAY);
+    cluster.start_one("redis")?;
+    wait_for_reset_of_typing(resets, "a reset of typing after Redis was away")?;
+    wait_until_complete(follower, ear)?;
+
+    let resets = follower.count(is_reset_of_typing);
+    cluster.kill("streams1")?;
+    cluster.start_one("streams1")?;
+    wait_for_reset_of_typing(resets, "a reset of typing after its writer was killed")?;
+
+    cluster.kill("p1")?;
+    cluster.start_one("p1")?;
+    wait_until_complete(follower, ear)?;
+    Ok(())
+}
+
+/// Waits until the traffic has made this many messages with rows.
+fn wait_for_traffic(ear: &Ear, messages: usize) -> Result<(), Failure> {
+    if ear.wait_for_rdata(ear.rdata_count() + messages, STEP) {
+        return Ok(());
+    }
+    Err("the traffic has dried up".into())
+}
+
 #[test]
 fn every_row_arrives_once_while_redis_writers_and_the_follower_go_away() {
     on_a_cluster(true, |cluster| {
         let clock = Stopwatch::start();
         let step = |what: &str| println!("{:6.1?} {what}", clock.elapsed());
+        let rounds = setting("SYNREPL_CLUSTER_ROUNDS", 1);
         let ear = Ear::open()?;
-        let settings = |name| Settings { name, positions: "positions.json", secret: "secret" };
-        let follower = Follower::start(cluster, settings("first"))?;
+        let start = |run: u32| {
+            let name = format!("run-{run}");
+            let settings = Settings { name: &name, positions: "positions.json", secret: "secret" };
+            Follower::start(cluster, settings)
+        };
+        let mut follower = start(0)?;
         follower.wait_until("a position of every source", STEP, |lines| {
             let known: BTreeSet<_> = lines.iter().filter_map(Line::source).collect();
             sources().iter().all(|source| known.contains(source))
         })?;
         let before = wait_until_complete(&follower, &ear)?;
         step("follows; traffic begins");
-        let traffic = Traffic::start(cluster, 1, 200)?;
-        step("every action was done once; Redis stops");
+        let seed = setting("SYNREPL_CLUSTER_SEED", 1);
+        let traffic =
+            Traffic::start(cluster, seed, setting("SYNREPL_CLUSTER_RATE", 40), 240 * rounds)?;
+        step("every action was done once");
 
-        let resets = follower.count(is_reset_of_typing);
-        let lines = follower.line_count();
-        cluster.stop_one("redis")?;
-        follower.wait_until("the loss of Redis", STEP, |all| {
-            all[lines..].contains(&Line::Disconnected)
-        })?;
-        follower.let_pass(Duration::from_secs(10));
-        cluster.start_one("redis")?;
-        follower.wait_until("a reset of typing after Redis was away", STEP, |lines| {
-            lines.iter().filter(|line| is_reset_of_typing(line)).count() > resets
-        })?;
-        wait_until_complete(&follower, &ear)?;
-        step("complete again; the writer of typing is killed");
-
-        let resets = follower.count(is_reset_of_typing);
-        cluster.kill("streams1")?;
-        cluster.start_one("streams1")?;
-        follower.wait_until("a reset of typing after its writer was killed", STEP, |lines| {
-            lines.iter().filter(|line| is_reset_of_typing(line)).count() > resets
-        })?;
-        step("typing was reset; a writer of events is killed");
-
-        cluster.kill("p1")?;
-        cluster.start_one("p1")?;
-        wait_until_complete(&follower, &ear)?;
-        step("complete again; the follower stops");
-
-        let first = follower.stop()?;
-        if !ear.wait_for_rdata(ear.rdata_count() + 300, STEP) {
-            return Err("the traffic has dried up".into());
-        }
-        step("300 messages were missed; the follower resumes");
-        let follower = Follower::start(cluster, settings("second"))?;
-        wait_until_complete(&follower, &ear)?;
-        if !ear.wait_for_rdata(ear.rdata_count() + 300, STEP) {
-            return Err("the traffic has dried up".into());
+        let mut stopped = Vec::new();
+        for round in 1..=rounds {
+            take_away(cluster, &ear, &follower)?;
+            step("Redis and two writers went away and came back");
+            stopped.push(follower.stop()?);
+            wait_for_traffic(&ear, 300)?;
+            follower = start(round)?;
+            wait_until_complete(&follower, &ear)?;
+            step("the follower went away and came back");
+            wait_for_traffic(&ear, 300)?;
         }
         println!("traffic: {}", traffic.stop()?);
         let announced = wait_until_complete(&follower, &ear)?;
-        let second = follower.stop()?;
+        stopped.push(follower.stop()?);
         step("complete; traffic and follower are stopped");
 
-        assert_eq!(first.saved, second.run.saved, "the second run began where the first ended");
-        let delivered = check(&[first.run, second.run], &announced, &ear)?;
+        for pair in stopped.windows(2) {
+            assert_eq!(pair[0].saved, pair[1].run.saved, "a run begins where the last one ended");
+        }
+        let runs: Vec<_> = stopped.iter().map(|stopped| stopped.run.clone()).collect();
+        let delivered = check(&runs, &announced, &ear)?;
         step("compared with what the writers hold");
         for (source, of) in delivered.sources() {
-            let at_first = before.get(source);
+            let stood = before.get(source);
             assert!(
-                at_first.is_none_or(|token| of.first <= *token),
-                "{source} began at {}, above {at_first:?} where its writer stood",
+                stood.is_none_or(|token| of.first <= *token),
+                "{source} began at {}, above {stood:?} where its writer stood",
                 of.first
             );
         }
@@ -171,9 +204,10 @@ fn every_row_arrives_once_while_redis_writers_and_the_follower_go_away() {
         let fetched: usize = delivered.sources().values().map(|of| of.caught_up_count).sum();
         assert!(fetched > 0, "nothing was ever caught up");
 
-        replay(&first.record)?;
-        replay(&second.record)?;
-        step("both recorded traces replay");
+        for stopped in &stopped {
+            replay(&stopped.record)?;
+        }
+        step("the recorded traces replay");
         Ok(())
     });
 }
@@ -186,7 +220,7 @@ fn a_wrong_secret_is_named_and_no_row_is_lost_once_it_is_right() {
         let follower = Follower::start(cluster, settings("before", "secret"))?;
         wait_until_complete(&follower, &ear)?;
         let before = follower.stop()?;
-        println!("traffic: {}", Traffic::start(cluster, 2, 3)?.stop()?);
+        println!("traffic: {}", Traffic::start(cluster, 2, 40, 3)?.stop()?);
 
         let follower = Follower::start(cluster, settings("wrong", "wrong-secret"))?;
         let is_of_events = |line: &Line| line.source().is_some_and(|of| of.stream == "events");
