@@ -133,7 +133,7 @@ pub struct Follower {
 #[derive(Debug)]
 struct Files {
     positions: PathBuf,
-    record: PathBuf,
+    trace: PathBuf,
     stdout: PathBuf,
     stderr: PathBuf,
 }
@@ -184,7 +184,7 @@ impl Follower {
     pub fn start(cluster: &Cluster, settings: Settings<'_>) -> Result<Self, Failure> {
         let files = Files {
             positions: cluster.path("follow").join(settings.positions),
-            record: cluster.path(format!("follow/{}.trace", settings.name)),
+            trace: cluster.path(format!("follow/{}.trace", settings.name)),
             stdout: cluster.path(format!("follow/{}.jsonl", settings.name)),
             stderr: cluster.path(format!("follow/{}.err", settings.name)),
         };
@@ -199,7 +199,7 @@ impl Follower {
             .arg("--positions")
             .arg(&files.positions)
             .arg("--record")
-            .arg(&files.record)
+            .arg(&files.trace)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&files.stderr)?);
@@ -264,8 +264,7 @@ impl Follower {
     ) -> Result<(), Failure> {
         let mut behind = Vec::new();
         let waited = self.wait_until("the announced positions", time, |lines| {
-            let positions: BTreeMap<_, _> =
-                lines.iter().filter_map(|line| Some((line.source()?, line.position()?))).collect();
+            let positions = positions_of(lines);
             behind.clear();
             for (source, token) in wanted {
                 let saved = || self.saved.get(&source.stream)?.get(&source.instance);
@@ -314,11 +313,6 @@ impl Follower {
         fs::read_to_string(&self.files.stderr).unwrap_or_else(|error| error.to_string())
     }
 
-    /// The recorded trace.
-    pub fn record(&self) -> PathBuf {
-        self.files.record.clone()
-    }
-
     /// The end of both outputs, for a failed test's output.
     pub fn last_words(&self) -> String {
         let end = |file: &Path| {
@@ -334,27 +328,44 @@ impl Follower {
     ///
     /// # Errors
     /// When it does not end within 15 s, or with another status than 0, or printed something
-    /// that is not a line of the documented shape, or left no positions file.
+    /// that is not a line of the documented shape, or saved other positions than it had printed
+    /// last.
     pub fn stop(mut self) -> Result<Stopped, Failure> {
         terminate(&self.child)?;
         let status = self.wait()?;
-        if let Some(reader) = self.reader.take() {
-            reader.join().map_err(|_| "the reader of the follower's output panicked")?;
-        }
         if !status.success() {
             return Err(format!("SIGTERM ended it with {status}\n{}", self.last_words()).into());
         }
-        let mut heard = self.output.heard();
-        if let Some(unreadable) = heard.unreadable.take() {
+        let run = self.finish()?;
+        if let Some(unreadable) = self.output.heard().unreadable.take() {
             return Err(format!("a line that is not one: {unreadable}").into());
         }
-        let run = Run { saved: self.saved.clone(), lines: std::mem::take(&mut heard.lines) };
-        drop(heard);
         let saved = read_positions(&self.files.positions)?;
-        if saved.is_empty() {
-            return Err("no positions were saved".into());
+        for (source, position) in positions_of(&run.lines) {
+            let saved = saved.get(&source.stream).and_then(|of| of.get(&source.instance));
+            if saved != Some(&position) {
+                return Err(format!("{source}: saved {saved:?}, printed {position}").into());
+            }
         }
-        Ok(Stopped { run, saved, record: self.record() })
+        Ok(Stopped { run, saved, trace: self.files.trace.clone() })
+    }
+
+    /// Ends it by SIGKILL. Its last line may be cut and its trace may end inside a step.
+    ///
+    /// # Errors
+    /// When the system does not.
+    pub fn kill(mut self) -> Result<Run, Failure> {
+        self.child.kill()?;
+        self.child.wait()?;
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<Run, Failure> {
+        if let Some(reader) = self.reader.take() {
+            reader.join().map_err(|_| "the reader of the follower's output panicked")?;
+        }
+        let lines = std::mem::take(&mut self.output.heard().lines);
+        Ok(Run { saved: self.saved.clone(), lines })
     }
 
     fn wait(&mut self) -> Result<ExitStatus, Failure> {
@@ -388,7 +399,11 @@ pub struct Stopped {
     /// The positions that it saved.
     pub saved: SavedPositions,
     /// The recorded trace.
-    pub record: PathBuf,
+    pub trace: PathBuf,
+}
+
+fn positions_of(lines: &[Line]) -> BTreeMap<Source, i64> {
+    lines.iter().filter_map(|line| Some((line.source()?, line.position()?))).collect()
 }
 
 /// Replays a trace with `synrepl replay`, in a process of its own.
