@@ -34,6 +34,7 @@ pub struct Delivered {
     floor: Option<i64>,
     /// Rows of this run, for streams whose tokens do not rise.
     of_run: Rows,
+    resets_before_run: usize,
 }
 
 /// What was delivered of all sources.
@@ -81,7 +82,8 @@ impl Deliveries {
                 self.violations.push(format!("{source}: its position was not saved"));
                 continue;
             };
-            if saved > of.last {
+            // A position from before a reset may still stand in the file after a SIGKILL.
+            if saved > of.last && of.resets == of.resets_before_run {
                 self.violations.push(format!(
                     "{source}: saved position {saved} is above the last one, {}",
                     of.last
@@ -90,6 +92,7 @@ impl Deliveries {
             // What is printed before it is saved may be printed again.
             of.last = saved;
             of.floor = Some(saved);
+            of.resets_before_run = of.resets;
         }
     }
 
@@ -107,7 +110,7 @@ impl Deliveries {
             Line::Rows { token, rows, origin, .. } => {
                 of.row_count += rows.len();
                 of.caught_up_count += if origin == "catch_up" { rows.len() } else { 0 };
-                of.check_order(&source, *token, violations);
+                of.check_order(&source, *token, position, violations);
                 for row in rows {
                     let row = (*token, row_text(row));
                     if source.stream == BURSTS && !of.of_run.insert(row.clone()) {
@@ -149,9 +152,18 @@ impl Delivered {
         self.floor.is_some()
     }
 
-    /// One token is delivered once and above all before it. A burst may fall, but not to a
-    /// position or below; `caches` may do anything.
-    fn check_order(&self, source: &Source, token: i64, violations: &mut Vec<String>) {
+    /// One token is delivered once and above all before it, and is the position then. A burst may
+    /// fall, but not to a position or below; `caches` may do anything.
+    fn check_order(
+        &self,
+        source: &Source,
+        token: i64,
+        position: i64,
+        violations: &mut Vec<String>,
+    ) {
+        if source.stream != LOOSE && source.stream != BURSTS && position != token {
+            violations.push(format!("{source}: position {position} with the rows of {token}"));
+        }
         if source.stream != LOOSE && self.floor.is_some_and(|floor| token <= floor) {
             violations.push(format!(
                 "{source}: rows of {token} came at or below {}",

@@ -181,6 +181,22 @@ mod tests {
     }
 
     #[test]
+    fn a_saved_position_above_the_printed_ones_is_found_unless_the_tokens_started_over() {
+        let events = run(vec![position("events/p1", 3)]);
+        assert_eq!(verdict(&[events, resumed("events/p1", 4, vec![])], []).len(), 1);
+        let typing = "typing/streams1";
+        let over = run(vec![position(typing, 9), reset(typing, 0), rows(typing, 1)]);
+        let next = vec![reset(typing, 0), rows(typing, 1)];
+        assert_eq!(verdict(&[over, resumed(typing, 9, next)], []), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_position_that_is_not_that_of_its_rows_is_found() {
+        let lines = vec![position("events/p1", 3), rows_at("events/p1", 4, 5, &["row"])];
+        assert_eq!(verdict(&[run(lines)], []).len(), 1);
+    }
+
+    #[test]
     fn a_row_of_two_writers_may_be_delivered_once_in_a_run() {
         let twice = vec![rows("profile_updates/p1", 4), rows("profile_updates/p2", 4)];
         assert_eq!(verdict(&[run(twice)], []).len(), 1);

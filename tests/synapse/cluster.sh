@@ -40,7 +40,7 @@ REDISPORT=16379
 
 DIR=${SYNREPL_CLUSTER_DIR:-${TMPDIR:-/tmp}/synrepl-cluster}
 PEER=${SYNREPL_CLUSTER_PEER:-1}
-VENV=${SYNREPL_SYNAPSE_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/synrepl/synapse-$SYNAPSE_VERSION}
+VENV=${SYNREPL_SYNAPSE_VENV:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/synrepl/synapse-$SYNAPSE_VERSION}
 RUN=$DIR/run
 LOG=$DIR/log
 SELF=$(realpath "$0")
@@ -72,7 +72,13 @@ as_postgres() {
   if [ "$(id -u)" = 0 ]; then exec setpriv --reuid postgres --regid postgres --init-groups "$@"; else exec "$@"; fi
 }
 
+need() { # command...
+  local tool
+  for tool in "$@"; do command -v "$tool" >/dev/null || die "no $tool here; run .ci/install"; done
+}
+
 install() {
+  need python3
   "$VENV/bin/python" -c "import importlib.metadata as m, sys, psycopg2, txredisapi
 sys.exit(m.version('matrix-synapse') != '$SYNAPSE_VERSION')" 2>/dev/null && return 0
   say "installing matrix-synapse $SYNAPSE_VERSION into $VENV"
@@ -330,7 +336,7 @@ named() { [ -n "${1:-}" ] || die "which one? one of: $NAMES"; }
 
 case ${1:-} in
 install) install ;;
-start) install; configure; each_or start_one start_all "${2:-}" ;;
+start) need redis-server redis-cli openssl curl setsid; pgbin >/dev/null; install; configure; each_or start_one start_all "${2:-}" ;;
 stop) each_or stop_one stop_all "${2:-}" ;;
 kill)
   named "${2:-}"
