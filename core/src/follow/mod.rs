@@ -294,7 +294,7 @@ impl Follower {
         if self.position.is_none() {
             let settling = ctx.settling();
             let start = ctx.stream.start(ctx.config.start, current, settling);
-            self.position = Some(start);
+            self.set_position(ctx, start);
         }
     }
 
