@@ -96,6 +96,7 @@ scenarios! {
     f05_rows_under_our_own_name_are_not_delivered
     f07_a_fetch_begun_under_an_earlier_connection_does_not_make_live
     f07_a_fetch_that_ends_while_disconnected_leaves_the_source_not_live
+    f07_a_long_catch_up_lets_others_through
     f07_fetches_wait_in_line
     gaps_rows_that_nobody_can_be_asked_for_are_reported
     loose_a_page_that_ignores_its_end_is_taken_as_it_is

@@ -65,18 +65,25 @@ impl Follower {
         }
     }
 
-    /// Asks for the next page, or gets in line.
+    /// Asks for the next page, or gets in line. Each page is a turn: a long catch-up would keep
+    /// its slot from those in line otherwise.
     fn fetch_next(&mut self, ctx: &mut Context<'_>) {
-        let from = self.position.unwrap_or(Token::START);
-        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
-        if !ctx.common.fetches.slot_is_free(ctx.config) {
-            catch_up.step = Step::Queued;
-            if !self.in_line {
-                self.in_line = true;
-                ctx.common.fetches.waiting.push_back(ctx.me);
-            }
+        let fetches = &mut ctx.common.fetches;
+        if fetches.slot_is_free(ctx.config) && fetches.waiting.is_empty() {
+            self.fetch_now(ctx);
             return;
         }
+        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
+        catch_up.step = Step::Queued;
+        if !self.in_line {
+            self.in_line = true;
+            fetches.waiting.push_back(ctx.me);
+        }
+    }
+
+    fn fetch_now(&mut self, ctx: &mut Context<'_>) {
+        let from = self.position.unwrap_or(Token::START);
+        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
         let upto = match catch_up.window {
             Some(window) => from.advanced_by(window),
             None if self.traits.order == Order::Bursts => {
@@ -98,7 +105,7 @@ impl Follower {
         if let Phase::CatchingUp(catch_up) = &self.phase
             && catch_up.step == Step::Queued
         {
-            self.fetch_next(ctx);
+            self.fetch_now(ctx);
         }
     }
 
