@@ -59,6 +59,7 @@ scenarios! {
     a08_an_announcement_that_says_nothing_new_is_not_fetched
     a09_a_redundant_announcement_still_makes_a_source_live
     a10_a_half_batch_dies_with_its_connection
+    a10_a_held_announcement_leaves_a_later_batch_alone
     a10_an_announcement_above_a_half_batch_fetches_the_batch
     a10_an_announcement_inside_a_batch_makes_its_rest_a_hole
     a11_a_row_that_does_not_parse_is_fetched_and_harms_nothing_else

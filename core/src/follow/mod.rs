@@ -197,6 +197,11 @@ impl Follower {
             self.tear_batch();
         }
         self.unsure = false;
+        self.on_announced(ctx, prev, new);
+    }
+
+    /// An announcement, when its turn has come: a batch that is open now may have begun after it.
+    fn on_announced(&mut self, ctx: &mut Context<'_>, prev: Token, new: Token) {
         if let Phase::CatchingUp(catch_up) = &mut self.phase {
             let highest = self.held.as_ref().and_then(|holding| holding.highest());
             let started_over = self.traits.resettable
@@ -355,7 +360,7 @@ impl Follower {
                 Held::Rows { token, rows } => self.hold_rows(ctx, token, &rows),
                 // The target was raised past it since.
                 Held::Position { new, .. } if position.is_some_and(|position| new < position) => {}
-                Held::Position { prev, new } => self.on_position(ctx, prev, new),
+                Held::Position { prev, new } => self.on_announced(ctx, prev, new),
             }
         }
     }
