@@ -58,6 +58,7 @@ scenarios! {
     a07_a_lower_announcement_resets_a_stream_that_can_reset
     a08_an_announcement_that_says_nothing_new_is_not_fetched
     a09_a_redundant_announcement_still_makes_a_source_live
+    a10_a_batch_is_not_cut_by_a_reset
     a10_a_half_batch_dies_with_its_connection
     a10_a_held_announcement_leaves_a_later_batch_alone
     a10_an_announcement_above_a_half_batch_fetches_the_batch

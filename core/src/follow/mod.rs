@@ -313,8 +313,6 @@ impl Follower {
         self.abandon_catch_up(ctx);
         // What came before the announcement of a new epoch is of the old one.
         self.drop_held(ctx);
-        self.batch = None;
-        self.torn = false;
         self.hole = false;
         let from = self.position.replace(Token::START).unwrap_or(Token::START);
         if from != Token::START {
