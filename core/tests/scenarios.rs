@@ -125,10 +125,12 @@ scenarios! {
     x04_an_announcement_of_another_writer_leaves_a_batch_alone
     x04_batches_of_two_writers_do_not_mix
     x05_each_writer_is_live_by_its_own_evidence
+    x06_a_low_row_during_a_fetch_is_asked_about
     x06_a_low_row_without_an_announcement_is_asked_about
     x06_a_reset_during_a_fetch_starts_the_fetch_over
     x06_a_stream_without_epochs_starts_over_at_each_connection
     x07_rows_beyond_the_end_of_a_page_come_later
+    x09_a_batch_that_a_fetch_covers_leaves_no_hole
     x09_a_batch_without_end_is_fetched
     x09_a_holding_queue_that_overflows_becomes_a_longer_catch_up
     x10_an_unknown_stream_is_followed_like_any_other

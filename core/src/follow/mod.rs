@@ -113,6 +113,17 @@ impl Follower {
         matches!(self.phase, Phase::Live)
     }
 
+    /// How far the writer of a source that is live or catching up is known to have come.
+    fn heard_up_to(&self) -> Token {
+        match &self.phase {
+            Phase::CatchingUp(catch_up) => {
+                let held = self.held.as_ref().and_then(|holding| holding.highest());
+                held.map_or(catch_up.target, |held| held.max(catch_up.target))
+            }
+            Phase::Idle | Phase::Live => self.position.unwrap_or(Token::START),
+        }
+    }
+
     /// One row: kept until its batch is whole.
     pub(crate) fn on_rdata(&mut self, ctx: &mut Context<'_>, rdata: Rdata) {
         let Some(token) = rdata.token else {
@@ -129,9 +140,14 @@ impl Follower {
             (Phase::Live, Some(rows)) if !self.hole => self.deliver_live(ctx, token, rows),
             (Phase::Live, _) => self.fetch_hole(ctx, token),
             (Phase::CatchingUp(_), Some(rows)) if self.answered => {
+                let falls_back = token <= self.heard_up_to() && self.traits.resettable;
                 self.hold_rows(ctx, token, &rows);
+                if falls_back {
+                    // As for a live source: only the writer can tell what the row is.
+                    self.lose_footing(ctx);
+                }
             }
-            (Phase::CatchingUp(_), None) if self.answered => self.raise_target(token),
+            (Phase::CatchingUp(_), None) if self.answered => self.fetch_hole(ctx, token),
             (Phase::CatchingUp(_) | Phase::Idle, rows) => {
                 self.on_unexpected_rows(ctx, token, rows.as_ref());
             }
@@ -159,7 +175,7 @@ impl Follower {
 
     /// Rows up to `token` were sent and could not be used.
     fn fetch_hole(&mut self, ctx: &mut Context<'_>, token: Token) {
-        if self.traits.resettable && self.position.is_some_and(|position| token <= position) {
+        if self.traits.resettable && token <= self.heard_up_to() {
             self.lose_footing(ctx);
         } else {
             self.fetch_up_to(ctx, token);
@@ -202,10 +218,8 @@ impl Follower {
 
     /// An announcement, when its turn has come: a batch that is open now may have begun after it.
     fn on_announced(&mut self, ctx: &mut Context<'_>, prev: Token, new: Token) {
+        let started_over = self.traits.resettable && new < self.heard_up_to();
         if let Phase::CatchingUp(catch_up) = &mut self.phase {
-            let highest = self.held.as_ref().and_then(|holding| holding.highest());
-            let started_over = self.traits.resettable
-                && new < catch_up.target.max(highest.unwrap_or(catch_up.target));
             if started_over {
                 self.answer(ctx);
                 self.reset(ctx, new);
@@ -243,13 +257,7 @@ impl Follower {
         // A number ends a batch; `batch` itself may be what could not be read.
         self.torn = token.is_none();
         match token {
-            Some(token) if self.answered => {
-                if self.is_live() {
-                    self.fetch_hole(ctx, token);
-                } else {
-                    self.raise_target(token);
-                }
-            }
+            Some(token) if self.answered => self.fetch_hole(ctx, token),
             Some(_) | None => self.lose_footing(ctx),
         }
     }
