@@ -130,6 +130,7 @@ scenarios! {
     x06_a_low_row_without_an_announcement_is_asked_about
     x06_a_reset_during_a_fetch_starts_the_fetch_over
     x06_a_stream_without_epochs_starts_over_at_each_connection
+    x06_an_observer_takes_the_next_row_for_an_answer
     x07_rows_beyond_the_end_of_a_page_come_later
     x09_a_batch_that_a_fetch_covers_leaves_no_hole
     x09_a_batch_without_end_is_fetched

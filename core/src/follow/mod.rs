@@ -185,10 +185,12 @@ impl Follower {
     /// Rows of a source that has not said where it stands. They show that the writer has come
     /// as far as their token, which is as good as an announcement; but not in a burst, where
     /// rows with higher tokens may have been missed, nor when a reset is suspected: then they wait
-    /// for an announcement. `rows` is none if they are not whole.
+    /// for an announcement. An observer cannot ask for one, which in memory may never come by
+    /// itself: it takes the suspicion for true. `rows` is none if they are not whole.
     fn on_unexpected_rows(&mut self, ctx: &mut Context<'_>, token: Token, rows: Option<&Rows>) {
+        let suspicious = self.unsure && self.traits.resettable;
         let no_evidence =
-            self.traits.order == Order::Bursts || (self.unsure && self.traits.resettable);
+            self.traits.order == Order::Bursts || (suspicious && !ctx.config.observe_only);
         if let Some(rows) = rows
             && (no_evidence || self.traits.order == Order::Loose)
         {
@@ -201,7 +203,7 @@ impl Follower {
         let fresh = self.is_fresh();
         self.ensure_started(ctx, token.before());
         self.answer(ctx);
-        if self.traits.resettable && !fresh && !self.is_catching_up() {
+        if suspicious || (self.traits.resettable && !fresh && !self.is_catching_up()) {
             self.reset(ctx, token);
         } else {
             self.fetch_up_to(ctx, token);
@@ -323,6 +325,7 @@ impl Follower {
         // What came before the announcement of a new epoch is of the old one.
         self.drop_held(ctx);
         self.hole = false;
+        self.unsure = false;
         let from = self.position.replace(Token::START).unwrap_or(Token::START);
         if from != Token::START {
             ctx.common.stats.resets += 1;
