@@ -168,7 +168,8 @@ pub enum WaitOutcome {
         /// The position at that time; `None` if the source was never heard of.
         position: Option<Token>,
     },
-    /// There were too many open waits, or the node is stopping.
+    /// The source is not followed (unwanted, our own, or one too many), there were too many open
+    /// waits, or the node is stopping.
     Refused,
 }
 

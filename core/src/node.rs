@@ -367,41 +367,37 @@ impl Node {
         self.bus.shut_down(&mut self.common);
     }
 
-    /// What is done with a source's rows; a source that is new is taken in.
+    /// What is done with a source's rows; one that is new and wanted is taken in, and only such a
+    /// one counts against the limit.
     fn role_of(&mut self, stream: &str, instance: &str) -> Option<Role> {
         if let Some(role) = self.sources.find(stream, instance) {
             return Some(role);
+        }
+        if instance == self.config.instance {
+            return Some(Role::Own);
+        }
+        if self.config.streams.as_ref().is_some_and(|wanted| !wanted.contains(stream)) {
+            return Some(Role::Ignored);
         }
         self.take_in(Source::new(stream, instance))
     }
 
     #[cold]
     fn take_in(&mut self, source: Source) -> Option<Role> {
-        let wanted =
-            self.config.streams.as_ref().is_none_or(|names| names.contains(source.stream()));
-        let index = SourceIndex::after(self.followers.len());
-        let role = if source.instance() == self.config.instance {
-            Role::Own
-        } else if wanted {
-            Role::Followed(index)
-        } else {
-            Role::Ignored
-        };
+        let role = Role::Followed(SourceIndex::after(self.followers.len()));
         if !self.sources.insert(source.clone(), role) {
-            if wanted && !self.source_limit_reported {
+            if !self.source_limit_reported {
                 self.source_limit_reported = true;
                 self.common.notify(Event::Warning(Warning::TooManySources { source }));
             }
             return None;
         }
-        if role == Role::Followed(index) {
-            let stream = self.stream_of(source.stream());
-            let position = self.config.positions.get(source.stream(), source.instance());
-            let traits = self.streams[stream].traits;
-            self.followers.push((Follower::new(source, traits, position), stream));
-            self.common.unanswered += 1;
-            self.common.stats.sources_now += 1;
-        }
+        let stream = self.stream_of(source.stream());
+        let position = self.config.positions.get(source.stream(), source.instance());
+        let traits = self.streams[stream].traits;
+        self.followers.push((Follower::new(source, traits, position), stream));
+        self.common.unanswered += 1;
+        self.common.stats.sources_now += 1;
         Some(role)
     }
 

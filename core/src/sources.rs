@@ -33,7 +33,7 @@ pub(crate) enum Role {
     Ignored,
 }
 
-/// All sources that were heard of. The table is never iterated, so its order does not matter;
+/// All sources that are followed. The table is never iterated, so its order does not matter;
 /// equality and hash are those of the list.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
@@ -54,7 +54,7 @@ impl Sources {
         Self { table: HashTable::new(), list: Vec::new(), limit }
     }
 
-    /// What is done with the source of these names, if it was heard of.
+    /// What is done with the source of these names, if it is followed.
     pub(crate) fn find(&self, stream: &str, instance: &str) -> Option<Role> {
         self.table
             .find(hash(stream, instance), |at| {

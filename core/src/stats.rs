@@ -14,7 +14,7 @@ pub struct Stats {
     pub rdata: u64,
     /// POSITION received of followed sources.
     pub positions: u64,
-    /// RDATA and POSITION under our own name.
+    /// RDATA, POSITION and LOCK_RELEASED under our own name.
     pub echoes: u64,
     /// RDATA and POSITION of streams that are not followed.
     pub ignored: u64,

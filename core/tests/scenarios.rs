@@ -137,4 +137,5 @@ scenarios! {
     x09_a_holding_queue_that_overflows_becomes_a_longer_catch_up
     x10_an_unknown_stream_is_followed_like_any_other
     x10_streams_that_are_not_wanted_are_dropped_on_arrival
+    x10_streams_that_are_not_wanted_take_no_place
 }
