@@ -254,7 +254,8 @@ impl Node {
         let row = error.row().cloned();
         self.common.notify(Event::Warning(Warning::Malformed { error }));
         if let Some(row) = row
-            && let Some(Role::Followed(source)) = self.role_of(&row.stream, &row.instance)
+            // A bad line is not believed as far as to follow a source that nobody else speaks of.
+            && let Some(Role::Followed(source)) = self.sources.find(&row.stream, &row.instance)
         {
             self.follow(source, |follower, ctx| follower.on_malformed(ctx, row.token));
         }

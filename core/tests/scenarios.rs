@@ -63,6 +63,7 @@ scenarios! {
     a10_a_held_announcement_leaves_a_later_batch_alone
     a10_an_announcement_above_a_half_batch_fetches_the_batch
     a10_an_announcement_inside_a_batch_makes_its_rest_a_hole
+    a11_a_bad_line_does_not_make_a_source
     a11_a_row_that_does_not_parse_is_fetched_and_harms_nothing_else
     a11_a_row_whose_token_does_not_parse_is_asked_for
     a12_rows_of_a_source_that_is_not_live_cost_one_event
