@@ -324,7 +324,10 @@ impl Node {
     }
 
     fn on_tick(&mut self) {
-        while let Some(key) = self.common.timers.pop_due(self.now) {
+        // What is set meanwhile and due at once, because time cannot go on or a delay is below its
+        // resolution, waits for the next tick.
+        for _ in 0..self.common.timers.len() {
+            let Some(key) = self.common.timers.pop_due(self.now) else { break };
             match key {
                 TimerKey::Reconnect => self.bus.connect(&mut self.common),
                 TimerKey::Replicate => {

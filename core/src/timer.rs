@@ -47,6 +47,10 @@ impl Timers {
         self.by_key.clear();
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
     pub(crate) fn is_set(&self, key: TimerKey) -> bool {
         self.by_key.contains_key(&key)
     }
