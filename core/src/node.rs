@@ -302,7 +302,9 @@ impl Node {
             Some(Role::Followed(index)) => {
                 let follower = &self.followers[index.as_usize()].0;
                 let position = follower.position();
-                self.common.ask_again |= !follower.answered();
+                // Not sooner than is due: a source that is waited for may never appear.
+                self.common.ask_again |=
+                    !follower.answered() && !self.common.timers.is_set(TimerKey::Replicate);
                 match position {
                     Some(position) if position >= token => WaitOutcome::Reached { position },
                     _ if self.common.waits.len() >= self.config.waits_max as usize

@@ -55,6 +55,11 @@ impl Timers {
         self.by_key.contains_key(&key)
     }
 
+    /// The deadline of `key`.
+    pub(crate) fn at(&self, key: TimerKey) -> Option<Timestamp> {
+        self.by_key.get(&key).copied()
+    }
+
     pub(crate) fn next(&self) -> Option<Timestamp> {
         self.by_time.first().map(|(at, _)| *at)
     }

@@ -121,6 +121,7 @@ scenarios! {
     start_writers_that_answer_together_start_where_they_stand
     wait_a_wait_is_met_by_where_the_source_is_first_seen_to_stand
     x01_a_lost_publish_cannot_be_seen_by_the_follower
+    x02_a_source_is_asked_for_soon_though_another_never_answers
     x02_an_observer_asks_nobody
     x02_replicate_is_asked_again_until_every_known_source_answered
     x02_replicate_is_asked_again_while_nobody_answers_at_all

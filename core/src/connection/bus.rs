@@ -138,10 +138,16 @@ impl Bus {
         common.timers.set(TimerKey::Replicate, now + delay);
     }
 
-    /// A source lost its footing. Asks at once, unless that was done a moment ago.
+    /// A source lost its footing. Asks at once, or, if others have been asked for lately, after
+    /// the shortest delay: theirs has grown while they did not answer, and this one will.
     pub(crate) fn ask_again(&mut self, now: Timestamp, config: &Config, common: &mut Common) {
-        if !common.timers.is_set(TimerKey::Replicate) {
+        let Some(at) = common.timers.at(TimerKey::Replicate) else {
             self.ask(now, config, common);
+            return;
+        };
+        let soon = now + common.jitter.delay(config.replicate_retry, 1);
+        if soon < at {
+            common.timers.set(TimerKey::Replicate, soon);
         }
     }
 
