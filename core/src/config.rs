@@ -74,6 +74,8 @@ pub struct Config {
     /// Rows of an open burst that are remembered. Default 10,000; a longer burst is completed by
     /// a fetch.
     pub burst_rows_max: u32,
+    /// Bytes of an open burst that are remembered. Default 4 MiB.
+    pub burst_bytes_max: u32,
     /// Tokens remembered per stream whose fetch returns other writers' rows too. Default 65,536.
     pub shared_tokens_max: u32,
     /// Open waits. Default 10,000. More are refused.
@@ -137,6 +139,7 @@ impl Default for Config {
             repeat_window_rows_max: 1_024,
             repeat_window_bytes_max: 256 << 10,
             burst_rows_max: 10_000,
+            burst_bytes_max: 4 << 20,
             shared_tokens_max: 65_536,
             waits_max: 10_000,
         }

@@ -93,6 +93,7 @@ scenarios! {
     bursts_a_cut_inside_one_is_filled_from_before_it
     bursts_are_fetched_in_windows
     bursts_one_that_falls_quiet_is_completed_by_a_fetch
+    bursts_one_that_is_too_large_is_completed_by_a_fetch
     bursts_one_that_is_too_long_is_completed_by_a_fetch
     bursts_rows_in_falling_order_are_all_delivered
     bursts_who_joins_inside_one_does_not_trust_what_closes_it

@@ -56,7 +56,7 @@ impl Follower {
             ctx.common.stats.rows_live += rows.len() as u64;
             self.emit(ctx, token, rows, Origin::Live, position);
         }
-        if self.burst().len() > ctx.config.burst_rows_max as usize {
+        if self.burst().overflows(ctx.config) {
             self.fetch_up_to(ctx, token);
         }
     }

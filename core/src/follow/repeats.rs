@@ -42,6 +42,7 @@ impl Repeats {
 pub(super) struct Burst {
     rows: BTreeMap<Token, BTreeSet<Row>>,
     count: usize,
+    bytes: usize,
     /// Every row of it was seen on the present connection, from the first on.
     pub(super) continuous: bool,
     /// When its last row came.
@@ -57,11 +58,13 @@ impl Burst {
         }
         rows.insert(row.detached());
         self.count += 1;
+        self.bytes += row.len();
         true
     }
 
-    pub(super) const fn len(&self) -> usize {
-        self.count
+    /// Whether it is larger than may be remembered.
+    pub(super) const fn overflows(&self, config: &Config) -> bool {
+        self.count > config.burst_rows_max as usize || self.bytes > config.burst_bytes_max as usize
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -78,7 +81,9 @@ impl Burst {
         while let Some(first) = self.rows.first_entry()
             && *first.key() <= position
         {
-            self.count -= first.remove().len();
+            let rows = first.remove();
+            self.count -= rows.len();
+            self.bytes -= rows.iter().map(Row::len).sum::<usize>();
         }
     }
 }
@@ -141,11 +146,27 @@ mod tests {
         assert!(burst.insert(Token::new(7), &row("[2]")));
         assert!(!burst.insert(Token::new(7), &row("[1]")));
         assert!(burst.insert(Token::new(5), &row("[1]")));
-        assert_eq!((burst.len(), burst.highest()), (3, Some(Token::new(7))));
+        assert_eq!((burst.count, burst.bytes, burst.highest()), (3, 9, Some(Token::new(7))));
         burst.forget_upto(Token::new(6));
-        assert_eq!(burst.len(), 2);
+        assert_eq!((burst.count, burst.bytes), (2, 6));
         burst.forget_upto(Token::new(7));
         assert!(burst.is_empty());
+        assert_eq!(burst.bytes, 0);
+    }
+
+    #[test]
+    fn a_burst_overflows_by_rows_and_by_bytes() {
+        let config = Config { burst_rows_max: 2, burst_bytes_max: 10, ..Config::default() };
+        let burst_of = |texts: &[&str]| {
+            let mut burst = Burst::default();
+            for text in texts {
+                burst.insert(Token::new(7), &row(text));
+            }
+            burst
+        };
+        assert!(!burst_of(&["[1]", "[2]"]).overflows(&config));
+        assert!(burst_of(&["[1]", "[2]", "[3]"]).overflows(&config));
+        assert!(burst_of(&[r#"["a long row"]"#]).overflows(&config));
     }
 
     #[test]

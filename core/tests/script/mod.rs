@@ -145,6 +145,7 @@ impl Bench {
             "held_rows_max" => config.held_rows_max = number(),
             "batch_rows_max" => config.batch_rows_max = number(),
             "burst_rows_max" => config.burst_rows_max = number(),
+            "burst_bytes_max" => config.burst_bytes_max = number(),
             "sources_max" => config.sources_max = number(),
             "waits_max" => config.waits_max = number(),
             _ => panic!("no such setting in scripts: {key}"),
