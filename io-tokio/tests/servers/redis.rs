@@ -113,16 +113,17 @@ fn spawn(directory: &Path, options: &[String]) -> Option<Child> {
         .unwrap_or_else(|error| {
             panic!("this test needs `redis-server` (Debian: apt install redis-server): {error}")
         });
-    let mut lines = BufReader::new(child.stdout.take()?).lines().map_while(Result::ok);
-    // Said once all its sockets listen.
-    if lines.by_ref().any(|line| line.contains("eady to accept connections")) {
-        // Keeps the pipe from filling up; ends with the server.
-        std::thread::spawn(move || lines.for_each(drop));
-        Some(child)
-    } else {
-        let _ = child.wait();
-        None
+    if let Some(stdout) = child.stdout.take() {
+        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        // Said once all its sockets listen.
+        if lines.by_ref().any(|line| line.contains("eady to accept connections")) {
+            // Keeps the pipe from filling up; ends with the server.
+            std::thread::spawn(move || lines.for_each(drop));
+            return Some(child);
+        }
     }
+    let _ = child.wait();
+    None
 }
 
 impl Drop for Redis {

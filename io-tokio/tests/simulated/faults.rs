@@ -33,7 +33,7 @@ pub(super) struct Faults(VecDeque<(Duration, Step)>);
 impl Faults {
     pub(super) fn new(chance: &mut Chance) -> Self {
         // In seconds after the beginning of the slot. A slot is long enough to recover in.
-        let mut kinds: [Vec<(u64, Step)>; SLOTS as usize] = [
+        let mut kinds: Vec<Vec<(u64, Step)>> = vec![
             vec![(0, Step::Hold("follower", "redis")), (2, Step::Release("follower", "redis"))],
             vec![(0, Step::Partition("follower", "redis")), (4, Step::Repair("follower", "redis"))],
             vec![
@@ -51,6 +51,7 @@ impl Faults {
             vec![(0, Step::Partition("p2", "redis")), (4, Step::Repair("p2", "redis"))],
             vec![(0, Step::Crash("p2")), (3, Step::Bounce("p2"))],
         ];
+        assert_eq!(kinds.len() as u64, SLOTS);
         let mut steps = VecDeque::new();
         for slot in 0..SLOTS {
             let chosen = usize::try_from(chance.between(slot, SLOTS - 1)).unwrap();
