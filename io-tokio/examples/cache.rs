@@ -1,59 +1,59 @@
-//! Keeps a cache of rooms' members correct: what the deployment changes is forgotten.
-//!
-//! `cargo run --example cache -- redis://127.0.0.1:6379 example.com`
+//! Keeps a cache correct: what the deployment changes is forgotten, and nothing is kept while a
+//! change could go unheard. `cargo run --example cache -- REDIS_URL SERVER_NAME ROOM...`
+#![expect(clippy::print_stdout, clippy::wildcard_enum_match_arm, reason = "a program for people")]
 
-use std::{collections::HashMap, env, error::Error};
+use std::{collections::BTreeMap, env, error::Error, iter};
 
-use synrepl::{Builder, Event, Row};
+use synrepl::{Builder, Event, Row, Source};
 
-/// What costs a query elsewhere, by cache key (here: the room).
 #[derive(Default)]
-struct Cache(HashMap<String, Vec<String>>);
+struct Cache {
+    /// What is known of rooms without a query. Empty unless all writers are live.
+    rooms: BTreeMap<String, ()>,
+    /// The writers of `caches`, and whether each is live.
+    writers: BTreeMap<Source, bool>,
+}
 
 impl Cache {
-    /// Forgets what a row of `caches` names: `[function, keys, timestamp]`, where keys may be
-    /// null for all.
-    fn invalidate(&mut self, row: &Row) {
-        match row.parse::<(String, Option<Vec<String>>, serde_json::Value)>() {
-            Ok((_function, Some(keys), _)) => {
-                for key in keys {
-                    self.0.remove(&key);
-                }
-            }
-            // All keys, or a row that is not understood: nothing kept is surely right.
-            Ok((_, None, _)) | Err(_) => self.0.clear(),
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Rows { rows, .. } => return rows.iter().for_each(|row| self.forget(row)),
+            Event::Live { source, .. } => _ = self.writers.insert(source, true),
+            Event::CatchingUp { source, .. } => _ = self.writers.insert(source, false),
+            Event::Disconnected { .. } => self.writers.values_mut().for_each(|live| *live = false),
+            Event::Gap { .. } | Event::Reset { .. } | Event::Warning(_) => {}
+            _ => return,
         }
+        self.rooms.clear(); // Something may have changed unheard.
+    }
+
+    /// Forgets what a row names: `[function, keys, timestamp]`. Keys may be null, which is all.
+    fn forget(&mut self, row: &Row) {
+        let row = row.parse::<(String, Vec<String>, serde_json::Value)>();
+        self.rooms.retain(|room, ()| row.as_ref().is_ok_and(|(_, keys, _)| !keys.contains(room)));
+    }
+
+    /// Whether `room` is known. If not it is queried, and kept where changes would be heard.
+    fn is_known(&mut self, room: &str) -> bool {
+        let all_live = !self.writers.is_empty() && self.writers.values().all(|live| *live);
+        all_live && self.rooms.insert(room.to_owned(), ()).is_some()
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
-#[expect(clippy::print_stdout, reason = "printing is what this program is for")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
-    let [redis, server_name] = args.as_slice() else {
-        return Err("usage: cache REDIS_URL SERVER_NAME".into());
+    let [redis, server_name, rooms @ ..] = args.as_slice() else {
+        return Err("usage: cache REDIS_URL SERVER_NAME ROOM...".into());
     };
-    let mut replication =
-        Builder::redis(redis, server_name)?.instance("cache").streams(["caches"]).spawn()?;
     let mut cache = Cache::default();
-
+    let mut replication = Builder::redis(redis, server_name)?.streams(["caches"]).spawn()?;
+    let handle = replication.handle();
+    tokio::spawn(async move { tokio::signal::ctrl_c().await.map(|()| handle.shutdown()) });
     while let Some(event) = replication.next().await {
-        // Requests would be served between these events, so everything that waits is applied
-        // before one is.
-        let mut next = Some(event);
-        while let Some(event) = next {
-            if let Event::Rows { rows, .. } = &event {
-                rows.iter().for_each(|row| cache.invalidate(row));
-            } else if matches!(
-                event,
-                Event::Gap { .. } | Event::Reset { .. } | Event::Disconnected { .. }
-            ) {
-                // Something may have changed unheard.
-                cache.0.clear();
-            }
-            next = replication.try_next();
-        }
-        println!("{} entries", cache.0.len());
+        let heard_so_far = iter::once(event).chain(iter::from_fn(|| replication.try_next()));
+        heard_so_far.for_each(|event| cache.on_event(event));
+        rooms.iter().for_each(|room| println!("{room} known: {}", cache.is_known(room)));
     }
     Ok(())
 }

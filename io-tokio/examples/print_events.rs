@@ -26,11 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut replication = builder.spawn()?;
 
     let handle = replication.handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.shutdown();
-        }
-    });
+    tokio::spawn(async move { tokio::signal::ctrl_c().await.map(|()| handle.shutdown()) });
 
     while let Some(event) = replication.next().await {
         if let Event::Rows { source, token, rows, .. } = event {

@@ -47,7 +47,8 @@ pub struct Builder<C: Connector = SocketConnector> {
 impl Builder {
     /// Follows the deployment whose homeserver is called `server_name` (Synapse's `server_name`,
     /// with its port if it has one) over the Redis server at `url`: `redis://`, `rediss://` or
-    /// `unix://`.
+    /// `unix://`. After `rediss://HOST`, `?ca=PEM_FILE` names the CAs to trust instead of those
+    /// of the public web.
     ///
     /// # Errors
     /// What is wrong with the URL, and which forms are accepted. A password in it is not shown.
@@ -100,8 +101,9 @@ impl<C: Connector> Builder<C> {
     }
 
     /// Where the rows that `instance` writes are fetched when some were missed: its replication
-    /// listener, `http://`, `https://` or `unix://`. Once per writer (the main process is called
-    /// `master`); a writer without an address gets a gap where rows are missing.
+    /// listener, `http://`, `https://` (with `?ca=PEM_FILE` as for Redis) or `unix://`. Once per
+    /// writer (the main process is called `master`); a writer without an address gets a gap where
+    /// rows are missing.
     ///
     /// # Errors
     /// What is wrong with the URL, and which forms are accepted.

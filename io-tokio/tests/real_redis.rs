@@ -6,198 +6,30 @@
     reason = "tests say what they expect"
 )]
 
-use std::{
-    fs,
-    net::TcpListener as StdListener,
-    path::PathBuf,
-    process::{Child, Command as Process, Stdio},
-    time::Duration,
-};
+mod servers;
 
-use synrepl::{
-    Builder, Command, Event, Positions, Replication, Token,
-    core::{
-        Origin,
-        wire::{Frame, RespDecoder, RespLimits, encode_command},
-    },
-};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream, UnixStream},
-    time::{sleep, timeout},
-};
+use std::time::Duration;
 
-/// A redis-server of this test alone, ended with it.
-struct Redis {
-    port: u16,
-    directory: PathBuf,
-    child: Child,
-}
-
-impl Redis {
-    async fn start(name: &str, options: &[&str]) -> Self {
-        let free = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let directory = std::env::temp_dir().join(format!("synrepl-{name}-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let child = spawn(free.port(), &directory, options);
-        let mut redis = Self { port: free.port(), directory, child };
-        redis.until_up().await;
-        redis
-    }
-
-    async fn restart(&mut self) {
-        self.stop();
-        self.child = spawn(self.port, &self.directory, &[]);
-        self.until_up().await;
-    }
-
-    fn stop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    async fn until_up(&mut self) {
-        for _ in 0..500 {
-            if TcpStream::connect(("127.0.0.1", self.port)).await.is_ok() {
-                return;
-            }
-            assert_eq!(self.child.try_wait().unwrap(), None, "redis-server ended at once");
-            sleep(Duration::from_millis(10)).await;
-        }
-        panic!("redis-server did not listen on port {} within 5 s", self.port);
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.directory.join("redis.sock")
-    }
-
-    async fn publisher(&self) -> Publisher {
-        Publisher {
-            stream: TcpStream::connect(("127.0.0.1", self.port)).await.unwrap(),
-            decoder: RespDecoder::new(RespLimits::default()),
-            input: bytes::BytesMut::new(),
-        }
-    }
-}
-
-fn spawn(port: u16, directory: &PathBuf, options: &[&str]) -> Child {
-    Process::new("redis-server")
-        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-        .args(["--port", &port.to_string()])
-        .arg("--dir")
-        .arg(directory)
-        .arg("--unixsocket")
-        .arg(directory.join("redis.sock"))
-        .args(options)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| {
-            panic!("this test needs `redis-server` (Debian: apt install redis-server): {error}")
-        })
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.stop();
-        let _ = fs::remove_dir_all(&self.directory);
-    }
-}
-
-/// Another instance of the deployment.
-struct Publisher {
-    stream: TcpStream,
-    decoder: RespDecoder,
-    input: bytes::BytesMut,
-}
-
-impl Publisher {
-    /// Publishes and returns how many heard it.
-    async fn publish(&mut self, text: &str) -> i64 {
-        let mut output = bytes::BytesMut::new();
-        encode_command(&[b"PUBLISH", b"example.com", text.as_bytes()], &mut output);
-        self.stream.write_all(&output).await.unwrap();
-        match self.reply().await {
-            Frame::Integer(count) => count,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn subscribe(&mut self) {
-        let mut output = bytes::BytesMut::new();
-        encode_command(&[b"SUBSCRIBE", b"example.com"], &mut output);
-        self.stream.write_all(&output).await.unwrap();
-        self.reply().await;
-    }
-
-    async fn hear(&mut self, expected: &str) {
-        loop {
-            if let Frame::Message { payload, .. } = self.reply().await
-                && payload == expected
-            {
-                return;
-            }
-        }
-    }
-
-    async fn reply(&mut self) -> Frame {
-        loop {
-            if let Some(frame) = self.decoder.decode(&mut self.input).unwrap() {
-                return frame;
-            }
-            assert_ne!(self.stream.read_buf(&mut self.input).await.unwrap(), 0, "Redis is gone");
-        }
-    }
-}
-
-async fn next(replication: &mut Replication) -> Event {
-    timeout(Duration::from_secs(20), replication.next())
-        .await
-        .expect("no event for 20 s")
-        .expect("the driver stopped")
-}
-
-async fn until<T>(replication: &mut Replication, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
-    loop {
-        if let Some(found) = wanted(next(replication).await) {
-            return found;
-        }
-    }
-}
-
-async fn connected(replication: &mut Replication) -> synrepl::core::ConnectionId {
-    until(replication, |event| match event {
-        Event::Connected { conn } => Some(conn),
-        _ => None,
-    })
-    .await
-}
-
-async fn disconnected(replication: &mut Replication) -> String {
-    until(replication, |event| match event {
-        Event::Disconnected { reason, .. } => Some(reason),
-        _ => None,
-    })
-    .await
-}
+use servers::{connected, disconnected, redis::Redis, until, writer::Log};
+use synrepl::{Builder, Command, Event, Positions, Token, core::Origin};
+use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn a_restart_of_redis_is_a_disconnect_and_a_new_connection() {
-    let mut redis = Redis::start("restart", &[]).await;
+    let mut redis = Redis::start(&[]);
     let mut replication = Builder::redis(&redis.url(), "example.com").unwrap().spawn().unwrap();
     let first = connected(&mut replication).await;
     redis.stop();
     let reason = disconnected(&mut replication).await;
     assert!(reason.contains("closed") || reason.contains("broke"), "{reason}");
     let reason = disconnected(&mut replication).await;
-    assert!(reason.starts_with(&format!("Redis at 127.0.0.1:{}: cannot", redis.port)), "{reason}");
-    redis.restart().await;
+    assert!(
+        reason.starts_with(&format!("Redis at 127.0.0.1:{}: cannot", redis.port())),
+        "{reason}"
+    );
+    redis.restart();
     assert!(connected(&mut replication).await > first);
-    let mut publisher = redis.publisher().await;
+    let mut publisher = redis.client().await;
     assert_eq!(publisher.publish("REMOTE_SERVER_UP remote").await, 1);
     let heard = until(&mut replication, |event| match event {
         Event::Command { command: Command::RemoteServerUp(server) } => Some(server),
@@ -209,47 +41,146 @@ async fn a_restart_of_redis_is_a_disconnect_and_a_new_connection() {
 
 #[tokio::test]
 async fn a_wrong_password_is_said_and_the_right_one_lets_in() {
-    let redis = Redis::start("password", &["--requirepass", "s3cret"]).await;
+    let redis = Redis::start(&["--requirepass", "s3cret"]);
     for (login, expected) in
         [("", "NOAUTH"), (":hunter2@", "WRONGPASS"), ("nobody:s3cret@", "WRONGPASS")]
     {
-        let url = format!("redis://{login}127.0.0.1:{}", redis.port);
+        let url = format!("redis://{login}127.0.0.1:{}", redis.port());
         let mut replication = Builder::redis(&url, "example.com").unwrap().spawn().unwrap();
         let reason = disconnected(&mut replication).await;
         assert!(reason.contains(expected), "{reason}");
         assert!(!reason.contains("hunter2") && !reason.contains("s3cret"), "{reason}");
     }
     for login in [":s3cret@", "default:s3cret@"] {
-        let url = format!("redis://{login}127.0.0.1:{}", redis.port);
+        let url = format!("redis://{login}127.0.0.1:{}", redis.port());
         let mut replication = Builder::redis(&url, "example.com").unwrap().spawn().unwrap();
         connected(&mut replication).await;
     }
 }
 
 #[tokio::test]
-async fn a_unix_socket_serves_as_well() {
-    let redis = Redis::start("unix", &[]).await;
-    for _ in 0..500 {
-        if UnixStream::connect(redis.socket()).await.is_ok() {
-            break;
-        }
-        sleep(Duration::from_millis(10)).await;
+async fn a_user_of_the_access_list_logs_in_with_the_own_password() {
+    let user = ["--user", "alice", "on", ">wonder/land", "resetchannels", "&example.com", "+@all"];
+    let redis = Redis::start(&user);
+    let build = |login: &str, server_name: &str| {
+        let url = format!("redis://{login}@127.0.0.1:{}", redis.port());
+        Builder::redis(&url, server_name).unwrap().spawn().unwrap()
+    };
+    connected(&mut build("alice:wonder%2Fland", "example.com")).await;
+
+    let reason = disconnected(&mut build("alice:looking%2Fglass", "example.com")).await;
+    assert!(reason.contains("it refused the user or password: WRONGPASS"), "{reason}");
+    assert!(!reason.contains("glass") && !reason.contains("wonder"), "{reason}");
+
+    // The access list names the channel of another deployment.
+    let reason = disconnected(&mut build("alice:wonder%2Fland", "other.example")).await;
+    assert!(reason.contains("it refused the subscription: NOPERM"), "{reason}");
+    assert!(reason.contains("must be allowed SUBSCRIBE"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_publish_is_told_so() {
+    let user = ["--user", "alice", "on", ">pw", "allchannels", "+subscribe", "+ping"];
+    let redis = Redis::start(&user);
+    let url = format!("redis://alice:pw@127.0.0.1:{}", redis.port());
+    let mut replication = Builder::redis(&url, "example.com").unwrap().spawn().unwrap();
+    let reason = disconnected(&mut replication).await;
+    assert!(reason.contains("Redis refused a PUBLISH: NOPERM"), "{reason}");
+    // Such a user can observe.
+    let mut observer =
+        Builder::redis(&url, "example.com").unwrap().observe_only(true).spawn().unwrap();
+    connected(&mut observer).await;
+    let mut publisher = redis.client().await;
+    publisher.publish("REMOTE_SERVER_UP remote").await;
+    until(&mut observer, |event| matches!(event, Event::Command { .. }).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_unix_socket_serves_as_well_with_its_password_as_a_parameter() {
+    let redis = Redis::start(&["--requirepass", "s3cret&x"]);
+    let socket = redis.socket();
+    for (query, expected) in [("", "NOAUTH"), ("?password=hunter2", "WRONGPASS")] {
+        let url = format!("unix://{}{query}", socket.display());
+        let mut replication = Builder::redis(&url, "example.com").unwrap().spawn().unwrap();
+        let reason = disconnected(&mut replication).await;
+        assert!(reason.starts_with(&format!("Redis at {}: it", socket.display())), "{reason}");
+        assert!(reason.contains(expected) && !reason.contains("hunter2"), "{reason}");
     }
-    let url = format!("unix://{}", redis.socket().display());
+    let url = format!("unix://{}?password=s3cret%26x", socket.display());
     let mut replication = Builder::redis(&url, "example.com").unwrap().spawn().unwrap();
     connected(&mut replication).await;
 }
 
 #[tokio::test]
+async fn a_connection_that_an_administrator_kills_is_made_again_and_asks_again() {
+    let redis = Redis::start(&[]);
+    let mut client = redis.client().await;
+    let mut listening = redis.client().await;
+    listening.subscribe().await;
+    let mut replication = Builder::redis(&redis.url(), "example.com").unwrap().spawn().unwrap();
+    listening.hear("REPLICATE ").await;
+    let first = connected(&mut replication).await;
+    // The listening client is a subscriber too.
+    client.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+    let reason = disconnected(&mut replication).await;
+    assert!(
+        reason.contains("closed the subscribing")
+            || reason.contains("subscribing connection broke"),
+        "{reason}"
+    );
+    let mut listening = redis.client().await;
+    listening.subscribe().await;
+    listening.hear("REPLICATE ").await;
+    assert!(connected(&mut replication).await > first);
+    // Only the publishing connection is an ordinary client, besides those of this test.
+    client.command(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+    let reason = disconnected(&mut replication).await;
+    assert!(
+        reason.contains("closed the publishing") || reason.contains("publishing connection broke"),
+        "{reason}"
+    );
+    assert!(!reason.contains("client-output-buffer-limit"), "{reason}");
+}
+
+#[tokio::test]
+async fn an_application_that_pauses_beyond_the_ping_timeout_keeps_its_connection() {
+    let redis = Redis::start(&[]);
+    let mut replication = Builder::redis(&redis.url(), "example.com")
+        .unwrap()
+        .limits(|limits| {
+            limits.events_queued_max = 2;
+            limits.ping_interval = Duration::from_millis(50);
+            limits.ping_timeout = Duration::from_millis(50);
+        })
+        .spawn()
+        .unwrap();
+    connected(&mut replication).await;
+    let mut publisher = redis.client().await;
+    for number in 0..1_000 {
+        assert_eq!(publisher.publish(&format!("REMOTE_SERVER_UP h{number}")).await, 1);
+    }
+    // The pause itself: beyond interval, timeout and the second of grace.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    for number in 0..1_000 {
+        let heard = until(&mut replication, |event| match event {
+            Event::Command { command: Command::RemoteServerUp(server) } => Some(server),
+            Event::Disconnected { reason, .. } => panic!("{reason}"),
+            _ => None,
+        });
+        assert_eq!(heard.await, format!("h{number}"));
+    }
+}
+
+#[tokio::test]
 async fn a_subscriber_that_redis_cuts_off_is_told_where_to_look() {
-    let redis = Redis::start("cut", &["--client-output-buffer-limit", "pubsub 64kb 32kb 1"]).await;
+    let redis = Redis::start(&["--client-output-buffer-limit", "pubsub 64kb 32kb 1"]);
     let mut replication = Builder::redis(&redis.url(), "example.com")
         .unwrap()
         .limits(|limits| limits.events_queued_max = 1)
         .spawn()
         .unwrap();
     connected(&mut replication).await;
-    let mut publisher = redis.publisher().await;
+    let mut publisher = redis.client().await;
     // The application reads nothing, so neither does the driver, until Redis cuts it off.
     let big = format!("REMOTE_SERVER_UP {}", "x".repeat(100_000));
     for sent in 0.. {
@@ -262,53 +193,18 @@ async fn a_subscriber_that_redis_cuts_off_is_told_where_to_look() {
     assert!(reason.contains("client-output-buffer-limit") || reason.contains("broke"), "{reason}");
 }
 
-/// A writer's replication listener: answers each request with the rows in its window.
-async fn serve(listener: TcpListener, rows: Vec<i64>, page_rows: usize) {
-    loop {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let rows = rows.clone();
-        tokio::spawn(async move {
-            let mut head = Vec::new();
-            while let Ok(byte) = stream.read_u8().await {
-                head.push(byte);
-                if !head.ends_with(b"\r\n\r\n") {
-                    continue;
-                }
-                let text = String::from_utf8(std::mem::take(&mut head)).unwrap();
-                let (status, body) = answer(&text, &rows, page_rows);
-                let answer =
-                    format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-        });
-    }
-}
-
-fn answer(head: &str, rows: &[i64], page_rows: usize) -> (u16, String) {
-    if !head.contains("\r\nauthorization: Bearer s3cret\r\n") {
-        return (500, r#"{"errcode":"M_UNKNOWN","error":"Internal server error"}"#.to_owned());
-    }
-    let number = |name: &str| -> i64 {
-        let value = head.split_once(name).unwrap().1;
-        value.split(['&', ' ']).next().unwrap().parse().unwrap()
-    };
-    let (from, upto) = (number("from_token="), number("upto_token="));
-    let all: Vec<i64> = rows.iter().copied().filter(|row| from < *row && *row <= upto).collect();
-    let page = &all[..all.len().min(page_rows)];
-    let limited = page.len() < all.len();
-    let end = if limited { page[page.len() - 1] } else { upto };
-    let updates: Vec<String> = page.iter().map(|row| format!("[{row},[\"r{row}\"]]")).collect();
-    let updates = updates.join(",");
-    (200, format!(r#"{{"updates":[{updates}],"upto_token":{end},"limited":{limited}}}"#))
-}
-
 #[tokio::test]
 async fn rows_come_once_and_in_order_through_redis_and_http() {
-    let redis = Redis::start("end-to-end", &[]).await;
+    let redis = Redis::start(&[]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     // The writer's log. None of it is heard live; its pages are shorter than what is asked for.
-    tokio::spawn(serve(listener, (1..=60).collect(), 7));
+    let log = Log::new(1..=60, 7).with_secret("s3cret");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(log.clone().serve(stream));
+        }
+    });
     let mut saved = Positions::new();
     saved.set("events", "p1", Token::new(20));
     let build = |secret: &str| {
@@ -321,8 +217,8 @@ async fn rows_come_once_and_in_order_through_redis_and_http() {
             .positions(saved.clone())
     };
 
-    let mut publisher = redis.publisher().await;
-    let mut listening = redis.publisher().await;
+    let mut publisher = redis.client().await;
+    let mut listening = redis.client().await;
     listening.subscribe().await;
     let mut replication = build("s3cret").spawn().unwrap();
     listening.hear("REPLICATE ").await;
@@ -333,15 +229,18 @@ async fn rows_come_once_and_in_order_through_redis_and_http() {
 
     let mut tokens = Vec::new();
     while tokens.last() != Some(&61) {
-        if let Event::Rows { token, rows, origin, .. } = next(&mut replication).await {
-            if token.get() <= 60 {
-                assert_eq!(origin, Origin::CatchUp, "{token}");
-                assert_eq!(rows[0].as_str(), format!("[\"r{token}\"]"));
-            } else {
-                assert_eq!((origin, rows.len()), (Origin::Live, 2));
-            }
-            tokens.push(token.get());
+        let rows = until(&mut replication, |event| match event {
+            Event::Rows { token, rows, origin, .. } => Some((token, rows, origin)),
+            _ => None,
+        });
+        let (token, rows, origin) = rows.await;
+        if token.get() <= 60 {
+            assert_eq!(origin, Origin::CatchUp, "{token}");
+            assert_eq!(rows[0].as_str(), format!("[\"r{token}\"]"));
+        } else {
+            assert_eq!((origin, rows.len()), (Origin::Live, 2));
         }
+        tokens.push(token.get());
     }
     assert_eq!(tokens, (21..=61).collect::<Vec<_>>());
     let handle = replication.handle();

@@ -11,7 +11,7 @@ mod scripted;
 use std::time::Duration;
 
 use scripted::{Network, builder, builder_for, disconnect_reason, network};
-use synrepl::{Builder, Event};
+use synrepl::{Builder, Event, Replication};
 use tokio::time::Instant;
 
 #[tokio::test]
@@ -135,8 +135,73 @@ async fn a_connection_that_hangs_is_given_up_in_time() {
     let mut replication = builder(script).spawn().unwrap();
     let _publisher = network.accept().await;
     let reason = disconnect_reason(&mut replication).await;
-    assert_eq!(reason, "Redis at redis:6379: no connection and subscription within 10s");
+    assert_eq!(
+        reason,
+        "Redis at redis:6379: no connection and subscription within 10s: it did not answer PING"
+    );
     assert_eq!(start.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_falls_silent_is_given_up_with_what_it_did_not_do() {
+    for (answers, expected) in [
+        (0, "within 10s: it did not answer AUTH"),
+        (1, "within 10s: it did not answer PING"),
+        (2, "within 10s: it did not answer AUTH"),
+        (3, "within 10s: it did not confirm the subscription"),
+    ] {
+        let (script, mut network) = network();
+        let mut replication = builder_for("redis://:hunter2@redis", script).spawn().unwrap();
+        let mut publisher = network.accept().await;
+        let mut subscriber = network.accept().await;
+        for answered in 0..answers {
+            let peer = if answered < 2 { &mut publisher } else { &mut subscriber };
+            peer.command().await;
+            peer.say("+OK\r\n").await;
+        }
+        let reason = disconnect_reason(&mut replication).await;
+        assert!(reason.ends_with(expected), "{answers}: {reason}");
+        // What was half made is closed.
+        while publisher.command().await.is_some() {}
+        while subscriber.command().await.is_some() {}
+    }
+}
+
+/// The delay that the next `Disconnected` announces, in milliseconds.
+async fn announced_delay(replication: &mut Replication) -> u128 {
+    loop {
+        if let Event::Disconnected { retry_at, .. } = replication.next().await.expect("stopped") {
+            return retry_at.unwrap().saturating_since(replication.now()).as_millis();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_are_one_to_five_seconds_apart_and_start_over_only_after_a_position() {
+    let (script, mut network) = network();
+    let mut replication = builder(script).spawn().unwrap();
+    // Refused for a long time: the delay doubles to its longest and stays there.
+    let mut first = Vec::new();
+    for nominal in [1_000, 2_000, 4_000, 5_000, 5_000, 5_000, 5_000] {
+        let refused = network.accept().await;
+        drop(refused);
+        drop(network.accept().await);
+        let delay = announced_delay(&mut replication).await;
+        assert!((nominal * 3 / 4..=nominal * 5 / 4).contains(&delay), "{nominal}: {delay}");
+        first.push(delay);
+    }
+    assert!(first.windows(2).any(|pair| pair[0] % 1_000 != pair[1] % 1_000), "jitter: {first:?}");
+    // A connection that nobody announces anything on changes nothing.
+    drop(network.log_in().await);
+    let delay = announced_delay(&mut replication).await;
+    assert!((3_750..=6_250).contains(&delay), "{delay}");
+    // One with a POSITION does.
+    let mut redis = network.log_in().await;
+    redis.message("POSITION events p1 1 1").await;
+    while !matches!(replication.next().await, Some(Event::Live { .. })) {}
+    drop(redis);
+    let delay = announced_delay(&mut replication).await;
+    assert!((750..=1_250).contains(&delay), "{delay}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -221,7 +221,8 @@ impl<C: Connector> Instance<C> {
         let stream = timeout(self.connect_timeout, opening)
             .await
             .unwrap_or_else(|_| {
-                let message = format!("no connection within {:?}", self.connect_timeout);
+                let hint = if self.security.is_tls() { "; does this port speak TLS?" } else { "" };
+                let message = format!("no connection within {:?}{hint}", self.connect_timeout);
                 Err(io::Error::new(io::ErrorKind::TimedOut, message))
             })
             .map_err(|error| self.unreachable(error.to_string()))?;

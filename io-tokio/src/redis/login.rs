@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     link::{Link, is_push},
-    socket::{Failure, Socket},
+    socket::{Failure, Role, Socket},
     url::RedisUrl,
 };
 use crate::{
@@ -81,16 +81,19 @@ impl<C: Connector> Bus<C> {
     pub(super) async fn open(self) -> Result<Link<Secured<C::Stream>>, Failure> {
         let limit = self.limits.connect_timeout;
         let address = self.address.clone();
-        timeout(limit, self.open_unbounded())
+        let mut stage = if self.security.is_tls() { Stage::ConnectTls } else { Stage::Connect };
+        timeout(limit, self.open_unbounded(&mut stage))
             .await
-            .unwrap_or_else(|_| Err(format!("no connection and subscription within {limit:?}")))
+            .unwrap_or_else(|_| {
+                Err(format!("no connection and subscription within {limit:?}: {stage}"))
+            })
             .map_err(|failure| format!("Redis at {address}: {failure}"))
     }
 
-    async fn open_unbounded(self) -> Result<Link<Secured<C::Stream>>, Failure> {
+    async fn open_unbounded(self, stage: &mut Stage) -> Result<Link<Secured<C::Stream>>, Failure> {
         let publisher = self.connect().await?;
         let subscriber = self.connect().await?;
-        establish(subscriber, publisher, &self.login, self.channels, &self.limits).await
+        establish(subscriber, publisher, &self.login, self.channels, &self.limits, stage).await
     }
 
     async fn connect(&self) -> Result<Secured<C::Stream>, Failure> {
@@ -98,6 +101,32 @@ impl<C: Connector> Bus<C> {
             .connect(&self.connector, &self.address)
             .await
             .map_err(|error| format!("cannot connect: {error}"))
+    }
+}
+
+/// How far an attempt has come: what is being waited for.
+#[derive(Clone, Copy)]
+pub(super) enum Stage {
+    Connect,
+    ConnectTls,
+    Auth,
+    Ping,
+    Subscribe,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "it did not take the connection",
+            // A plain Redis waits for the end of what it takes for a line.
+            Self::ConnectTls => {
+                "it did not take the connection or did not answer the TLS handshake; \
+                 does this port speak TLS?"
+            }
+            Self::Auth => "it did not answer AUTH",
+            Self::Ping => "it did not answer PING",
+            Self::Subscribe => "it did not confirm the subscription",
+        })
     }
 }
 
@@ -114,15 +143,20 @@ pub(super) async fn establish<S: AsyncRead + AsyncWrite + Unpin>(
     login: &Login,
     channels: Channels,
     limits: &Limits,
+    stage: &mut Stage,
 ) -> Result<Link<S>, Failure> {
-    let mut publisher = Socket::new(publisher, "publishing", limits);
+    let mut publisher = Socket::new(publisher, Role::Publishing, limits);
+    *stage = Stage::Auth;
     authenticate(&mut publisher, login).await?;
     // Shows whether the server takes commands at all, before anything depends on it.
+    *stage = Stage::Ping;
     publisher.queue(&[b"PING"]);
     expect_status(&mut publisher, "a PING").await?;
 
-    let mut subscriber = Socket::new(subscriber, "subscribing", limits);
+    let mut subscriber = Socket::new(subscriber, Role::Subscribing, limits);
+    *stage = Stage::Auth;
     authenticate(&mut subscriber, login).await?;
+    *stage = Stage::Subscribe;
     let main = channels.main.as_bytes();
     let mut expected = 1;
     if channels.listen_user_ip {

@@ -1,7 +1,7 @@
 //! One of the two connections to the Redis server: its buffers and its keep-alive.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -33,12 +33,27 @@ pub(super) struct Socket<S> {
     flushing: bool,
     keep_alive: KeepAlive,
     bytes_read: usize,
-    /// What it is for, in failures.
-    role: &'static str,
+    role: Role,
+}
+
+/// What a connection is for, in failures.
+#[derive(Clone, Copy)]
+pub(super) enum Role {
+    Publishing,
+    Subscribing,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Publishing => "publishing",
+            Self::Subscribing => "subscribing",
+        })
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    pub(super) fn new(stream: S, role: &'static str, limits: &Limits) -> Self {
+    pub(super) fn new(stream: S, role: Role, limits: &Limits) -> Self {
         let mut resp_limits = RespLimits::default();
         resp_limits.bulk_bytes_max = limits.message_bytes_max;
         Self {
@@ -81,11 +96,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             self.input.reserve(READ_BYTES);
         }
         match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)) {
-            Ok(0) => Poll::Ready(Err(format!(
-                "Redis closed the {} connection; if that repeats under load, see its \
-                 client-output-buffer-limit",
-                self.role
-            ))),
+            Ok(0) => {
+                // Only a subscriber can be too slow for what it is sent.
+                let hint = match self.role {
+                    Role::Subscribing => {
+                        "; if that repeats under load, see its client-output-buffer-limit"
+                    }
+                    Role::Publishing => "",
+                };
+                Poll::Ready(Err(format!("Redis closed the {} connection{hint}", self.role)))
+            }
             Ok(count) => {
                 self.bytes_read += count;
                 self.keep_alive.on_heard();

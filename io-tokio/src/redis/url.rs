@@ -7,8 +7,8 @@ use synrepl_core::wire::Secret;
 
 use crate::{error::UrlError, transport::Address};
 
-const ACCEPTED: &str = "redis://[USER][:PASSWORD@]HOST[:PORT][/DB], rediss:// (the same over TLS), \
-                        unix:///PATH/TO/SOCKET[?password=PASSWORD]";
+const ACCEPTED: &str = "redis://[USER][:PASSWORD@]HOST[:PORT][/DB], rediss:// (the same over TLS, with \
+                        ?ca=PEM_FILE where the CA is not one of the public web), unix:///PATH/TO/SOCKET[?password=PASSWORD]";
 
 /// Where a Redis server is, and how to log in.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -35,6 +35,11 @@ impl Security {
         return Err(BuildError::NoTls { url: url.to_owned() });
     }
 
+    /// Whether connections are made with TLS.
+    pub(crate) const fn is_tls(&self) -> bool {
+        !matches!(self, Self::Plain)
+    }
+
     /// Connects to `address` and makes the TLS handshake, if any. Unbounded in time.
     pub(crate) async fn connect<C: Connector>(
         &self,

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        ClientConfig, RootCertStore,
+        CertificateError, ClientConfig, Error as TlsError, RootCertStore,
         crypto::ring,
         pki_types::{CertificateDer, ServerName, pem::PemObject as _},
     },
@@ -47,8 +47,32 @@ impl TlsClient {
         let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
         match self.0.connect(name, stream).await {
             Ok(stream) => Ok(Secured::Tls(Box::new(stream))),
-            Err(error) => Err(io::Error::new(error.kind(), format!("TLS: {error}"))),
+            Err(error) => {
+                let hint = hint(&error);
+                Err(io::Error::new(error.kind(), format!("TLS: {error}{hint}")))
+            }
         }
+    }
+}
+
+/// What to do about a failed handshake.
+fn hint(error: &io::Error) -> &'static str {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
+        // A CA of the same name but another key is a bad signature.
+        Some(TlsError::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => "; name the PEM file of the CA that signed it in the URL: ?ca=FILE",
+        Some(TlsError::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => "; write the host in the URL as the certificate names it",
+        Some(TlsError::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        )) => "; renew it, or set the clock right",
+        Some(TlsError::InvalidMessage(_)) => "; does this port speak TLS?",
+        _ => "",
     }
 }
 
@@ -144,9 +168,11 @@ mod tests {
         let error = connect(acceptor.clone(), &client, &named("other.test")).await.err().unwrap();
         assert!(error.to_string().starts_with("TLS: invalid peer certificate"), "{error}");
         assert!(error.to_string().contains("not valid for name"), "{error}");
+        assert!(error.to_string().ends_with("as the certificate names it"), "{error}");
         let client = TlsClient::new(None, "rediss://").unwrap();
         let error = connect(acceptor, &client, &named("redis.test")).await.err().unwrap();
         assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+        assert!(error.to_string().ends_with("in the URL: ?ca=FILE"), "{error}");
     }
 
     #[tokio::test]
@@ -156,6 +182,7 @@ mod tests {
         let client = TlsClient::new(None, "rediss://").unwrap();
         let error = client.handshake(near, &named("redis.test")).await.err().unwrap();
         assert!(error.to_string().starts_with("TLS: received corrupt message"), "{error}");
+        assert!(error.to_string().ends_with("does this port speak TLS?"), "{error}");
     }
 
     #[test]
