@@ -137,6 +137,7 @@ impl Deliveries {
             | Line::CatchingUp { .. }
             | Line::Connected
             | Line::Disconnected
+            | Line::Command { .. }
             | Line::Other => {}
         }
         if position < of.last && !matches!(line, Line::Reset { .. }) && of.has_position() {

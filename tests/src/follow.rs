@@ -65,6 +65,9 @@ pub enum Line {
     },
     Connected,
     Disconnected,
+    Command {
+        command: String,
+    },
     #[serde(other)]
     Other,
 }
@@ -79,7 +82,7 @@ impl Line {
             | Self::CatchingUp { stream, instance, .. }
             | Self::Gap { stream, instance, .. }
             | Self::Reset { stream, instance, .. } => Some(Source::new(stream, instance)),
-            Self::Connected | Self::Disconnected | Self::Other => None,
+            Self::Connected | Self::Disconnected | Self::Command { .. } | Self::Other => None,
         }
     }
 
@@ -92,7 +95,7 @@ impl Line {
             }
             Self::CatchingUp { from, .. } => Some(*from),
             Self::Gap { upto, .. } => Some(*upto),
-            Self::Connected | Self::Disconnected | Self::Other => None,
+            Self::Connected | Self::Disconnected | Self::Command { .. } | Self::Other => None,
         }
     }
 }
@@ -182,30 +185,48 @@ impl Follower {
     /// # Errors
     /// When the command cannot be built or started.
     pub fn start(cluster: &Cluster, settings: Settings<'_>) -> Result<Self, Failure> {
+        let dir = cluster.path("follow");
+        let secret = dir.join(settings.secret);
+        let mut flags = vec!["--redis".to_owned(), format!("redis://{REDIS}")];
+        flags.extend(["--server-name", SERVER_NAME, "--start", "now"].map(str::to_owned));
+        flags.extend(["--secret-file".to_owned(), secret.display().to_string()]);
+        for (name, address) in INSTANCES {
+            flags.extend(["--instance".to_owned(), format!("{name}=http://{address}")]);
+        }
+        Self::launch(&dir, settings.name, settings.positions, &flags)
+    }
+
+    /// Starts `synrepl follow` with these flags. Its outputs, trace and positions file are in
+    /// `dir`: `name` with `.jsonl`, `.err` and `.trace`, and `positions`.
+    ///
+    /// # Errors
+    /// When the command cannot be built or started.
+    pub fn launch(
+        dir: &Path,
+        name: &str,
+        positions: &str,
+        flags: &[String],
+    ) -> Result<Self, Failure> {
         let files = Files {
-            positions: cluster.path("follow").join(settings.positions),
-            trace: cluster.path(format!("follow/{}.trace", settings.name)),
-            stdout: cluster.path(format!("follow/{}.jsonl", settings.name)),
-            stderr: cluster.path(format!("follow/{}.err", settings.name)),
+            positions: dir.join(positions),
+            trace: dir.join(format!("{name}.trace")),
+            stdout: dir.join(format!("{name}.jsonl")),
+            stderr: dir.join(format!("{name}.err")),
         };
         let saved = read_positions(&files.positions)?;
         let mut command = Command::new(synrepl()?);
         command
-            .args(["follow", "--redis", &format!("redis://{REDIS}")])
-            .args(["--server-name", SERVER_NAME])
-            .args(["--start", "now", "--format", "json"])
-            .arg("--secret-file")
-            .arg(cluster.path("follow").join(settings.secret))
+            .args(["follow", "--format", "json"])
+            .args(flags)
             .arg("--positions")
             .arg(&files.positions)
             .arg("--record")
             .arg(&files.trace)
+            .env_remove("SYNREPL_REPLICATION_SECRET")
+            .env_remove("SYNREPL_REDIS_PASSWORD")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&files.stderr)?);
-        for (name, address) in INSTANCES {
-            command.args(["--instance", &format!("{name}=http://{address}")]);
-        }
         let mut child = command.spawn()?;
         let stdout = child.stdout.take().ok_or("the follower's output is not piped")?;
         let output = Arc::new(Output::default());
@@ -262,20 +283,77 @@ impl Follower {
         wanted: &BTreeMap<Source, i64>,
         time: Duration,
     ) -> Result<(), Failure> {
+        let mut positions: BTreeMap<Source, i64> = BTreeMap::new();
+        let mut seen = 0;
         let mut behind = Vec::new();
         let waited = self.wait_until("the announced positions", time, |lines| {
-            let positions = positions_of(lines);
+            let new = &lines[seen..];
+            seen = lines.len();
+            positions
+                .extend(new.iter().filter_map(|line| Some((line.source()?, line.position()?))));
             behind.clear();
             for (source, token) in wanted {
                 let saved = || self.saved.get(&source.stream)?.get(&source.instance);
                 let at = positions.get(source).or_else(saved);
                 if at.is_none_or(|at| at < token) {
-                    behind.push(format!("{source} is at {at:?}, not at {token}"));
+                    behind.push((source.clone(), at.copied(), *token));
                 }
             }
             behind.is_empty()
         });
-        waited.map_err(|error| format!("{}\n{error}", behind.join("\n")).into())
+        waited.map_err(|error| {
+            let behind: Vec<_> = behind
+                .iter()
+                .map(|(source, at, token)| format!("{source} is at {at:?}, not at {token}"))
+                .collect();
+            format!("{}\n{error}", behind.join("\n")).into()
+        })
+    }
+
+    /// Waits for a line like this among those from `first` on; gives the number of lines up to
+    /// and with it.
+    ///
+    /// # Errors
+    /// When there is none within the time; with what was waited for and its last words.
+    pub fn wait_for_line(
+        &self,
+        what: &str,
+        first: usize,
+        time: Duration,
+        wanted: impl Fn(&Line) -> bool,
+    ) -> Result<usize, Failure> {
+        let mut seen = first;
+        self.wait_until(what, time, |lines| {
+            let found = lines[seen.min(lines.len())..].iter().position(&wanted);
+            seen = found.map_or_else(|| lines.len().max(seen), |at| seen + at + 1);
+            found.is_some()
+        })?;
+        Ok(seen)
+    }
+
+    /// Waits for a line on standard error, behind its first `skipped` bytes, that holds all these
+    /// words, and gives it.
+    ///
+    /// # Errors
+    /// When there is none within the time; with its last words.
+    pub fn wait_for_stderr_line(
+        &self,
+        words: &[&str],
+        skipped: usize,
+        time: Duration,
+    ) -> Result<String, Failure> {
+        let deadline = Deadline::after(time);
+        loop {
+            let said = self.stderr();
+            let mut lines = said.get(skipped..).unwrap_or_default().lines();
+            if let Some(line) = lines.find(|line| words.iter().all(|word| line.contains(word))) {
+                return Ok(line.to_owned());
+            }
+            if !deadline.pause() {
+                let last = self.last_words();
+                return Err(format!("no line with {words:?} on standard error\n{last}").into());
+            }
+        }
     }
 
     /// Waits until standard error holds this text.
@@ -296,6 +374,11 @@ impl Follower {
     pub fn let_pass(&self, time: Duration) {
         // That the time is over is what was wanted.
         let _ = self.wait_until("the time to pass", time, |_| false);
+    }
+
+    /// The lines so far.
+    pub fn lines(&self) -> Vec<Line> {
+        self.output.heard().lines.clone()
     }
 
     /// How many lines there are so far.
@@ -442,7 +525,17 @@ pub fn synrepl() -> Result<PathBuf, Failure> {
         Some(name) => name,
         None => return Err(format!("no profile in {}", folder.display()).into()),
     };
-    let status = Command::new(env!("CARGO"))
+    let mut build = Command::new(env!("CARGO"));
+    // What cargo says about this test's own package would look like a change to the build scripts
+    // of others, and rebuild them and all that depends on them every time.
+    for (name, _) in env::vars_os() {
+        let of_package = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"];
+        if name.to_str().is_some_and(|name| of_package.iter().any(|start| name.starts_with(start)))
+        {
+            build.env_remove(name);
+        }
+    }
+    let status = build
         .args(["build", "--quiet", "-p", "synrepl", "--bin", "synrepl", "--profile", profile])
         .arg("--manifest-path")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"))

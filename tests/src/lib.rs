@@ -1,17 +1,23 @@
-//! What the integration tests stand on: a real Synapse, the `synrepl` command as a child process,
-//! an ear on Redis, the writers' logs over HTTP, and the oracle that compares them.
+//! What the integration tests stand on: a real Synapse, or instances played from a recording on a
+//! real Redis; the `synrepl` command as a child process, an ear on Redis, the writers' logs over
+//! HTTP, and the oracle that compares them.
 //!
 //! Nothing here uses the code under test: the command is seen from outside, as an operator's
 //! script would see it. `README.md` beside this says what runs what.
 
 pub mod announced;
+pub mod capture;
 pub mod clock;
 pub mod cluster;
 pub mod delivered;
+pub mod deployment;
+pub mod endpoint;
 pub mod follow;
 pub mod held;
 pub mod oracle;
+pub mod redis;
 pub mod traffic;
+pub mod writers;
 
 /// What went wrong, in words for the person who reads the test's output.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

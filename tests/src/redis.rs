@@ -1,0 +1,234 @@
+//! A redis-server of the test's own, and plain connections to it.
+
+use std::{
+    io::{BufRead as _, BufReader, Error, ErrorKind, Read as _, Result as IoResult, Write as _},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use crate::Failure;
+
+/// How long Redis may take for anything.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest reply that is read, in bytes: what a subscriber of the tests is sent.
+const REPLY_BYTES_MAX: usize = 4 << 20;
+
+/// A redis-server on loopback, with nothing on disk. Dropping it kills it.
+#[derive(Debug)]
+pub struct RedisServer {
+    address: SocketAddr,
+    settings: Vec<String>,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// Starts a server on a free port, with these settings besides.
+    ///
+    /// # Errors
+    /// When there is no redis-server, or it does not come up.
+    pub fn start(settings: &[&str]) -> Result<Self, Failure> {
+        let settings: Vec<_> = settings.iter().map(|&setting| setting.to_owned()).collect();
+        // The port may be taken between the look and the start; then the next one is tried.
+        for _ in 0..5 {
+            let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+            let mut server = Self { address, settings: settings.clone(), child: None };
+            if server.start_again().is_ok() {
+                return Ok(server);
+            }
+        }
+        Err("redis-server did not come up; is it installed (.ci/install)?".into())
+    }
+
+    /// Starts the server once more, on its port, after [`RedisServer::kill`].
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_again(&mut self) -> Result<(), Failure> {
+        let mut child = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--port", &self.address.port().to_string()])
+            .args(["--save", "", "--appendonly", "no"])
+            // It never drops a slow subscriber by itself: the tests cut on purpose only.
+            .args(["--client-output-buffer-limit", "pubsub 0 0 0"])
+            .args(&self.settings)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let log = child.stdout.take();
+        self.child = Some(child);
+        let mut lines =
+            BufReader::new(log.ok_or("no log of redis-server")?).lines().map_while(Result::ok);
+        if !lines.any(|line| line.contains("Ready to accept connections")) {
+            self.kill();
+            return Err("redis-server ended at once".into());
+        }
+        // Keeps the pipe from filling up; ends with the server.
+        thread::spawn(move || lines.for_each(drop));
+        Ok(())
+    }
+
+    /// Ends the server. What it had not yet sent is lost.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It is to be gone, and may be so already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same, as the command takes it.
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A reply of Redis, as far as these tests see them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the protocol")]
+#[non_exhaustive]
+pub enum Reply {
+    Status(String),
+    Error(String),
+    Integer(i64),
+    Bulk(Vec<u8>),
+    Array(Vec<Self>),
+}
+
+impl Reply {
+    /// The text of a bulk string.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Bulk(bytes) => std::str::from_utf8(bytes).ok(),
+            Self::Status(_) | Self::Error(_) | Self::Integer(_) | Self::Array(_) => None,
+        }
+    }
+}
+
+/// One connection to Redis.
+#[derive(Debug)]
+pub struct Connection {
+    socket: TcpStream,
+    reader: BufReader<TcpStream>,
+}
+
+impl Connection {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// When the server does not take it.
+    pub fn open(address: SocketAddr) -> IoResult<Self> {
+        let socket = TcpStream::connect(address)?;
+        socket.set_nodelay(true)?;
+        let reader = BufReader::new(socket.try_clone()?);
+        Ok(Self { socket, reader })
+    }
+
+    /// Sends one command and waits for its reply.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn call(&mut self, words: &[&[u8]]) -> IoResult<Reply> {
+        self.socket.set_read_timeout(Some(PATIENCE))?;
+        let mut bytes = Vec::new();
+        append_command(&mut bytes, words);
+        self.socket.write_all(&bytes)?;
+        read_reply(&mut self.reader)
+    }
+
+    /// Sends commands that are encoded already and waits for that many replies.
+    ///
+    /// # Errors
+    /// When the connection breaks, or one of them was refused.
+    pub fn call_all(&mut self, encoded: &[u8], count: usize) -> IoResult<()> {
+        self.socket.set_read_timeout(Some(PATIENCE))?;
+        self.socket.write_all(encoded)?;
+        for _ in 0..count {
+            if let Reply::Error(text) = read_reply(&mut self.reader)? {
+                return Err(Error::new(ErrorKind::InvalidData, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for what a subscription brings, however long it takes.
+    ///
+    /// # Errors
+    /// When the connection breaks or is shut down.
+    pub fn next_push(&mut self) -> IoResult<Reply> {
+        self.socket.set_read_timeout(None)?;
+        read_reply(&mut self.reader)
+    }
+
+    /// Something that ends the connection from another thread.
+    ///
+    /// # Errors
+    /// When the system does not give a second handle.
+    pub fn breaker(&self) -> IoResult<Breaker> {
+        Ok(Breaker(self.socket.try_clone()?))
+    }
+}
+
+/// Ends a connection when dropped.
+#[derive(Debug)]
+pub struct Breaker(TcpStream);
+
+impl Drop for Breaker {
+    fn drop(&mut self) {
+        // It may be closed already.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+/// Appends a command in RESP to `bytes`.
+pub fn append_command(bytes: &mut Vec<u8>, words: &[&[u8]]) {
+    bytes.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+    for word in words {
+        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend_from_slice(b"\r\n");
+    }
+}
+
+fn read_reply(reader: &mut BufReader<TcpStream>) -> IoResult<Reply> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    let invalid = || Error::new(ErrorKind::InvalidData, format!("not RESP2: {line:?}"));
+    let line = line.trim_end();
+    let (kind, rest) = line.split_at_checked(1).ok_or_else(invalid)?;
+    let number = || rest.parse::<i64>().map_err(|_| invalid());
+    let length = || usize::try_from(number()?).map_err(|_| invalid());
+    match kind {
+        "+" => Ok(Reply::Status(rest.to_owned())),
+        "-" => Ok(Reply::Error(rest.to_owned())),
+        ":" => Ok(Reply::Integer(number()?)),
+        "$" => {
+            let length = length()?;
+            if length > REPLY_BYTES_MAX {
+                return Err(invalid());
+            }
+            let mut bytes = vec![0; length + 2];
+            reader.read_exact(&mut bytes)?;
+            bytes.truncate(length);
+            Ok(Reply::Bulk(bytes))
+        }
+        "*" => {
+            Ok(Reply::Array((0..length()?).map(|_| read_reply(reader)).collect::<Result<_, _>>()?))
+        }
+        _ => Err(invalid()),
+    }
+}
