@@ -53,10 +53,20 @@ fn parse_any(text: &[u8]) -> Result<i64, BadInteger> {
 
 /// Appends an integer in decimal.
 pub(super) fn append(value: i64, out: &mut BytesMut) {
-    // A sign and 19 digits.
+    if value < 0 {
+        out.put_u8(b'-');
+    }
+    append_digits(value.unsigned_abs(), out);
+}
+
+/// Appends a length in decimal.
+pub(super) fn append_length(length: usize, out: &mut BytesMut) {
+    append_digits(length as u64, out);
+}
+
+fn append_digits(mut rest: u64, out: &mut BytesMut) {
     let mut text = [0_u8; 20];
     let mut start = text.len();
-    let mut rest = value.unsigned_abs();
     loop {
         start -= 1;
         text[start] = DIGITS[(rest % 10) as usize];
@@ -64,10 +74,6 @@ pub(super) fn append(value: i64, out: &mut BytesMut) {
         if rest == 0 {
             break;
         }
-    }
-    if value < 0 {
-        start -= 1;
-        text[start] = b'-';
     }
     out.put_slice(&text[start..]);
 }

@@ -8,6 +8,8 @@ mod encode;
 mod error;
 mod integer;
 mod line;
+mod page;
+mod resp;
 mod secret;
 
 pub use self::{
@@ -20,5 +22,9 @@ pub use self::{
     encode::{EncodeError, encode},
     error::{BadRow, DecodeError, DecodeErrorKind, EXCERPT_BYTES_MAX},
     line::{LINE_BYTES_MAX, LineDecoder, LineTooLong},
+    page::{PageError, decode_page, encode_page},
+    resp::{
+        Frame, RespDecoder, RespError, RespErrorKind, RespLimits, encode_command, encode_frame,
+    },
     secret::Secret,
 };
