@@ -5,7 +5,8 @@ mod workload;
 
 use std::time::Duration;
 
-use criterion::{Criterion, Throughput};
+use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
+use workload::{Case, Group};
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -13,15 +14,19 @@ fn main() {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(3))
         .configure_from_args();
-    for group in workload::all() {
-        let mut benches = criterion.benchmark_group(group.name);
-        for case in &group.cases {
-            benches.throughput(Throughput::Elements(case.lines as u64));
-            benches.bench_function(case.name, |bench| {
-                bench.iter_custom(|passes| (0..passes).map(|_| case.pass()).sum());
-            });
+    for Group { name, cases } in workload::all() {
+        let mut benches = criterion.benchmark_group(name);
+        for case in cases {
+            bench(&mut benches, &case);
         }
         benches.finish();
     }
     criterion.final_summary();
+}
+
+fn bench(benches: &mut BenchmarkGroup<'_, WallTime>, case: &Case) {
+    benches.throughput(Throughput::Elements(case.lines as u64));
+    benches.bench_function(case.name, |bench| {
+        bench.iter_custom(|passes| (0..passes).map(|_| case.pass()).sum());
+    });
 }

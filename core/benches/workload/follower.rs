@@ -80,7 +80,7 @@ impl Follower {
             if let Action::Notify(Event::Rows { rows, origin: Origin::Live, .. }) = &action {
                 self.rows += rows.len() as u64;
             }
-            let _ = black_box(action);
+            black_box(&action);
         }
     }
 }
