@@ -18,7 +18,7 @@ use crate::{
     time::Timestamp,
     timer::{TimerKey, Timers},
     wait::Waits,
-    wire::{Command, DecodeError},
+    wire::{Command, DecodeError, Rdata},
 };
 
 /// One instance of a deployment, following the streams that the others write.
@@ -217,7 +217,8 @@ impl Node {
             Command::Rdata(rdata) => match self.role_of(&rdata.stream, &rdata.instance) {
                 Some(Role::Followed(source)) => {
                     self.common.stats.rdata += 1;
-                    self.follow(source, |follower, ctx| follower.on_rdata(ctx, rdata));
+                    let Rdata { token, row, .. } = rdata;
+                    self.follow(source, |follower, ctx| follower.on_row(ctx, token, row));
                 }
                 role => self.on_unwanted(role),
             },

@@ -1,6 +1,6 @@
 //! One source as this node sees it: not live, catching up, or live.
 //!
-//! The way of a row: [`Follower::on_rdata`] collects its batch, [`deliver`](mod@deliver) hands it
+//! The way of a row: [`Follower::on_row`] collects its batch, [`deliver`](mod@deliver) hands it
 //! on if the source is live; otherwise [`catch_up`](mod@catch_up) fetches what is missing first.
 //! The way of an announcement: [`Follower::on_position`], the table in [`verdict`](mod@verdict),
 //! and a fetch if it says so. State is per (stream, writer) and all evidence is of the present
@@ -29,7 +29,6 @@ pub(crate) use self::{
 use crate::{
     event::{Event, Warning},
     stream::{Order, Row, Rows, Source, StreamTraits, Token},
-    wire::Rdata,
 };
 
 /// The receiving side of one source.
@@ -110,14 +109,14 @@ impl Follower {
     }
 
     /// One row: kept until its batch is whole.
-    pub(crate) fn on_rdata(&mut self, ctx: &mut Context<'_>, rdata: Rdata) {
-        let Some(token) = rdata.token else {
-            self.extend_batch(ctx, &rdata.row);
+    pub(crate) fn on_row(&mut self, ctx: &mut Context<'_>, token: Option<Token>, row: Row) {
+        let Some(token) = token else {
+            self.extend_batch(ctx, &row);
             return;
         };
         let rows = match self.batch.take() {
-            Some(batch) => batch.finish(rdata.row),
-            None => Rows::from(rdata.row),
+            Some(batch) => batch.finish(row),
+            None => Rows::from(row),
         };
         match self.phase {
             Phase::Live => {
