@@ -105,6 +105,29 @@ pub enum Event {
     Stopped,
 }
 
+impl Event {
+    /// Which source's saved position changes when this event has been handled, and to what.
+    ///
+    /// Also for events that bring no rows: where a source starts must be saved too, or a restart
+    /// before its first row would start it somewhere else.
+    pub const fn position(&self) -> Option<(&Source, Token)> {
+        match self {
+            Self::Rows { source, position: token, .. }
+            | Self::Position { source, token }
+            | Self::Gap { source, upto: token, .. }
+            | Self::Reset { source, token, .. }
+            | Self::CatchingUp { source, from: token, .. }
+            | Self::Live { source, token } => Some((source, *token)),
+            Self::Connected { .. }
+            | Self::Disconnected { .. }
+            | Self::Command { .. }
+            | Self::WaitEnded { .. }
+            | Self::Warning(_)
+            | Self::Stopped => None,
+        }
+    }
+}
+
 /// How rows came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,4 +1,82 @@
 //! Synapse's worker replication protocol as a pure state machine.
+//!
+//! A [`Node`] is one instance of a Synapse deployment that follows the streams the other instances
+//! write. This crate opens no socket, reads no clock, draws no random number and starts no thread:
+//! a driver tells the node what happened ([`Input`]) and does what it asks for ([`Action`]). The
+//! crate `synrepl` is such a driver, on tokio; who wants to follow a deployment starts there.
+//!
+//! # How to drive it
+//!
+//! 1. Take actions from [`Node::poll_action`] until there is none, and carry them out in order.
+//! 2. Ask [`Node::poll_timeout`] when to come back at the latest.
+//! 3. Wait for that time, a message, a disconnection or the answer to a fetch.
+//! 4. Hand it in with [`Node::handle`], and the time.
+//! 5. Go to 1.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use synrepl_core::{
+//!     Action, Config, Event, Input, Node, Timestamp,
+//!     stream::{Page, Token},
+//!     wire::Decoder,
+//! };
+//!
+//! // `p1` was at 7 when we last looked.
+//! let mut config = Config::default();
+//! config.positions.set("events", "p1", Token::new(7));
+//! let mut node = Node::new(config)?;
+//!
+//! let Some(Action::Connect { conn }) = node.poll_action() else { panic!("connects first") };
+//! let now = Timestamp::from_micros(0);
+//! node.handle(now, Input::Connected { conn })?;
+//!
+//! // It says that it is at 9: what lies between has to be fetched.
+//! let line = Bytes::from_static(b"POSITION events p1 9 9");
+//! node.handle(now, Input::Received { conn, command: Decoder::new().decode(&line)? })?;
+//!
+//! let mut tokens = Vec::new();
+//! while let Some(action) = node.poll_action() {
+//!     match action {
+//!         Action::Fetch { query, from, upto, .. } => {
+//!             assert_eq!((from, upto), (Token::new(7), Token::new(9)));
+//!             let updates = vec![(Token::new(9), r#"["ev",["$id"]]"#.into())];
+//!             let page = Page { updates, upto, limited: false };
+//!             node.handle(now, Input::Fetched { query, result: Ok(page) })?;
+//!         }
+//!         Action::Notify(Event::Rows { token, .. }) => tokens.push(token.get()),
+//!         _ => {}
+//!     }
+//! }
+//! assert_eq!(tokens, [9]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it promises
+//!
+//! Per source, that is, per (stream, writer):
+//!
+//! | id | promise |
+//! |---|---|
+//! | F1 order | delivered tokens strictly rise, between resets |
+//! | F2 complete | every row that the writer's log holds between two delivered positions is delivered, or an [`Event::Gap`] stands in its place |
+//! | F3 once | no row is delivered twice, between resets |
+//! | F4 batches | rows of one token come in one delivery, never mixed, never split |
+//! | F5 no echo | own rows are never delivered |
+//! | F6 honest position | a position is emitted only after every row up to it |
+//! | F7 progress | once network, writer and fetch source work again, every source reaches the last announced token, with no further command needed |
+//! | F8 isolation | nothing that happens on one source changes what is delivered on another |
+//! | F9 bounded | every queue has a limit in [`Config`]; overflow becomes a catch-up |
+//! | F10 explicit reset | tokens go back only after an [`Event::Reset`], and only where that can be |
+//!
+//! The writer's log is what its fetch source still holds: most streams keep only the newest row
+//! per key. Streams whose tokens do not simply rise, or whose fetch shows other writers' rows, have
+//! [traits](stream::StreamTraits) that say how the promises read for them.
+//!
+//! What the protocol cannot show, no follower can see: a row whose PUBLISH was lost between two
+//! others of its writer, and an announcement that says there are no rows where there are.
+//!
+//! The core itself is deterministic (same settings and inputs, same actions, in every build and
+//! process), total (no input panics) and of constant cost per command.
 #![forbid(unsafe_code)]
 
 mod action;
@@ -16,6 +94,7 @@ mod stats;
 pub mod stream;
 mod time;
 mod timer;
+pub mod trace;
 mod wait;
 pub mod wire;
 

@@ -18,7 +18,7 @@ use crate::{
     time::Timestamp,
     timer::{TimerKey, Timers},
     wait::Waits,
-    wire::{Command, DecodeError, Rdata},
+    wire::{Command, DecodeError},
 };
 
 /// One instance of a deployment, following the streams that the others write.
@@ -217,8 +217,7 @@ impl Node {
             Command::Rdata(rdata) => match self.role_of(&rdata.stream, &rdata.instance) {
                 Some(Role::Followed(source)) => {
                     self.common.stats.rdata += 1;
-                    let Rdata { token, row, .. } = rdata;
-                    self.follow(source, |follower, ctx| follower.on_row(ctx, token, row));
+                    self.follow(source, |follower, ctx| follower.on_rdata(ctx, rdata));
                 }
                 role => self.on_unwanted(role),
             },
@@ -300,7 +299,9 @@ impl Node {
     fn on_wait(&mut self, wait: WaitId, source: &Source, token: Token, deadline: Timestamp) {
         let outcome = match self.role_of(source.stream(), source.instance()) {
             Some(Role::Followed(index)) => {
-                let position = self.followers[index.as_usize()].0.position();
+                let follower = &self.followers[index.as_usize()].0;
+                let position = follower.position();
+                self.common.ask_again |= !follower.answered();
                 match position {
                     Some(position) if position >= token => WaitOutcome::Reached { position },
                     _ if self.common.waits.len() >= self.config.waits_max as usize

@@ -1,2 +1,54 @@
-//! Driver.
+//! Follow a Synapse deployment's replication streams from Rust, without losing or repeating a row.
+//!
+//! [`Builder`] takes where the deployment is and makes a [`Replication`], which hands out
+//! [`Event`]s in order together with the [`Positions`] to resume from. All decisions (when to
+//! connect, what to ask for, what to fetch, what is a gap) are those of the state machine in
+//! [`core`]; this crate moves bytes, keeps time and does nothing else.
+//!
+//! ```no_run
+//! # async fn follow() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut replication = synrepl::Builder::redis("redis://127.0.0.1:6379", "example.com")?
+//!     .instance("search-indexer")
+//!     .secret_file("/etc/synapse/replication_secret")?
+//!     .fetch_from("master", "http://127.0.0.1:9093")?
+//!     .streams(["events", "caches"])
+//!     .spawn()?;
+//! while let Some(event) = replication.next().await {
+//!     println!("{event:?}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod builder;
+mod clock;
+mod driver;
+mod error;
+mod events;
+mod fetch;
+mod handle;
+mod http;
+mod limits;
+mod record;
+mod redis;
+mod replication;
+pub mod transport;
+
 pub use synrepl_core as core;
+pub use synrepl_core::{
+    Config, Event, Start, Stats, Timestamp,
+    stream::{Positions, Row, Rows, Source, Token},
+    wire::{Command, Secret},
+};
+
+pub use crate::{
+    builder::Builder,
+    driver::Driver,
+    error::{BuildError, DriverError, SecretFileError, SendError, Stopped, UrlError, WaitError},
+    fetch::{FetchFuture, FetchRequest, FetchSource},
+    handle::Handle,
+    limits::Limits,
+    record::Recorder,
+    replication::Replication,
+};

@@ -20,6 +20,7 @@ pub(super) struct Holding {
     queue: VecDeque<Held>,
     rows: usize,
     bytes: u64,
+    highest: Option<Token>,
 }
 
 impl Holding {
@@ -42,6 +43,7 @@ impl Holding {
         self.rows += rows.len();
         self.bytes += bytes;
         *held_total += bytes;
+        self.highest = self.highest.max(Some(token));
         self.queue.push_back(Held::Rows { token, rows: rows.detached() });
         true
     }
@@ -49,6 +51,7 @@ impl Holding {
     /// Holds an announcement; counts as a row unless it is merged.
     #[must_use]
     pub(super) fn push_position(&mut self, prev: Token, new: Token, config: &Config) -> bool {
+        self.highest = self.highest.max(Some(new));
         if let Some(Held::Position { new: last, .. }) = self.queue.back_mut()
             && prev <= *last
             && new >= *last
@@ -69,17 +72,12 @@ impl Holding {
         *held_total -= self.bytes;
         self.rows = 0;
         self.bytes = 0;
+        self.highest = None;
         std::mem::take(&mut self.queue)
     }
 
     /// The highest token that anything in the queue speaks of.
-    pub(super) fn highest(&self) -> Option<Token> {
-        self.queue
-            .iter()
-            .map(|held| match held {
-                Held::Rows { token, .. } => *token,
-                Held::Position { new, .. } => *new,
-            })
-            .max()
+    pub(super) const fn highest(&self) -> Option<Token> {
+        self.highest
     }
 }

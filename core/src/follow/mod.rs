@@ -1,6 +1,6 @@
 //! One source as this node sees it: not live, catching up, or live.
 //!
-//! The way of a row: [`Follower::on_row`] collects its batch, [`deliver`](mod@deliver) hands it
+//! The way of a row: [`Follower::on_rdata`] collects its batch, [`deliver`](mod@deliver) hands it
 //! on if the source is live; otherwise [`catch_up`](mod@catch_up) fetches what is missing first.
 //! The way of an announcement: [`Follower::on_position`], the table in [`verdict`](mod@verdict),
 //! and a fetch if it says so. State is per (stream, writer) and all evidence is of the present
@@ -29,6 +29,7 @@ pub(crate) use self::{
 use crate::{
     event::{Event, Warning},
     stream::{Order, Row, Rows, Source, StreamTraits, Token},
+    wire::Rdata,
 };
 
 /// The receiving side of one source.
@@ -104,30 +105,36 @@ impl Follower {
         self.answered
     }
 
+    const fn is_catching_up(&self) -> bool {
+        matches!(self.phase, Phase::CatchingUp(_))
+    }
+
     const fn is_live(&self) -> bool {
         matches!(self.phase, Phase::Live)
     }
 
     /// One row: kept until its batch is whole.
-    pub(crate) fn on_row(&mut self, ctx: &mut Context<'_>, token: Option<Token>, row: Row) {
-        let Some(token) = token else {
-            self.extend_batch(ctx, &row);
+    pub(crate) fn on_rdata(&mut self, ctx: &mut Context<'_>, rdata: Rdata) {
+        let Some(token) = rdata.token else {
+            self.extend_batch(ctx, &rdata.row);
             return;
         };
         let rows = match self.batch.take() {
-            Some(batch) => batch.finish(row),
-            None => Rows::from(row),
+            Some(batch) => Some(batch.finish(rdata.row)),
+            // The first rows of this batch were dropped; it must be fetched.
+            None if std::mem::take(&mut self.torn) => None,
+            None => Some(Rows::from(rdata.row)),
         };
-        match self.phase {
-            Phase::Live => {
-                if self.takes_hole() {
-                    self.fetch_up_to(ctx, token);
-                } else {
-                    self.deliver_live(ctx, token, rows);
-                }
+        match (&self.phase, rows) {
+            (Phase::Live, Some(rows)) if !self.hole => self.deliver_live(ctx, token, rows),
+            (Phase::Live, _) => self.fetch_hole(ctx, token),
+            (Phase::CatchingUp(_), Some(rows)) if self.answered => {
+                self.hold_rows(ctx, token, &rows);
             }
-            Phase::CatchingUp(_) if self.answered => self.hold_rows(ctx, token, &rows),
-            Phase::CatchingUp(_) | Phase::Idle => self.on_unexpected_rows(ctx, token, &rows),
+            (Phase::CatchingUp(_), None) if self.answered => self.raise_target(token),
+            (Phase::CatchingUp(_) | Phase::Idle, rows) => {
+                self.on_unexpected_rows(ctx, token, rows.as_ref());
+            }
         }
     }
 
@@ -150,36 +157,37 @@ impl Follower {
         self.hole = true;
     }
 
-    /// Whether rows that look whole must be fetched all the same, this once.
-    const fn takes_hole(&mut self) -> bool {
-        let hole = self.torn || self.hole;
-        self.torn = false;
-        hole
+    /// Rows up to `token` were sent and could not be used.
+    fn fetch_hole(&mut self, ctx: &mut Context<'_>, token: Token) {
+        if self.traits.resettable && self.position.is_some_and(|position| token <= position) {
+            self.lose_footing(ctx);
+        } else {
+            self.fetch_up_to(ctx, token);
+        }
     }
 
     /// Rows of a source that has not said where it stands. They show that the writer has come
     /// as far as their token, which is as good as an announcement; but not in a burst, where
-    /// rows with higher tokens may have been missed, nor when a reset is suspected.
-    fn on_unexpected_rows(&mut self, ctx: &mut Context<'_>, token: Token, rows: &Rows) {
-        match self.traits.order {
-            Order::Bursts => self.hold_rows(ctx, token, rows),
-            Order::Rising | Order::Loose => {
-                if self.unsure && self.traits.resettable {
-                    self.hold_rows(ctx, token, rows);
-                    return;
-                }
-                self.torn = false;
-                self.ensure_started(ctx, token.before());
-                if self.traits.order == Order::Loose {
-                    self.hold_rows(ctx, token, rows);
-                }
-                self.answer(ctx);
-                if self.traits.resettable && !self.is_fresh() {
-                    self.reset(ctx, token);
-                } else {
-                    self.fetch_up_to(ctx, token);
-                }
-            }
+    /// rows with higher tokens may have been missed, nor when a reset is suspected: then they wait
+    /// for an announcement. `rows` is none if they are not whole.
+    fn on_unexpected_rows(&mut self, ctx: &mut Context<'_>, token: Token, rows: Option<&Rows>) {
+        let no_evidence =
+            self.traits.order == Order::Bursts || (self.unsure && self.traits.resettable);
+        if let Some(rows) = rows
+            && (no_evidence || self.traits.order == Order::Loose)
+        {
+            self.hold_rows(ctx, token, rows);
+        }
+        if no_evidence {
+            ctx.common.ask_again = true;
+            return;
+        }
+        self.ensure_started(ctx, token.before());
+        self.answer(ctx);
+        if self.traits.resettable && !self.is_fresh() && !self.is_catching_up() {
+            self.reset(ctx, token);
+        } else {
+            self.fetch_up_to(ctx, token);
         }
     }
 
@@ -190,8 +198,9 @@ impl Follower {
         }
         self.unsure = false;
         if let Phase::CatchingUp(catch_up) = &mut self.phase {
+            let highest = self.held.as_ref().and_then(|holding| holding.highest());
             let started_over = self.traits.resettable
-                && (self.position.is_some_and(|position| new < position) || new < catch_up.target);
+                && new < catch_up.target.max(highest.unwrap_or(catch_up.target));
             if started_over {
                 self.answer(ctx);
                 self.reset(ctx, new);
@@ -231,7 +240,7 @@ impl Follower {
         match token {
             Some(token) if self.answered => {
                 if self.is_live() {
-                    self.fetch_up_to(ctx, token);
+                    self.fetch_hole(ctx, token);
                 } else {
                     self.raise_target(token);
                 }
@@ -297,6 +306,8 @@ impl Follower {
     /// Starts the source over and fetches up to `new`.
     fn reset(&mut self, ctx: &mut Context<'_>, new: Token) {
         self.abandon_catch_up(ctx);
+        // What came before the announcement of a new epoch is of the old one.
+        self.drop_held(ctx);
         self.batch = None;
         self.torn = false;
         self.hole = false;
@@ -335,13 +346,15 @@ impl Follower {
                         && position.is_some_and(|position| token <= position);
                     if fetched {
                         ctx.common.stats.rows_repeated += rows.len() as u64;
-                    } else if self.takes_hole() {
+                    } else if self.hole {
                         self.fetch_up_to(ctx, token);
                     } else {
                         self.deliver_live(ctx, token, rows);
                     }
                 }
                 Held::Rows { token, rows } => self.hold_rows(ctx, token, &rows),
+                // The target was raised past it since.
+                Held::Position { new, .. } if position.is_some_and(|position| new < position) => {}
                 Held::Position { prev, new } => self.on_position(ctx, prev, new),
             }
         }

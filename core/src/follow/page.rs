@@ -23,13 +23,15 @@ pub(super) enum Judgement {
 
 /// Judges the answer to a fetch of `(from, upto]`.
 pub(super) fn judge(page: Page, from: Token, upto: Token, traits: StreamTraits) -> Judgement {
-    let Page { updates: mut rows, upto: mut complete, limited } = page;
+    let Page { updates: mut rows, upto: mut complete, mut limited } = page;
     let single = upto.distance_from(from) <= 1;
     if complete > upto {
         if !traits.overruns {
             return Judgement::Unusable(format!("it ends at {complete}, beyond {upto}"));
         }
+        // Whatever was cut off lies beyond what was asked for.
         complete = upto;
+        limited = false;
     }
     if complete < from || (complete == from && complete < upto) {
         return Judgement::Unusable(format!(
@@ -42,7 +44,7 @@ pub(super) fn judge(page: Page, from: Token, upto: Token, traits: StreamTraits) 
     {
         return Judgement::Unusable(format!("it has a row at {token}, beyond its end {complete}"));
     }
-    let limited = limited || complete < upto;
+    limited |= complete < upto;
     if traits.order == Order::Bursts && limited {
         // Pages of these streams start with the highest tokens and say that they end at the
         // lowest: what lies between is lost to whoever believes it.
@@ -59,17 +61,19 @@ pub(super) fn judge(page: Page, from: Token, upto: Token, traits: StreamTraits) 
         rows.retain(|(token, _)| *token <= complete);
     }
     rows.sort_by_key(|(token, _)| *token);
-    let mut split = traits.order == Order::Bursts && limited && rows.len() > 1;
-    if limited && traits.splits_tokens && traits.order == Order::Rising {
+    let mut split = traits.order == Order::Bursts && limited;
+    if limited && traits.splits_tokens && traits.order != Order::Bursts {
         let cut = rows.partition_point(|(token, _)| *token < complete);
         let last = rows.len() - cut;
         if last > 0 && complete.before() > from {
-            rows.truncate(cut);
+            if traits.order == Order::Rising {
+                rows.truncate(cut);
+            }
             complete = complete.before();
         } else if last > 0 && !single {
             return Judgement::Narrow;
         } else if last > 0 {
-            split = last > 1;
+            split = true;
         }
     }
     Judgement::Apply(Checked { rows, complete, split, repeated })
@@ -138,7 +142,7 @@ mod tests {
         assert_eq!(judged("receipts", page(&[3, 3], 3, true), 2, 9), "narrow");
         assert_eq!(judged("receipts", page(&[3, 3], 3, false), 2, 3), "[3, 3] to 3");
         assert_eq!(judged("receipts", page(&[3, 3], 3, true), 2, 3), "[3, 3] to 3 split");
-        assert_eq!(judged("receipts", page(&[3], 3, true), 2, 3), "[3] to 3");
+        assert_eq!(judged("receipts", page(&[3], 3, true), 2, 3), "[3] to 3 split");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod catalogue;
 mod page;
 mod positions;
+pub(crate) mod redact;
 mod rows;
 mod source;
 mod token;

@@ -6,10 +6,13 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::redact;
+
 /// One row: verbatim JSON text (UTF-8), normally an array.
 ///
 /// A slice of the buffer it was read into, which it keeps alive; [`Row::detached`] copies it out.
-/// Checked to be JSON when it was decoded, unless the decoder was told not to.
+/// Checked to be JSON when it was decoded, unless the decoder was told not to. `Debug` replaces
+/// access tokens, which some rows of `caches` carry; the text itself and serde do not.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Row(ByteString);
@@ -57,7 +60,7 @@ impl Row {
 
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(&redact::redacted(self.as_str()))
     }
 }
 

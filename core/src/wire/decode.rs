@@ -18,6 +18,9 @@ use super::{
 };
 use crate::stream::{Row, Token, static_name};
 
+const RDATA: &[u8] = b"RDATA ";
+const POSITION: &[u8] = b"POSITION ";
+
 /// Name that the one writer of the oldest dialect, which names no instances, is given.
 pub(super) const MAIN_INSTANCE: &str = "master";
 
@@ -78,9 +81,10 @@ impl Decoder {
     /// ```
     #[inline]
     pub fn decode(&self, line: &Bytes) -> Result<Command, DecodeError> {
-        let decoded = if line.starts_with(b"RDATA ") {
-            self.rdata(line).map(Command::Rdata)
-        } else if line.starts_with(b"POSITION ") {
+        if line.starts_with(RDATA) {
+            return self.rdata(line);
+        }
+        let decoded = if line.starts_with(POSITION) {
             position(line).map(Command::Position)
         } else {
             rare::command(line, self.validate_rows)
@@ -89,33 +93,54 @@ impl Decoder {
     }
 
     /// Reads an RDATA. Each part is checked to be UTF-8 as it is cut out: the cuts are made at
-    /// ASCII bytes, so together that is a check of the whole line.
+    /// ASCII bytes, so together that is a check of the whole line. The command is put together
+    /// where it is returned, which saves copies of it.
     #[inline]
-    fn rdata(&self, line: &Bytes) -> Result<Rdata, Fault> {
+    fn rdata(&self, line: &Bytes) -> Result<Command, DecodeError> {
+        let fail = |fault: Fault| fault.into_error(line);
+        let parts = RdataParts::find(line).map_err(fail)?;
+        let stream = stream_name(line, parts.stream).map_err(fail)?;
+        let instance = match parts.instance {
+            Some(instance) => text(line, instance).map_err(fail)?,
+            None => ByteString::from_static(MAIN_INSTANCE),
+        };
+        let row = json_tail(line, parts.row_start, self.validate_rows).map_err(fail)?;
+        Ok(Command::Rdata(Rdata { stream, instance, token: parts.token, row }))
+    }
+}
+
+/// Where the parts of an RDATA stand, and its token.
+struct RdataParts {
+    stream: Field,
+    /// None in the oldest dialect.
+    instance: Option<Field>,
+    token: Option<Token>,
+    row_start: usize,
+}
+
+impl RdataParts {
+    #[inline]
+    fn find(line: &[u8]) -> Result<Self, Fault> {
         const TOKEN_AND_ROW: &str = "a token and a row behind the instance name";
-        let stream = Field::at("RDATA ".len(), line);
-        let stream_text = stream.stream_name(line)?;
+        let stream = Field::at(RDATA.len(), line).not_empty("a stream name")?;
         let second = stream.next(line, "an instance name or a token behind the stream name")?;
         if second.end == line.len() {
             return Err(Fault::field(line.len(), TOKEN_AND_ROW));
         }
-        let third_start = second.end + 1;
-        let (instance, token, row_start) = if starts_json(&line[third_start..]) {
-            (ByteString::from_static(MAIN_INSTANCE), second, third_start)
+        let (instance, token) = if starts_json(&line[second.end + 1..]) {
+            (None, second)
         } else {
-            let instance = second.name(line, "an instance name")?;
-            let token = second.next(line, TOKEN_AND_ROW)?;
-            (instance, token, token.end + 1)
+            (Some(second.not_empty("an instance name")?), second.next(line, TOKEN_AND_ROW)?)
         };
-        let token = match &line[token.start..token.end] {
-            b"batch" => None,
-            digits => Some(integer_at(digits, token.start, "a token or `batch`")?),
-        };
-        if row_start > line.len() {
+        if token.end == line.len() {
             return Err(Fault::field(line.len(), "a row behind the token"));
         }
-        let row = json_tail(line, row_start, self.validate_rows)?;
-        Ok(Rdata { stream: stream_text, instance, token: token.map(Token::new), row })
+        let row_start = token.end + 1;
+        let token = match &line[token.start..token.end] {
+            b"batch" => None,
+            digits => Some(Token::new(integer_at(digits, token.start, "a token or `batch`")?)),
+        };
+        Ok(Self { stream, instance, token, row_start })
     }
 }
 
@@ -143,29 +168,29 @@ impl Field {
         Ok(Self::at(self.end + 1, line))
     }
 
-    /// The field's text as the name of a stream. The names that are known are not cut out of the
-    /// line: a slice and its end cost two atomic operations.
+    /// The same field, unless it is empty.
     #[inline]
-    fn stream_name(self, line: &Bytes) -> Result<ByteString, Fault> {
-        match static_name(&line[self.start..self.end]) {
-            Some(name) => Ok(ByteString::from_static(name)),
-            None => self.name(line, "a stream name"),
-        }
-    }
-
-    /// The field's text, which must not be empty.
-    #[inline]
-    fn name(self, line: &Bytes, expected: &'static str) -> Result<ByteString, Fault> {
+    fn not_empty(self, expected: &'static str) -> Result<Self, Fault> {
         if self.start == self.end {
             return Err(Fault::field(self.start, expected));
         }
-        text(line, self.start, self.end)
+        Ok(self)
+    }
+}
+
+/// The name of a stream. Those that are known are not cut out of the line: a slice and its end
+/// cost an atomic operation each.
+#[inline]
+fn stream_name(line: &Bytes, field: Field) -> Result<ByteString, Fault> {
+    match static_name(&line[field.start..field.end]) {
+        Some(name) => Ok(ByteString::from_static(name)),
+        None => text(line, field),
     }
 }
 
 /// A slice of the line as text.
 #[inline]
-fn text(line: &Bytes, start: usize, end: usize) -> Result<ByteString, Fault> {
+fn text(line: &Bytes, Field { start, end }: Field) -> Result<ByteString, Fault> {
     ByteString::try_from(line.slice(start..end)).map_err(|error| Fault::utf8(start, &error))
 }
 
@@ -197,7 +222,7 @@ fn json_tail(line: &Bytes, start: usize, validate: bool) -> Result<Row, Fault> {
     while from < upto && is_space(&line[upto - 1]) {
         upto -= 1;
     }
-    let value = text(line, from, upto)?;
+    let value = text(line, Field { start: from, end: upto })?;
     if validate {
         json::check(&value, from)?;
     } else if value.is_empty() {
@@ -212,8 +237,8 @@ fn position(line: &Bytes) -> Result<Position, Fault> {
     let token = |field: Field| {
         integer_at(&line[field.start..field.end], field.start, TOKEN).map(Token::new)
     };
-    let stream = Field::at("POSITION ".len(), line);
-    let name = stream.stream_name(line)?;
+    let stream = Field::at(POSITION.len(), line).not_empty("a stream name")?;
+    let name = stream_name(line, stream)?;
     let second = stream.next(line, "an instance name or a token behind the stream name")?;
     if second.end == line.len() {
         let token = token(second)?;
@@ -225,7 +250,7 @@ fn position(line: &Bytes) -> Result<Position, Fault> {
             ends_catch_up: true,
         });
     }
-    let instance = second.name(line, "an instance name")?;
+    let instance = text(line, second.not_empty("an instance name")?)?;
     let third = second.next(line, TOKEN)?;
     let prev = token(third)?;
     let token = if third.end == line.len() {

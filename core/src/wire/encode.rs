@@ -44,7 +44,7 @@ pub enum EncodeError {
         field: &'static str,
     },
     /// The command is fine, but this dialect needs a field that it lacks.
-    #[error("{command}: {field} is missing, which releases from {dialect} on need")]
+    #[error("{command}: {field} is missing, which the dialect of release {dialect} needs")]
     Missing {
         /// Name of the command.
         command: &'static str,

@@ -1,5 +1,5 @@
 //! Bytes to commands and back: decoding of every dialect, encoding for a chosen one, line
-//! framing, the RESP2 subset that a pub/sub client needs.
+//! framing, the RESP2 subset that a pub/sub client needs, and the pages of a catch-up.
 
 mod command;
 mod decode;

@@ -209,6 +209,7 @@ fn show(action: &Action, now: u64) -> String {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the rest is shown as it is")]
 fn show_event(event: &Event, now: u64) -> String {
     match event {
         Event::Connected { conn } => format!("connected {conn}"),
@@ -238,7 +239,7 @@ fn show_event(event: &Event, now: u64) -> String {
         Event::WaitEnded { wait, outcome } => match outcome {
             WaitOutcome::Reached { position } => format!("{wait} reached at {position}"),
             WaitOutcome::TimedOut { position } => format!("{wait} timed out at {position:?}"),
-            _ => format!("{wait} {outcome:?}"),
+            outcome => format!("{wait} {outcome:?}"),
         },
         Event::Warning(warning) => format!("warning {}", show_warning(warning)),
         Event::Stopped => "stopped".to_owned(),
@@ -246,6 +247,7 @@ fn show_event(event: &Event, now: u64) -> String {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the rest is shown as it is")]
 fn show_warning(warning: &synrepl_core::Warning) -> String {
     use synrepl_core::Warning;
     match warning {
@@ -257,6 +259,6 @@ fn show_warning(warning: &synrepl_core::Warning) -> String {
         Warning::FetchFailed { source, from, upto, attempt, error, .. } => {
             format!("fetch {source} {from}..{upto} failed {attempt}: {error}")
         }
-        _ => format!("{warning:?}"),
+        warning => format!("{warning:?}"),
     }
 }

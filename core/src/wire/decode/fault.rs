@@ -2,7 +2,7 @@
 
 use std::str::Utf8Error;
 
-use super::{Field, MAIN_INSTANCE, starts_json};
+use super::{Field, MAIN_INSTANCE, RDATA, starts_json};
 use crate::{
     stream::Token,
     wire::{
@@ -53,7 +53,7 @@ impl Fault {
     #[cold]
     pub(super) fn into_error(self, line: &[u8]) -> DecodeError {
         let error = DecodeError::new(self.kind, self.offset, self.expected, line);
-        match line.starts_with(b"RDATA ").then(|| bad_row(line)).flatten() {
+        match line.starts_with(RDATA).then(|| bad_row(line)).flatten() {
             Some(row) => error.with_row(row),
             None => error,
         }
@@ -69,7 +69,7 @@ fn bad_row(line: &[u8]) -> Option<BadRow> {
         (!text.is_empty()).then(|| text.to_owned())
     };
     let number = |field: Field| integer::parse(&line[field.start..field.end]).ok().map(Token::new);
-    let stream = ended(Field::at("RDATA ".len(), line))?;
+    let stream = ended(Field::at(RDATA.len(), line))?;
     let second = ended(Field::at(stream.end + 1, line))?;
     let third_start = second.end + 1;
     if starts_json(&line[third_start..]) {

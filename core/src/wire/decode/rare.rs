@@ -82,10 +82,7 @@ impl<'a> Args<'a> {
     }
 
     fn name(&self, field: Field, expected: &'static str) -> Result<ByteString, Fault> {
-        if field.start == field.end {
-            return Err(Fault::field(field.start, expected));
-        }
-        Ok(self.text(field))
+        field.not_empty(expected).map(|field| self.text(field))
     }
 
     fn integer(&self, field: Field, expected: &'static str) -> Result<i64, Fault> {

@@ -16,8 +16,9 @@ const SHORT_LENGTH_DIGITS: usize = 6;
 /// Cuts a byte stream into frames, in whatever pieces it comes.
 ///
 /// Belongs to one buffer, to which the caller only appends between calls. Work is linear in the
-/// bytes received: an incomplete frame is not read again from its start. A published message is
-/// taken with one cut of the buffer and costs no allocation of its own.
+/// bytes received and in the calls: of an incomplete frame, at most the lengths in front of it are
+/// read again. A published message is taken with one cut of the buffer and costs no allocation of
+/// its own.
 ///
 /// # Examples
 /// ```
@@ -38,8 +39,6 @@ pub struct RespDecoder {
     limits: RespLimits,
     /// Bytes taken off the buffer since the start.
     taken: u64,
-    /// Bytes that must be buffered before the next element can be whole.
-    wanted: usize,
     /// Bytes at the front of the buffer that are known to hold no line feed.
     scanned: usize,
     /// Arrays whose elements are still coming, the outermost first.
@@ -61,7 +60,7 @@ enum Element {
 /// What the buffer holds, seen as one published message.
 enum Glance {
     Whole { channel: (usize, usize), payload: (usize, usize) },
-    Partial { wanted: usize },
+    Partial,
     Other,
 }
 
@@ -86,9 +85,6 @@ impl RespDecoder {
     /// at every call from then on.
     #[inline]
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, RespError> {
-        if buffer.len() < self.wanted {
-            return Ok(None);
-        }
         if self.open.is_empty() {
             match self.glance(buffer) {
                 Glance::Whole { channel, payload } => {
@@ -99,10 +95,7 @@ impl RespDecoder {
                         payload: part(frame, payload.0, payload.1),
                     }));
                 }
-                Glance::Partial { wanted } => {
-                    self.wanted = wanted;
-                    return Ok(None);
-                }
+                Glance::Partial => return Ok(None),
                 Glance::Other => {}
             }
         }
@@ -124,13 +117,13 @@ impl RespDecoder {
         match buffer.get(channel.1..channel.1 + 3) {
             Some(b"\r\n$") => {}
             Some(_) => return Glance::Other,
-            None => return Glance::Partial { wanted: channel.1 + 3 },
+            None => return Glance::Partial,
         }
         let Some(payload) = bulk(channel.1 + 3) else { return Glance::Other };
         match buffer.get(payload.1..payload.1 + 2) {
             Some(b"\r\n") => Glance::Whole { channel, payload },
             Some(_) => Glance::Other,
-            None => Glance::Partial { wanted: payload.1 + 2 },
+            None => Glance::Partial,
         }
     }
 
@@ -160,7 +153,6 @@ impl RespDecoder {
 
     /// Takes one element, if it is whole.
     fn element(&mut self, buffer: &mut BytesMut) -> Result<Option<Element>, RespError> {
-        self.wanted = 0;
         let Some(kind) = buffer.first().copied() else { return Ok(None) };
         if !matches!(kind, b'+' | b'-' | b':' | b'$' | b'*') {
             return Err(self.error(0, RespErrorKind::Type { found: kind }));
@@ -201,10 +193,7 @@ impl RespDecoder {
                     };
                     let data_end = next + length;
                     match buffer.get(data_end..data_end + CRLF.len()) {
-                        None => {
-                            self.wanted = data_end + CRLF.len();
-                            return Ok(None);
-                        }
+                        None => return Ok(None),
                         Some(CRLF) => {}
                         Some(_) => return Err(self.error(data_end, RespErrorKind::CrLf)),
                     }
@@ -274,7 +263,6 @@ impl RespDecoder {
     #[inline]
     fn take(&mut self, length: usize, buffer: &mut BytesMut) -> Bytes {
         self.taken += length as u64;
-        self.wanted = 0;
         self.scanned = 0;
         buffer.split_to(length).freeze()
     }

@@ -185,6 +185,16 @@ fn a_large_frame_in_small_pieces_is_not_read_again_from_its_start() {
 }
 
 #[test]
+fn bytes_that_were_searched_are_not_searched_again() {
+    let mut decoder = RespDecoder::new(RespLimits::default());
+    let mut buffer = BytesMut::from(&b"+abc"[..]);
+    assert_eq!(decoder.decode(&mut buffer), Ok(None));
+    // Only a decoder that looks at the first bytes again could see this one.
+    buffer[2] = b'\n';
+    assert_eq!(decoder.decode(&mut buffer), Ok(None));
+}
+
+#[test]
 fn line_ends_in_simple_strings_become_spaces() {
     let mut out = BytesMut::new();
     encode_frame(&Frame::Error("ERR a\r\n+OK".to_owned()), &mut out);

@@ -1,0 +1,86 @@
+//! What must not be written to a trace. Commands redact themselves when they are written; rows are
+//! verbatim everywhere else, so here they are replaced.
+
+use std::borrow::Cow;
+
+use crate::{
+    action::Action,
+    event::Event,
+    input::Input,
+    stream::{Row, Rows, redact},
+    wire::{Command, InvalidateCache, Rdata},
+};
+
+fn is_secret(row: &Row) -> bool {
+    redact::is_secret(row.as_str())
+}
+
+fn veiled(row: &Row) -> Row {
+    Row::from(redact::redacted(row.as_str()).as_ref())
+}
+
+fn command(original: &Command) -> Option<Command> {
+    if let Command::Rdata(rdata) = original
+        && is_secret(&rdata.row)
+    {
+        return Some(Command::Rdata(Rdata { row: veiled(&rdata.row), ..rdata.clone() }));
+    }
+    if let Command::InvalidateCache(InvalidateCache { function, .. }) = original
+        && function.contains("token")
+    {
+        let keys = Row::from("[]");
+        let function = function.clone();
+        return Some(Command::InvalidateCache(InvalidateCache { function, keys }));
+    }
+    None
+}
+
+/// The input as it may be written.
+pub(super) fn input(original: &Input) -> Cow<'_, Input> {
+    if let Input::Received { conn, command: received } = original
+        && let Some(command) = command(received)
+    {
+        return Cow::Owned(Input::Received { conn: *conn, command });
+    }
+    if let Input::Send { command: sent } = original
+        && let Some(command) = command(sent)
+    {
+        return Cow::Owned(Input::Send { command });
+    }
+    if let Input::Fetched { query, result: Ok(page) } = original
+        && page.updates.iter().any(|(_, row)| is_secret(row))
+    {
+        let mut page = page.clone();
+        for (_, row) in &mut page.updates {
+            *row = veiled(row);
+        }
+        return Cow::Owned(Input::Fetched { query: *query, result: Ok(page) });
+    }
+    Cow::Borrowed(original)
+}
+
+/// The action as it may be written.
+pub(super) fn action(original: &Action) -> Cow<'_, Action> {
+    if let Action::Notify(Event::Rows { source, token, rows, origin, position }) = original
+        && rows.iter().any(is_secret)
+    {
+        return Cow::Owned(Action::Notify(Event::Rows {
+            source: source.clone(),
+            token: *token,
+            rows: Rows::from(rows.iter().map(veiled).collect::<Vec<_>>()),
+            origin: *origin,
+            position: *position,
+        }));
+    }
+    if let Action::Send { conn, command: sent } = original
+        && let Some(command) = command(sent)
+    {
+        return Cow::Owned(Action::Send { conn: *conn, command });
+    }
+    if let Action::Notify(Event::Command { command: received }) = original
+        && let Some(command) = command(received)
+    {
+        return Cow::Owned(Action::Notify(Event::Command { command }));
+    }
+    Cow::Borrowed(original)
+}

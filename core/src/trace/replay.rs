@@ -1,0 +1,237 @@
+//! Feeds a recorded run to a node and compares what comes out.
+
+use std::collections::VecDeque;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::{TRACE_VERSION, TraceLine};
+use crate::{
+    action::Action,
+    error::{ConfigError, Misuse},
+    node::Node,
+};
+
+/// Replays a trace, line by line, on a node of its own, and stops at the first difference.
+///
+/// Hand in every whole line with [`Replayer::line`], then what stands after the last line feed
+/// with [`Replayer::finish`]. Holds one line's worth of actions at a time.
+#[derive(Debug, Default)]
+pub struct Replayer {
+    /// `None` until the header was read.
+    node: Option<Node>,
+    /// What the node asked for and the trace has not shown yet.
+    due: VecDeque<Action>,
+    lines: u64,
+    inputs: u64,
+    actions: u64,
+}
+
+/// What was compared, when everything agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Replay {
+    /// Inputs handed to the node.
+    pub inputs: u64,
+    /// Actions that were compared, all equal.
+    pub actions: u64,
+    /// How the trace ends.
+    pub end: End,
+}
+
+/// How a trace ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum End {
+    /// With every action of the last input.
+    Complete,
+    /// Inside a line: the recorder was killed, or its disk was full. Everything before agreed.
+    InsideLine {
+        /// Number of the broken line, from 1.
+        line: u64,
+    },
+    /// Before actions of its last input: the recorder was killed between two lines. Everything
+    /// before agreed.
+    BeforeActions {
+        /// How many actions it lacks.
+        missing: u64,
+    },
+}
+
+/// The first place at which a replayed node and its trace do not agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// Line of the trace, from 1.
+    pub line: u64,
+    /// Inputs handed in until then.
+    pub inputs: u64,
+    /// What the trace has: `None` if it has no action there.
+    pub expected: Option<Action>,
+    /// What the node asked for: `None` if it asked for nothing more.
+    pub got: Option<Action>,
+}
+
+/// Why a replay stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// The first line is not the header of a trace.
+    #[error(
+        "line 1 is not the header of a trace ({message}): expected \
+         {{\"synrepl_trace\":{TRACE_VERSION},...}}, as `synrepl follow --record FILE` writes it"
+    )]
+    NotATrace {
+        /// What stands there instead.
+        message: String,
+    },
+    /// A trace of a format that is not known here.
+    #[error(
+        "the trace has format version {found}, this program reads version {TRACE_VERSION}: \
+         replay it with the version of synrepl that recorded it"
+    )]
+    UnknownVersion {
+        /// The version it names.
+        found: u64,
+    },
+    /// The settings in the header cannot work.
+    #[error("line 1: {0}")]
+    Config(#[from] ConfigError),
+    /// A line that is not part of a trace.
+    #[error("line {line} is not a line of a trace: {message}")]
+    BadLine {
+        /// Its number, from 1.
+        line: u64,
+        /// What is wrong with it, with the column.
+        message: String,
+    },
+    /// The node refused an input: the driver broke its contract, or the node has changed.
+    #[error("line {line}: the node refuses this input: {misuse}")]
+    Refused {
+        /// Line of the input, from 1.
+        line: u64,
+        /// What the node says.
+        misuse: Misuse,
+    },
+    /// Another action than in the trace.
+    #[error("line {}: after {} inputs the actions differ", .0.line, .0.inputs)]
+    Different(Box<Difference>),
+}
+
+impl ReplayError {
+    /// Whether the trace could be read and the node behaved differently; otherwise the trace is
+    /// at fault.
+    pub const fn is_difference(&self) -> bool {
+        matches!(self, Self::Different(_) | Self::Refused { .. })
+    }
+}
+
+/// The one field that every version of the header has.
+#[derive(Deserialize)]
+struct Version {
+    synrepl_trace: u64,
+}
+
+impl Replayer {
+    /// A replayer that waits for the header.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next whole line, with or without its line feed.
+    ///
+    /// # Errors
+    /// A line that cannot be read, or the first difference. The replayer is of no use then.
+    pub fn line(&mut self, line: &[u8]) -> Result<(), ReplayError> {
+        self.lines += 1;
+        let number = self.lines;
+        let Some(node) = &mut self.node else {
+            let mut node = read_header(line)?;
+            drain(&mut node, &mut self.due);
+            self.node = Some(node);
+            return Ok(());
+        };
+        let line: TraceLine<'_> = serde_json::from_slice(line)
+            .map_err(|error| ReplayError::BadLine { line: number, message: error.to_string() })?;
+        match line {
+            TraceLine::Header { .. } => Err(ReplayError::BadLine {
+                line: number,
+                message: "a second header; one file holds one run".to_owned(),
+            }),
+            TraceLine::Input { now, input } => {
+                if let Some(got) = self.due.pop_front() {
+                    return Err(self.different(None, Some(got)));
+                }
+                node.handle(now, input.into_owned())
+                    .map_err(|misuse| ReplayError::Refused { line: number, misuse })?;
+                drain(node, &mut self.due);
+                self.inputs += 1;
+                Ok(())
+            }
+            TraceLine::Action(expected) => {
+                let got = self.due.pop_front();
+                if got.as_ref() != Some(&*expected) {
+                    return Err(self.different(Some(expected.into_owned()), got));
+                }
+                self.actions += 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the replay. `rest` is what stands after the last line feed, normally nothing.
+    ///
+    /// A trace that breaks off is no error, for a recorder that was killed leaves one: everything
+    /// before its end agreed, and [`Replay::end`] says where that is.
+    ///
+    /// # Errors
+    /// As [`Replayer::line`].
+    pub fn finish(mut self, rest: &[u8]) -> Result<Replay, ReplayError> {
+        if self.node.is_none() && rest.is_empty() {
+            return Err(ReplayError::NotATrace { message: "the file is empty".to_owned() });
+        }
+        let mut end = End::Complete;
+        if !rest.is_empty() {
+            let broken = serde_json::from_slice::<serde::de::IgnoredAny>(rest)
+                .is_err_and(|error| error.is_eof());
+            if self.node.is_some() && broken {
+                end = End::InsideLine { line: self.lines + 1 };
+            } else {
+                self.line(rest)?;
+            }
+        }
+        if end == End::Complete && !self.due.is_empty() {
+            end = End::BeforeActions { missing: self.due.len() as u64 };
+        }
+        Ok(Replay { inputs: self.inputs, actions: self.actions, end })
+    }
+
+    fn different(&self, expected: Option<Action>, got: Option<Action>) -> ReplayError {
+        let (line, inputs) = (self.lines, self.inputs);
+        ReplayError::Different(Box::new(Difference { line, inputs, expected, got }))
+    }
+}
+
+fn read_header(line: &[u8]) -> Result<Node, ReplayError> {
+    let not_a_trace =
+        |error: serde_json::Error| ReplayError::NotATrace { message: error.to_string() };
+    let Version { synrepl_trace } = serde_json::from_slice(line).map_err(not_a_trace)?;
+    if synrepl_trace != TRACE_VERSION {
+        return Err(ReplayError::UnknownVersion { found: synrepl_trace });
+    }
+    match serde_json::from_slice(line).map_err(not_a_trace)? {
+        TraceLine::Header { config, .. } => Ok(Node::new(config.into_owned())?),
+        TraceLine::Input { .. } | TraceLine::Action(_) => {
+            Err(ReplayError::NotATrace { message: "it has no settings".to_owned() })
+        }
+    }
+}
+
+fn drain(node: &mut Node, due: &mut VecDeque<Action>) {
+    while let Some(action) = node.poll_action() {
+        due.push_back(action);
+    }
+}
+
+#[cfg(test)]
+mod tests;

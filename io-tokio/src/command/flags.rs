@@ -1,0 +1,314 @@
+//! The flags, and what `--help` says about them.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const ABOUT: &str = "Follow a Synapse deployment's replication streams";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    asked to stop (Ctrl-C, SIGTERM), --for is over, nobody reads stdout any more;
+       replay: no difference
+  1    something failed on the way (it is said on stderr); replay: a difference
+  2    wrong flags or files, nothing was started; replay: the file cannot be read
+  130  a second Ctrl-C while stopping";
+
+const FOLLOW_ABOUT: &str = "\
+Follow a deployment over Redis and print one line per event on stdout: readable ones at a \
+terminal, JSON objects otherwise. Diagnostics go to stderr.
+
+What was missed (while stopped, while Redis was away) is fetched from the instances that wrote it, \
+so name their HTTP replication listeners with --instance. With --positions a later run goes on \
+where this one stopped. Deployments that cannot be reached are tried again for ever.";
+
+const FOLLOW_EXAMPLES: &str = "\
+Examples:
+  Watch everything, starting now, without sending anything:
+    synrepl follow --redis redis://127.0.0.1:6379 --server-name example.com --observe-only
+
+  Feed an indexer that misses nothing, also across restarts:
+    synrepl follow --redis redis://127.0.0.1:6379 --server-name example.com \\
+      --secret-file /etc/synapse/replication_secret \\
+      --instance master=http://127.0.0.1:9093 --instance persister1=http://127.0.0.1:9094 \\
+      --stream events --positions events.json --format json | indexer
+
+JSON lines: every line is an object whose first field is \"type\":
+  rows          stream, instance, token, rows, origin (live, catch_up), position (to resume from)
+  position      stream, instance, token: complete up to here
+  gap           stream, instance, from, upto, reason: rows in (from, upto] could not be had
+  reset         stream, instance, token, from: the stream starts over
+  catching_up   stream, instance, from, upto
+  live          stream, instance, token
+  connected     connection
+  disconnected  connection, reason, retrying
+  command       command and its fields; access tokens are redacted
+Fields are only ever added. Rows are what the writer sent: those of `caches` can name access
+tokens, so keep the output as safe as the deployment's database.
+";
+
+const REPLAY_ABOUT: &str = "\
+Run recorded traces (`synrepl follow --record FILE`) through the core and compare the actions. \
+No network is used. A trace that breaks off, as a killed recorder leaves it, counts as the same if \
+everything before agrees; this is said.";
+
+const REPLAY_EXAMPLES: &str = "\
+Example:
+  synrepl replay run.trace
+";
+
+#[derive(Debug, Parser)]
+#[command(name = "synrepl", version, about = ABOUT, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Follow a deployment and print one line per event
+    #[command(long_about = FOLLOW_ABOUT, after_long_help = follow_after_help())]
+    Follow(Box<FollowFlags>),
+    /// Run recorded traces through the core and compare the actions
+    #[command(long_about = REPLAY_ABOUT, after_long_help = replay_after_help())]
+    Replay(ReplayFlags),
+}
+
+fn follow_after_help() -> String {
+    format!("{FOLLOW_EXAMPLES}\n{EXIT_CODES}")
+}
+
+fn replay_after_help() -> String {
+    format!("{REPLAY_EXAMPLES}\n{EXIT_CODES}")
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FollowFlags {
+    /// The deployment's Redis: redis://, rediss:// (TLS) or unix:///PATH
+    ///
+    /// The general form is redis://[USER:PASSWORD@]HOST[:PORT][/DB]. Better than a password in
+    /// it: --redis-password-file. A user then goes to the end: redis://HOST?user=NAME.
+    /// Example: --redis redis://127.0.0.1:6379
+    #[arg(long, value_name = "URL")]
+    pub(super) redis: String,
+
+    /// The homeserver's server_name, which is the name of the Redis channel
+    ///
+    /// As in user ids, with the port if it has one. Example: --server-name example.com
+    #[arg(long, value_name = "NAME")]
+    pub(super) server_name: String,
+
+    /// HTTP replication listener of an instance; repeat for each
+    ///
+    /// NAME is the instance's name (the main process is `master`), URL is http://, https:// or
+    /// unix:///PATH. Rows that were missed are fetched there. Default: none, so missed rows are
+    /// reported as gaps. Example: --instance master=http://127.0.0.1:9093
+    #[arg(long, value_name = "NAME=URL", value_parser = instance)]
+    pub(super) instance: Vec<Instance>,
+
+    /// File with the deployment's worker_replication_secret
+    ///
+    /// A line end after it is left out. Default: the environment variable
+    /// SYNREPL_REPLICATION_SECRET; without both no secret is sent.
+    /// Example: --secret-file /etc/synapse/replication_secret
+    #[arg(long, value_name = "FILE")]
+    pub(super) secret_file: Option<PathBuf>,
+
+    /// File with the Redis password
+    ///
+    /// Default: the environment variable SYNREPL_REDIS_PASSWORD; without both what --redis says.
+    /// Example: --redis-password-file /run/secrets/redis
+    #[arg(long, value_name = "FILE")]
+    pub(super) redis_password_file: Option<PathBuf>,
+
+    /// PEM file with the CAs to trust for rediss:// and https://
+    ///
+    /// Default: Mozilla's list. Example: --ca-file /etc/ssl/private-ca.pem
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca_file: Option<PathBuf>,
+
+    /// Stream to follow; repeat for several
+    ///
+    /// Default: all. Example: --stream events --stream receipts
+    #[arg(long, value_name = "NAME")]
+    pub(super) stream: Vec<String>,
+
+    /// Where a source starts that has no saved position
+    ///
+    /// `now`: with what is written from now on. `beginning`: with everything that the writer
+    /// still holds; needs --instance.
+    #[arg(long, value_name = "WHERE", default_value = "now")]
+    pub(super) start: StartFlag,
+
+    /// Resume from this file if it exists, and save positions to it
+    ///
+    /// JSON, {"events":{"p1":123}}. Saved at most once a second and on exit, and only what was
+    /// written to stdout before. The file is replaced, so its directory must be writable.
+    /// Default: none. Example: --positions positions.json
+    #[arg(long, value_name = "FILE")]
+    pub(super) positions: Option<PathBuf>,
+
+    /// Publish nothing at all, not even REPLICATE
+    ///
+    /// For looking at a production system. Sources are then known only once their writers speak.
+    /// Default: off
+    #[arg(long)]
+    pub(super) observe_only: bool,
+
+    /// Also print USER_IP commands, which have a channel of their own
+    ///
+    /// Access tokens in them are redacted. Default: off
+    #[arg(long)]
+    pub(super) user_ip: bool,
+
+    /// Record the run to this file, for `synrepl replay`
+    ///
+    /// An existing file is replaced. It holds rows and user ids, but no secrets. Default: none.
+    /// Example: --record run.trace
+    #[arg(long, value_name = "FILE")]
+    pub(super) record: Option<PathBuf>,
+
+    /// Stop after this time, with exit code 0
+    ///
+    /// Default: never. Example: --for 90s, --for 1h30m
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub(super) duration: Option<Duration>,
+
+    /// Our instance name, which must differ from that of every instance
+    ///
+    /// Rows under it would be taken for our own and left out; nothing else depends on it here.
+    /// Default: synrepl-follow-PID. Example: --name search-indexer
+    #[arg(long, value_name = "INSTANCE")]
+    pub(super) name: Option<String>,
+
+    /// How events are printed
+    ///
+    /// Default: text if stdout is a terminal, else json. Colours need a terminal and an unset
+    /// NO_COLOR.
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<Format>,
+
+    #[command(flatten)]
+    pub(super) loudness: Loudness,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Loudness {
+    /// Say more on stderr: -v what the library does, -vv in detail, -vvv everything
+    #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub(super) verbose: u8,
+
+    /// Say less on stderr: no progress and no notes, only problems
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayFlags {
+    /// Traces, as `synrepl follow --record FILE` writes them
+    #[arg(value_name = "FILE", required = true)]
+    pub(super) files: Vec<PathBuf>,
+
+    /// How results are printed
+    ///
+    /// Default: text if stdout is a terminal, else json.
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<Format>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StartFlag {
+    /// With what is written from now on
+    Now,
+    /// With everything that the writer still holds
+    Beginning,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// One readable line per event
+    Text,
+    /// One JSON object per event
+    Json,
+}
+
+/// One `--instance NAME=URL`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Instance {
+    pub(super) name: String,
+    pub(super) url: String,
+}
+
+fn instance(text: &str) -> Result<Instance, String> {
+    let form = "write NAME=URL, as in master=http://127.0.0.1:9093";
+    let (name, url) = text.split_once('=').ok_or_else(|| format!("there is no `=`; {form}"))?;
+    if name.is_empty() || name.contains("://") {
+        return Err(format!("the instance's name is missing before the `=`; {form}"));
+    }
+    Ok(Instance { name: name.to_owned(), url: url.to_owned() })
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write a number with its unit, as in 90s or 1h30m"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn follow(flags: &[&str]) -> Result<FollowFlags, String> {
+        let needed = ["synrepl", "follow", "--redis", "redis://r", "--server-name", "x"];
+        match Cli::try_parse_from(needed.iter().chain(flags)) {
+            Ok(Cli { command: Command::Follow(flags) }) => Ok(*flags),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_help() {
+        let flags = follow(&[]).unwrap();
+        assert_eq!(flags.start, StartFlag::Now);
+        assert!(flags.stream.is_empty() && flags.instance.is_empty());
+        assert!(flags.format.is_none() && flags.duration.is_none() && flags.name.is_none());
+        assert!(!flags.observe_only && !flags.user_ip && !flags.loudness.quiet);
+    }
+
+    #[test]
+    fn an_instance_is_a_name_and_an_address() {
+        let flags = follow(&["--instance", "p1=http://h:1/?a=b"]).unwrap();
+        let expected = Instance { name: "p1".to_owned(), url: "http://h:1/?a=b".to_owned() };
+        assert_eq!(flags.instance, [expected]);
+        for bad in ["http://h:1", "=http://h:1", "http://h:1/?a=b"] {
+            let message = follow(&["--instance", bad]).unwrap_err();
+            assert!(message.contains("write NAME=URL"), "{message}");
+        }
+    }
+
+    #[test]
+    fn durations_have_units() {
+        let flags = follow(&["--for", "1h30m"]).unwrap();
+        assert_eq!(flags.duration, Some(Duration::from_secs(5_400)));
+        let message = follow(&["--for", "10"]).unwrap_err();
+        assert!(message.contains("90s"), "{message}");
+    }
+
+    #[test]
+    fn every_flag_says_its_default_or_an_example() {
+        let command = Cli::command();
+        let follow = command.find_subcommand("follow").unwrap();
+        for flag in follow.get_arguments().filter(|flag| flag.get_long_help().is_some()) {
+            let help = flag.get_long_help().unwrap().to_string();
+            let told = help.contains("Default") || help.contains("Example");
+            assert!(told || !flag.get_default_values().is_empty(), "{}: {help}", flag.get_id());
+        }
+    }
+}

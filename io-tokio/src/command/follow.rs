@@ -1,0 +1,275 @@
+//! `synrepl follow`: events onto stdout, positions and a trace into files.
+
+mod setup;
+
+use std::{io, process::ExitCode, time::Duration};
+
+use synrepl::{DriverError, Replication};
+use synrepl_core::{Event, GapReason};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+};
+
+use self::setup::Setup;
+use super::{
+    diagnostics::Diagnostics,
+    exit::{FAILED, Failure, OK},
+    flags::FollowFlags,
+    printer::{GRACE, Printer, Written},
+    progress::Progress,
+    record::TraceFile,
+    saver::Saver,
+    shorten::shortened,
+    stop::{Stop, exit_on_interrupt},
+    warning::{Circumstances, Kind},
+};
+
+/// Time between looks at progress, positions and the trace.
+const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// Housekeepings between two flushes of the trace.
+const TRACE_FLUSH_EVERY: u32 = 4;
+/// Housekeepings between two progress lines where stderr is no terminal.
+const PROGRESS_LINE_EVERY: u32 = 20;
+
+type Driver = JoinHandle<Result<(), DriverError>>;
+
+/// Follows until a reason to stop comes.
+///
+/// # Errors
+/// Wrong flags or files, found out before anything is connected.
+pub(super) async fn run(flags: FollowFlags) -> Result<ExitCode, Failure> {
+    let now = Instant::now();
+    let until = match flags.duration {
+        Some(duration) => now.checked_add(duration),
+        None => None,
+    };
+    let Setup { builder, positions, trace, mut diagnostics, printer, circumstances, tell_twice } =
+        setup::set_up(flags)?;
+    let stop = Stop::new(until)
+        .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
+    let (replication, driver) =
+        builder.driver().map_err(|error| Failure::usage(error.to_string()))?;
+    let driver = tokio::spawn(driver.run());
+    if circumstances.instances.is_empty() {
+        diagnostics.note(
+            "no --instance is given: rows that were missed cannot be fetched, and are reported as \
+             gaps",
+        );
+    }
+    let follow = Follow {
+        replication,
+        printer,
+        stop,
+        saver: positions.map(|(file, positions)| Saver::new(file, positions, now)),
+        trace,
+        diagnostics,
+        circumstances,
+        progress: Progress::new(now),
+        tell_twice,
+        deadline: None,
+        rounds: 0,
+        failed: false,
+    };
+    Ok(follow.run(driver).await)
+}
+
+struct Follow {
+    replication: Replication,
+    printer: Printer<tokio::io::Stdout>,
+    stop: Stop,
+    saver: Option<Saver>,
+    trace: Option<TraceFile>,
+    diagnostics: Diagnostics<io::Stderr>,
+    circumstances: Circumstances,
+    progress: Progress,
+    /// Whether what is printed about connections is also said on stderr.
+    tell_twice: bool,
+    /// Set once a stop was requested: when to stop at the latest.
+    deadline: Option<Instant>,
+    rounds: u32,
+    failed: bool,
+}
+
+/// Why the loop ended.
+enum End {
+    /// The driver has stopped and all its events are out.
+    Drained,
+    /// The driver did not stop in time. What was taken from it is out.
+    TimedOut,
+    /// The reader of stdout is gone, or too slow to wait for. What it was given is unknown.
+    NoReader,
+}
+
+impl Follow {
+    async fn run(mut self, driver: Driver) -> ExitCode {
+        let end = self.follow().await;
+        self.diagnostics.make_room();
+        match end {
+            End::Drained if self.deadline.is_none() => {
+                self.failed = true;
+                self.diagnostics.error(&ended_by_itself(driver).await);
+                self.save_finally().await;
+            }
+            End::Drained | End::TimedOut => self.save_finally().await,
+            // The positions of the last save stand: they cover only what was read. The driver
+            // stops all the same, so that the trace is whole.
+            End::NoReader => {
+                let handle = self.replication.handle();
+                handle.shutdown();
+                let drain = async { while self.replication.next().await.is_some() {} };
+                // If it takes longer, the trace breaks off, and nothing else depends on it.
+                let _ = timeout(GRACE, drain).await;
+            }
+        }
+        self.flush_trace();
+        let rows = self.progress.rows();
+        self.diagnostics.note(&format!("stopped after {rows} rows"));
+        self.diagnostics.finish();
+        ExitCode::from(if self.failed { FAILED } else { OK })
+    }
+
+    /// Events to stdout, until the end.
+    async fn follow(&mut self) -> End {
+        let mut ticks = interval(HOUSEKEEPING);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            while !self.printer.is_full()
+                && let Some(event) = self.replication.try_next()
+            {
+                self.take(&event);
+            }
+            if !self.printer.is_empty()
+                && let Err(end) = self.write().await
+            {
+                return end;
+            }
+            self.offer_positions().await;
+            let deadline = self.deadline;
+            tokio::select! {
+                biased;
+                () = self.stop.requested(), if deadline.is_none() => {
+                    self.deadline = Some(Instant::now() + GRACE);
+                    begin_stop(&self.replication);
+                }
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    self.diagnostics.note("the connections did not end in time; left as they are");
+                    return End::TimedOut;
+                }
+                _ = ticks.tick() => self.keep_house(),
+                event = self.replication.next() => match event {
+                    Some(event) => self.take(&event),
+                    None if self.printer.is_empty() => return End::Drained,
+                    None => {}
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, event: &Event) {
+        let now = Instant::now();
+        self.progress.take(event, now);
+        self.printer.add(event);
+        if let Event::Warning(warning) = event {
+            let (kind, told) = self.circumstances.sentence(warning);
+            self.diagnostics.problem(kind, now, &told);
+        } else if let Event::Gap { source, from, upto, reason: GapReason::NoEndpoint } = event {
+            let told = self.circumstances.no_endpoint(source, *from, *upto);
+            self.diagnostics.problem(Kind::NoEndpoint, now, &told);
+        } else if self.tell_twice {
+            self.tell_connection(event, now);
+        }
+    }
+
+    fn tell_connection(&mut self, event: &Event, now: Instant) {
+        if let Event::Connected { .. } = event {
+            self.diagnostics.note("connected");
+        } else if let Event::Disconnected { reason, retry_at: Some(retry_at), .. } = event {
+            let wait = retry_at.saturating_since(self.replication.now()).as_secs_f64();
+            let reason = shortened(reason, 400);
+            let told = format!("no connection: {reason}; next attempt in {wait:.1} s");
+            self.diagnostics.problem(Kind::Connection, now, &told);
+        }
+    }
+
+    async fn write(&mut self) -> Result<(), End> {
+        self.diagnostics.make_room();
+        let replication = &self.replication;
+        let stopping = || begin_stop(replication);
+        match self.printer.write(&mut self.stop, &mut self.deadline, stopping).await {
+            Written::Whole => Ok(()),
+            Written::NobodyReads => Err(End::NoReader),
+            Written::Stuck => {
+                let told = "the reader of stdout did not take the last lines in time; they are not \
+                            counted as delivered";
+                self.diagnostics.error(told);
+                Err(End::NoReader)
+            }
+            Written::Failed(error) => {
+                self.failed = true;
+                self.diagnostics.error(&format!("stdout cannot be written to: {error}"));
+                Err(End::NoReader)
+            }
+        }
+    }
+
+    /// All that was taken has been written, so the positions may be saved.
+    async fn offer_positions(&mut self) {
+        let Some(saver) = &mut self.saver else { return };
+        let now = Instant::now();
+        if let Err(error) = saver.offer(self.replication.positions(), now).await {
+            let told = format!("--positions {}: not saved: {error}; trying again", saver.path());
+            self.diagnostics.problem(Kind::Positions, now, &told);
+        }
+    }
+
+    async fn save_finally(&mut self) {
+        let Some(saver) = &mut self.saver else { return };
+        if let Err(error) = saver.finish(self.replication.positions()).await {
+            self.failed = true;
+            let told = format!("--positions {}: not saved: {error}", saver.path());
+            self.diagnostics.error(&told);
+        }
+    }
+
+    fn keep_house(&mut self) {
+        let now = Instant::now();
+        self.rounds = self.rounds.wrapping_add(1);
+        self.diagnostics.tell_ended(now);
+        if let Some(news) = self.progress.news(now) {
+            self.diagnostics.progress(None);
+            self.diagnostics.note(&news);
+        }
+        let line = self.progress.line();
+        if self.diagnostics.is_terminal() || self.rounds.is_multiple_of(PROGRESS_LINE_EVERY) {
+            self.diagnostics.progress(line.as_deref());
+        }
+        if self.rounds.is_multiple_of(TRACE_FLUSH_EVERY) {
+            self.flush_trace();
+        }
+    }
+
+    fn flush_trace(&mut self) {
+        if let Some(error) = self.trace.as_ref().and_then(TraceFile::flush) {
+            self.failed = true;
+            self.diagnostics.error(&format!(
+                "--record: the trace cannot be written ({error}); recording has ended, following \
+                 goes on"
+            ));
+        }
+    }
+}
+
+fn begin_stop(replication: &Replication) {
+    exit_on_interrupt();
+    replication.handle().shutdown();
+}
+
+/// Why the driver stopped though nobody asked it to.
+async fn ended_by_itself(driver: Driver) -> String {
+    match driver.await {
+        Ok(Ok(())) => "following ended by itself".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => format!("following broke off: {error}"),
+    }
+}

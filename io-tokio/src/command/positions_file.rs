@@ -1,0 +1,200 @@
+//! The file that positions are resumed from and saved to.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use synrepl_core::stream::Positions;
+
+use super::exit::Failure;
+
+/// Longest positions file that is read, in bytes: some 100 bytes for each of 100,000 sources.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// A positions file. The file always holds one whole saved value: each save writes a file beside
+/// it, flushes that to the disk and renames it.
+#[derive(Clone, Debug)]
+pub(super) struct PositionsFile {
+    path: PathBuf,
+    beside: PathBuf,
+}
+
+impl PositionsFile {
+    /// Opens the file for following: what it holds, or no positions if it does not exist yet.
+    /// Saves the same value once, so that a directory that cannot be written to is found out now.
+    ///
+    /// # Errors
+    /// A file that is not positions, or that cannot be read or written.
+    pub(super) fn open(path: &Path) -> Result<(Self, Positions), Failure> {
+        // A link stays a link: its target is replaced.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let shown = path.display();
+        let Some(name) = path.file_name() else {
+            return Err(Failure::usage(format!("--positions {shown}: is not the name of a file")));
+        };
+        let mut beside = name.to_owned();
+        beside.push(".tmp");
+        let beside = path.with_file_name(beside);
+        let file = Self { path, beside };
+        let positions = file.read()?;
+        file.save(&positions).map_err(|error| {
+            Failure::usage(format!(
+                "--positions {}: cannot be saved ({error}): its directory must exist and be \
+                 writable, for a new file is written beside the old one and then renamed",
+                file.path.display()
+            ))
+        })?;
+        Ok((file, positions))
+    }
+
+    fn read(&self) -> Result<Positions, Failure> {
+        let shown = self.path.display();
+        let metadata = match fs::metadata(&self.path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Positions::new()),
+            Err(error) => {
+                return Err(Failure::usage(format!(
+                    "--positions {shown}: cannot be read: {error}"
+                )));
+            }
+        };
+        if !metadata.is_file() {
+            return Err(Failure::usage(format!(
+                "--positions {shown}: is not a regular file; name a file that may be replaced"
+            )));
+        }
+        if metadata.len() > FILE_BYTES_MAX {
+            return Err(Failure::usage(format!(
+                "--positions {shown}: has {} bytes, at most {FILE_BYTES_MAX} are read; it is \
+                 hardly a positions file",
+                metadata.len()
+            )));
+        }
+        let text = fs::read(&self.path).map_err(|error| {
+            Failure::usage(format!("--positions {shown}: cannot be read: {error}"))
+        })?;
+        serde_json::from_slice(&text).map_err(|error| {
+            Failure::usage(format!(
+                "--positions {shown}: is not a positions file: {error}. Expected JSON like \
+                 {{\"events\":{{\"p1\":123}}}}. Mend it, or move it away to start anew as --start \
+                 says"
+            ))
+        })
+    }
+
+    /// Saves atomically: whoever reads the file, also after a power cut, finds the value of this
+    /// call or of one before, never a part.
+    ///
+    /// # Errors
+    /// What the system said; the file is then as before.
+    pub(super) fn save(&self, positions: &Positions) -> io::Result<()> {
+        let mut text = serde_json::to_vec(positions)?;
+        text.push(b'\n');
+        let mut file = File::create(&self.beside)?;
+        let written = file.write_all(&text).and_then(|()| file.sync_all());
+        drop(file);
+        let saved = written.and_then(|()| fs::rename(&self.beside, &self.path));
+        if let Err(error) = saved {
+            // The first error is the one to report.
+            let _ = fs::remove_file(&self.beside);
+            return Err(error);
+        }
+        self.sync_directory()
+    }
+
+    /// Makes the rename itself outlive a power cut.
+    fn sync_directory(&self) -> io::Result<()> {
+        let directory = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+    }
+
+    /// The file's name, for messages.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use synrepl_core::stream::Token;
+
+    use super::*;
+
+    fn open(path: &Path) -> Result<Positions, String> {
+        PositionsFile::open(path).map(|(_, positions)| positions).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_was_saved_is_resumed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("positions.json");
+        let (file, mut positions) = PositionsFile::open(&path).unwrap();
+        assert!(positions.is_empty());
+        positions.set("events", "p1", Token::new(123));
+        file.save(&positions).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"events\":{\"p1\":123}}\n");
+        assert_eq!(open(&path).unwrap(), positions);
+        let names: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+        assert_eq!(names.len(), 1, "nothing is left beside the file");
+    }
+
+    #[test]
+    fn a_bad_file_is_named_with_line_and_column_and_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("positions.json");
+        let text = "{\"events\":\n{\"p1\":\"x\"}}";
+        fs::write(&path, text).unwrap();
+        let message = open(&path).unwrap_err();
+        assert!(message.contains("line 2 column"), "{message}");
+        assert!(message.contains("{\"events\":{\"p1\":123}}"), "{message}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[test]
+    fn a_missing_directory_is_found_out_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let message = open(&directory.path().join("missing/positions.json")).unwrap_err();
+        assert!(message.contains("directory must exist and be writable"), "{message}");
+    }
+
+    #[test]
+    fn only_regular_files_are_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let message = open(directory.path()).unwrap_err();
+        assert!(message.contains("not a regular file"), "{message}");
+        let message = open(Path::new("/dev/null")).unwrap_err();
+        assert!(message.contains("not a regular file"), "{message}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, link) = (directory.path().join("target"), directory.path().join("link"));
+        fs::write(&target, "{}").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let (file, mut positions) = PositionsFile::open(&link).unwrap();
+        positions.set("events", "p1", Token::new(1));
+        file.save(&positions).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert!(fs::read_to_string(&target).unwrap().contains("events"));
+    }
+
+    #[test]
+    fn a_failed_save_leaves_the_file_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let inner = directory.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        let path = inner.join("positions.json");
+        let (file, positions) = PositionsFile::open(&path).unwrap();
+        let moved = directory.path().join("moved");
+        fs::rename(&inner, &moved).unwrap();
+        assert!(file.save(&positions).is_err());
+        assert_eq!(fs::read_to_string(moved.join("positions.json")).unwrap(), "{}\n");
+    }
+}

@@ -1,0 +1,170 @@
+//! The file that `--record` writes.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use synrepl::{Config, Recorder, Timestamp};
+use synrepl_core::{Action, Input, trace::TraceLine};
+
+use super::exit::Failure;
+
+/// Bytes that are gathered before they are written.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// The end that the driver has: takes lines, writes them when many have gathered.
+pub(super) struct TraceWriter(Arc<Mutex<Trace>>);
+
+/// The end that the command has: flushes, and learns of errors.
+#[derive(Clone)]
+pub(super) struct TraceFile(Arc<Mutex<Trace>>);
+
+/// After an error `file` is `None`, and lines are dropped.
+struct Trace {
+    file: Option<Box<dyn Write + Send>>,
+    buffer: Vec<u8>,
+    error: Option<io::Error>,
+}
+
+/// Creates the file, or empties it.
+///
+/// # Errors
+/// What the system said.
+pub(super) fn create(path: &Path) -> Result<(TraceWriter, TraceFile), Failure> {
+    let file = File::create(path).map_err(|error| {
+        Failure::usage(format!("--record {}: cannot be created: {error}", path.display()))
+    })?;
+    Ok(over(Box::new(file)))
+}
+
+fn over(file: Box<dyn Write + Send>) -> (TraceWriter, TraceFile) {
+    let buffer = Vec::with_capacity(BUFFER_BYTES);
+    let trace = Arc::new(Mutex::new(Trace { file: Some(file), buffer, error: None }));
+    (TraceWriter(Arc::clone(&trace)), TraceFile(trace))
+}
+
+impl TraceFile {
+    /// Writes what has gathered. Gives the error that ended the recording, once.
+    pub(super) fn flush(&self) -> Option<io::Error> {
+        let mut trace = lock(&self.0);
+        trace.flush();
+        trace.error.take()
+    }
+}
+
+impl TraceWriter {
+    fn line(&self, line: &TraceLine<'_>) {
+        let mut trace = lock(&self.0);
+        if trace.file.is_none() {
+            return;
+        }
+        if let Err(error) = line.append_to(&mut trace.buffer) {
+            trace.stop(error.into());
+        } else if trace.buffer.len() >= BUFFER_BYTES {
+            trace.flush();
+        }
+    }
+}
+
+impl Recorder for TraceWriter {
+    fn start(&mut self, config: &Config) {
+        self.line(&TraceLine::header(config));
+    }
+
+    fn input(&mut self, now: Timestamp, input: &Input) {
+        self.line(&TraceLine::input(now, input));
+    }
+
+    fn action(&mut self, action: &Action) {
+        self.line(&TraceLine::action(action));
+    }
+
+    fn finish(&mut self) {
+        lock(&self.0).flush();
+    }
+}
+
+impl Trace {
+    fn flush(&mut self) {
+        let Some(file) = &mut self.file else { return };
+        let written = file.write_all(&self.buffer).and_then(|()| file.flush());
+        self.buffer.clear();
+        if let Err(error) = written {
+            self.stop(error);
+        }
+    }
+
+    fn stop(&mut self, error: io::Error) {
+        self.file = None;
+        self.buffer = Vec::new();
+        self.error = Some(error);
+    }
+}
+
+/// No code panics while holding the lock, so what it guards is never torn.
+fn lock(trace: &Mutex<Trace>) -> MutexGuard<'_, Trace> {
+    trace.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use synrepl_core::ConnectionId;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_in_the_file_after_a_flush() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.trace");
+        std::fs::write(&path, "an older and longer run").unwrap();
+        let (mut writer, file) = create(&path).unwrap();
+        writer.start(&Config::default());
+        writer.action(&Action::Connect { conn: ConnectionId::new(0) });
+        assert!(file.flush().is_none());
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.starts_with("{\"synrepl_trace\":1,"), "{text}");
+    }
+
+    #[test]
+    fn a_full_buffer_is_written_without_a_flush() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.trace");
+        let (mut writer, _file) = create(&path).unwrap();
+        for _ in 0..BUFFER_BYTES {
+            writer.input(Timestamp::ZERO, &Input::Tick);
+        }
+        assert!(std::fs::metadata(&path).unwrap().len() >= BUFFER_BYTES as u64);
+    }
+
+    struct FullDisk;
+
+    impl Write for FullDisk {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_error_ends_the_recording_and_is_told_once() {
+        let (mut writer, file) = over(Box::new(FullDisk));
+        writer.input(Timestamp::ZERO, &Input::Tick);
+        assert_eq!(file.flush().unwrap().kind(), io::ErrorKind::StorageFull);
+        writer.input(Timestamp::ZERO, &Input::Tick);
+        assert!(file.flush().is_none());
+        assert!(lock(&file.0).buffer.is_empty(), "lines are dropped, not gathered");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_created_is_a_wrong_flag() {
+        let Err(failure) = create(Path::new("/dev/null/run.trace")) else { panic!() };
+        assert!(failure.to_string().starts_with("--record /dev/null/run.trace: cannot be created"));
+    }
+}

@@ -1,0 +1,121 @@
+//! Secrets come from files and the environment, never from a flag, which every user of the
+//! machine could read in the list of processes.
+
+use std::{
+    env,
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use synrepl_core::wire::Secret;
+
+use super::exit::Failure;
+
+/// Longest secret that is read, in bytes.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
+
+/// Where a secret may come from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SecretSource<'a> {
+    /// The flag that names a file, for messages.
+    pub(super) flag: &'static str,
+    /// Its value. Wins over the environment.
+    pub(super) file: Option<&'a PathBuf>,
+    /// The environment variable.
+    pub(super) variable: &'static str,
+}
+
+impl SecretSource<'_> {
+    /// The secret, without the line end that editors leave behind it; `None` if neither file nor
+    /// variable is given.
+    ///
+    /// # Errors
+    /// A file that cannot be read, and a secret that is empty, too long or not UTF-8.
+    pub(super) fn read(&self) -> Result<Option<Secret>, Failure> {
+        let Some(path) = self.file else {
+            return match env::var(self.variable) {
+                Ok(text) => self.checked(self.variable, text).map(Some),
+                Err(env::VarError::NotPresent) => Ok(None),
+                Err(env::VarError::NotUnicode(_)) => {
+                    Err(Failure::usage(format!("{}: is not UTF-8", self.variable)))
+                }
+            };
+        };
+        let place = format!("{} {}", self.flag, path.display());
+        let text = read_short(path)
+            .map_err(|message| Failure::usage(format!("{place}: cannot be read: {message}")))?;
+        self.checked(&place, text).map(Some)
+    }
+
+    fn checked(&self, place: &str, text: String) -> Result<Secret, Failure> {
+        let trimmed = text.trim_end_matches(['\n', '\r']);
+        if trimmed.is_empty() {
+            return Err(Failure::usage(format!(
+                "{place}: is empty; put the secret there, or leave out {} and {}",
+                self.flag, self.variable
+            )));
+        }
+        if trimmed.chars().any(char::is_control) {
+            return Err(Failure::usage(format!(
+                "{place}: holds a line break or control character; the secret is one line"
+            )));
+        }
+        Ok(Secret::new(trimmed.to_owned()))
+    }
+}
+
+fn read_short(path: &Path) -> Result<String, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let mut text = Vec::new();
+    file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > SECRET_BYTES_MAX {
+        return Err(format!("it is longer than {SECRET_BYTES_MAX} bytes"));
+    }
+    String::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn read(content: &[u8]) -> Result<String, Failure> {
+        let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let path = directory.path().join("secret");
+        fs::write(&path, content).unwrap_or_else(|error| panic!("{error}"));
+        let source =
+            SecretSource { flag: "--secret-file", file: Some(&path), variable: "SYNREPL_UNSET" };
+        Ok(source.read()?.map_or_else(String::new, |secret| secret.expose().to_owned()))
+    }
+
+    #[test]
+    fn the_line_end_of_a_file_is_not_part_of_the_secret() {
+        assert_eq!(read(b"abc\n").unwrap(), "abc");
+        assert_eq!(read(b"abc\r\n").unwrap(), "abc");
+        assert_eq!(read(b" a c ").unwrap(), " a c ");
+    }
+
+    #[test]
+    fn an_empty_or_odd_file_is_refused_without_showing_it() {
+        for (content, expected) in [
+            (&b""[..], "is empty"),
+            (b"\n", "is empty"),
+            (b"abc\ndef\n", "one line"),
+            (b"abc\xff", "not UTF-8"),
+            (&[b'a'; 70_000], "longer than 65536 bytes"),
+        ] {
+            let message = read(content).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+            assert!(message.starts_with("--secret-file "), "{message}");
+            assert!(!message.contains("abc"), "{message}");
+        }
+    }
+
+    #[test]
+    fn without_file_and_variable_there_is_no_secret() {
+        let source = SecretSource { flag: "--x", file: None, variable: "SYNREPL_UNSET" };
+        assert!(source.read().unwrap().is_none());
+    }
+}

@@ -1,0 +1,236 @@
+//! Events as lines for people.
+
+use std::io::Write as _;
+
+use synrepl_core::{
+    Event, GapReason, Origin,
+    stream::{Rows, Source},
+    wire::Command,
+};
+
+use super::{
+    clock::TimeOfDay,
+    json,
+    shorten::{shortened, without_token},
+};
+
+/// Longest piece of a row that is shown, in characters.
+const ROW_CHARS_MAX: usize = 72;
+/// Longest name that is shown, in characters.
+const NAME_CHARS_MAX: usize = 40;
+
+/// Writes events as lines: time of day in UTC, stream, writer, token, and what it is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TextFormat {
+    /// Whether to colour; only for terminals.
+    pub(super) colour: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Colour {
+    Plain,
+    Dim,
+    Red,
+    Yellow,
+    Green,
+}
+
+impl Colour {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Dim => "\x1b[2m",
+            Self::Red => "\x1b[31m",
+            Self::Yellow => "\x1b[33m",
+            Self::Green => "\x1b[32m",
+        }
+    }
+}
+
+impl TextFormat {
+    /// Appends the line of `event`, with its line feed, to `out`; nothing for events that are not
+    /// for stdout.
+    pub(super) fn append(self, out: &mut Vec<u8>, time: TimeOfDay, event: &Event) {
+        match event {
+            Event::Rows { source, token, rows, origin, .. } => {
+                let colour = if *origin == Origin::Live { Colour::Plain } else { Colour::Dim };
+                self.of_source(
+                    out,
+                    time,
+                    source,
+                    &token.to_string(),
+                    colour,
+                    &told_rows(rows, *origin),
+                );
+            }
+            Event::Position { source, token } => {
+                self.of_source(out, time, source, &token.to_string(), Colour::Dim, "position");
+            }
+            Event::Gap { source, from, upto, reason } => {
+                let told =
+                    format!("GAP: rows in ({from}, {upto}] could not be had: {}", why(reason));
+                self.of_source(out, time, source, &upto.to_string(), Colour::Red, &told);
+            }
+            Event::Reset { source, from, token } => {
+                let told = format!("RESET: starts over, was at {from}");
+                self.of_source(out, time, source, &token.to_string(), Colour::Yellow, &told);
+            }
+            Event::CatchingUp { source, from, upto } => {
+                let told = format!("catching up to {upto}");
+                self.of_source(out, time, source, &from.to_string(), Colour::Dim, &told);
+            }
+            Event::Live { source, token } => {
+                self.of_source(out, time, source, &token.to_string(), Colour::Green, "live");
+            }
+            Event::Connected { .. } => self.line(out, time, Colour::Green, "connected"),
+            Event::Disconnected { reason, retry_at, .. } => {
+                let next = if retry_at.is_some() { "; trying again" } else { "" };
+                let told = format!("disconnected: {}{next}", shortened(reason, 400));
+                self.line(out, time, Colour::Yellow, &told);
+            }
+            Event::Command { command } => {
+                self.line(out, time, Colour::Dim, &told_command(command));
+            }
+            // Said on stderr, not asked for here, or known from the end of the output.
+            Event::Warning(_) | Event::WaitEnded { .. } | Event::Stopped => {}
+            _ => {}
+        }
+    }
+
+    fn of_source(
+        self,
+        out: &mut Vec<u8>,
+        time: TimeOfDay,
+        source: &Source,
+        token: &str,
+        colour: Colour,
+        told: &str,
+    ) {
+        let stream = shortened(source.stream(), NAME_CHARS_MAX);
+        let writer = shortened(source.instance(), NAME_CHARS_MAX);
+        self.line(out, time, colour, &format!("{stream:<22} {writer:<12} {token:>9}  {told}"));
+    }
+
+    fn line(self, out: &mut Vec<u8>, time: TimeOfDay, colour: Colour, told: &str) {
+        let (on, off) = match colour.code() {
+            code if self.colour && !code.is_empty() => (code, "\x1b[0m"),
+            _ => ("", ""),
+        };
+        // Writing to memory does not fail.
+        let _ = writeln!(out, "{time} {on}{told}{off}");
+    }
+}
+
+fn told_rows(rows: &Rows, origin: Origin) -> String {
+    let first = rows
+        .first()
+        .map_or_else(String::new, |row| shortened(without_token(row.as_str()), ROW_CHARS_MAX));
+    let count = match rows.len() {
+        1 => "1 row ".to_owned(),
+        count => format!("{count} rows"),
+    };
+    let how = if origin == Origin::Live { "" } else { ", caught up" };
+    format!("{count}{how}  {first}")
+}
+
+/// Why rows are missing, in words.
+pub(super) fn why(reason: &GapReason) -> String {
+    match reason {
+        GapReason::NoEndpoint => "no --instance is given for this writer".to_owned(),
+        GapReason::GaveUp { error } => {
+            format!("every attempt failed, the last one: {}", shortened(&error.to_string(), 400))
+        }
+        GapReason::SplitToken => {
+            "the writer's page ended inside one token, and the rest cannot be asked for".to_owned()
+        }
+        _ => json::gap_reason_name(reason).to_owned(),
+    }
+}
+
+fn told_command(command: &Command) -> String {
+    let mut line = Vec::new();
+    json::append(&mut line, &Event::Command { command: command.clone() });
+    let line = String::from_utf8_lossy(&line);
+    // {"type":"command","command":"NAME","field":...}: the fields alone are told.
+    let fields = line.splitn(3, ',').nth(2).unwrap_or_default();
+    let fields = fields.strip_suffix("}\n").unwrap_or_default();
+    let told = format!("{}  {}", command.name(), shortened(without_token(fields), 200));
+    told.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use synrepl_core::{
+        ConnectionId, Timestamp,
+        stream::{Row, Token},
+        wire::LockReleased,
+    };
+
+    use super::*;
+
+    fn told(event: &Event) -> String {
+        let mut out = Vec::new();
+        let time = TimeOfDay::at(Duration::from_secs(3_661));
+        TextFormat { colour: false }.append(&mut out, time, event);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        text.trim_end().to_owned()
+    }
+
+    fn rows(rows: Vec<Row>, origin: Origin) -> Event {
+        let (source, token) = (Source::new("events", "p1"), Token::new(290));
+        Event::Rows { source, token, rows: rows.into(), origin, position: token }
+    }
+
+    #[test]
+    fn rows_are_told_in_one_line() {
+        assert_eq!(
+            told(&rows(vec![Row::from("[1]")], Origin::Live)),
+            "01:01:01 events                 p1                 290  1 row   [1]"
+        );
+        let long = format!("[\"{}\"]", "x".repeat(200));
+        let line = told(&rows(vec![Row::from(long.as_str()); 3], Origin::CatchUp));
+        assert!(line.contains("290  3 rows, caught up  [\"xxx"), "{line}");
+        assert!(line.ends_with("xxx…") && line.chars().count() < 160, "{line}");
+    }
+
+    #[test]
+    fn what_goes_wrong_is_told_with_its_cause() {
+        let source = Source::new("typing", "streams1");
+        let (from, upto) = (Token::new(3), Token::new(9));
+        let gap = Event::Gap { source: source.clone(), from, upto, reason: GapReason::NoEndpoint };
+        assert!(told(&gap).ends_with(
+            "GAP: rows in (3, 9] could not be had: no --instance is given for this writer"
+        ));
+        let reset = Event::Reset { source, from: upto, token: Token::START };
+        assert!(told(&reset).ends_with("0  RESET: starts over, was at 9"));
+        let lost = Event::Disconnected {
+            conn: ConnectionId::new(1),
+            reason: "connection refused".to_owned(),
+            retry_at: Some(Timestamp::ZERO),
+        };
+        assert_eq!(told(&lost), "01:01:01 disconnected: connection refused; trying again");
+    }
+
+    #[test]
+    fn commands_are_told_by_name_and_fields() {
+        let lock = LockReleased { instance: "p1".into(), lock: "l".into(), key: "\u{9b}k".into() };
+        assert_eq!(
+            told(&Event::Command { command: Command::LockReleased(lock) }),
+            r#"01:01:01 LOCK_RELEASED  "instance":"p1","lock":"l","key":"\u{9b}k""#
+        );
+        let replicate = Command::Replicate(synrepl_core::wire::Replicate::Everything);
+        assert_eq!(told(&Event::Command { command: replicate }), "01:01:01 REPLICATE");
+    }
+
+    #[test]
+    fn there_is_no_colour_unless_asked_for() {
+        let event = Event::Live { source: Source::new("events", "p1"), token: Token::new(1) };
+        assert!(!told(&event).contains('\u{1b}'));
+        let mut out = Vec::new();
+        TextFormat { colour: true }.append(&mut out, TimeOfDay::at(Duration::ZERO), &event);
+        assert!(String::from_utf8(out).unwrap().ends_with("live\u{1b}[0m\n"));
+    }
+}

@@ -1,0 +1,270 @@
+//! The catch-up call.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HOST, HeaderValue},
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use synrepl_core::{
+    stream::{FetchError, Page},
+    wire::{Secret, decode_page},
+};
+use tokio::time::timeout;
+
+use super::{
+    answer,
+    connection::{BodyError, Connection, cause},
+    endpoint::Endpoint,
+};
+use crate::{
+    error::BuildError,
+    fetch::{FetchFuture, FetchRequest, FetchSource},
+    limits::Limits,
+    transport::{Connector, Secured, Security},
+};
+
+/// Everything but RFC 3986's unreserved characters, as Synapse's own client does it.
+const PATH_PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// Fetches from the writers' replication listeners.
+pub(crate) struct HttpFetch<C: Connector> {
+    instances: BTreeMap<String, Arc<Instance<C>>>,
+    transaction_prefix: u64,
+    transactions: AtomicU64,
+}
+
+/// One replication listener and the idle connections to it.
+struct Instance<C: Connector> {
+    connector: C,
+    security: Security,
+    endpoint: Endpoint,
+    authorization: Option<HeaderValue>,
+    idle: Mutex<Vec<Connection<Secured<C::Stream>>>>,
+    idle_max: usize,
+    connect_timeout: Duration,
+    whole_timeout: Duration,
+    body_bytes_max: usize,
+}
+
+/// A call that failed before its answer began; on a reused connection it is worth another try.
+enum NoAnswer {
+    Stale(hyper::Error),
+    Final(FetchError),
+}
+
+impl<C: Connector> HttpFetch<C> {
+    /// `seed` makes the transaction ids; Synapse caches answers by these alone, so no other
+    /// process that talks to the same deployment may have the same one.
+    pub(crate) fn new(
+        connector: &C,
+        endpoints: BTreeMap<String, Endpoint>,
+        secret: Option<&Secret>,
+        limits: &Limits,
+        seed: u64,
+    ) -> Result<Self, BuildError> {
+        let authorization = secret.map(bearer).transpose()?;
+        let instance = |endpoint: Endpoint| -> Result<_, BuildError> {
+            Ok(Arc::new(Instance {
+                connector: connector.clone(),
+                security: Security::new(endpoint.tls, endpoint.ca_file.as_deref(), &endpoint.name)?,
+                endpoint,
+                authorization: authorization.clone(),
+                idle: Mutex::new(Vec::new()),
+                idle_max: limits.http_idle_max,
+                connect_timeout: limits.connect_timeout,
+                whole_timeout: limits.fetch_timeout,
+                body_bytes_max: limits.fetch_body_bytes_max,
+            }))
+        };
+        let instances = endpoints
+            .into_iter()
+            .map(|(name, endpoint)| Ok((name, instance(endpoint)?)))
+            .collect::<Result<_, BuildError>>()?;
+        Ok(Self { instances, transaction_prefix: scattered(seed), transactions: AtomicU64::new(0) })
+    }
+}
+
+impl<C: Connector> FetchSource for HttpFetch<C> {
+    fn fetch(&self, request: FetchRequest) -> FetchFuture {
+        let name = request.source.instance();
+        let Some(instance) = self.instances.get(name).map(Arc::clone) else {
+            let error = FetchError::NoEndpoint { instance: name.to_owned() };
+            return Box::pin(std::future::ready(Err(error)));
+        };
+        let path = format!(
+            "/_synapse/replication/get_repl_stream_updates/{stream}/{prefix:016x}{number}\
+             ?from_token={from}&upto_token={upto}",
+            stream = utf8_percent_encode(request.source.stream(), PATH_PART),
+            prefix = self.transaction_prefix,
+            number = self.transactions.fetch_add(1, Ordering::Relaxed),
+            from = request.from,
+            upto = request.upto,
+        );
+        Box::pin(async move {
+            match timeout(instance.whole_timeout, instance.call(&path)).await {
+                Ok(result) => result,
+                Err(_) => Err(FetchError::TimedOut {
+                    endpoint: instance.endpoint.name.clone(),
+                    after_ms: u64::try_from(instance.whole_timeout.as_millis()).unwrap_or(u64::MAX),
+                }),
+            }
+        })
+    }
+}
+
+impl<C: Connector> Instance<C> {
+    /// One call; a reused connection that turns out dead is replaced once, with the same
+    /// transaction id.
+    async fn call(&self, path: &str) -> Result<Page, FetchError> {
+        if let Some(connection) = self.reuse().await {
+            match self.call_on(connection, path).await {
+                Ok(result) => return result,
+                Err(NoAnswer::Final(error)) => return Err(error),
+                Err(NoAnswer::Stale(error)) => {
+                    tracing::debug!(endpoint = self.endpoint.name, %error, "idle connection was dead");
+                }
+            }
+        }
+        let connection = self.open().await?;
+        match self.call_on(connection, path).await {
+            Ok(result) => result,
+            Err(NoAnswer::Final(error)) => Err(error),
+            Err(NoAnswer::Stale(error)) => Err(self.unreachable(cause(&error))),
+        }
+    }
+
+    async fn call_on(
+        &self,
+        mut connection: Connection<Secured<C::Stream>>,
+        path: &str,
+    ) -> Result<Result<Page, FetchError>, NoAnswer> {
+        let request = self.request(path).map_err(NoAnswer::Final)?;
+        let mut response = connection.send(request).await.map_err(|error| {
+            if error.is_parse() {
+                NoAnswer::Final(self.malformed(format!("not HTTP: {}", cause(&error))))
+            } else {
+                NoAnswer::Stale(error)
+            }
+        })?;
+        let result = self.answer(&mut connection, &mut response).await;
+        // An answer that was not read to its end leaves nothing to reuse.
+        if matches!(result, Ok(_) | Err(FetchError::Status { .. })) && connection.is_usable().await
+        {
+            self.keep(connection);
+        }
+        Ok(result)
+    }
+
+    async fn answer(
+        &self,
+        connection: &mut Connection<Secured<C::Stream>>,
+        response: &mut Response<Incoming>,
+    ) -> Result<Page, FetchError> {
+        if let Some(coding) = response.headers().get(CONTENT_ENCODING)
+            && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+        {
+            let coding = String::from_utf8_lossy(coding.as_bytes());
+            return Err(self.malformed(format!(
+                "it is compressed ({coding:.20}) though only `identity` was accepted; \
+                 does a proxy stand between?"
+            )));
+        }
+        let status = response.status();
+        let bytes_max =
+            if status.is_success() { self.body_bytes_max } else { answer::ERROR_BYTES_MAX };
+        let body = match connection.read(response.body_mut(), bytes_max).await {
+            Ok(body) => body,
+            Err(BodyError::TooLarge) if status.is_success() => {
+                return Err(FetchError::TooLarge {
+                    limit_bytes: u64::try_from(bytes_max).unwrap_or(u64::MAX),
+                });
+            }
+            // The status says enough.
+            Err(BodyError::TooLarge) => Bytes::new(),
+            Err(BodyError::Broken(error)) => return Err(self.unreachable(cause(&error))),
+        };
+        if status.as_u16() != 200 {
+            return Err(FetchError::Status {
+                endpoint: self.endpoint.name.clone(),
+                status: status.as_u16(),
+                message: answer::explain(status.as_u16(), &body),
+            });
+        }
+        decode_page(&body).map_err(|error| self.malformed(error.to_string()))
+    }
+
+    fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, FetchError> {
+        let mut request = Request::get(path)
+            .header(HOST, self.endpoint.host.as_str())
+            .header(ACCEPT_ENCODING, "identity");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        request.body(Empty::new()).map_err(|error| self.unreachable(error.to_string()))
+    }
+
+    async fn open(&self) -> Result<Connection<Secured<C::Stream>>, FetchError> {
+        let opening = self.security.connect(&self.connector, &self.endpoint.address);
+        let stream = timeout(self.connect_timeout, opening)
+            .await
+            .unwrap_or_else(|_| {
+                let message = format!("no connection within {:?}", self.connect_timeout);
+                Err(io::Error::new(io::ErrorKind::TimedOut, message))
+            })
+            .map_err(|error| self.unreachable(error.to_string()))?;
+        Connection::open(stream).await.map_err(|error| self.unreachable(cause(&error)))
+    }
+
+    /// An idle connection that has not been seen to break.
+    async fn reuse(&self) -> Option<Connection<Secured<C::Stream>>> {
+        loop {
+            let mut connection = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            if connection.is_usable().await {
+                return Some(connection);
+            }
+        }
+    }
+
+    fn keep(&self, connection: Connection<Secured<C::Stream>>) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.idle_max {
+            idle.push(connection);
+        }
+    }
+
+    fn unreachable(&self, message: String) -> FetchError {
+        FetchError::Unreachable { endpoint: self.endpoint.name.clone(), message }
+    }
+
+    fn malformed(&self, message: String) -> FetchError {
+        FetchError::Malformed { endpoint: self.endpoint.name.clone(), message }
+    }
+}
+
+fn bearer(secret: &Secret) -> Result<HeaderValue, BuildError> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", secret.expose()))
+        .map_err(|_| BuildError::Secret)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A number that looks nothing like its seed (the finaliser of splitmix64).
+const fn scattered(seed: u64) -> u64 {
+    let mut x = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}

@@ -1,0 +1,93 @@
+//! Limits of the driver, each with unit, default and reason. Those of the core are in
+//! [`Config`](crate::Config).
+
+use std::time::Duration;
+
+/// Limits of the driver. Set with [`Builder::limits`](crate::Builder::limits).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Events that wait for the application. Default 16,384. While this many wait, nothing is
+    /// read from the network; the application may hold as many again that it was already handed.
+    pub events_queued_max: usize,
+    /// Bytes that these events keep alive, read buffers included. Default 32 MiB. Exceeded by at
+    /// most what one read or one catch-up page brings.
+    pub event_bytes_queued_max: usize,
+    /// Time to connect, log in and subscribe. Default 10 s: a working deployment answers in
+    /// milliseconds, and the reference's 30 s only delay the next attempt.
+    pub connect_timeout: Duration,
+    /// Time between Redis PINGs on each connection. Default 30 s, the reference's.
+    pub ping_interval: Duration,
+    /// Time that a PING may stay unanswered while nothing else is heard. Default 30 s, the
+    /// reference's. A second more is given to read what the system may hold; time in which
+    /// nothing was read, since the application's queue was full, does not count.
+    pub ping_timeout: Duration,
+    /// Longest message of the Redis server, in bytes. Default 64 MiB. A longer one ends the
+    /// connection: what it said is fetched.
+    pub message_bytes_max: usize,
+    /// PUBLISHes without a reply, above which no further command of the application is taken.
+    /// Default 1,024: ten times what 1 ms of round trip needs for 100,000 a second.
+    pub publishes_in_flight_max: usize,
+    /// Bytes waiting to be written to Redis. Default 4 MiB. Above half of it no further command of
+    /// the application is taken; above it the connection is given up.
+    pub output_bytes_max: usize,
+    /// Calls of [`Handle`](crate::Handle)s that wait for the driver. Default 256; more callers
+    /// wait in `await`.
+    pub requests_queued_max: usize,
+    /// Time for a whole catch-up call. Default 30 s: answers take 2 to 8 ms, a loaded writer's a
+    /// second.
+    pub fetch_timeout: Duration,
+    /// Longest answer to a catch-up call, in bytes. Default 32 MiB: a page has about 100 rows.
+    pub fetch_body_bytes_max: usize,
+    /// Idle HTTP connections kept per instance. Default 2.
+    pub http_idle_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            events_queued_max: 16_384,
+            event_bytes_queued_max: 32 << 20,
+            connect_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(30),
+            ping_timeout: Duration::from_secs(30),
+            message_bytes_max: 64 << 20,
+            publishes_in_flight_max: 1_024,
+            output_bytes_max: 4 << 20,
+            requests_queued_max: 256,
+            fetch_timeout: Duration::from_secs(30),
+            fetch_body_bytes_max: 32 << 20,
+            http_idle_max: 2,
+        }
+    }
+}
+
+impl Limits {
+    /// The first limit that cannot work, with what to do.
+    pub(crate) fn validate(&self) -> Result<(), (&'static str, &'static str)> {
+        for (name, value) in [
+            ("events_queued_max", self.events_queued_max),
+            ("event_bytes_queued_max", self.event_bytes_queued_max),
+            ("message_bytes_max", self.message_bytes_max),
+            ("publishes_in_flight_max", self.publishes_in_flight_max),
+            ("output_bytes_max", self.output_bytes_max),
+            ("requests_queued_max", self.requests_queued_max),
+            ("fetch_body_bytes_max", self.fetch_body_bytes_max),
+        ] {
+            if value == 0 {
+                return Err((name, "is 0; it must be at least 1"));
+            }
+        }
+        for (name, value) in [
+            ("connect_timeout", self.connect_timeout),
+            ("ping_interval", self.ping_interval),
+            ("ping_timeout", self.ping_timeout),
+            ("fetch_timeout", self.fetch_timeout),
+        ] {
+            if value.is_zero() {
+                return Err((name, "is zero; it must be a time"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! An open subscription with its publishing connection.
+
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use synrepl_core::wire::{Command, DecodeError, Decoder, Dialect, EncodeError, Frame, encode};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    login::Channels,
+    socket::{Failure, Socket},
+};
+use crate::limits::Limits;
+
+/// Two connections to one Redis server. When either fails, so does the link.
+pub(super) struct Link<S> {
+    subscriber: Socket<S>,
+    publisher: Socket<S>,
+    channels: Channels,
+    decoder: Decoder,
+    /// Messages that came while the subscription was being confirmed.
+    early: VecDeque<Bytes>,
+    scratch: BytesMut,
+    /// PUBLISHes without a reply, those not yet written included.
+    unanswered: usize,
+    unanswered_max: usize,
+    output_bytes_max: usize,
+}
+
+/// Messages between two confirmations of one SUBSCRIBE. Redis sends the confirmations together,
+/// so that there is hardly ever one.
+const EARLY_MAX: usize = 1_024;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    pub(super) fn new(
+        subscriber: Socket<S>,
+        publisher: Socket<S>,
+        channels: Channels,
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            subscriber,
+            publisher,
+            channels,
+            decoder: Decoder::new(),
+            early: VecDeque::new(),
+            scratch: BytesMut::new(),
+            unanswered: 0,
+            unanswered_max: limits.publishes_in_flight_max,
+            output_bytes_max: limits.output_bytes_max,
+        }
+    }
+
+    pub(super) const fn subscriber(&mut self) -> &mut Socket<S> {
+        &mut self.subscriber
+    }
+
+    /// Queues a PUBLISH of `command`.
+    pub(super) fn publish(&mut self, command: &Command) -> Result<(), EncodeError> {
+        self.scratch.clear();
+        encode(command, Dialect::LATEST, &mut self.scratch)?;
+        let is_user_ip = matches!(command, Command::UserIp(_));
+        let channel = if is_user_ip { &self.channels.user_ip } else { &self.channels.main };
+        self.publisher.queue(&[b"PUBLISH", channel.as_bytes(), &self.scratch]);
+        self.unanswered += 1;
+        Ok(())
+    }
+
+    /// Whether new commands should wait.
+    pub(super) fn is_output_full(&self) -> bool {
+        self.unanswered >= self.unanswered_max
+            || self.publisher.output_len() > self.output_bytes_max / 2
+    }
+
+    /// Whether every PUBLISH was answered.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.unanswered == 0
+    }
+
+    /// Bytes read since this was asked last.
+    pub(super) fn take_bytes_read(&mut self) -> usize {
+        self.subscriber.take_bytes_read()
+    }
+
+    /// Keeps a message that came early.
+    pub(super) fn keep(&mut self, frame: Frame) -> Result<(), Failure> {
+        let Frame::Message { payload, .. } = frame else {
+            return Err(format!(
+                "it answered SUBSCRIBE with {frame:.100?}; is that a Redis server?"
+            ));
+        };
+        if self.early.len() >= EARLY_MAX {
+            return Err("it sent messages without confirming the subscription".to_owned());
+        }
+        self.early.push_back(payload);
+        Ok(())
+    }
+
+    /// The next message of what was read, without reading more.
+    #[inline]
+    pub(super) fn next_message(&mut self) -> Result<Option<Result<Command, DecodeError>>, Failure> {
+        if let Some(payload) = self.early.pop_front() {
+            return Ok(Some(self.decoder.decode(&payload)));
+        }
+        loop {
+            match self.subscriber.next_frame()? {
+                None => return Ok(None),
+                Some(Frame::Message { payload, .. }) => {
+                    return Ok(Some(self.decoder.decode(&payload)));
+                }
+                Some(frame) => self.on_other(&frame)?,
+            }
+        }
+    }
+
+    /// Something other than a message on the subscription.
+    #[cold]
+    fn on_other(&mut self, frame: &Frame) -> Result<(), Failure> {
+        if is_push(frame, b"pong") {
+            self.subscriber.on_pong();
+            Ok(())
+        } else if is_push(frame, b"unsubscribe") {
+            Err("Redis ended the subscription".to_owned())
+        } else if let Frame::Error(text) = frame {
+            Err(format!("Redis said on the subscription: {text:.300}"))
+        } else {
+            Err(format!("Redis said on the subscription: {frame:.100?}"))
+        }
+    }
+
+    /// Writes, reads replies and keeps alive; reads messages too if `read`. Ready when messages
+    /// may be there for [`Link::next_message`].
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Result<(), Failure>> {
+        if self.publisher.output_len() > self.output_bytes_max {
+            return Poll::Ready(Err(format!(
+                "more than {} bytes wait to be published; Redis takes too little",
+                self.output_bytes_max
+            )));
+        }
+        self.poll_publisher(cx)?;
+        let messages = if read { self.subscriber.poll_read(cx)? } else { Poll::Pending };
+        self.subscriber.poll_keep_alive(cx, read)?;
+        // After the keep-alive: it may have queued a PING.
+        let _pending_or_done = self.subscriber.poll_write(cx)?;
+        let _pending_or_done = self.publisher.poll_write(cx)?;
+        messages.map(Ok)
+    }
+
+    /// Writes what is left and reads the replies. Ready when every PUBLISH was answered.
+    pub(super) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.poll_publisher(cx)?;
+        let _pending_or_done = self.publisher.poll_write(cx)?;
+        if self.is_settled() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn poll_publisher(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let _pending_or_done = self.publisher.poll_write(cx)?;
+        loop {
+            while let Some(frame) = self.publisher.next_frame()? {
+                self.on_reply(frame)?;
+            }
+            match self.publisher.poll_read(cx)? {
+                Poll::Ready(()) => {}
+                Poll::Pending => break,
+            }
+        }
+        self.publisher.poll_keep_alive(cx, true)
+    }
+
+    fn on_reply(&mut self, frame: Frame) -> Result<(), Failure> {
+        match frame {
+            // How many subscribers got it, ourselves included.
+            Frame::Integer(_) => {
+                self.unanswered = self.unanswered.saturating_sub(1);
+                Ok(())
+            }
+            Frame::Simple(_) => {
+                self.publisher.on_pong();
+                Ok(())
+            }
+            Frame::Error(text) => Err(format!("Redis refused a PUBLISH: {text:.300}")),
+            Frame::Bulk(_) | Frame::Array(_) | Frame::NullArray | Frame::Message { .. } | _ => {
+                Err(format!("Redis answered a PUBLISH with {frame:.100?}"))
+            }
+        }
+    }
+}
+
+/// Whether `frame` is an array that begins with `name`.
+pub(super) fn is_push(frame: &Frame, name: &[u8]) -> bool {
+    let Frame::Array(parts) = frame else { return false };
+    matches!(parts.first(), Some(Frame::Bulk(Some(first))) if first.as_ref() == name)
+}

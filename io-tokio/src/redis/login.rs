@@ -1,0 +1,210 @@
+//! From nothing to a confirmed subscription (`protocol.md` 1.3, order at start).
+
+use std::{fmt, future::poll_fn};
+
+use synrepl_core::wire::{Frame, Secret};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+
+use super::{
+    link::{Link, is_push},
+    socket::{Failure, Socket},
+    url::RedisUrl,
+};
+use crate::{
+    error::BuildError,
+    limits::Limits,
+    transport::{Address, Connector, Secured, Security},
+};
+
+/// A Redis server and the channels of one deployment on it: what a connection is made from.
+#[derive(Clone)]
+pub(crate) struct Bus<C: Connector> {
+    connector: C,
+    address: Address,
+    security: Security,
+    login: Login,
+    channels: Channels,
+    limits: Limits,
+}
+
+/// User and password, if the server wants them.
+#[derive(Clone, Debug)]
+pub(super) struct Login {
+    pub(super) user: Option<String>,
+    pub(super) password: Option<Secret>,
+}
+
+/// The channels of one deployment.
+#[derive(Clone, Debug)]
+pub(super) struct Channels {
+    /// Named as the homeserver; carries all but USER_IP.
+    pub(super) main: String,
+    /// Carries USER_IP alone.
+    pub(super) user_ip: String,
+    pub(super) listen_user_ip: bool,
+}
+
+impl Channels {
+    pub(super) fn new(server_name: &str, listen_user_ip: bool) -> Self {
+        Self {
+            main: server_name.to_owned(),
+            user_ip: format!("{server_name}/USER_IP"),
+            listen_user_ip,
+        }
+    }
+}
+
+impl<C: Connector> Bus<C> {
+    pub(crate) fn new(
+        connector: C,
+        url: RedisUrl,
+        server_name: &str,
+        listen_user_ip: bool,
+        limits: Limits,
+    ) -> Result<Self, BuildError> {
+        let security = Security::new(url.tls, url.ca_file.as_deref(), "rediss://")?;
+        Ok(Self {
+            connector,
+            address: url.address,
+            security,
+            login: Login { user: url.user, password: url.password },
+            channels: Channels::new(server_name, listen_user_ip),
+            limits,
+        })
+    }
+
+    /// Connects, logs in and subscribes; returns when the subscription is confirmed, so that
+    /// nothing published from then on is missed.
+    pub(super) async fn open(self) -> Result<Link<Secured<C::Stream>>, Failure> {
+        let limit = self.limits.connect_timeout;
+        let address = self.address.clone();
+        timeout(limit, self.open_unbounded())
+            .await
+            .unwrap_or_else(|_| Err(format!("no connection and subscription within {limit:?}")))
+            .map_err(|failure| format!("Redis at {address}: {failure}"))
+    }
+
+    async fn open_unbounded(self) -> Result<Link<Secured<C::Stream>>, Failure> {
+        let publisher = self.connect().await?;
+        let subscriber = self.connect().await?;
+        establish(subscriber, publisher, &self.login, self.channels, &self.limits).await
+    }
+
+    async fn connect(&self) -> Result<Secured<C::Stream>, Failure> {
+        self.security
+            .connect(&self.connector, &self.address)
+            .await
+            .map_err(|error| format!("cannot connect: {error}"))
+    }
+}
+
+impl<C: Connector> fmt::Debug for Bus<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Logs in on both streams and subscribes on the first.
+pub(super) async fn establish<S: AsyncRead + AsyncWrite + Unpin>(
+    subscriber: S,
+    publisher: S,
+    login: &Login,
+    channels: Channels,
+    limits: &Limits,
+) -> Result<Link<S>, Failure> {
+    let mut publisher = Socket::new(publisher, "publishing", limits);
+    authenticate(&mut publisher, login).await?;
+    // Shows whether the server takes commands at all, before anything depends on it.
+    publisher.queue(&[b"PING"]);
+    expect_status(&mut publisher, "a PING").await?;
+
+    let mut subscriber = Socket::new(subscriber, "subscribing", limits);
+    authenticate(&mut subscriber, login).await?;
+    let main = channels.main.as_bytes();
+    let mut expected = 1;
+    if channels.listen_user_ip {
+        expected = 2;
+        subscriber.queue(&[b"SUBSCRIBE", channels.user_ip.as_bytes(), main]);
+    } else {
+        subscriber.queue(&[b"SUBSCRIBE", main]);
+    }
+    let mut link = Link::new(subscriber, publisher, channels, limits);
+    while expected > 0 {
+        let frame = reply(link.subscriber()).await?;
+        if is_push(&frame, b"subscribe") {
+            expected -= 1;
+        } else if let Frame::Error(text) = frame {
+            return Err(refused("the subscription", &text));
+        } else {
+            // The first channel may speak before the second is confirmed.
+            link.keep(frame)?;
+        }
+    }
+    Ok(link)
+}
+
+async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut Socket<S>,
+    login: &Login,
+) -> Result<(), Failure> {
+    let Some(password) = &login.password else { return Ok(()) };
+    let password = password.expose().as_bytes();
+    match &login.user {
+        Some(user) => socket.queue(&[b"AUTH", user.as_bytes(), password]),
+        None => socket.queue(&[b"AUTH", password]),
+    }
+    expect_status(socket, "the user or password").await
+}
+
+/// Waits for the `+OK` or `+PONG` that answers `what`.
+async fn expect_status<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut Socket<S>,
+    what: &str,
+) -> Result<(), Failure> {
+    let frame = reply(socket).await?;
+    if let Frame::Simple(_) = frame {
+        Ok(())
+    } else if let Frame::Error(text) = frame {
+        Err(refused(what, &text))
+    } else {
+        Err(format!("it answered {what} with {frame:.100?}; is that a Redis server?"))
+    }
+}
+
+/// The next frame, writing what is queued meanwhile.
+async fn reply<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut Socket<S>,
+) -> Result<Frame, Failure> {
+    loop {
+        if let Some(frame) = socket.next_frame()? {
+            return Ok(frame);
+        }
+        poll_fn(|cx| {
+            // A failed write mostly has its reason in what the server said before.
+            let written = socket.poll_write(cx);
+            match (socket.poll_read(cx), written) {
+                (std::task::Poll::Pending, std::task::Poll::Ready(Err(failure))) => {
+                    std::task::Poll::Ready(Err(failure))
+                }
+                (read, _) => read,
+            }
+        })
+        .await?;
+    }
+}
+
+fn refused(what: &str, text: &str) -> Failure {
+    let hint = if text.starts_with("NOAUTH") {
+        "; put the password into the URL: redis://:PASSWORD@HOST"
+    } else if text.starts_with("NOPERM") {
+        "; its user must be allowed SUBSCRIBE, PUBLISH and PING on the deployment's channels"
+    } else if text.starts_with("DENIED") {
+        "; protected mode wants a password or a local connection"
+    } else {
+        ""
+    };
+    format!("it refused {what}: {text:.300}{hint}")
+}

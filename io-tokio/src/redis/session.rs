@@ -1,0 +1,151 @@
+//! The one connection that the core asks for at a time.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use synrepl_core::{
+    ConnectionId, Input,
+    wire::{Command, EncodeError},
+};
+use tokio::time::Sleep;
+
+use super::{
+    link::Link,
+    login::Bus,
+    socket::{Failure, READ_BYTES},
+};
+use crate::transport::{Connector, Secured};
+
+/// Time for what was sent to go out before a close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+type Opening<S> = Pin<Box<dyn Future<Output = Result<Link<S>, Failure>> + Send>>;
+
+/// Opens, drives and closes connections when told to; reports everything as [`Input`]s.
+pub(crate) struct Session<C: Connector> {
+    bus: Bus<C>,
+    now: Option<(ConnectionId, Phase<Secured<C::Stream>>)>,
+}
+
+enum Phase<S> {
+    Opening(Opening<S>),
+    Open(Box<Link<S>>),
+    /// Told to close: what was sent is still going out.
+    Closing(Box<Link<S>>, Pin<Box<Sleep>>),
+    /// Over; still to be reported.
+    Ended(Failure),
+}
+
+impl<C: Connector> Session<C> {
+    pub(crate) const fn new(bus: Bus<C>) -> Self {
+        Self { bus, now: None }
+    }
+
+    /// Begins a connection.
+    pub(crate) fn connect(&mut self, conn: ConnectionId) {
+        debug_assert!(self.now.is_none(), "the core asks for one connection at a time");
+        tracing::debug!(%conn, bus = ?self.bus, "connecting");
+        self.now = Some((conn, Phase::Opening(Box::pin(self.bus.clone().open()))));
+    }
+
+    /// Ends a connection after what was sent on it has gone out.
+    pub(crate) fn close(&mut self, conn: ConnectionId) {
+        let Some((now, phase)) = self.now.take() else { return };
+        let phase = match phase {
+            Phase::Open(link) if now == conn => {
+                Phase::Closing(link, Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)))
+            }
+            Phase::Opening(_) if now == conn => {
+                Phase::Ended("closed before it was open".to_owned())
+            }
+            Phase::Opening(_) | Phase::Open(_) | Phase::Closing(..) | Phase::Ended(_) => phase,
+        };
+        self.now = Some((now, phase));
+    }
+
+    /// Queues a command; without effect if the connection is gone.
+    pub(crate) fn send(
+        &mut self,
+        conn: ConnectionId,
+        command: &Command,
+    ) -> Result<(), EncodeError> {
+        match &mut self.now {
+            Some((now, Phase::Open(link))) if *now == conn => link.publish(command),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether new commands of the application should wait.
+    pub(crate) fn is_output_full(&self) -> bool {
+        matches!(&self.now, Some((_, Phase::Open(link))) if link.is_output_full())
+    }
+
+    /// Memory that the rows of the messages just read may keep alive, in bytes.
+    pub(crate) fn take_bytes_read(&mut self) -> usize {
+        match &mut self.now {
+            // Two buffers at most, however long nothing was asked.
+            Some((_, Phase::Open(link))) => link.take_bytes_read().min(2 * READ_BYTES),
+            _ => 0,
+        }
+    }
+
+    /// The next message of what was read, without reading more.
+    #[inline]
+    pub(crate) fn next_buffered(&mut self) -> Option<Input> {
+        let Some((conn, Phase::Open(link))) = &mut self.now else { return None };
+        let conn = *conn;
+        match link.next_message() {
+            Ok(None) => None,
+            Ok(Some(Ok(command))) => Some(Input::Received { conn, command }),
+            Ok(Some(Err(error))) => Some(Input::Malformed { conn, error }),
+            Err(failure) => Some(self.ended(conn, failure)),
+        }
+    }
+
+    /// Drives the connection. Reads messages only if `read`.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Input> {
+        loop {
+            let Some((conn, phase)) = &mut self.now else { return Poll::Pending };
+            let conn = *conn;
+            match phase {
+                Phase::Opening(opening) => match std::task::ready!(opening.as_mut().poll(cx)) {
+                    Ok(link) => {
+                        self.now = Some((conn, Phase::Open(Box::new(link))));
+                        return Poll::Ready(Input::Connected { conn });
+                    }
+                    Err(failure) => return Poll::Ready(self.ended(conn, failure)),
+                },
+                Phase::Open(_) => {
+                    if read && let Some(input) = self.next_buffered() {
+                        return Poll::Ready(input);
+                    }
+                    let Some((_, Phase::Open(link))) = &mut self.now else { continue };
+                    if let Err(failure) = std::task::ready!(link.poll(cx, read)) {
+                        return Poll::Ready(self.ended(conn, failure));
+                    }
+                }
+                Phase::Closing(link, deadline) => {
+                    let settled = link.poll_settled(cx);
+                    if settled.is_pending() && deadline.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    return Poll::Ready(self.ended(conn, "closed on request".to_owned()));
+                }
+                Phase::Ended(failure) => {
+                    let failure = std::mem::take(failure);
+                    return Poll::Ready(self.ended(conn, failure));
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, conn: ConnectionId, reason: Failure) -> Input {
+        self.now = None;
+        tracing::debug!(%conn, reason, "connection ended");
+        Input::Disconnected { conn, reason }
+    }
+}

@@ -1,0 +1,151 @@
+//! One of the two connections to the Redis server: its buffers and its keep-alive.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf as _, BytesMut};
+use synrepl_core::wire::{Frame, RespDecoder, RespLimits, encode_command};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::poll_read_buf;
+
+use super::keep_alive::{Due, KeepAlive};
+use crate::limits::Limits;
+
+/// Room that a read is offered. Messages have some 200 bytes, so one read brings hundreds.
+pub(crate) const READ_BYTES: usize = 64 << 10;
+
+/// With less room than this left, a new buffer is begun. Not at every read: rows keep their
+/// buffer alive, so a buffer has to be used up.
+const ROOM_BYTES_MIN: usize = 8 << 10;
+
+/// Why a connection to Redis cannot go on, in words for people.
+pub(super) type Failure = String;
+
+/// One connection to the Redis server. Nothing in it is lost when a poll is pending.
+pub(super) struct Socket<S> {
+    stream: S,
+    input: BytesMut,
+    decoder: RespDecoder,
+    output: BytesMut,
+    flushing: bool,
+    keep_alive: KeepAlive,
+    bytes_read: usize,
+    /// What it is for, in failures.
+    role: &'static str,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    pub(super) fn new(stream: S, role: &'static str, limits: &Limits) -> Self {
+        let mut resp_limits = RespLimits::default();
+        resp_limits.bulk_bytes_max = limits.message_bytes_max;
+        Self {
+            stream,
+            input: BytesMut::with_capacity(READ_BYTES),
+            decoder: RespDecoder::new(resp_limits),
+            output: BytesMut::new(),
+            flushing: false,
+            keep_alive: KeepAlive::new(limits.ping_interval, limits.ping_timeout),
+            bytes_read: 0,
+            role,
+        }
+    }
+
+    /// Queues a Redis command.
+    pub(super) fn queue(&mut self, parts: &[&[u8]]) {
+        encode_command(parts, &mut self.output);
+    }
+
+    /// Bytes that wait to be written.
+    pub(super) fn output_len(&self) -> usize {
+        self.output.len()
+    }
+
+    /// Bytes read since this was asked last.
+    pub(super) fn take_bytes_read(&mut self) -> usize {
+        std::mem::take(&mut self.bytes_read)
+    }
+
+    /// The next frame of what was read, without reading more.
+    pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, Failure> {
+        self.decoder
+            .decode(&mut self.input)
+            .map_err(|error| format!("the {} connection does not speak Redis: {error}", self.role))
+    }
+
+    /// Reads once. Ready when something came in.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if self.input.capacity() - self.input.len() < ROOM_BYTES_MIN {
+            self.input.reserve(READ_BYTES);
+        }
+        match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)) {
+            Ok(0) => Poll::Ready(Err(format!(
+                "Redis closed the {} connection; if that repeats under load, see its \
+                 client-output-buffer-limit",
+                self.role
+            ))),
+            Ok(count) => {
+                self.bytes_read += count;
+                self.keep_alive.on_heard();
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => Poll::Ready(Err(self.broken(&error))),
+        }
+    }
+
+    /// Writes what is queued. Ready when all of it is out.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        while !self.output.is_empty() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output)) {
+                Ok(0) => {
+                    let error = io::Error::from(io::ErrorKind::WriteZero);
+                    return Poll::Ready(Err(self.broken(&error)));
+                }
+                Ok(count) => {
+                    self.output.advance(count);
+                    self.flushing = true;
+                }
+                Err(error) => return Poll::Ready(Err(self.broken(&error))),
+            }
+        }
+        if self.flushing {
+            if let Err(error) = ready!(Pin::new(&mut self.stream).poll_flush(cx)) {
+                return Poll::Ready(Err(self.broken(&error)));
+            }
+            self.flushing = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends a PING when one is due. Call after reading; `reading` tells whether all that had
+    /// come in was read.
+    pub(super) fn poll_keep_alive(
+        &mut self,
+        cx: &mut Context<'_>,
+        reading: bool,
+    ) -> Result<(), Failure> {
+        while let Poll::Ready(due) = self.keep_alive.poll(cx, reading) {
+            match due {
+                Due::Ping => self.queue(&[b"PING"]),
+                Due::TimedOut => {
+                    return Err(format!(
+                        "ping timeout: nothing came on the {} connection for {:?} after a PING",
+                        self.role,
+                        self.keep_alive.timeout()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_pong(&mut self) {
+        self.keep_alive.on_pong();
+    }
+
+    fn broken(&self, error: &io::Error) -> Failure {
+        format!("the {} connection broke: {error}", self.role)
+    }
+}

@@ -1,0 +1,109 @@
+//! What the application holds: events in order, and the positions to save.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_core::Stream;
+use synrepl_core::{Event, Timestamp, stream::Positions};
+
+use crate::{clock::Clock, events::Receiver, handle::Handle};
+
+/// A running replication: hands out [`Event`]s in order.
+///
+/// Dropping it stops the driver.
+#[derive(Debug)]
+pub struct Replication {
+    events: Receiver,
+    positions: Positions,
+    handle: Handle,
+    clock: Clock,
+}
+
+impl Replication {
+    pub(crate) const fn new(
+        events: Receiver,
+        positions: Positions,
+        handle: Handle,
+        clock: Clock,
+    ) -> Self {
+        Self { events, positions, handle, clock }
+    }
+
+    /// The next event; `None` after [`Event::Stopped`], or when the driver is gone.
+    ///
+    /// Events of one source come in order, each row once; see the promises of the core. While
+    /// the application does not call this, at most
+    /// [`Limits::events_queued_max`](crate::Limits::events_queued_max) events wait; then nothing
+    /// more is read from the network, and what is missed thereby is fetched later.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped call loses no event.
+    pub async fn next(&mut self) -> Option<Event> {
+        std::future::poll_fn(|cx| self.poll_next_event(cx)).await
+    }
+
+    /// The next event if one is waiting; never waits.
+    pub fn try_next(&mut self) -> Option<Event> {
+        let event = self.events.try_pop()?;
+        self.note(&event);
+        Some(event)
+    }
+
+    fn poll_next_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let event = std::task::ready!(self.events.poll_pop(cx));
+        if let Some(event) = &event {
+            self.note(event);
+        }
+        Poll::Ready(event)
+    }
+
+    /// Where to resume after all events handed out so far: the value to save together with
+    /// what the application made of them.
+    ///
+    /// Starts as the positions given to [`Builder::positions`](crate::Builder::positions).
+    pub const fn positions(&self) -> &Positions {
+        &self.positions
+    }
+
+    /// A handle to send commands, wait for positions, read counters and stop. Cheap to clone.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// The present time on the clock that the events' [`Timestamp`]s are read from.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Stops, drops the events that still come, and returns the positions *before* these: what
+    /// was not handed out will be delivered again after a resume.
+    pub async fn shutdown(mut self) -> Positions {
+        self.handle.shutdown();
+        while std::future::poll_fn(|cx| self.events.poll_pop(cx)).await.is_some() {}
+        std::mem::take(&mut self.positions)
+    }
+
+    /// Keeps the positions true for the events handed out.
+    fn note(&mut self, event: &Event) {
+        if let Some((source, token)) = event.position() {
+            self.positions.set(source.stream(), source.instance(), token);
+        }
+    }
+}
+
+impl Drop for Replication {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+    }
+}
+
+impl Stream for Replication {
+    type Item = Event;
+
+    /// As [`Replication::next`].
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.get_mut().poll_next_event(cx)
+    }
+}

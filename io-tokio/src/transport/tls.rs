@@ -1,0 +1,170 @@
+//! TLS with rustls and ring.
+
+use std::{io, path::Path, sync::Arc};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    },
+};
+
+use super::{Address, Secured};
+use crate::error::BuildError;
+
+/// Makes TLS connections that check the server's certificate.
+#[derive(Clone)]
+pub(crate) struct TlsClient(TlsConnector);
+
+impl TlsClient {
+    /// Trusts the CAs in the PEM file `ca_file`, or Mozilla's where there is none. `url` names
+    /// the address in errors.
+    pub(crate) fn new(ca_file: Option<&Path>, url: &str) -> Result<Self, BuildError> {
+        let mut roots = RootCertStore::empty();
+        match ca_file {
+            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Some(path) => read_roots(path, &mut roots)
+                .map_err(|problem| BuildError::CaFile { path: path.to_owned(), problem })?,
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| BuildError::Tls { url: url.to_owned(), problem: error.to_string() })?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    pub(crate) async fn handshake<S>(&self, stream: S, address: &Address) -> io::Result<Secured<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Address::Tcp { host, .. } = address else {
+            return Err(io::Error::other("TLS needs a host name to check the certificate against"));
+        };
+        let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+        match self.0.connect(name, stream).await {
+            Ok(stream) => Ok(Secured::Tls(Box::new(stream))),
+            Err(error) => Err(io::Error::new(error.kind(), format!("TLS: {error}"))),
+        }
+    }
+}
+
+fn read_roots(path: &Path, roots: &mut RootCertStore) -> Result<(), String> {
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() {
+        return Err("holds no certificate; it must be PEM".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio_rustls::{
+        TlsAcceptor,
+        rustls::{ServerConfig, pki_types::PrivateKeyDer},
+    };
+
+    use super::*;
+
+    /// A certificate file, removed in the end.
+    struct CaFile(PathBuf);
+
+    impl CaFile {
+        fn new(name: &str, text: &str) -> Self {
+            let file = format!("synrepl-tls-{name}-{}.pem", std::process::id());
+            let path = std::env::temp_dir().join(file);
+            fs::write(&path, text).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for CaFile {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    /// A server called `redis.test`, and its certificate as PEM.
+    fn server() -> (TlsAcceptor, String) {
+        let made = rcgen::generate_simple_self_signed(["redis.test".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
+    }
+
+    fn named(host: &str) -> Address {
+        Address::Tcp { host: host.to_owned(), port: 1 }
+    }
+
+    async fn connect(
+        acceptor: TlsAcceptor,
+        client: &TlsClient,
+        address: &Address,
+    ) -> io::Result<Secured<DuplexStream>> {
+        let (near, far) = duplex(1 << 16);
+        tokio::spawn(async move {
+            let mut stream = acceptor.accept(far).await?;
+            stream.write_all(b"hello").await?;
+            stream.flush().await
+        });
+        client.handshake(near, address).await
+    }
+
+    #[tokio::test]
+    async fn a_server_whose_ca_is_in_the_file_is_trusted() {
+        let (acceptor, pem) = server();
+        let file = CaFile::new("trusted", &pem);
+        let client = TlsClient::new(Some(&file.0), "rediss://").unwrap();
+        let mut stream = connect(acceptor, &client, &named("redis.test")).await.unwrap();
+        let mut heard = [0; 5];
+        stream.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"hello");
+    }
+
+    #[tokio::test]
+    async fn another_name_or_an_unknown_ca_is_refused_and_said() {
+        let (acceptor, pem) = server();
+        let file = CaFile::new("refused", &pem);
+        let client = TlsClient::new(Some(&file.0), "rediss://").unwrap();
+        let error = connect(acceptor.clone(), &client, &named("other.test")).await.err().unwrap();
+        assert!(error.to_string().starts_with("TLS: invalid peer certificate"), "{error}");
+        assert!(error.to_string().contains("not valid for name"), "{error}");
+        let client = TlsClient::new(None, "rediss://").unwrap();
+        let error = connect(acceptor, &client, &named("redis.test")).await.err().unwrap();
+        assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_server_without_tls_is_said_to_have_none() {
+        let (near, mut far) = duplex(1 << 16);
+        far.write_all(b"-ERR unknown command\r\n").await.unwrap();
+        let client = TlsClient::new(None, "rediss://").unwrap();
+        let error = client.handshake(near, &named("redis.test")).await.err().unwrap();
+        assert!(error.to_string().starts_with("TLS: received corrupt message"), "{error}");
+    }
+
+    #[test]
+    fn a_ca_file_that_cannot_be_used_is_refused() {
+        let empty = CaFile::new("empty", "no certificate\n");
+        let error = TlsClient::new(Some(&empty.0), "rediss://").err().unwrap();
+        assert!(error.to_string().ends_with("holds no certificate; it must be PEM"), "{error}");
+        let missing = Path::new("/nonexistent/ca.pem");
+        let error = TlsClient::new(Some(missing), "rediss://").err().unwrap();
+        assert!(error.to_string().starts_with("CA file /nonexistent/ca.pem: "), "{error}");
+    }
+}

@@ -1,0 +1,12 @@
+//! The built `synrepl` command: help, wrong flags and files, replay, and following a Redis server.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
+
+mod command {
+    mod flags;
+    mod follow;
+    mod page_server;
+    mod program;
+    mod redis;
+    mod replay;
+}

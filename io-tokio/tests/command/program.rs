@@ -1,0 +1,149 @@
+//! Runs the built command.
+
+use std::{
+    io::{BufRead as _, BufReader, Read},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+/// Longest time that anything may take here; only a failure waits for it.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// The command, without what the environment of the test run could change.
+pub(crate) fn synrepl(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synrepl"));
+    command
+        .args(arguments)
+        .env_remove("SYNREPL_REPLICATION_SECRET")
+        .env_remove("SYNREPL_REDIS_PASSWORD")
+        .stdin(Stdio::null());
+    command
+}
+
+/// What a run that ended by itself left behind.
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs the command to its end.
+pub(crate) fn run(arguments: &[&str]) -> Ran {
+    ran(synrepl(arguments))
+}
+
+/// Runs a prepared command to its end.
+pub(crate) fn ran(mut command: Command) -> Ran {
+    let output = command.output().unwrap();
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A run whose output is read line by line. Killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    pub(crate) fn start(command: Command) -> Self {
+        let (mut running, out) = Self::start_unread(command);
+        let (stdout, reader) = lines(out);
+        running.stdout = stdout;
+        running.readers.push(reader);
+        running
+    }
+
+    /// Starts the command with a stdout that the caller reads, or does not.
+    pub(crate) fn start_unread(mut command: Command) -> (Self, ChildStdout) {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let out = child.stdout.take().unwrap();
+        let (stderr, reader) = lines(child.stderr.take().unwrap());
+        let (_, stdout) = channel();
+        (Self { child, stdout, stderr, readers: vec![reader] }, out)
+    }
+
+    /// Reads stdout until a line holds `text`, and gives all lines until then.
+    pub(crate) fn stdout_until(&self, text: &str) -> Vec<String> {
+        until(&self.stdout, text, &self.stderr)
+    }
+
+    /// Reads stderr until a line holds `text`, and gives all lines until then.
+    pub(crate) fn stderr_until(&self, text: &str) -> Vec<String> {
+        until(&self.stderr, text, &self.stdout)
+    }
+
+    /// Sends a signal by name, as `kill` knows it.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &id]).status().unwrap();
+        assert!(status.success(), "kill -s {name} {id}");
+    }
+
+    /// The exit code, if the program ends within this time.
+    pub(crate) fn ended_within(&mut self, time: Duration) -> Option<i32> {
+        loop {
+            match self.stderr.recv_timeout(time) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => return None,
+                // Only the end of the program closes its stderr.
+                Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap().code(),
+            }
+        }
+    }
+
+    /// Waits for the end, and gives what was left on stdout and stderr.
+    pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>, Vec<String>) {
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        let status = self.child.wait().unwrap();
+        (status, self.stdout.try_iter().collect(), self.stderr.try_iter().collect())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already, unless the test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(pipe: impl Read + Send + 'static) -> (Receiver<String>, JoinHandle<()>) {
+    let (sender, receiver) = channel();
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    (receiver, reader)
+}
+
+fn until(lines: &Receiver<String>, text: &str, other: &Receiver<String>) -> Vec<String> {
+    let mut seen = Vec::new();
+    loop {
+        match lines.recv_timeout(LIMIT) {
+            Ok(line) => {
+                let found = line.contains(text);
+                seen.push(line);
+                if found {
+                    return seen;
+                }
+            }
+            Err(error) => {
+                let other: Vec<String> = other.try_iter().collect();
+                panic!("no line with {text:?} ({error}); seen: {seen:#?}; elsewhere: {other:#?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,475 @@
+//! Plays a scenario: writers, a bus, fetch sources and one follower, on virtual time.
+
+use std::{collections::VecDeque, fmt};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use synrepl_core::{
+    Action, Config, ConnectionId, Event, Input, Node, QueryId, Start, Timestamp,
+    stream::{FetchError, Page, Source, Token, traits},
+    wire::{Command, Decoder},
+};
+use thiserror::Error;
+
+use crate::{
+    oracle::{Oracle, Promise, Violation},
+    scenario::{FetchFault, Scenario, Step},
+    writer::{Instance, Log, page},
+};
+
+/// Simulated time within which everything must arrive once all faults are gone.
+const CONVERGES_WITHIN_S: u64 = 600;
+/// Lines kept for the report of a failure.
+const TRACE_LINES_MAX: usize = 200;
+
+/// What a run without a violation did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Inputs handed to the follower.
+    pub inputs: u64,
+    /// Rows that it delivered.
+    pub rows_delivered: u64,
+    /// Rows of these that were fetched.
+    pub rows_fetched: u64,
+    /// Gaps that it reported.
+    pub gaps: u64,
+    /// Resets that it reported.
+    pub resets: u64,
+    /// Times that a queue overflowed into a fetch.
+    pub overflows: u64,
+    /// A fingerprint of all inputs and actions; equal runs have equal ones.
+    pub fingerprint: u64,
+}
+
+/// A run that broke a promise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+pub struct Failure {
+    /// Which promise, and how.
+    pub violation: Violation,
+    /// The last inputs and actions before it.
+    pub trace: Vec<String>,
+    /// The scenario, to play again.
+    pub scenario: Scenario,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}: {}", self.scenario.seed, self.violation)?;
+        for line in &self.trace {
+            writeln!(f, "  {line}")?;
+        }
+        write!(f, "scenario: {}", serde_json::to_string(&self.scenario).unwrap_or_default())
+    }
+}
+
+/// Plays a scenario to its end.
+///
+/// # Errors
+/// The first promise that was broken.
+pub fn run(scenario: &Scenario) -> Result<Report, Box<Failure>> {
+    let mut world = World::new(scenario);
+    match world.play(scenario) {
+        Ok(()) => Ok(world.report()),
+        Err(violation) => Err(Box::new(Failure {
+            violation,
+            trace: world.trace.into(),
+            scenario: scenario.clone(),
+        })),
+    }
+}
+
+fn start(config: &Config) -> Node {
+    Node::new(config.clone()).expect("the settings of simulations are good")
+}
+
+struct Fetch {
+    query: QueryId,
+    source: Source,
+    from: Token,
+    upto: Token,
+}
+
+struct World {
+    config: Config,
+    node: Node,
+    now: Timestamp,
+    conn: ConnectionId,
+    up: bool,
+    bus: VecDeque<String>,
+    fetches: Vec<Fetch>,
+    lose_replicate: bool,
+    instances: Vec<Instance>,
+    logs: Vec<Log>,
+    /// The next token of each stream's sequence.
+    sequences: Vec<Token>,
+    serial: u64,
+    page_rows_max: u32,
+    oracle: Oracle,
+    report: Report,
+    trace: VecDeque<String>,
+}
+
+impl World {
+    fn new(scenario: &Scenario) -> Self {
+        let mut logs: Vec<Log> = Vec::new();
+        let mut writers = 0;
+        let mut sequences = Vec::new();
+        for plan in &scenario.streams {
+            if logs.iter().any(|log| log.source.stream() == plan.name) {
+                continue;
+            }
+            for writer in 0..usize::from(plan.writers.clamp(1, 3)) {
+                logs.push(Log::new(&plan.name, writer, sequences.len()));
+                writers = writers.max(writer + 1);
+            }
+            sequences.push(Token::new(1));
+        }
+        let mut config = Config::default();
+        config.seed = scenario.seed;
+        config.start = if scenario.from_beginning { Start::Beginning } else { Start::Now };
+        if scenario.tight_limits {
+            config.held_rows_max = 2;
+            config.batch_rows_max = 2;
+            config.burst_rows_max = 3;
+            config.burst_window_max = 3;
+            config.fetches_in_flight_max = 1;
+        }
+        let node = start(&config);
+        Self {
+            config,
+            node,
+            now: Timestamp::ZERO,
+            conn: ConnectionId::new(0),
+            up: false,
+            bus: VecDeque::new(),
+            fetches: Vec::new(),
+            lose_replicate: false,
+            instances: vec![Instance { online: true, must_announce: true }; writers],
+            logs,
+            sequences,
+            serial: 0,
+            page_rows_max: scenario.page_rows_max.max(1),
+            oracle: Oracle::default(),
+            report: Report::default(),
+            trace: VecDeque::new(),
+        }
+    }
+
+    fn report(&self) -> Report {
+        let stats = self.node.stats();
+        Report {
+            rows_delivered: self.oracle.rows_delivered,
+            rows_fetched: stats.rows_caught_up,
+            gaps: self.oracle.gaps,
+            resets: self.oracle.resets,
+            overflows: stats.overflows,
+            ..self.report.clone()
+        }
+    }
+
+    fn play(&mut self, scenario: &Scenario) -> Result<(), Violation> {
+        self.drain()?;
+        for step in &scenario.steps {
+            self.step(*step)?;
+        }
+        self.converge()
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), Violation> {
+        self.note(format_args!("step {step:?}"));
+        match step {
+            Step::Write { source, rows } => {
+                self.write(usize::from(source) % self.logs.len(), rows.clamp(1, 4));
+            }
+            Step::Flush { writer } => self.flush(usize::from(writer) % self.instances.len()),
+            Step::Deliver { count } => {
+                for _ in 0..count {
+                    self.deliver()?;
+                }
+            }
+            Step::Swap { at } => self.swap(usize::from(at)),
+            Step::Damage { at, byte } => self.damage(usize::from(at), usize::from(byte)),
+            Step::Answer { fetch, fault } => {
+                if !self.fetches.is_empty() {
+                    self.answer(usize::from(fetch) % self.fetches.len(), fault)?;
+                }
+            }
+            Step::Lose => {
+                if self.up {
+                    self.disconnect()?;
+                }
+            }
+            Step::Connect { works } => self.connect(works)?,
+            Step::LoseReplicate => self.lose_replicate = true,
+            Step::Wait { ms } => self.wait(u64::from(ms) * 1_000)?,
+            Step::RestartWriter { writer } => {
+                let writer = usize::from(writer) % self.instances.len();
+                for log in self.logs.iter_mut().filter(|log| log.writer == writer) {
+                    log.restart();
+                }
+                self.instances[writer] = Instance { online: true, must_announce: true };
+                self.announce(writer);
+            }
+            Step::WriterOffline { writer } => {
+                let writer = usize::from(writer) % self.instances.len();
+                self.instances[writer].online = false;
+            }
+            Step::WriterOnline { writer } => {
+                self.bring_online(usize::from(writer) % self.instances.len());
+            }
+            Step::RestartFollower => self.restart_follower()?,
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, index: usize, rows: u8) {
+        let log = &mut self.logs[index];
+        let token = if log.traits.resettable {
+            log.current.advanced_by(1)
+        } else {
+            let next = self.sequences[log.stream].advanced_by(1);
+            self.sequences[log.stream] = next;
+            next
+        };
+        log.append(token, rows, &mut self.serial);
+    }
+
+    fn flush(&mut self, writer: usize) {
+        let Instance { online, must_announce } = self.instances[writer].clone();
+        if online {
+            self.instances[writer].must_announce = false;
+        }
+        for log in self.logs.iter_mut().filter(|log| log.writer == writer) {
+            // A writer of a shared sequence sees the others' tokens go by and follows them.
+            let seen = self.sequences[log.stream];
+            if !log.traits.resettable && log.current < seen {
+                log.current = seen;
+            }
+            let lines = log.flush(must_announce);
+            if online && self.up {
+                self.bus.extend(lines);
+            }
+        }
+    }
+
+    /// What a writer says when it connects: where it stands, before anything else.
+    fn announce(&mut self, writer: usize) {
+        self.instances[writer].must_announce = true;
+        self.flush(writer);
+    }
+
+    fn bring_online(&mut self, writer: usize) {
+        if self.instances[writer].online {
+            return;
+        }
+        // What was written meanwhile was moved past, not sent.
+        for log in self.logs.iter_mut().filter(|log| log.writer == writer) {
+            log.last_token = log.current;
+        }
+        self.instances[writer].online = true;
+        self.announce(writer);
+    }
+
+    fn swap(&mut self, at: usize) {
+        let waiting = self.bus.len();
+        if waiting < 2 {
+            return;
+        }
+        let at = at % (waiting - 1);
+        let writer = |line: &str| line.split(' ').nth(2).map(str::to_owned);
+        if writer(&self.bus[at]) != writer(&self.bus[at + 1]) {
+            self.bus.swap(at, at + 1);
+        }
+    }
+
+    fn damage(&mut self, at: usize, byte: usize) {
+        let waiting = self.bus.len();
+        if waiting == 0 {
+            return;
+        }
+        let line = &mut self.bus[at % waiting];
+        // Damage that leaves the source readable: what is lost beyond that, nobody can know.
+        if line.starts_with("RDATA") {
+            let names: usize = line.split(' ').take(3).map(|word| word.len() + 1).sum();
+            line.truncate(names + byte % line.len().saturating_sub(names).max(1));
+        }
+    }
+
+    fn deliver(&mut self) -> Result<(), Violation> {
+        let Some(line) = self.bus.pop_front() else { return Ok(()) };
+        let input = match Decoder::new().decode(&Bytes::from(line)) {
+            Ok(command) => Input::Received { conn: self.conn, command },
+            Err(error) => Input::Malformed { conn: self.conn, error },
+        };
+        self.handle(input)
+    }
+
+    fn connect(&mut self, works: bool) -> Result<(), Violation> {
+        if self.up || self.conn.get() == 0 {
+            return Ok(());
+        }
+        if works {
+            self.up = true;
+            self.handle(Input::Connected { conn: self.conn })
+        } else {
+            self.disconnect()
+        }
+    }
+
+    fn disconnect(&mut self) -> Result<(), Violation> {
+        let conn = std::mem::replace(&mut self.conn, ConnectionId::new(0));
+        self.up = false;
+        self.bus.clear();
+        self.handle(Input::Disconnected { conn, reason: "lost".to_owned() })
+    }
+
+    fn wait(&mut self, micros: u64) -> Result<(), Violation> {
+        self.now = Timestamp::from_micros(self.now.as_micros() + micros);
+        self.handle(Input::Tick)
+    }
+
+    fn answer(&mut self, index: usize, fault: Option<FetchFault>) -> Result<(), Violation> {
+        let Fetch { query, source, from, upto } = self.fetches.remove(index);
+        let endpoint = "http://writer".to_owned();
+        // Streams whose pages may reach beyond what was asked cannot be caught at it.
+        let fault = match fault {
+            Some(FetchFault::Beyond) if traits(source.stream()).overruns => {
+                Some(FetchFault::Status)
+            }
+            fault => fault,
+        };
+        let result = match fault {
+            None => Ok(self.page(&source, from, upto)),
+            Some(FetchFault::Status) => {
+                Err(FetchError::Status { endpoint, status: 500, message: String::new() })
+            }
+            Some(FetchFault::TimedOut) => Err(FetchError::TimedOut { endpoint, after_ms: 1 }),
+            Some(FetchFault::TooLarge) => Err(FetchError::TooLarge { limit_bytes: 1 }),
+            Some(FetchFault::Beyond) => {
+                let mut page = self.page(&source, from, upto);
+                page.upto = upto.advanced_by(5);
+                page.limited = false;
+                Ok(page)
+            }
+            Some(FetchFault::Stuck) => Ok(Page { updates: Vec::new(), upto: from, limited: true }),
+        };
+        self.handle(Input::Fetched { query, result })
+    }
+
+    fn page(&self, source: &Source, from: Token, upto: Token) -> Page {
+        let log = self.logs.iter().find(|log| log.source == *source);
+        let empty = Page { updates: Vec::new(), upto, limited: false };
+        log.map_or(empty, |log| {
+            let all: Vec<_> = self.logs.iter().filter(|other| other.stream == log.stream).collect();
+            page(log, &all, from, upto, self.page_rows_max)
+        })
+    }
+
+    fn restart_follower(&mut self) -> Result<(), Violation> {
+        self.oracle.on_follower_restart(&self.logs);
+        let mut config = self.config.clone();
+        config.positions = self.oracle.positions.clone();
+        self.node = start(&config);
+        self.now = Timestamp::ZERO;
+        self.up = false;
+        self.conn = ConnectionId::new(0);
+        self.bus.clear();
+        self.fetches.clear();
+        self.drain()
+    }
+
+    fn handle(&mut self, input: Input) -> Result<(), Violation> {
+        self.report.inputs += 1;
+        self.note(format_args!("> {input:?}"));
+        self.node.handle(self.now, input).map_err(|misuse| Violation {
+            promise: Promise::Total,
+            source: None,
+            what: misuse.to_string(),
+        })?;
+        self.drain()?;
+        let limit = self.config.held_bytes_total_max;
+        let held = self.node.stats().held_bytes_now;
+        if held > limit || self.fetches.len() > self.config.fetches_in_flight_max as usize {
+            let what = format!("{held} bytes held, {} fetches in flight", self.fetches.len());
+            return Err(Violation { promise: Promise::Bounded, source: None, what });
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other actions are for real sockets")]
+    fn drain(&mut self) -> Result<(), Violation> {
+        while let Some(action) = self.node.poll_action() {
+            self.note(format_args!("< {action:?}"));
+            match action {
+                Action::Connect { conn } => self.conn = conn,
+                Action::Send { command: Command::Replicate(_), .. } => {
+                    let heard = !std::mem::take(&mut self.lose_replicate);
+                    self.instances.iter_mut().for_each(|writer| writer.must_announce |= heard);
+                }
+                Action::Fetch { query, source, from, upto } => {
+                    self.fetches.push(Fetch { query, source, from, upto });
+                }
+                Action::CancelFetch { query } => {
+                    self.fetches.retain(|fetch| fetch.query != query);
+                }
+                Action::Notify(event) => self.judge(&event)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, event: &Event) -> Result<(), Violation> {
+        self.oracle.judge(event, &self.logs)
+    }
+
+    /// The liveness phase: no more faults, one more row everywhere, and all of it must arrive.
+    fn converge(&mut self) -> Result<(), Violation> {
+        self.note(format_args!("all faults end"));
+        self.lose_replicate = false;
+        for writer in 0..self.instances.len() {
+            self.bring_online(writer);
+        }
+        for index in 0..self.logs.len() {
+            self.write(index, 2);
+        }
+        let deadline = self.now + std::time::Duration::from_secs(CONVERGES_WITHIN_S);
+        while self.now < deadline {
+            self.connect(true)?;
+            for writer in 0..self.instances.len() {
+                self.flush(writer);
+            }
+            while !self.bus.is_empty() || !self.fetches.is_empty() {
+                self.deliver()?;
+                if !self.fetches.is_empty() {
+                    self.answer(0, None)?;
+                }
+            }
+            let idle = self.instances.iter().all(|writer| !writer.must_announce);
+            if self.up && idle && self.oracle.check_converged(&self.logs).is_ok() {
+                return Ok(());
+            }
+            match self.node.poll_timeout() {
+                Some(at) => {
+                    let micros = at.saturating_since(self.now).as_micros();
+                    self.wait(u64::try_from(micros).unwrap_or(u64::MAX))?;
+                }
+                None => break,
+            }
+        }
+        self.oracle.check_converged(&self.logs)
+    }
+
+    fn note(&mut self, line: fmt::Arguments<'_>) {
+        let line = format!("{} {line}", self.now);
+        for byte in line.bytes() {
+            // FNV-1a: fixed for all time, unlike the standard library's hasher.
+            self.report.fingerprint =
+                (self.report.fingerprint ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        if self.trace.len() == TRACE_LINES_MAX {
+            self.trace.pop_front();
+        }
+        self.trace.push_back(line);
+    }
+}
