@@ -46,7 +46,7 @@ fn serve(mut stream: TcpStream, messages: &[BytesMut]) -> io::Result<()> {
             return Ok(());
         }
         buffer.extend_from_slice(&piece[..length]);
-        while let Some(frame) = decoder.decode(&mut buffer).expect("RESP2") {
+        while let Some(frame) = decoder.decode(&mut buffer).map_err(io::Error::other)? {
             let Frame::Array(args) = frame else { panic!("no command: {frame:?}") };
             answer(&mut stream, &args, messages)?;
         }
