@@ -73,16 +73,20 @@ scenarios! {
     a25_a_page_may_hold_more_rows_than_its_target
     a27_a_limited_page_that_does_not_move_is_an_error_not_a_loop
     a38_an_empty_announcement_over_real_rows_cannot_be_seen
+    a49_a_stream_that_nobody_uses_still_moves_on
     a50_a_fetch_that_is_not_served_is_tried_until_it_is
     a51_a_fresh_follower_does_not_page_through_history
     a53_a_fetch_may_be_given_up_if_the_application_wants
     a53_a_fetch_that_fails_for_ever_backs_off_and_harms_no_other_source
     a54_a_typing_writer_that_starts_over_is_understood
     a56_connecting_is_tried_for_ever
+    a57_the_delay_starts_over_only_after_an_announcement_was_handled
     a59_a_source_far_behind_is_caught_up_in_pages
     a61_one_word_commands_and_blank_lines_harm_nothing
     a63_other_commands_reach_the_application_and_are_sent_for_it
+    a64_rows_of_one_stream_say_nothing_of_another
     a64b_a_lower_announcement_of_a_database_stream_is_harmless
+    a64c_rows_of_another_version_are_delivered_as_they_are
     bursts_a_cut_inside_one_is_filled_from_before_it
     bursts_are_fetched_in_windows
     bursts_one_that_falls_quiet_is_completed_by_a_fetch

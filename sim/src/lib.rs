@@ -15,6 +15,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod model;
 mod oracle;
 mod scenario;
 mod shrink;

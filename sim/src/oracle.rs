@@ -11,7 +11,7 @@ use synrepl_core::{
 use crate::writer::Log;
 
 /// The promises of a follower, per source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Promise {
     /// F1: delivered tokens rise, between resets.
@@ -35,7 +35,7 @@ pub enum Promise {
 }
 
 /// A broken promise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Violation {
     /// Which one.
     pub promise: Promise,
@@ -56,7 +56,7 @@ impl fmt::Display for Violation {
 }
 
 /// What one source has delivered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Delivered {
     /// Rows up to here are not expected: they were written before the start.
     start: Option<Token>,
@@ -67,7 +67,7 @@ struct Delivered {
     live: bool,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Oracle {
     sources: BTreeMap<Source, Delivered>,
     /// Tokens that may come again: they were delivered before the follower was restarted.

@@ -33,7 +33,7 @@ pub struct StreamPlan {
 }
 
 /// One thing that happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Step {
     /// A source appends rows under one token; they are in its log from now on.
@@ -106,7 +106,7 @@ pub enum Step {
 }
 
 /// What goes wrong with a fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum FetchFault {
     /// The writer answers with a 500.

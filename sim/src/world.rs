@@ -1,5 +1,7 @@
 //! Plays a scenario: writers, a bus, fetch sources and one follower, on virtual time.
 
+#[cfg(test)]
+use std::hash::Hash;
 use std::{collections::VecDeque, fmt};
 
 use bytes::Bytes;
@@ -82,6 +84,7 @@ fn start(config: &Config) -> Node {
     Node::new(config.clone()).expect("the settings of simulations are good")
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Fetch {
     query: QueryId,
     source: Source,
@@ -89,7 +92,8 @@ struct Fetch {
     upto: Token,
 }
 
-struct World {
+#[derive(Clone, Debug)]
+pub(crate) struct World {
     config: Config,
     node: Node,
     now: Timestamp,
@@ -110,7 +114,7 @@ struct World {
 }
 
 impl World {
-    fn new(scenario: &Scenario) -> Self {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
         let mut logs: Vec<Log> = Vec::new();
         let mut writers = 0;
         let mut sequences = Vec::new();
@@ -175,7 +179,7 @@ impl World {
         self.converge()
     }
 
-    fn step(&mut self, step: Step) -> Result<(), Violation> {
+    pub(crate) fn step(&mut self, step: Step) -> Result<(), Violation> {
         self.note(format_args!("step {step:?}"));
         match step {
             Step::Write { source, rows } => {
@@ -397,7 +401,7 @@ impl World {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "other actions are for real sockets")]
-    fn drain(&mut self) -> Result<(), Violation> {
+    pub(crate) fn drain(&mut self) -> Result<(), Violation> {
         while let Some(action) = self.node.poll_action() {
             self.note(format_args!("< {action:?}"));
             match action {
@@ -424,7 +428,7 @@ impl World {
     }
 
     /// The liveness phase: no more faults, one more row everywhere, and all of it must arrive.
-    fn converge(&mut self) -> Result<(), Violation> {
+    pub(crate) fn converge(&mut self) -> Result<(), Violation> {
         self.note(format_args!("all faults end"));
         self.lose_replicate = false;
         for writer in 0..self.instances.len() {
@@ -471,5 +475,33 @@ impl World {
             self.trace.pop_front();
         }
         self.trace.push_back(line);
+    }
+}
+
+#[cfg(test)]
+impl World {
+    /// What the future depends on, which is all but the trace and the tallies.
+    pub(crate) fn essence(&self) -> impl Hash + Eq + '_ {
+        (
+            (&self.node, self.now, self.conn, self.up, &self.bus, &self.fetches),
+            (self.lose_replicate, &self.instances, &self.logs, &self.sequences, self.serial),
+            &self.oracle,
+        )
+    }
+
+    /// How many messages are on their way, and how many fetches.
+    pub(crate) fn pending(&self) -> (usize, usize) {
+        (self.bus.len(), self.fetches.len())
+    }
+
+    /// Whether the follower has a connection, and whether it wants one.
+    pub(crate) fn connection(&self) -> (bool, bool) {
+        (self.up, self.conn.get() != 0 && !self.up)
+    }
+
+    /// The time until the follower wants to be woken.
+    pub(crate) fn until_timeout_ms(&self) -> Option<u16> {
+        let micros = self.node.poll_timeout()?.saturating_since(self.now).as_micros();
+        u16::try_from(micros.div_ceil(1_000)).ok()
     }
 }

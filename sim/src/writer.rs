@@ -7,14 +7,14 @@ use std::fmt::Write as _;
 use synrepl_core::stream::{Order, Page, Row, Source, StreamTraits, Token, traits};
 
 /// One token of a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Entry {
     pub(crate) token: Token,
     pub(crate) rows: Vec<Row>,
 }
 
 /// One (stream, writer) pair as its writer knows it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Log {
     pub(crate) source: Source,
     pub(crate) traits: StreamTraits,
@@ -31,7 +31,7 @@ pub(crate) struct Log {
 }
 
 /// An instance that writes some sources.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Instance {
     pub(crate) online: bool,
     pub(crate) must_announce: bool,

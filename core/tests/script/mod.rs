@@ -216,8 +216,13 @@ fn show_event(event: &Event, now: u64) -> String {
         Event::Disconnected { conn, retry_at, .. } => match retry_at {
             Some(at) => {
                 let wait = at.saturating_since(Timestamp::from_micros(now));
-                assert!(wait > Duration::ZERO, "a retry without a delay");
-                format!("disconnected {conn}, will retry")
+                // Delays have a jitter of a quarter; what they are a jitter of is what matters.
+                let base = [1, 2, 4, 5].into_iter().find(|base| {
+                    let base = Duration::from_secs(*base);
+                    (base * 3 / 4..=base * 5 / 4).contains(&wait)
+                });
+                let base = base.map_or_else(|| format!("{wait:?}"), |base| format!("{base} s"));
+                format!("disconnected {conn}, will retry after about {base}")
             }
             None => format!("disconnected {conn}"),
         },

@@ -1,0 +1,50 @@
+//! Real time, for waiting on processes outside of this one.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A moment after which waiting is given up.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The moment that lies this long ahead.
+    #[expect(clippy::disallowed_methods, reason = "other processes run on real time")]
+    pub fn after(time: Duration) -> Self {
+        Self(Instant::now() + time)
+    }
+
+    /// What is left; `None` once it has passed.
+    #[expect(clippy::disallowed_methods, reason = "other processes run on real time")]
+    pub fn left(self) -> Option<Duration> {
+        self.0.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+
+    /// Lets a twentieth of a second pass before the next look at something that gives no event (a
+    /// child's end, a port that is not open yet). False once the deadline has passed.
+    pub fn pause(self) -> bool {
+        self.left().is_some_and(|left| {
+            thread::park_timeout(left.min(Duration::from_millis(50)));
+            true
+        })
+    }
+}
+
+/// How long things took.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    #[expect(clippy::disallowed_methods, reason = "other processes run on real time")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Time since the start.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}

@@ -1,0 +1,473 @@
+//! `synrepl follow` as a child process, and the JSON lines that it prints.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    Failure, Source,
+    clock::Deadline,
+    cluster::{Cluster, INSTANCES, REDIS, SERVER_NAME},
+};
+
+/// One line of standard output. Fields that are not used here are left out.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are those of the command's documented output")]
+#[non_exhaustive]
+pub enum Line {
+    Rows {
+        stream: String,
+        instance: String,
+        token: i64,
+        rows: Vec<Value>,
+        origin: String,
+        position: i64,
+    },
+    Position {
+        stream: String,
+        instance: String,
+        token: i64,
+    },
+    Live {
+        stream: String,
+        instance: String,
+        token: i64,
+    },
+    CatchingUp {
+        stream: String,
+        instance: String,
+        from: i64,
+        upto: i64,
+    },
+    Gap {
+        stream: String,
+        instance: String,
+        from: i64,
+        upto: i64,
+        reason: Value,
+    },
+    Reset {
+        stream: String,
+        instance: String,
+        token: i64,
+    },
+    Connected,
+    Disconnected,
+    #[serde(other)]
+    Other,
+}
+
+impl Line {
+    /// The source that the line speaks of.
+    pub fn source(&self) -> Option<Source> {
+        match self {
+            Self::Rows { stream, instance, .. }
+            | Self::Position { stream, instance, .. }
+            | Self::Live { stream, instance, .. }
+            | Self::CatchingUp { stream, instance, .. }
+            | Self::Gap { stream, instance, .. }
+            | Self::Reset { stream, instance, .. } => Some(Source::new(stream, instance)),
+            Self::Connected | Self::Disconnected | Self::Other => None,
+        }
+    }
+
+    /// The position that the source has after this line.
+    pub fn position(&self) -> Option<i64> {
+        match self {
+            Self::Rows { position, .. } => Some(*position),
+            Self::Position { token, .. } | Self::Live { token, .. } | Self::Reset { token, .. } => {
+                Some(*token)
+            }
+            Self::CatchingUp { from, .. } => Some(*from),
+            Self::Gap { upto, .. } => Some(*upto),
+            Self::Connected | Self::Disconnected | Self::Other => None,
+        }
+    }
+}
+
+/// The content of a positions file: stream -> writer -> token.
+pub type SavedPositions = BTreeMap<String, BTreeMap<String, i64>>;
+
+/// What one run of the follower printed, from which saved positions.
+#[derive(Clone, Debug, Default)]
+pub struct Run {
+    /// The positions file at the start of the run; empty if there was none.
+    pub saved: SavedPositions,
+    /// Its lines, in order.
+    pub lines: Vec<Line>,
+}
+
+/// How to start a follower.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    /// Names this run's files.
+    pub name: &'a str,
+    /// The positions file, in the cluster's `follow` folder.
+    pub positions: &'a str,
+    /// The file of the secret, in the cluster's `follow` folder.
+    pub secret: &'a str,
+}
+
+/// A running `synrepl follow`. Dropping it kills it.
+#[derive(Debug)]
+pub struct Follower {
+    child: Child,
+    output: Arc<Output>,
+    reader: Option<JoinHandle<()>>,
+    saved: SavedPositions,
+    files: Files,
+}
+
+#[derive(Debug)]
+struct Files {
+    positions: PathBuf,
+    trace: PathBuf,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+#[derive(Debug, Default)]
+struct Output {
+    heard: Mutex<Heard>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    lines: Vec<Line>,
+    unreadable: Option<String>,
+    ended: bool,
+}
+
+impl Output {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self, stdout: impl std::io::Read, mut copy: File) {
+        for text in BufReader::new(stdout).lines() {
+            let parsed = text.map_err(|error| error.to_string()).and_then(|text| {
+                // Only for a person to look at.
+                let _ = writeln!(copy, "{text}");
+                serde_json::from_str::<Line>(&text).map_err(|error| format!("{error}: {text}"))
+            });
+            match parsed {
+                Ok(line) => self.heard().lines.push(line),
+                Err(error) => {
+                    self.heard().unreadable.get_or_insert(error);
+                }
+            }
+            self.changed.notify_all();
+        }
+        self.heard().ended = true;
+        self.changed.notify_all();
+    }
+}
+
+impl Follower {
+    /// Starts `synrepl follow` on the cluster, from now or from the saved positions.
+    ///
+    /// # Errors
+    /// When the command cannot be built or started.
+    pub fn start(cluster: &Cluster, settings: Settings<'_>) -> Result<Self, Failure> {
+        let files = Files {
+            positions: cluster.path("follow").join(settings.positions),
+            trace: cluster.path(format!("follow/{}.trace", settings.name)),
+            stdout: cluster.path(format!("follow/{}.jsonl", settings.name)),
+            stderr: cluster.path(format!("follow/{}.err", settings.name)),
+        };
+        let saved = read_positions(&files.positions)?;
+        let mut command = Command::new(synrepl()?);
+        command
+            .args(["follow", "--redis", &format!("redis://{REDIS}")])
+            .args(["--server-name", SERVER_NAME])
+            .args(["--start", "now", "--format", "json"])
+            .arg("--secret-file")
+            .arg(cluster.path("follow").join(settings.secret))
+            .arg("--positions")
+            .arg(&files.positions)
+            .arg("--record")
+            .arg(&files.trace)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&files.stderr)?);
+        for (name, address) in INSTANCES {
+            command.args(["--instance", &format!("{name}=http://{address}")]);
+        }
+        let mut child = command.spawn()?;
+        let stdout = child.stdout.take().ok_or("the follower's output is not piped")?;
+        let output = Arc::new(Output::default());
+        let copy = File::create(&files.stdout)?;
+        let reader = thread::spawn({
+            let output = Arc::clone(&output);
+            move || output.read(stdout, copy)
+        });
+        Ok(Self { child, output, reader: Some(reader), saved, files })
+    }
+
+    /// Waits until `done` holds for all lines so far, looked at after each new line.
+    ///
+    /// # Errors
+    /// When the time is over or the follower has ended; with what was waited for and its last
+    /// words.
+    pub fn wait_until(
+        &self,
+        what: &str,
+        time: Duration,
+        mut done: impl FnMut(&[Line]) -> bool,
+    ) -> Result<(), Failure> {
+        let deadline = Deadline::after(time);
+        let mut heard = self.output.heard();
+        loop {
+            if done(&heard.lines) {
+                return Ok(());
+            }
+            let problem = match (deadline.left(), heard.ended) {
+                (Some(left), false) => {
+                    heard = self
+                        .output
+                        .changed
+                        .wait_timeout(heard, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0;
+                    continue;
+                }
+                (_, true) => "the follower has ended".to_owned(),
+                (None, false) => format!("not within {time:?}"),
+            };
+            drop(heard);
+            return Err(format!("waited for {what}: {problem}\n{}", self.last_words()).into());
+        }
+    }
+
+    /// Waits until every one of these sources stands at its token or above. A source that was
+    /// not spoken of in this run stands where it was saved.
+    ///
+    /// # Errors
+    /// When they do not within the time; with those that are behind.
+    pub fn wait_for_positions(
+        &self,
+        wanted: &BTreeMap<Source, i64>,
+        time: Duration,
+    ) -> Result<(), Failure> {
+        let mut behind = Vec::new();
+        let waited = self.wait_until("the announced positions", time, |lines| {
+            let positions = positions_of(lines);
+            behind.clear();
+            for (source, token) in wanted {
+                let saved = || self.saved.get(&source.stream)?.get(&source.instance);
+                let at = positions.get(source).or_else(saved);
+                if at.is_none_or(|at| at < token) {
+                    behind.push(format!("{source} is at {at:?}, not at {token}"));
+                }
+            }
+            behind.is_empty()
+        });
+        waited.map_err(|error| format!("{}\n{error}", behind.join("\n")).into())
+    }
+
+    /// Waits until standard error holds this text.
+    ///
+    /// # Errors
+    /// When it does not within the time; with its last words.
+    pub fn wait_until_stderr(&self, text: &str, time: Duration) -> Result<(), Failure> {
+        let deadline = Deadline::after(time);
+        while !self.stderr().contains(text) {
+            if !deadline.pause() {
+                return Err(format!("no {text:?} on standard error\n{}", self.last_words()).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets this much time pass, for faults that have to last. Ends early with the follower.
+    pub fn let_pass(&self, time: Duration) {
+        // That the time is over is what was wanted.
+        let _ = self.wait_until("the time to pass", time, |_| false);
+    }
+
+    /// How many lines there are so far.
+    pub fn line_count(&self) -> usize {
+        self.output.heard().lines.len()
+    }
+
+    /// How many lines so far are like this.
+    pub fn count(&self, what: impl Fn(&Line) -> bool) -> usize {
+        self.output.heard().lines.iter().filter(|line| what(line)).count()
+    }
+
+    /// What it wrote on standard error so far.
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(&self.files.stderr).unwrap_or_else(|error| error.to_string())
+    }
+
+    /// The end of both outputs, for a failed test's output.
+    pub fn last_words(&self) -> String {
+        let end = |file: &Path| {
+            let text = fs::read_to_string(file).unwrap_or_else(|error| error.to_string());
+            let lines: Vec<_> = text.lines().rev().take(15).collect();
+            let lines: Vec<_> = lines.into_iter().rev().collect();
+            format!("== {} (last 15 lines)\n{}\n", file.display(), lines.join("\n"))
+        };
+        end(&self.files.stdout) + &end(&self.files.stderr)
+    }
+
+    /// Stops it by SIGTERM and waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end within 15 s, or with another status than 0, or printed something
+    /// that is not a line of the documented shape, or saved other positions than it had printed
+    /// last.
+    pub fn stop(mut self) -> Result<Stopped, Failure> {
+        terminate(&self.child)?;
+        let status = self.wait()?;
+        if !status.success() {
+            return Err(format!("SIGTERM ended it with {status}\n{}", self.last_words()).into());
+        }
+        let run = self.finish()?;
+        if let Some(unreadable) = self.output.heard().unreadable.take() {
+            return Err(format!("a line that is not one: {unreadable}").into());
+        }
+        let saved = read_positions(&self.files.positions)?;
+        for (source, position) in positions_of(&run.lines) {
+            let saved = saved.get(&source.stream).and_then(|of| of.get(&source.instance));
+            if saved != Some(&position) {
+                return Err(format!("{source}: saved {saved:?}, printed {position}").into());
+            }
+        }
+        Ok(Stopped { run, saved, trace: self.files.trace.clone() })
+    }
+
+    /// Ends it by SIGKILL. Its last line may be cut and its trace may end inside a step.
+    ///
+    /// # Errors
+    /// When the system does not.
+    pub fn kill(mut self) -> Result<Run, Failure> {
+        self.child.kill()?;
+        self.child.wait()?;
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<Run, Failure> {
+        if let Some(reader) = self.reader.take() {
+            reader.join().map_err(|_| "the reader of the follower's output panicked")?;
+        }
+        let lines = std::mem::take(&mut self.output.heard().lines);
+        Ok(Run { saved: self.saved.clone(), lines })
+    }
+
+    fn wait(&mut self) -> Result<ExitStatus, Failure> {
+        let deadline = Deadline::after(Duration::from_secs(15));
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if !deadline.pause() {
+                return Err(
+                    format!("did not end within 15 s of SIGTERM\n{}", self.last_words()).into()
+                );
+            }
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        // After `stop` there is nothing left to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A follower that was stopped.
+#[derive(Clone, Debug)]
+pub struct Stopped {
+    /// What it printed.
+    pub run: Run,
+    /// The positions that it saved.
+    pub saved: SavedPositions,
+    /// The recorded trace.
+    pub trace: PathBuf,
+}
+
+fn positions_of(lines: &[Line]) -> BTreeMap<Source, i64> {
+    lines.iter().filter_map(|line| Some((line.source()?, line.position()?))).collect()
+}
+
+/// Replays a trace with `synrepl replay`, in a process of its own.
+///
+/// # Errors
+/// When the actions differ from the recorded ones; with what it said.
+pub fn replay(trace: &Path) -> Result<(), Failure> {
+    let output = Command::new(synrepl()?).arg("replay").arg(trace).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    Err(format!(
+        "replay of {}: {}\n{}",
+        trace.display(),
+        output.status,
+        String::from_utf8_lossy(&said)
+    )
+    .into())
+}
+
+/// The `synrepl` command: what `SYNREPL_BIN` names, or built in this test's own profile.
+///
+/// # Errors
+/// When it does not build.
+pub fn synrepl() -> Result<PathBuf, Failure> {
+    if let Some(path) = env::var_os("SYNREPL_BIN") {
+        return Ok(path.into());
+    }
+    // target/<profile>/deps/<test>
+    let test = env::current_exe()?;
+    let folder = test.ancestors().nth(2).ok_or("this test runs outside of a target folder")?;
+    let target = folder.parent().ok_or("this test runs outside of a target folder")?;
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(name) => name,
+        None => return Err(format!("no profile in {}", folder.display()).into()),
+    };
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "-p", "synrepl", "--bin", "synrepl", "--profile", profile])
+        .arg("--manifest-path")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target)
+        .status()?;
+    if !status.success() {
+        return Err(format!("the synrepl command does not build: {status}").into());
+    }
+    Ok(folder.join("synrepl"))
+}
+
+fn read_positions(file: &Path) -> Result<SavedPositions, Failure> {
+    if !file.exists() {
+        return Ok(SavedPositions::new());
+    }
+    let text = fs::read_to_string(file)?;
+    serde_json::from_str(&text).map_err(|error| {
+        format!("{} is not a positions file: {error}: {text}", file.display()).into()
+    })
+}
+
+/// Asks a child to end, by SIGTERM.
+pub(crate) fn terminate(child: &Child) -> Result<(), Failure> {
+    let status =
+        Command::new("sh").args(["-c", "kill -TERM \"$0\"", &child.id().to_string()]).status()?;
+    if status.success() { Ok(()) } else { Err(format!("no SIGTERM to {}", child.id()).into()) }
+}

@@ -1,0 +1,39 @@
+//! What the integration tests stand on: a real Synapse, the `synrepl` command as a child process,
+//! an ear on Redis, the writers' logs over HTTP, and the oracle that compares them.
+//!
+//! Nothing here uses the code under test: the command is seen from outside, as an operator's
+//! script would see it. `README.md` beside this says what runs what.
+
+pub mod announced;
+pub mod clock;
+pub mod cluster;
+pub mod delivered;
+pub mod follow;
+pub mod held;
+pub mod oracle;
+pub mod traffic;
+
+/// What went wrong, in words for the person who reads the test's output.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// One (stream, writer) pair, by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    /// The stream's name.
+    pub stream: String,
+    /// The writer's instance name.
+    pub instance: String,
+}
+
+impl Source {
+    /// The source of these two names.
+    pub fn new(stream: &str, instance: &str) -> Self {
+        Self { stream: stream.to_owned(), instance: instance.to_owned() }
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.stream, self.instance)
+    }
+}
