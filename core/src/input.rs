@@ -75,3 +75,7 @@ pub enum Input {
     /// The application wants to stop: close the connection, fetch no more.
     Shutdown,
 }
+
+// Every command that is received passes through both. Up to 128 bytes are moved by a few vector
+// instructions in place, more by a call each time: that is an eighth of the time of a whole line.
+const _: () = assert!(size_of::<Input>() <= 128 && size_of::<crate::Action>() <= 128);

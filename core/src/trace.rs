@@ -220,14 +220,14 @@ mod tests {
 
     #[test]
     fn an_access_token_never_gets_into_a_line() {
-        let command = Command::UserIp(UserIp {
+        let command = Command::UserIp(Box::new(UserIp {
             user: "@a:b".into(),
             access_token: Secret::new("syt_abc".to_owned()),
             ip: "127.0.0.1".to_owned(),
             user_agent: "agent".to_owned(),
             device: None,
             last_seen_ms: 5,
-        });
+        }));
         let input = Input::Received { conn: ConnectionId::new(0), command: command.clone() };
         let action = Action::Send { conn: ConnectionId::new(0), command };
         for line in [TraceLine::input(Timestamp::ZERO, &input), TraceLine::action(&action)] {

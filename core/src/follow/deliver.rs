@@ -193,12 +193,19 @@ fn retain(
     rows: Rows,
     mut is_new: impl FnMut(&mut Context<'_>, &Row) -> bool,
 ) -> Option<Rows> {
-    let mut new = Vec::with_capacity(rows.len());
-    for row in &rows {
-        if is_new(ctx, row) {
-            new.push(row.clone());
+    // Mostly all rows are new, and go on as they came.
+    let mut kept: Option<Vec<Row>> = None;
+    for (index, row) in rows.iter().enumerate() {
+        if !is_new(ctx, row) {
+            kept.get_or_insert_with(|| rows[..index].to_vec());
+            ctx.common.stats.rows_repeated += 1;
+        } else if let Some(kept) = &mut kept {
+            kept.push(row.clone());
         }
     }
-    ctx.common.stats.rows_repeated += (rows.len() - new.len()) as u64;
-    if new.is_empty() { None } else { Some(Rows::from(new)) }
+    match kept {
+        None => Some(rows),
+        Some(kept) if kept.is_empty() => None,
+        Some(kept) => Some(Rows::from(kept)),
+    }
 }

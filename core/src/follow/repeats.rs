@@ -1,6 +1,12 @@
 //! What a stream with disorderly tokens has delivered lately.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    hash::{Hash, Hasher},
+};
+
+use hashbrown::HashTable;
+use rustc_hash::FxHasher;
 
 use crate::{
     config::Config,
@@ -9,30 +15,72 @@ use crate::{
 };
 
 /// The last rows of a loose source, to suppress exact repeats (`caches`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+///
+/// The table is never iterated, so its order does not matter; equality and hash are those of the
+/// rows.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Repeats {
-    order: VecDeque<(Token, Row)>,
-    known: BTreeSet<(Token, Row)>,
+    /// Oldest first.
+    rows: VecDeque<Remembered>,
+    /// Numbers of the rows that are in `rows`, by their hash.
+    numbers: HashTable<u64>,
+    /// Number of the oldest.
+    first: u64,
     bytes: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Remembered {
+    hash: u64,
+    token: Token,
+    text: Box<str>,
 }
 
 impl Repeats {
     /// Remembers the row; false if it is a repeat.
     pub(super) fn insert(&mut self, token: Token, row: &Row, config: &Config) -> bool {
-        let entry = (token, row.detached());
-        if !self.known.insert(entry.clone()) {
+        let text = row.as_str();
+        let mut hasher = FxHasher::default();
+        (token, text).hash(&mut hasher);
+        let hash = hasher.finish();
+        let at = |number: u64| usize::try_from(number - self.first).unwrap_or(usize::MAX);
+        let is_known = self.numbers.find(hash, |number| {
+            let known = &self.rows[at(*number)];
+            known.token == token && *known.text == *text
+        });
+        if is_known.is_some() {
             return false;
         }
-        self.bytes += row.len();
-        self.order.push_back(entry);
-        while self.order.len() > config.repeat_window_rows_max as usize
+        let number = self.first + self.rows.len() as u64;
+        self.numbers.insert_unique(hash, number, |number| self.rows[at(*number)].hash);
+        self.rows.push_back(Remembered { hash, token, text: text.into() });
+        self.bytes += text.len();
+        while self.rows.len() > config.repeat_window_rows_max as usize
             || self.bytes > config.repeat_window_bytes_max as usize
         {
-            let Some(oldest) = self.order.pop_front() else { break };
-            self.bytes -= oldest.1.len();
-            self.known.remove(&oldest);
+            let Some(oldest) = self.rows.pop_front() else { break };
+            self.bytes -= oldest.text.len();
+            let number = self.first;
+            if let Ok(known) = self.numbers.find_entry(oldest.hash, |known| *known == number) {
+                known.remove();
+            }
+            self.first += 1;
         }
         true
+    }
+}
+
+impl PartialEq for Repeats {
+    fn eq(&self, other: &Self) -> bool {
+        self.rows == other.rows
+    }
+}
+
+impl Eq for Repeats {}
+
+impl Hash for Repeats {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.rows.hash(state);
     }
 }
 
@@ -136,7 +184,7 @@ mod tests {
         for number in 0..100 {
             assert!(repeats.insert(Token::new(number), &row("[1]"), &config));
         }
-        assert_eq!((repeats.order.len(), repeats.known.len(), repeats.bytes), (2, 2, 6));
+        assert_eq!((repeats.rows.len(), repeats.numbers.len(), repeats.bytes), (2, 2, 6));
     }
 
     #[test]

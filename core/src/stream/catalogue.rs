@@ -82,6 +82,37 @@ pub fn traits(stream: &str) -> StreamTraits {
         .map_or(StreamTraits::RISING, |index| CATALOGUE[index].1)
 }
 
+/// The names of the catalogue, each at its [`slot`].
+const NAMES: [Option<&str>; 64] = {
+    let mut names = [None; 64];
+    let mut index = 0;
+    while index < CATALOGUE.len() {
+        let name = CATALOGUE[index].0;
+        let slot = slot(name.as_bytes());
+        assert!(names[slot].is_none(), "two names in one slot: choose other factors");
+        names[slot] = Some(name);
+        index += 1;
+    }
+    names
+};
+
+/// A number below 64 that differs between the names of the catalogue.
+#[inline]
+const fn slot(name: &[u8]) -> usize {
+    match name {
+        [first, .., last] => {
+            (*first as usize + 6 * *last as usize + name.len().wrapping_mul(17)) % 64
+        }
+        _ => 0,
+    }
+}
+
+/// The catalogue's own copy of this name: text that costs nothing to share.
+#[inline]
+pub(crate) fn static_name(name: &[u8]) -> Option<&'static str> {
+    NAMES[slot(name)].filter(|known| known.as_bytes() == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +123,16 @@ mod tests {
         for (name, expected) in CATALOGUE {
             assert_eq!(traits(name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn every_name_of_the_catalogue_has_a_static_copy_and_no_other_has() {
+        for (name, _) in CATALOGUE {
+            assert_eq!(static_name(name.as_bytes()), Some(name));
+            assert_eq!(static_name(&name.as_bytes()[1..]), None);
+        }
+        assert_eq!(static_name(b"events2"), None);
+        assert_eq!(static_name(b""), None);
     }
 
     #[test]

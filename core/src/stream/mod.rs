@@ -9,6 +9,7 @@ mod source;
 mod token;
 pub mod typed;
 
+pub(crate) use self::catalogue::static_name;
 pub use self::{
     catalogue::{CATALOGUE, Order, StreamTraits, traits},
     page::{FetchError, Page},

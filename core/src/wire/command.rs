@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::secret::Secret;
 use crate::stream::{Row, Token};
 
-/// One command of the protocol. Text fields are slices of the line they were read from.
+/// One command of the protocol. Text fields are slices of the line they were read from, but for
+/// the names of streams that are known.
 ///
 /// One type serves every dialect: fields that a dialect lacks are `None` or have the value that
 /// `protocol.md` 2.5 gives them.
@@ -39,8 +40,9 @@ pub enum Command {
     RemovePusher(RemovePusher),
     /// A cache entry is stale. Removed in 1.14.
     InvalidateCache(InvalidateCache),
-    /// A client's address was seen. Carries an access token.
-    UserIp(UserIp),
+    /// A client's address was seen. Carries an access token. Boxed, because it is rare and by far
+    /// the largest: every command is moved several times.
+    UserIp(Box<UserIp>),
     /// A remote homeserver answers again.
     RemoteServerUp(ByteString),
     /// A lock was released by this instance.

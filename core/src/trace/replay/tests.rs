@@ -37,7 +37,7 @@ fn trace() -> Vec<Vec<u8>> {
     let inputs = [
         Input::Connected { conn },
         Input::Received { conn, command: Command::LockReleased(lock) },
-        Input::Received { conn, command: Command::UserIp(user_ip) },
+        Input::Received { conn, command: Command::UserIp(Box::new(user_ip)) },
         Input::Shutdown,
     ];
     for (millis, input) in (1_u64..).zip(inputs) {

@@ -1,5 +1,7 @@
 //! The JSON parts of a line.
 
+mod skim;
+
 use std::fmt;
 
 use serde::{
@@ -13,6 +15,11 @@ use crate::wire::secret::Secret;
 /// Checks that `text`, which starts at byte `start` of its line, is one JSON value.
 #[inline]
 pub(super) fn check(text: &str, start: usize) -> Result<(), Fault> {
+    if skim::is_json(text.as_bytes()) { Ok(()) } else { check_closely(text, start) }
+}
+
+#[cold]
+fn check_closely(text: &str, start: usize) -> Result<(), Fault> {
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(IgnoredAny) => Ok(()),
         Err(error) => Err(Fault::json(start + offset_in(text, &error), what(&error))),

@@ -39,7 +39,7 @@ pub(super) fn command(line: &Bytes, validate_rows: bool) -> Result<Command, Faul
         b"INVALIDATE_CACHE" => {
             args.invalidate_cache(line, validate_rows).map(Command::InvalidateCache)
         }
-        b"USER_IP" => args.user_ip().map(Command::UserIp),
+        b"USER_IP" => args.user_ip().map(|seen| Command::UserIp(Box::new(seen))),
         b"LOCK_RELEASED" => args.lock_released().map(Command::LockReleased),
         // With a space behind the name, these two are read elsewhere.
         b"RDATA" | b"POSITION" => Err(Fault::field(line.len(), "a stream name behind the name")),

@@ -65,13 +65,17 @@ fn batch_is_no_token() {
 }
 
 #[test]
-fn fields_are_slices_of_the_line() {
-    let line = Bytes::from(b"RDATA typing streams1 7 [1]".to_vec());
+fn fields_are_slices_of_the_line_but_for_known_names() {
+    let line = Bytes::from(b"RDATA new_stream streams1 7 [1]".to_vec());
     let inside = line.as_ptr_range();
     let Command::Rdata(rdata) = Decoder::new().decode(&line).unwrap() else { panic!() };
     for field in [rdata.stream.as_ptr(), rdata.instance.as_ptr(), rdata.row.as_str().as_ptr()] {
         assert!(inside.contains(&field));
     }
+    let line = Bytes::from(b"RDATA typing streams1 7 [1]".to_vec());
+    let Command::Rdata(rdata) = Decoder::new().decode(&line).unwrap() else { panic!() };
+    assert_eq!(rdata.stream, "typing");
+    assert!(!line.as_ptr_range().contains(&rdata.stream.as_ptr()));
 }
 
 #[test]

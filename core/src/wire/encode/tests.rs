@@ -35,14 +35,14 @@ fn user_sync(instance_id: Option<&'static str>, device: Option<&'static str>) ->
 }
 
 fn user_ip(device: Option<&str>) -> Command {
-    Command::UserIp(UserIp {
+    Command::UserIp(Box::new(UserIp {
         user: "@u:a".into(),
         access_token: Secret::new("tok".to_owned()),
         ip: "::1".to_owned(),
         user_agent: "ua \"☃\"".to_owned(),
         device: device.map(str::to_owned),
         last_seen_ms: 5,
-    })
+    }))
 }
 
 /// What each dialect writes for a command, oldest first; `None`: it cannot.
@@ -346,7 +346,7 @@ fn commands() -> impl Strategy<Value = Command> {
         (word(), json()).prop_map(|(function, keys)| {
             Command::InvalidateCache(InvalidateCache { function, keys })
         }),
-        ip.prop_map(Command::UserIp),
+        ip.prop_map(|seen| Command::UserIp(Box::new(seen))),
         any::<[String; 3]>().prop_map(|[instance, lock, key]| {
             Command::LockReleased(LockReleased { instance, lock, key })
         }),

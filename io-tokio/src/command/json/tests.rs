@@ -184,7 +184,7 @@ fn an_access_token_is_redacted() {
         last_seen_ms: 5,
     };
     assert_eq!(
-        command(Command::UserIp(seen)),
+        command(Command::UserIp(Box::new(seen))),
         r#"{"type":"command","command":"USER_IP","user":"@a:b","access_token":"<redacted>","ip":"127.0.0.1","user_agent":"a \u001b[31m b","device":"DEV","last_seen_ms":5}"#
     );
 }

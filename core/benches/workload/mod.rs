@@ -1,0 +1,9 @@
+//! What the benches of the receiving side share: lines, a node that is live, and the cases.
+
+mod cases;
+mod corpus;
+mod cpu_time;
+mod floor;
+mod follower;
+
+pub(crate) use self::cases::{Case, Group, all};

@@ -1,0 +1,134 @@
+//! The same through a redis-server of our own, saturated by one publisher.
+
+use std::{
+    fs,
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+
+use crate::{
+    median, micros, rate,
+    readers::{self, Reader, Reading},
+    workload::Workload,
+};
+
+pub(crate) struct Server {
+    port: u16,
+    child: Child,
+}
+
+/// One reader's pass, and what the server spent on it.
+pub(crate) struct Pass {
+    reading: Reading,
+    server_cpu: Duration,
+}
+
+impl Server {
+    /// A redis-server on a free port of 127.0.0.1, in memory alone, that waits for slow
+    /// subscribers.
+    pub(crate) fn start() -> io::Result<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no"])
+            .args(["--client-output-buffer-limit", "pubsub 0 0 0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let said = child.stdout.take().map(|output| BufReader::new(output).lines());
+        let server = Self { port, child };
+        let ready = |line: io::Result<String>| line.is_ok_and(|line| line.contains("Ready to"));
+        if said.is_some_and(|mut said| said.any(ready)) {
+            Ok(server)
+        } else {
+            Err(io::Error::other("it ended before it listened"))
+        }
+    }
+
+    /// Publishes everything while `reader` reads it.
+    pub(crate) fn pass(&self, reader: Reader, workload: &Workload, commands: &[BytesMut]) -> Pass {
+        let commands: Vec<bytes::Bytes> =
+            commands.iter().map(|piece| piece.clone().freeze()).collect();
+        let (port, messages) = (self.port, workload.messages);
+        let cpu_before = self.cpu_time();
+        let url = format!("redis://127.0.0.1:{port}");
+        let (reading, publisher) = readers::read(reader, &url, workload, move || {
+            thread::spawn(move || publish(port, &commands, messages))
+        });
+        let published: io::Result<()> = publisher.join().expect("the publisher");
+        published.expect("published");
+        Pass { reading, server_cpu: self.cpu_time() - cpu_before }
+    }
+
+    /// User and system time, from `/proc/PID/stat`.
+    fn cpu_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("/proc");
+        // The name in parentheses may hold spaces; the times are fields 14 and 15.
+        let (_, behind_name) = stat.rsplit_once(')').expect("a name");
+        let ticks: u64 = behind_name
+            .split_ascii_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse::<u64>().expect("ticks"))
+            .sum();
+        Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Nothing is kept, so there is nothing to wait for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn publish(port: u16, commands: &[bytes::Bytes], messages: usize) -> io::Result<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    let replies: JoinHandle<io::Result<()>> = {
+        let mut stream = stream.try_clone()?;
+        thread::spawn(move || {
+            // One subscriber each time: `:1` and its end.
+            let mut missing = messages * ":1\r\n".len();
+            let mut buffer = vec![0; 64 * 1024];
+            while missing > 0 {
+                match stream.read(&mut buffer)? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    length => missing -= length,
+                }
+            }
+            Ok(())
+        })
+    };
+    commands.iter().try_for_each(|piece| stream.write_all(piece))?;
+    replies.join().unwrap_or_else(|_| Err(io::Error::other("the replies")))
+}
+
+/// Medians, by reader.
+#[expect(clippy::print_stdout, reason = "the table is what it is for")]
+pub(crate) fn print_passes(passes: &[(Reader, Pass)], messages: usize) {
+    println!(
+        "{:<32} {:>12} {:>14} {:>10} {:>16} {:>10}",
+        "reader", "CPU us/msg", "messages/s", "CPU %", "server us/msg", "CPU %"
+    );
+    for reader in Reader::ALL {
+        let cpu = median(passes, reader, |pass| pass.reading.cpu);
+        let wall = median(passes, reader, |pass| pass.reading.wall);
+        let server = median(passes, reader, |pass| pass.server_cpu);
+        let share = |cpu: Duration| 100.0 * cpu.as_secs_f64() / wall.as_secs_f64();
+        println!(
+            "{:<32} {:>12.3} {:>14.0} {:>10.0} {:>16.3} {:>10.0}",
+            reader.name(),
+            micros(cpu, messages),
+            rate(wall, messages),
+            share(cpu),
+            micros(server, messages),
+            share(server),
+        );
+    }
+}
