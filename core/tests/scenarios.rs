@@ -104,6 +104,7 @@ scenarios! {
     shutdown_ends_everything_in_order
     shutdown_while_not_connected_is_at_once
     start_a_first_row_before_any_announcement_is_fetched_whole
+    start_a_first_row_of_a_resettable_stream_is_no_reset
     start_a_writer_missing_from_saved_positions_starts_at_the_highest_of_them
     start_a_writer_that_appears_later_starts_where_the_stream_stood
     start_from_the_beginning_fetches_all_that_is_held

@@ -182,9 +182,10 @@ impl Follower {
             ctx.common.ask_again = true;
             return;
         }
+        let fresh = self.is_fresh();
         self.ensure_started(ctx, token.before());
         self.answer(ctx);
-        if self.traits.resettable && !self.is_fresh() && !self.is_catching_up() {
+        if self.traits.resettable && !fresh && !self.is_catching_up() {
             self.reset(ctx, token);
         } else {
             self.fetch_up_to(ctx, token);
