@@ -101,6 +101,7 @@ scenarios! {
     pages_one_that_is_too_large_is_asked_for_in_halves
     shared_a_row_that_a_fetch_shows_under_another_writer_is_delivered_once
     shared_a_row_that_two_writers_announce_is_delivered_once
+    shutdown_cancels_each_fetch_once
     shutdown_ends_everything_in_order
     shutdown_while_not_connected_is_at_once
     start_a_first_row_before_any_announcement_is_fetched_whole

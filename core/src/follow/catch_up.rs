@@ -221,8 +221,8 @@ impl Follower {
     pub(super) fn abandon_catch_up(&mut self, ctx: &mut Context<'_>) {
         if let Phase::CatchingUp(catch_up) = std::mem::replace(&mut self.phase, Phase::Idle)
             && let Step::InFlight { query, .. } = catch_up.step
+            && ctx.common.fetches.in_flight.remove(&query).is_some()
         {
-            ctx.common.fetches.in_flight.remove(&query);
             ctx.common.actions.push_back(Action::CancelFetch { query });
         }
         ctx.common.timers.clear(TimerKey::FetchRetry(ctx.me));
