@@ -296,6 +296,7 @@ impl Follower {
             let settling = ctx.settling();
             let start = ctx.stream.start(ctx.config.start, current, settling);
             self.position = Some(start);
+            ctx.end_waits(start);
         }
     }
 
@@ -317,6 +318,7 @@ impl Follower {
             ctx.common.stats.resets += 1;
             let source = self.source.clone();
             ctx.notify(Event::Reset { source, from, token: Token::START });
+            ctx.end_waits(Token::START);
         }
         if new > Token::START {
             self.fetch_up_to(ctx, new);
