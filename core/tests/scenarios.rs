@@ -69,6 +69,7 @@ scenarios! {
     a12_rows_of_a_source_that_is_not_live_cost_one_event
     a13_an_empty_answer_moves_the_position
     a14_rows_come_before_the_position_that_covers_them
+    a16_a_source_that_starts_above_a_wait_ends_it
     a16_two_may_wait_for_one_position
     a18_a_waiter_is_not_woken_by_another_writer
     a21_a_wait_that_is_never_met_ends_at_its_deadline

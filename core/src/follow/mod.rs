@@ -331,6 +331,7 @@ impl Follower {
             ctx.common.stats.resets += 1;
             let source = self.source.clone();
             ctx.notify(Event::Reset { source, from, token: Token::START });
+            ctx.end_waits(Token::START);
         }
         if new > Token::START {
             self.fetch_up_to(ctx, new);

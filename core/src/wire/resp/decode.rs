@@ -117,13 +117,13 @@ impl RespDecoder {
         match buffer.get(channel.1..channel.1 + 3) {
             Some(b"\r\n$") => {}
             Some(_) => return Glance::Other,
-            None => return Glance::Partial,
+            None => return partial(buffer, channel.1, b"\r\n$"),
         }
         let Some(payload) = bulk(channel.1 + 3) else { return Glance::Other };
         match buffer.get(payload.1..payload.1 + 2) {
             Some(b"\r\n") => Glance::Whole { channel, payload },
             Some(_) => Glance::Other,
-            None => Glance::Partial,
+            None => partial(buffer, payload.1, CRLF),
         }
     }
 
@@ -271,6 +271,16 @@ impl RespDecoder {
     #[cold]
     const fn error(&self, at: usize, kind: RespErrorKind) -> RespError {
         RespError { kind, offset: self.taken + at as u64 }
+    }
+}
+
+/// What to make of a buffer that ends before all of `expected` has come. An error in it must not
+/// wait for more bytes, or it would depend on how they are cut.
+#[cold]
+fn partial(buffer: &[u8], start: usize, expected: &[u8]) -> Glance {
+    match buffer.get(start..) {
+        Some(rest) if !expected.starts_with(rest) => Glance::Other,
+        Some(_) | None => Glance::Partial,
     }
 }
 

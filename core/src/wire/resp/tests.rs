@@ -134,6 +134,13 @@ fn bytes_that_are_no_resp_are_refused_with_their_place() {
 }
 
 #[test]
+fn a_message_with_a_wrong_line_end_is_refused_as_soon_as_it_has_come() {
+    let start = b"*3\r\n$7\r\nmessage\r\n$1\r\nc";
+    refused(&[start, &b"$\n"[..]].concat(), 22, RespErrorKind::CrLf);
+    refused(&[start, &b"\r\n$1\r\np\rx"[..]].concat(), 29, RespErrorKind::CrLf);
+}
+
+#[test]
 fn what_passes_a_limit_is_refused_when_it_is_announced() {
     use RespErrorKind::{ArrayTooLong, BulkTooLong, Integer, LineTooLong, TooDeep};
     refused(b"$101\r\n", 1, BulkTooLong { length: 101, max: 100 });

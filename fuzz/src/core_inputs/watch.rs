@@ -1,0 +1,306 @@
+//! What must hold whatever happens, judged from outside.
+
+use std::collections::BTreeMap;
+
+use synrepl_core::{
+    Action, Config, ConnectionId, Event, Input, Node, QueryId, Timestamp, WaitId, WaitOutcome,
+    stream::{Order, Positions, Source, Token, traits},
+};
+
+/// What was broken, with the names of the promises of the core.
+pub(super) type Verdict = Result<(), String>;
+
+/// What one source has said.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    position: Option<Token>,
+    /// The last token of rows, since the last reset.
+    last: Option<Token>,
+}
+
+/// Follows inputs and actions, and knows the limits.
+pub(super) struct Watch {
+    config: Config,
+    sources: BTreeMap<Source, Seen>,
+    in_flight: BTreeMap<QueryId, Source>,
+    queries: u64,
+    connections: u64,
+    up: Option<ConnectionId>,
+    waits: BTreeMap<WaitId, Token>,
+    stopped: bool,
+}
+
+impl Watch {
+    pub(super) fn new(config: &Config) -> Self {
+        let saved = config.positions.iter().filter(|(_, writer, _)| *writer != config.instance);
+        let sources = saved
+            .map(|(stream, writer, token)| {
+                (Source::new(stream, writer), Seen { position: Some(token), last: None })
+            })
+            .collect();
+        Self {
+            config: config.clone(),
+            sources,
+            in_flight: BTreeMap::new(),
+            queries: 0,
+            connections: 0,
+            up: None,
+            waits: BTreeMap::new(),
+            stopped: false,
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others change nothing here")]
+    pub(super) fn on_input(&mut self, input: &Input) {
+        match input {
+            Input::Fetched { query, .. } => {
+                self.in_flight.remove(query);
+            }
+            Input::WaitFor { wait, token, .. } => {
+                self.waits.insert(*wait, *token);
+            }
+            Input::CancelWait { wait } => {
+                self.waits.remove(wait);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_action(&mut self, action: &Action) -> Verdict {
+        holds(!self.stopped, || format!("after the end: {action:?}"))?;
+        match action {
+            Action::Connect { conn } => {
+                holds(conn.get() > self.connections, || format!("{conn} was used before"))?;
+                self.connections = conn.get();
+                Ok(())
+            }
+            Action::Close { conn } => {
+                holds(conn.get() == self.connections, || format!("{conn} is not the present one"))
+            }
+            Action::Send { conn, .. } => {
+                holds(!self.config.observe_only, || "an observer sends nothing".to_owned())?;
+                holds(self.up == Some(*conn), || format!("sent on {conn}, which is not up"))
+            }
+            Action::Fetch { query, source, from, upto } => {
+                self.on_fetch(*query, source, *from, *upto)
+            }
+            Action::CancelFetch { query } => {
+                let known = self.in_flight.remove(query).is_some();
+                holds(known, || format!("{query} was cancelled but is not in flight"))
+            }
+            Action::Notify(event) => self.on_event(event),
+            other => Err(format!("an action that this driver does not know: {other:?}")),
+        }
+    }
+
+    fn on_fetch(&mut self, query: QueryId, source: &Source, from: Token, upto: Token) -> Verdict {
+        holds(query.get() > self.queries, || format!("{query} was used before"))?;
+        self.queries = query.get();
+        holds(from < upto, || format!("a fetch of ({from}, {upto}] of {source}"))?;
+        self.check_wanted(source)?;
+        let twice = self.in_flight.values().any(|other| other == source);
+        holds(!twice, || format!("two fetches of {source}"))?;
+        self.in_flight.insert(query, source.clone());
+        let (count, max) = (self.in_flight.len(), self.config.fetches_in_flight_max);
+        holds(count <= max as usize, || format!("F9: {count} fetches in flight, {max} allowed"))
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other events promise nothing")]
+    fn on_event(&mut self, event: &Event) -> Verdict {
+        match event {
+            Event::Connected { conn } => self.up = Some(*conn),
+            Event::Disconnected { .. } => self.up = None,
+            Event::Stopped => self.stopped = true,
+            Event::Rows { source, token, rows, position, .. } => {
+                holds(!rows.is_empty(), || format!("no rows at {token} of {source}"))?;
+                self.on_rows(source, *token, *position)?;
+            }
+            Event::Gap { source, from, upto, .. } => {
+                holds(from < upto, || format!("a gap ({from}, {upto}] of {source}"))?;
+            }
+            Event::CatchingUp { source, from, upto } => {
+                holds(from < upto, || format!("catching up ({from}, {upto}] of {source}"))?;
+            }
+            Event::Reset { source, from, .. } => {
+                let resettable = traits(source.stream()).resettable;
+                holds(resettable, || format!("F10: a reset of {source}"))?;
+                let before = self.sources.insert(source.clone(), Seen::default());
+                let before = before.and_then(|seen| seen.position);
+                holds(before == Some(*from), || format!("a reset of {source} from {before:?}"))?;
+            }
+            Event::WaitEnded { wait, outcome } => self.on_wait_ended(*wait, *outcome)?,
+            _ => {}
+        }
+        match event.position() {
+            Some((source, position)) => self.on_position(source, position),
+            None => Ok(()),
+        }
+    }
+
+    fn on_rows(&mut self, source: &Source, token: Token, position: Token) -> Verdict {
+        if traits(source.stream()).order != Order::Rising {
+            return Ok(());
+        }
+        holds(token == position, || format!("F6: {token} of {source} at position {position}"))?;
+        let seen = self.sources.entry(source.clone()).or_default();
+        let before = seen.last.max(seen.position);
+        seen.last = Some(token);
+        holds(before.is_none_or(|before| before < token), || {
+            format!("F1: {token} of {source} came at {before:?}")
+        })
+    }
+
+    fn on_position(&mut self, source: &Source, position: Token) -> Verdict {
+        self.check_wanted(source)?;
+        let seen = self.sources.entry(source.clone()).or_default();
+        let before = seen.position.replace(position);
+        holds(before.is_none_or(|before| before <= position), || {
+            format!("F10: {source} went from {before:?} to {position}")
+        })
+    }
+
+    fn on_wait_ended(&mut self, wait: WaitId, outcome: WaitOutcome) -> Verdict {
+        let Some(token) = self.waits.remove(&wait) else {
+            return Err(format!("{wait} ended but was not open"));
+        };
+        match outcome {
+            WaitOutcome::Reached { position } => {
+                holds(position >= token, || format!("{wait} for {token} ended at {position}"))
+            }
+            WaitOutcome::TimedOut { position } => {
+                let too_early = position.is_none_or(|position| position < token);
+                holds(too_early, || format!("{wait} for {token} timed out at {position:?}"))
+            }
+            WaitOutcome::Refused => Ok(()),
+            other => Err(format!("an outcome that this driver does not know: {other:?}")),
+        }
+    }
+
+    fn check_wanted(&self, source: &Source) -> Verdict {
+        let own = source.instance() == self.config.instance;
+        holds(!own, || format!("F5: {source} is our own"))?;
+        let wanted = self.config.streams.as_ref().is_none_or(|all| all.contains(source.stream()));
+        holds(wanted, || format!("{source} is not wanted"))
+    }
+
+    /// What holds once the actions of an input are carried out.
+    pub(super) fn check(&self, node: &Node, now: Timestamp, input: &Input) -> Verdict {
+        let (held, max) = (node.stats().held_bytes_now, self.config.held_bytes_total_max);
+        holds(held <= max, || format!("F9: {held} bytes held, {max} allowed"))?;
+        let (waits, max) = (self.waits.len(), self.config.waits_max);
+        holds(waits <= max as usize, || format!("F9: {waits} waits are open, {max} allowed"))?;
+        let sources = node.stats().sources_now;
+        let max = u64::from(self.config.sources_max);
+        holds(sources <= max, || format!("F9: {sources} sources, {max} allowed"))?;
+        if *input == Input::Tick {
+            let next = node.poll_timeout();
+            holds(next.is_none_or(|next| next > now), || format!("due again at once: {next:?}"))?;
+        }
+        self.check_positions(&node.positions())
+    }
+
+    /// The positions that went with the events are the node's.
+    fn check_positions(&self, positions: &Positions) -> Verdict {
+        for (stream, writer, token) in positions.iter() {
+            let seen =
+                self.sources.get(&Source::new(stream, writer)).and_then(|seen| seen.position);
+            holds(seen == Some(token), || {
+                format!("F6: {stream} of {writer} is at {token}, its events say {seen:?}")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn holds(rule: bool, broken: impl FnOnce() -> String) -> Verdict {
+    if rule { Ok(()) } else { Err(broken()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use synrepl_core::{
+        Origin,
+        stream::{Row, Rows},
+    };
+
+    use super::*;
+
+    fn rows(source: &Source, token: i64, position: i64) -> Action {
+        Action::Notify(Event::Rows {
+            source: source.clone(),
+            token: Token::new(token),
+            rows: Rows::from(Row::from("[]")),
+            origin: Origin::Live,
+            position: Token::new(position),
+        })
+    }
+
+    fn fetch(query: u64, source: &Source, from: i64, upto: i64) -> Action {
+        let (from, upto) = (Token::new(from), Token::new(upto));
+        Action::Fetch { query: QueryId::new(query), source: source.clone(), from, upto }
+    }
+
+    fn reset(source: &Source, from: i64) -> Action {
+        let (from, token) = (Token::new(from), Token::START);
+        Action::Notify(Event::Reset { source: source.clone(), from, token })
+    }
+
+    fn verdict(actions: &[Action]) -> Result<(), String> {
+        let mut config = Config::default();
+        config.fetches_in_flight_max = 2;
+        let mut watch = Watch::new(&config);
+        actions.iter().try_for_each(|action| watch.on_action(action))
+    }
+
+    #[track_caller]
+    fn breaks(actions: &[Action], expected: &str) {
+        let (_, before) = actions.split_last().expect("there are actions");
+        assert_eq!(verdict(before), Ok(()), "only the last one is wrong");
+        let broken = verdict(actions).expect_err("it is wrong");
+        assert!(broken.contains(expected), "{broken}");
+    }
+
+    #[test]
+    fn rows_out_of_order_are_noticed() {
+        let events = Source::new("events", "w0");
+        breaks(&[rows(&events, 2, 2), rows(&events, 2, 2)], "F1");
+        breaks(&[rows(&events, 3, 2)], "F6");
+        let typing = Source::new("typing", "w0");
+        assert_eq!(verdict(&[rows(&typing, 2, 2), reset(&typing, 2), rows(&typing, 1, 1)]), Ok(()));
+        let backfill = Source::new("backfill", "w0");
+        assert_eq!(verdict(&[rows(&backfill, 3, 1), rows(&backfill, 2, 1)]), Ok(()));
+        breaks(&[rows(&backfill, 3, 1), rows(&backfill, 4, 0)], "F10");
+    }
+
+    #[test]
+    fn resets_that_cannot_be_are_noticed() {
+        let events = Source::new("events", "w0");
+        breaks(&[rows(&events, 2, 2), reset(&events, 2)], "F10");
+        let typing = Source::new("typing", "w0");
+        breaks(&[rows(&typing, 2, 2), reset(&typing, 5)], "from");
+    }
+
+    #[test]
+    fn own_rows_are_noticed() {
+        breaks(&[rows(&Source::new("events", "synrepl"), 2, 2)], "F5");
+    }
+
+    #[test]
+    fn fetches_that_should_not_be_are_noticed() {
+        let sources: Vec<_> =
+            ["w0", "w1", "w2"].iter().map(|writer| Source::new("events", writer)).collect();
+        breaks(&[fetch(1, &sources[0], 1, 2), fetch(2, &sources[0], 1, 2)], "two fetches");
+        breaks(&[fetch(1, &sources[0], 1, 2), fetch(1, &sources[1], 1, 2)], "used before");
+        breaks(&[fetch(1, &sources[0], 2, 2)], "(2, 2]");
+        let fetches: Vec<_> =
+            (1..).zip(&sources).map(|(query, source)| fetch(query, source, 1, 2)).collect();
+        breaks(&fetches, "F9");
+        breaks(&[Action::CancelFetch { query: QueryId::new(1) }], "not in flight");
+    }
+
+    #[test]
+    fn anything_after_the_end_is_noticed() {
+        let stopped = Action::Notify(Event::Stopped);
+        breaks(&[stopped.clone(), stopped], "after the end");
+    }
+}

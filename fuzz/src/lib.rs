@@ -1,0 +1,32 @@
+//! The bodies of the fuzz targets.
+//!
+//! Each takes bytes and panics if a promise is broken. They are plain functions on stable Rust:
+//! libFuzzer calls them from `fuzz_targets/`, the tests of this package call them with every
+//! committed corpus file, and each target's program, built without cargo-fuzz, calls its own with
+//! the files it is given. `README.md` says what each asserts.
+#![forbid(unsafe_code)]
+
+mod carried;
+mod choices;
+mod command;
+mod core_inputs;
+mod line;
+mod page;
+mod pieces;
+mod replay;
+mod resp;
+mod scenario;
+mod trace;
+mod typed_row;
+
+pub use crate::{
+    command::command,
+    core_inputs::core_inputs,
+    line::line,
+    page::page,
+    replay::{files_in, replay},
+    resp::resp,
+    scenario::scenario,
+    trace::trace,
+    typed_row::typed_row,
+};
