@@ -182,10 +182,10 @@ impl Config {
             ("fetch_retry", self.fetch_retry),
             ("replicate_retry", self.replicate_retry),
         ] {
-            if backoff.first.is_zero() || backoff.max < backoff.first {
+            if backoff.first < Duration::from_millis(1) || backoff.max < backoff.first {
                 return bad(
                     setting,
-                    "needs a first delay above zero and a longest one not below it",
+                    "needs a first delay of at least 1 ms and a longest one not below it",
                 );
             }
         }

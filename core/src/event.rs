@@ -21,7 +21,7 @@ pub enum Event {
         /// Which one.
         conn: ConnectionId,
     },
-    /// A connection ended or could not be made. It is tried again by itself.
+    /// A connection ended or could not be made: no source is live now. It is tried again by itself.
     Disconnected {
         /// Which one.
         conn: ConnectionId,
@@ -80,6 +80,14 @@ pub enum Event {
         /// The token to reach.
         upto: Token,
     },
+    /// The source is no longer live, though the connection stands: something of it could not be
+    /// used. Its writer is asked where it stands; `CatchingUp` or `Live` follows.
+    NotLive {
+        /// Which source.
+        source: Source,
+        /// Its position.
+        token: Token,
+    },
     /// The source is live: nothing is missing, and what comes next comes at once.
     Live {
         /// Which source.
@@ -117,6 +125,7 @@ impl Event {
             | Self::Gap { source, upto: token, .. }
             | Self::Reset { source, token, .. }
             | Self::CatchingUp { source, from: token, .. }
+            | Self::NotLive { source, token }
             | Self::Live { source, token } => Some((source, *token)),
             Self::Connected { .. }
             | Self::Disconnected { .. }
@@ -177,7 +186,8 @@ pub enum WaitOutcome {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Warning {
-    /// A line or message that is not a command. If it was an RDATA, its rows are fetched.
+    /// A line or message that is not a command. If it was an RDATA of a known source, its rows are
+    /// fetched once the writer has said where it stands.
     Malformed {
         /// What is wrong with it.
         error: DecodeError,

@@ -10,8 +10,7 @@ use synrepl::{Builder, Event, Row, Source};
 struct Cache {
     /// What is known of rooms without a query. Empty unless all writers are live.
     rooms: BTreeMap<String, ()>,
-    /// The writers of `caches`, and whether each is live.
-    writers: BTreeMap<Source, bool>,
+    writers: BTreeMap<Source, bool>, // of `caches`, and whether each is live
 }
 
 impl Cache {
@@ -19,12 +18,13 @@ impl Cache {
         match event {
             Event::Rows { rows, .. } => return rows.iter().for_each(|row| self.forget(row)),
             Event::Live { source, .. } => _ = self.writers.insert(source, true),
-            Event::CatchingUp { source, .. } => _ = self.writers.insert(source, false),
+            Event::CatchingUp { source, .. } | Event::NotLive { source, .. } => {
+                self.writers.insert(source, false);
+            }
             Event::Disconnected { .. } => self.writers.values_mut().for_each(|live| *live = false),
-            Event::Gap { .. } | Event::Reset { .. } | Event::Warning(_) => {}
             _ => return,
         }
-        self.rooms.clear(); // Something may have changed unheard.
+        self.rooms.clear(); // Something may have changed unheard, or was: gaps lie in catch-ups.
     }
 
     /// Forgets what a row names: `[function, keys, timestamp]`. Keys may be null, which is all.

@@ -264,6 +264,7 @@ impl<C: Connector> Driver<C> {
             Event::CatchingUp { source, from, upto } => {
                 tracing::debug!(%source, %from, %upto, "catching up");
             }
+            Event::NotLive { source, token } => tracing::info!(%source, %token, "not live"),
             Event::Live { source, token } => tracing::debug!(%source, %token, "live"),
             Event::Command { .. } | Event::Warning(_) | _ => {}
         }

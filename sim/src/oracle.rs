@@ -105,6 +105,10 @@ impl Oracle {
                 self.of(source).live = true;
                 Ok(())
             }
+            Event::NotLive { source, token } => {
+                self.of(source).live = false;
+                self.on_position(source, *token, logs)
+            }
             Event::CatchingUp { source, from, .. } => {
                 let delivered = self.of(source);
                 delivered.start.get_or_insert(*from);

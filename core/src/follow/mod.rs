@@ -254,15 +254,13 @@ impl Follower {
         }
     }
 
-    /// An RDATA of this source could not be read.
+    /// An RDATA of this source could not be read. A token that could be read of it is not believed
+    /// either: a fetch up to a wrong one would be answered as if there were nothing below.
     pub(crate) fn on_malformed(&mut self, ctx: &mut Context<'_>, token: Option<Token>) {
         self.tear_batch();
         // A number ends a batch; `batch` itself may be what could not be read.
         self.torn = token.is_none();
-        match token {
-            Some(token) if self.answered => self.fetch_hole(ctx, token),
-            Some(_) | None => self.lose_footing(ctx),
-        }
+        self.lose_footing(ctx);
     }
 
     /// The connection is gone: nothing that was heard on it is evidence any more.
@@ -286,6 +284,9 @@ impl Follower {
     fn lose_footing(&mut self, ctx: &mut Context<'_>) {
         if self.is_live() {
             self.phase = Phase::Idle;
+            let token = self.position.unwrap_or(Token::START);
+            let source = self.source.clone();
+            ctx.notify(Event::NotLive { source, token });
         }
         if let Memory::Burst(burst) = &mut self.memory {
             burst.continuous = false;

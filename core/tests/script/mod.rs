@@ -240,6 +240,7 @@ fn show_event(event: &Event, now: u64) -> String {
         }
         Event::Reset { source, from, token } => format!("reset {source} {from} to {token}"),
         Event::CatchingUp { source, from, upto } => format!("catching up {source} {from}..{upto}"),
+        Event::NotLive { source, token } => format!("not live {source} {token}"),
         Event::Live { source, token } => format!("live {source} {token}"),
         Event::Command { command } => format!("command {command:?}"),
         Event::WaitEnded { wait, outcome } => match outcome {

@@ -40,6 +40,7 @@ JSON lines: every line is an object whose first field is \"type\":
   reset         stream, instance, token, from: the stream starts over
   catching_up   stream, instance, from, upto
   live          stream, instance, token
+  not_live      stream, instance, token: something of it could not be used; asked again
   connected     connection
   disconnected  connection, reason, retrying
   command       command and its fields; access tokens are redacted

@@ -38,6 +38,9 @@ pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
             let line = of_source(out, "catching_up", source);
             line.token("from", *from).token("upto", *upto).end();
         }
+        Event::NotLive { source, token } => {
+            of_source(out, "not_live", source).token("token", *token).end();
+        }
         Event::Live { source, token } => {
             of_source(out, "live", source).token("token", *token).end();
         }

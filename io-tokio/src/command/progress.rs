@@ -67,6 +67,10 @@ impl Progress {
                 self.live.remove(source);
                 self.behind.insert(source.clone(), Span { from: *from, at: *from, upto: *upto });
             }
+            Event::NotLive { source, .. } => {
+                self.changed = now;
+                self.live.remove(source);
+            }
             Event::Live { source, .. } => {
                 self.changed = now;
                 self.behind.remove(source);

@@ -79,6 +79,10 @@ impl TextFormat {
                 let told = format!("catching up to {upto}");
                 self.of_source(out, time, source, &from.to_string(), Colour::Dim, &told);
             }
+            Event::NotLive { source, token } => {
+                let told = "not live: asking its writer where it stands";
+                self.of_source(out, time, source, &token.to_string(), Colour::Yellow, told);
+            }
             Event::Live { source, token } => {
                 self.of_source(out, time, source, &token.to_string(), Colour::Green, "live");
             }

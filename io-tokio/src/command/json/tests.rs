@@ -87,6 +87,10 @@ fn each_event_of_a_source_has_the_promised_fields() {
             r#"{"type":"catching_up","stream":"events","instance":"p1","from":3,"upto":9}"#,
         ),
         (
+            Event::NotLive { source: source.clone(), token },
+            r#"{"type":"not_live","stream":"events","instance":"p1","token":9}"#,
+        ),
+        (
             Event::Live { source, token },
             r#"{"type":"live","stream":"events","instance":"p1","token":9}"#,
         ),
