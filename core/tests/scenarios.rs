@@ -106,6 +106,8 @@ scenarios! {
     f07_a_fetch_begun_under_an_earlier_connection_does_not_make_live
     f07_a_fetch_that_ends_while_disconnected_leaves_the_source_not_live
     f07_a_long_catch_up_lets_others_through
+    f07_a_page_ends_the_failures_in_a_row
+    f07_a_source_that_starts_over_in_line_keeps_one_place
     f07_an_announcement_during_an_older_fetch_makes_live_at_its_end
     f07_fetches_wait_in_line
     gaps_rows_that_nobody_can_be_asked_for_are_reported
