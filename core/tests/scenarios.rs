@@ -64,6 +64,8 @@ scenarios! {
     a10_an_announcement_above_a_half_batch_fetches_the_batch
     a10_an_announcement_inside_a_batch_makes_its_rest_a_hole
     a11_a_bad_line_does_not_make_a_source
+    a11_a_late_announcement_does_not_close_a_hole
+    a11_a_late_announcement_does_not_close_a_hole_below_held_rows
     a11_a_row_that_does_not_parse_is_fetched_and_harms_nothing_else
     a11_a_row_whose_token_does_not_parse_is_asked_for
     a12_rows_of_a_source_that_is_not_live_cost_one_event
@@ -92,6 +94,9 @@ scenarios! {
     a64b_a_lower_announcement_of_a_database_stream_is_harmless
     a64c_rows_of_another_version_are_delivered_as_they_are
     bursts_a_cut_inside_one_is_filled_from_before_it
+    bursts_a_row_before_the_first_announcement_is_fetched
+    bursts_a_writer_that_appears_with_a_row_is_asked
+    bursts_an_announcement_inside_one_does_not_close_it
     bursts_are_fetched_in_windows
     bursts_one_that_falls_quiet_is_completed_by_a_fetch
     bursts_one_that_is_too_large_is_completed_by_a_fetch
@@ -102,8 +107,13 @@ scenarios! {
     f07_a_fetch_begun_under_an_earlier_connection_does_not_make_live
     f07_a_fetch_that_ends_while_disconnected_leaves_the_source_not_live
     f07_a_long_catch_up_lets_others_through
+    f07_a_page_ends_the_failures_in_a_row
+    f07_a_source_that_starts_over_in_line_keeps_one_place
+    f07_an_announcement_during_an_older_fetch_makes_live_at_its_end
     f07_fetches_wait_in_line
     gaps_rows_that_nobody_can_be_asked_for_are_reported
+    loose_a_low_row_before_the_announcement_is_delivered
+    loose_a_low_row_during_a_fetch_is_delivered
     loose_a_page_that_ignores_its_end_is_taken_as_it_is
     loose_exact_repeats_are_suppressed_and_steps_back_delivered
     pages_a_token_cut_in_two_is_asked_for_again
@@ -131,11 +141,17 @@ scenarios! {
     x04_an_announcement_of_another_writer_leaves_a_batch_alone
     x04_batches_of_two_writers_do_not_mix
     x05_each_writer_is_live_by_its_own_evidence
+    x06_a_fetch_does_not_outlive_its_connection_in_a_stream_without_epochs
     x06_a_low_row_during_a_fetch_is_asked_about
+    x06_a_low_row_that_does_not_parse_is_asked_about
     x06_a_low_row_without_an_announcement_is_asked_about
+    x06_a_reset_closes_a_hole
     x06_a_reset_during_a_fetch_starts_the_fetch_over
+    x06_a_row_at_the_target_of_a_fetch_is_asked_about
     x06_a_stream_without_epochs_starts_over_at_each_connection
     x06_an_observer_takes_the_next_row_for_an_answer
+    x06_further_low_rows_wait_for_the_answer
+    x06_rows_held_before_a_reset_are_of_the_old_epoch
     x07_rows_beyond_the_end_of_a_page_come_later
     x09_a_batch_that_a_fetch_covers_leaves_no_hole
     x09_a_batch_without_end_is_fetched

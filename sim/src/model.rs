@@ -62,6 +62,7 @@ impl Model for SmallWorld {
             from_beginning: true,
             page_rows_max: 2,
             tight_limits: self.tight_limits,
+            gives_up: false,
             steps: Vec::new(),
         };
         let mut world = World::new(&scenario);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use synrepl_core::{
-    Event,
+    Event, WaitId, WaitOutcome,
     stream::{Order, Positions, Row, Source, Token},
 };
 
@@ -28,6 +28,8 @@ pub enum Promise {
     Progress,
     /// F9: every queue has its limit.
     Bounded,
+    /// A wait ends once its own source has reached its token, and not before.
+    Waits,
     /// F10: tokens go back only after a reset, and only where that can be.
     ExplicitReset,
     /// C2: no input is refused that the driver may give.
@@ -77,6 +79,8 @@ pub(crate) struct Oracle {
     pub(crate) resets: u64,
     /// What the application would save.
     pub(crate) positions: Positions,
+    /// Open waits.
+    waits: BTreeMap<WaitId, (Source, Token)>,
 }
 
 type Verdict = Result<(), Violation>;
@@ -121,12 +125,52 @@ impl Oracle {
                 self.on_position(source, *upto, logs)
             }
             Event::Reset { source, token, .. } => self.on_reset(source, *token, logs),
+            Event::WaitEnded { wait, outcome } => self.on_wait_ended(*wait, *outcome),
             Event::Disconnected { .. } => {
                 self.sources.values_mut().for_each(|delivered| delivered.live = false);
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    /// The application waits, without a deadline that it could live to see.
+    pub(crate) fn on_wait(&mut self, wait: WaitId, source: Source, token: Token) {
+        self.waits.insert(wait, (source, token));
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a refused wait promises nothing")]
+    fn on_wait_ended(&mut self, wait: WaitId, outcome: WaitOutcome) -> Verdict {
+        let Some((source, token)) = self.waits.remove(&wait) else { return Ok(()) };
+        match outcome {
+            WaitOutcome::Reached { position } if position < token => {
+                broken(Promise::Waits, &source, format!("{token} was reached at {position}"))
+            }
+            WaitOutcome::TimedOut { .. } => {
+                broken(Promise::Waits, &source, format!("the wait for {token} timed out"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What holds when an input has been handled: the events told of every position, and no wait
+    /// is open that the position meets.
+    pub(crate) fn check_between_inputs(&self, positions: &Positions) -> Verdict {
+        for (stream, instance, position) in positions.iter() {
+            let told = self.positions.get(stream, instance);
+            if told != Some(position) {
+                let what = format!("is at {position}, its events told of {told:?}");
+                return broken(Promise::HonestPosition, &Source::new(stream, instance), what);
+            }
+        }
+        for (source, token) in self.waits.values() {
+            let position = positions.get(source.stream(), source.instance());
+            if let Some(position) = position.filter(|position| position >= token) {
+                let what = format!("the wait for {token} is open at {position}");
+                return broken(Promise::Waits, source, what);
+            }
+        }
+        Ok(())
     }
 
     fn of(&mut self, source: &Source) -> &mut Delivered {
@@ -274,6 +318,7 @@ impl Oracle {
 
     /// The follower is started again from [`Oracle::positions`].
     pub(crate) fn on_follower_restart(&mut self, logs: &[Log]) {
+        self.waits.clear();
         for (source, delivered) in &mut self.sources {
             let position =
                 self.positions.get(source.stream(), source.instance()).unwrap_or(Token::START);

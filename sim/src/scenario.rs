@@ -19,6 +19,8 @@ pub struct Scenario {
     pub page_rows_max: u32,
     /// Whether the follower runs with very small limits, so that every queue overflows.
     pub tight_limits: bool,
+    /// Whether the follower gives a fetch up after two failures and reports a gap.
+    pub gives_up: bool,
     /// What happens, in order; then all faults end and everything must arrive.
     pub steps: Vec<Step>,
 }
@@ -103,6 +105,13 @@ pub enum Step {
     },
     /// The follower stops and is started again from the positions that went with its events.
     RestartFollower,
+    /// The application waits for a source to reach a token.
+    WaitFor {
+        /// Which source.
+        source: u8,
+        /// How far above what its writer has reached.
+        ahead: u8,
+    },
 }
 
 /// What goes wrong with a fetch.
@@ -119,6 +128,10 @@ pub enum FetchFault {
     Beyond,
     /// The page is limited and does not move.
     Stuck,
+    /// The page ends at its last row without being limited, as those of some streams do.
+    Short,
+    /// There is nowhere to fetch from.
+    NoEndpoint,
 }
 
 struct Draw(ChaCha8Rng);
@@ -163,11 +176,12 @@ impl Scenario {
         let from_beginning = draw.one_in(3);
         let page_rows_max = [1, 2, 3, 5, 100][usize::from(draw.below(5))];
         let tight_limits = draw.one_in(3);
+        let gives_up = draw.one_in(8);
         // Each kind of fault is on or off for the whole run, then drawn at a rate of its own:
         // runs in which everything goes wrong at once hide the errors of quieter ones.
         let faults: [bool; 8] = std::array::from_fn(|_| draw.one_in(2));
         let steps = (0..20 + draw.below(180)).map(|_| Step::draw(&mut draw, &faults)).collect();
-        Self { seed, streams, from_beginning, page_rows_max, tight_limits, steps }
+        Self { seed, streams, from_beginning, page_rows_max, tight_limits, gives_up, steps }
     }
 }
 
@@ -175,17 +189,19 @@ impl Step {
     fn draw(draw: &mut Draw, faults: &[bool; 8]) -> Self {
         let [lose, damage, fetch, restart, offline, follower, replicate, swap] = *faults;
         loop {
-            return match draw.below(40) {
+            return match draw.below(41) {
                 0..=8 => Self::Write { source: draw.byte(), rows: 1 + draw.below(4) },
                 9..=15 => Self::Flush { writer: draw.byte() },
                 16..=23 => Self::Deliver { count: 1 + draw.below(6) },
                 24..=28 => {
-                    let fault = (fetch && draw.one_in(3)).then(|| match draw.below(5) {
+                    let fault = (fetch && draw.one_in(3)).then(|| match draw.below(32) / 5 {
                         0 => FetchFault::Status,
                         1 => FetchFault::TimedOut,
                         2 => FetchFault::TooLarge,
                         3 => FetchFault::Beyond,
-                        _ => FetchFault::Stuck,
+                        4 => FetchFault::Stuck,
+                        5 => FetchFault::Short,
+                        _ => FetchFault::NoEndpoint,
                     });
                     Self::Answer { fetch: draw.byte(), fault }
                 }
@@ -205,6 +221,7 @@ impl Step {
                 37 if follower => Self::RestartFollower,
                 38 if replicate => Self::LoseReplicate,
                 39 if swap => Self::Swap { at: draw.byte() },
+                40 => Self::WaitFor { source: draw.byte(), ahead: draw.below(4) },
                 _ => continue,
             };
         }

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, fmt};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, Input, Node, QueryId, Start, Timestamp,
+    Action, Config, ConnectionId, Event, Input, Node, QueryId, Start, Timestamp, WaitId,
     stream::{FetchError, Page, Source, Token, traits},
     wire::{Command, Decoder},
 };
@@ -138,6 +138,7 @@ impl World {
             config.burst_window_max = 3;
             config.fetches_in_flight_max = 1;
         }
+        config.fetch_attempts_max = scenario.gives_up.then_some(2);
         let node = start(&config);
         Self {
             config,
@@ -222,6 +223,9 @@ impl World {
                 self.bring_online(usize::from(writer) % self.instances.len());
             }
             Step::RestartFollower => self.restart_follower()?,
+            Step::WaitFor { source, ahead } => {
+                self.wait_for(usize::from(source) % self.logs.len(), u32::from(ahead))?;
+            }
         }
         Ok(())
     }
@@ -332,6 +336,17 @@ impl World {
         self.handle(Input::Tick)
     }
 
+    /// Opens a wait that no deadline ends.
+    fn wait_for(&mut self, index: usize, ahead: u32) -> Result<(), Violation> {
+        let log = &self.logs[index];
+        let (source, token) = (log.source.clone(), log.current.advanced_by(ahead));
+        self.serial += 1;
+        let wait = WaitId::new(self.serial);
+        self.oracle.on_wait(wait, source.clone(), token);
+        let deadline = Timestamp::from_micros(u64::MAX);
+        self.handle(Input::WaitFor { wait, source, token, deadline })
+    }
+
     fn answer(&mut self, index: usize, fault: Option<FetchFault>) -> Result<(), Violation> {
         let Fetch { query, source, from, upto } = self.fetches.remove(index);
         let endpoint = "http://writer".to_owned();
@@ -354,6 +369,14 @@ impl World {
                 page.upto = upto.advanced_by(5);
                 page.limited = false;
                 Ok(page)
+            }
+            Some(FetchFault::Short) => {
+                let mut page = self.page(&source, from, upto);
+                page.upto = page.updates.iter().map(|(token, _)| *token).max().unwrap_or(upto);
+                Ok(page)
+            }
+            Some(FetchFault::NoEndpoint) => {
+                Err(FetchError::NoEndpoint { instance: source.instance().to_owned() })
             }
             Some(FetchFault::Stuck) => Ok(Page { updates: Vec::new(), upto: from, limited: true }),
         };
@@ -397,7 +420,7 @@ impl World {
             let what = format!("{held} bytes held, {} fetches in flight", self.fetches.len());
             return Err(Violation { promise: Promise::Bounded, source: None, what });
         }
-        Ok(())
+        self.oracle.check_between_inputs(&self.node.positions())
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "other actions are for real sockets")]
@@ -451,7 +474,7 @@ impl World {
             }
             let idle = self.instances.iter().all(|writer| !writer.must_announce);
             if self.up && idle && self.oracle.check_converged(&self.logs).is_ok() {
-                return Ok(());
+                return self.shut_down();
             }
             match self.node.poll_timeout() {
                 Some(at) => {
@@ -462,6 +485,17 @@ impl World {
             }
         }
         self.oracle.check_converged(&self.logs)
+    }
+
+    /// The follower stops: at once, but for the end of its connection.
+    fn shut_down(&mut self) -> Result<(), Violation> {
+        self.handle(Input::Shutdown)?;
+        self.handle(Input::Disconnected { conn: self.conn, reason: "closed".to_owned() })?;
+        if self.node.is_stopped() && self.node.poll_timeout().is_none() && self.fetches.is_empty() {
+            return Ok(());
+        }
+        let what = "did not stop".to_owned();
+        Err(Violation { promise: Promise::Progress, source: None, what })
     }
 
     fn note(&mut self, line: fmt::Arguments<'_>) {

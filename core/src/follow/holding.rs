@@ -76,6 +76,15 @@ impl Holding {
         std::mem::take(&mut self.queue)
     }
 
+    /// The lowest token of the rows in the queue.
+    pub(super) fn lowest_row(&self) -> Option<Token> {
+        let rows = |held: &Held| match held {
+            Held::Rows { token, .. } => Some(*token),
+            Held::Position { .. } => None,
+        };
+        self.queue.iter().filter_map(rows).min()
+    }
+
     /// The highest token that anything in the queue speaks of.
     pub(super) const fn highest(&self) -> Option<Token> {
         self.highest

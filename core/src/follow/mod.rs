@@ -47,7 +47,7 @@ pub(crate) struct Follower {
     hole: bool,
     /// The first rows of a batch were dropped: what looks like a whole batch next is the rest.
     torn: bool,
-    /// Only an announcement can tell where the source stands.
+    /// While unanswered: only an announcement can tell where the source stands.
     unsure: bool,
     /// In the line for a fetch.
     in_line: bool,
@@ -215,7 +215,6 @@ impl Follower {
         if self.batch.is_some() {
             self.tear_batch();
         }
-        self.unsure = false;
         self.on_announced(ctx, prev, new);
     }
 
@@ -235,7 +234,10 @@ impl Follower {
             return;
         }
         let fresh = self.position.is_none();
-        self.ensure_started(ctx, new);
+        // Rows that came before the first announcement are not of the past.
+        let first_held =
+            self.held.as_ref().filter(|_| fresh).and_then(|holding| holding.lowest_row());
+        self.ensure_started(ctx, first_held.map_or(new, |first| first.before().min(new)));
         let Some(position) = self.position else { return };
         let live = self.is_live() || fresh;
         let verdict = Relation::of(self.seen_up_to(position), prev, new)
@@ -288,9 +290,6 @@ impl Follower {
             let source = self.source.clone();
             ctx.notify(Event::NotLive { source, token });
         }
-        if let Memory::Burst(burst) = &mut self.memory {
-            burst.continuous = false;
-        }
         if self.answered {
             self.answered = false;
             ctx.common.unanswered += 1;
@@ -326,7 +325,6 @@ impl Follower {
         // What came before the announcement of a new epoch is of the old one.
         self.drop_held(ctx);
         self.hole = false;
-        self.unsure = false;
         let from = self.position.replace(Token::START).unwrap_or(Token::START);
         if from != Token::START {
             ctx.common.stats.resets += 1;
