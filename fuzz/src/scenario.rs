@@ -38,11 +38,12 @@ fn decoded(mut choices: Choices<'_>) -> Scenario {
     let from_beginning = choices.below(2) == 1;
     let page_rows_max = choices.one_of(&[100, 1, 2, 3, 5]);
     let tight_limits = choices.below(2) == 1;
+    let gives_up = seed % 8 == 7;
     let mut steps = Vec::new();
     while !choices.is_done() && steps.len() < STEPS_MAX {
         steps.push(step(&mut choices));
     }
-    Scenario { seed, streams, from_beginning, page_rows_max, tight_limits, steps }
+    Scenario { seed, streams, from_beginning, page_rows_max, tight_limits, gives_up, steps }
 }
 
 fn step(choices: &mut Choices<'_>) -> Step {
