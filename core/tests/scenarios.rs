@@ -93,11 +93,13 @@ scenarios! {
     a64b_a_lower_announcement_of_a_database_stream_is_harmless
     a64c_rows_of_another_version_are_delivered_as_they_are
     bursts_a_cut_inside_one_is_filled_from_before_it
+    bursts_a_lagging_announcement_after_a_cut_is_not_believed
     bursts_a_row_before_the_first_announcement_is_fetched
     bursts_a_writer_that_appears_with_a_row_is_asked
     bursts_an_announcement_inside_one_does_not_close_it
     bursts_are_fetched_in_windows
     bursts_one_that_falls_quiet_is_completed_by_a_fetch
+    bursts_one_that_is_closed_is_forgotten
     bursts_one_that_is_too_large_is_completed_by_a_fetch
     bursts_one_that_is_too_long_is_completed_by_a_fetch
     bursts_rows_in_falling_order_are_all_delivered
@@ -126,6 +128,8 @@ scenarios! {
     start_a_first_row_before_any_announcement_is_fetched_whole
     start_a_first_row_of_a_stream_without_epochs_starts_just_before_it
     start_a_writer_missing_from_saved_positions_starts_at_the_highest_of_them
+    start_a_writer_of_a_stream_without_epochs_that_appears_later_starts_at_its_start
+    start_a_writer_that_appears_later_and_lower_starts_where_it_stands
     start_a_writer_that_appears_later_starts_where_the_stream_stood
     start_from_the_beginning_fetches_all_that_is_held
     start_saved_positions_are_resumed
@@ -146,15 +150,19 @@ scenarios! {
     x06_a_low_row_without_an_announcement_is_asked_about
     x06_a_reset_closes_a_hole
     x06_a_reset_during_a_fetch_starts_the_fetch_over
+    x06_a_reset_forgets_the_retry_of_the_fetch_before_it
     x06_a_row_at_the_target_of_a_fetch_is_asked_about
     x06_a_stream_without_epochs_starts_over_at_each_connection
+    x06_an_announcement_below_a_held_one_resets
     x06_an_observer_takes_the_next_row_for_an_answer
     x06_further_low_rows_wait_for_the_answer
     x06_rows_held_before_a_reset_are_of_the_old_epoch
     x07_rows_beyond_the_end_of_a_page_come_later
+    x09_a_batch_of_too_many_bytes_is_fetched
     x09_a_batch_that_a_fetch_covers_leaves_no_hole
     x09_a_batch_without_end_is_fetched
     x09_a_holding_queue_that_overflows_becomes_a_longer_catch_up
+    x09_held_rows_have_a_limit_in_bytes_and_give_their_room_back
     x10_an_unknown_stream_is_followed_like_any_other
     x10_streams_that_are_not_wanted_are_dropped_on_arrival
     x10_streams_that_are_not_wanted_take_no_place
