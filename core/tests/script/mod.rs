@@ -10,6 +10,7 @@
 //! | `fail q1 WHY` | a fetch failed: `500`, `timeout`, `too-large`, `no-endpoint` |
 //! | `+2s`, `+20ms` | time passes, then a tick |
 //! | `wait w1 STREAM/WRITER TOKEN 5s` | wait for a token |
+//! | `cancel w1` | wait no longer |
 //! | `send LINE` | the application sends a command |
 //! | `shutdown` | the application stops |
 //! | `positions` | shows the positions to save |
@@ -69,6 +70,7 @@ impl Bench {
             "page" => page(rest),
             "fail" => fail(rest),
             "wait" => self.wait(rest),
+            "cancel" => Input::CancelWait { wait: WaitId::new(rest[1..].parse().expect("w1")) },
             "send" => Input::Send {
                 command: Decoder::new()
                     .decode(&Bytes::copy_from_slice(rest.as_bytes()))
