@@ -94,11 +94,13 @@ scenarios! {
     a64b_a_lower_announcement_of_a_database_stream_is_harmless
     a64c_rows_of_another_version_are_delivered_as_they_are
     bursts_a_cut_inside_one_is_filled_from_before_it
+    bursts_a_lagging_announcement_after_a_cut_is_not_believed
     bursts_a_row_before_the_first_announcement_is_fetched
     bursts_a_writer_that_appears_with_a_row_is_asked
     bursts_an_announcement_inside_one_does_not_close_it
     bursts_are_fetched_in_windows
     bursts_one_that_falls_quiet_is_completed_by_a_fetch
+    bursts_one_that_is_closed_is_forgotten
     bursts_one_that_is_too_large_is_completed_by_a_fetch
     bursts_one_that_is_too_long_is_completed_by_a_fetch
     bursts_rows_in_falling_order_are_all_delivered
@@ -127,16 +129,22 @@ scenarios! {
     start_a_first_row_before_any_announcement_is_fetched_whole
     start_a_first_row_of_a_stream_without_epochs_starts_just_before_it
     start_a_writer_missing_from_saved_positions_starts_at_the_highest_of_them
+    start_a_writer_of_a_stream_without_epochs_that_appears_later_starts_at_its_start
+    start_a_writer_that_appears_after_a_lost_connection_starts_where_the_stream_stood
+    start_a_writer_that_appears_later_and_lower_starts_where_it_stands
     start_a_writer_that_appears_later_starts_where_the_stream_stood
     start_from_the_beginning_fetches_all_that_is_held
     start_saved_positions_are_resumed
     start_writers_that_answer_together_start_where_they_stand
     wait_a_wait_is_met_by_where_the_source_is_first_seen_to_stand
+    wait_one_that_cannot_be_met_any_more_is_not_opened
+    wait_only_its_own_source_ends_a_wait_whoever_appeared_first
     x01_a_lost_publish_cannot_be_seen_by_the_follower
     x02_a_source_is_asked_for_soon_though_another_never_answers
     x02_an_observer_asks_nobody
     x02_replicate_is_asked_again_until_every_known_source_answered
     x02_replicate_is_asked_again_while_nobody_answers_at_all
+    x02_the_delays_start_over_once_all_have_answered
     x03_a_failed_catch_up_is_tried_again_without_a_further_command
     x04_an_announcement_of_another_writer_leaves_a_batch_alone
     x04_batches_of_two_writers_do_not_mix
@@ -147,16 +155,21 @@ scenarios! {
     x06_a_low_row_without_an_announcement_is_asked_about
     x06_a_reset_closes_a_hole
     x06_a_reset_during_a_fetch_starts_the_fetch_over
+    x06_a_reset_forgets_the_retry_of_the_fetch_before_it
     x06_a_row_at_the_target_of_a_fetch_is_asked_about
     x06_a_stream_without_epochs_starts_over_at_each_connection
+    x06_an_announcement_below_a_held_one_resets
     x06_an_observer_takes_the_next_row_for_an_answer
     x06_further_low_rows_wait_for_the_answer
     x06_rows_held_before_a_reset_are_of_the_old_epoch
     x07_rows_beyond_the_end_of_a_page_come_later
+    x09_a_batch_of_too_many_bytes_is_fetched
     x09_a_batch_that_a_fetch_covers_leaves_no_hole
     x09_a_batch_without_end_is_fetched
     x09_a_holding_queue_that_overflows_becomes_a_longer_catch_up
+    x09_held_rows_have_a_limit_in_bytes_and_give_their_room_back
     x10_an_unknown_stream_is_followed_like_any_other
+    x10_one_source_too_many_is_said_once
     x10_streams_that_are_not_wanted_are_dropped_on_arrival
     x10_streams_that_are_not_wanted_take_no_place
 }

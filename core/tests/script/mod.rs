@@ -10,6 +10,7 @@
 //! | `fail q1 WHY` | a fetch failed: `500`, `timeout`, `too-large`, `no-endpoint` |
 //! | `+2s`, `+20ms` | time passes, then a tick |
 //! | `wait w1 STREAM/WRITER TOKEN 5s` | wait for a token |
+//! | `cancel w1` | wait no longer |
 //! | `send LINE` | the application sends a command |
 //! | `shutdown` | the application stops |
 //! | `positions` | shows the positions to save |
@@ -69,6 +70,7 @@ impl Bench {
             "page" => page(rest),
             "fail" => fail(rest),
             "wait" => self.wait(rest),
+            "cancel" => Input::CancelWait { wait: WaitId::new(rest[1..].parse().expect("w1")) },
             "send" => Input::Send {
                 command: Decoder::new()
                     .decode(&Bytes::copy_from_slice(rest.as_bytes()))
@@ -143,6 +145,9 @@ impl Bench {
             "fetches_in_flight_max" => config.fetches_in_flight_max = number(),
             "fetch_attempts_max" => config.fetch_attempts_max = Some(number()),
             "held_rows_max" => config.held_rows_max = number(),
+            "held_bytes_max" => config.held_bytes_max = number(),
+            "held_bytes_total_max" => config.held_bytes_total_max = number().into(),
+            "batch_bytes_max" => config.batch_bytes_max = number(),
             "batch_rows_max" => config.batch_rows_max = number(),
             "burst_rows_max" => config.burst_rows_max = number(),
             "burst_bytes_max" => config.burst_bytes_max = number(),
