@@ -18,7 +18,7 @@ use crate::{
     time::Timestamp,
     timer::{TimerKey, Timers},
     wait::Waits,
-    wire::{Command, DecodeError},
+    wire::{Command, DecodeError, Rdata},
 };
 
 /// One instance of a deployment, following the streams that the others write.
@@ -214,13 +214,15 @@ impl Node {
         self.common.stats.commands += 1;
         self.bus.on_command(&command);
         match command {
-            Command::Rdata(rdata) => match self.role_of(&rdata.stream, &rdata.instance) {
-                Some(Role::Followed(source)) => {
-                    self.common.stats.rdata += 1;
-                    self.follow(source, |follower, ctx| follower.on_rdata(ctx, rdata));
+            Command::Rdata(Rdata { stream, instance, token, row }) => {
+                match self.role_of(&stream, &instance) {
+                    Some(Role::Followed(source)) => {
+                        self.common.stats.rdata += 1;
+                        self.follow(source, |follower, ctx| follower.on_row(ctx, token, row));
+                    }
+                    role => self.on_unwanted(role),
                 }
-                role => self.on_unwanted(role),
-            },
+            }
             Command::Position(position) => {
                 match self.role_of(&position.stream, &position.instance) {
                     Some(Role::Followed(source)) => {

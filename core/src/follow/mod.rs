@@ -1,6 +1,6 @@
 //! One source as this node sees it: not live, catching up, or live.
 //!
-//! The way of a row: [`Follower::on_rdata`] collects its batch, [`deliver`](mod@deliver) hands it
+//! The way of a row: [`Follower::on_row`] collects its batch, [`deliver`](mod@deliver) hands it
 //! on if the source is live; otherwise [`catch_up`](mod@catch_up) fetches what is missing first.
 //! The way of an announcement: [`Follower::on_position`], the table in [`verdict`](mod@verdict),
 //! and a fetch if it says so. State is per (stream, writer) and all evidence is of the present
@@ -29,7 +29,6 @@ pub(crate) use self::{
 use crate::{
     event::{Event, Warning},
     stream::{Order, Row, Rows, Source, StreamTraits, Token},
-    wire::Rdata,
 };
 
 /// The receiving side of one source.
@@ -125,16 +124,25 @@ impl Follower {
     }
 
     /// One row: kept until its batch is whole.
-    pub(crate) fn on_rdata(&mut self, ctx: &mut Context<'_>, rdata: Rdata) {
-        let Some(token) = rdata.token else {
-            self.extend_batch(ctx, &rdata.row);
-            return;
-        };
+    pub(crate) fn on_row(&mut self, ctx: &mut Context<'_>, token: Option<Token>, row: Row) {
+        let whole = self.batch.is_none() && !self.torn;
+        match token {
+            // Nearly all rows take this way.
+            Some(token) if whole && self.is_live() && !self.hole => {
+                self.deliver_live(ctx, token, Rows::from(row));
+            }
+            Some(token) => self.on_last_row(ctx, token, row),
+            None => self.extend_batch(ctx, &row),
+        }
+    }
+
+    /// A row that ends a batch, or one of a source that is not simply live.
+    fn on_last_row(&mut self, ctx: &mut Context<'_>, token: Token, row: Row) {
         let rows = match self.batch.take() {
-            Some(batch) => Some(batch.finish(rdata.row)),
+            Some(batch) => Some(batch.finish(row)),
             // The first rows of this batch were dropped; it must be fetched.
             None if std::mem::take(&mut self.torn) => None,
-            None => Some(Rows::from(rdata.row)),
+            None => Some(Rows::from(row)),
         };
         match (&self.phase, rows) {
             (Phase::Live, Some(rows)) if !self.hole => self.deliver_live(ctx, token, rows),
