@@ -23,7 +23,7 @@ struct Done {
 }
 
 /// Decodes settings and inputs as it goes, for ids come from the node. After each step the rules
-/// of [`Watch`] hold; a second node that is given the same list does the same and ends in the same
+/// of `Watch` hold; a second node that is given the same list does the same and ends in the same
 /// state; and so does one that is given the recorded trace.
 pub fn core_inputs(data: &[u8]) {
     let mut choices = Choices::new(data);
