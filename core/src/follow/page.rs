@@ -44,13 +44,15 @@ pub(super) fn judge(page: Page, from: Token, upto: Token, traits: StreamTraits) 
     {
         return Judgement::Unusable(format!("it has a row at {token}, beyond its end {complete}"));
     }
-    limited |= complete < upto;
-    if traits.order == Order::Bursts && limited {
+    // A page that ends short of what was asked, but does not say limited, is whole as far as it
+    // goes: some streams end theirs at their last row.
+    if traits.order == Order::Bursts && (limited || complete < upto) {
         // Pages of these streams start with the highest tokens and say that they end at the
         // lowest: what lies between is lost to whoever believes it.
         if !single {
             return Judgement::Narrow;
         }
+        limited = true;
         complete = upto;
     }
     let in_page = rows.len();
@@ -143,6 +145,15 @@ mod tests {
         assert_eq!(judged("receipts", page(&[3, 3], 3, false), 2, 3), "[3, 3] to 3");
         assert_eq!(judged("receipts", page(&[3, 3], 3, true), 2, 3), "[3, 3] to 3 split");
         assert_eq!(judged("receipts", page(&[3], 3, true), 2, 3), "[3] to 3 split");
+    }
+
+    #[test]
+    fn a_page_that_ends_at_its_last_row_without_saying_limited_is_whole_up_to_there() {
+        assert_eq!(
+            judged("thread_subscriptions", page(&[3, 5, 5], 5, false), 2, 9),
+            "[3, 5, 5] to 5"
+        );
+        assert_eq!(judged("backfill", page(&[5, 3], 5, false), 2, 9), "narrow");
     }
 
     #[test]
