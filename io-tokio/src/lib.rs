@@ -52,3 +52,8 @@ pub use crate::{
     record::Recorder,
     replication::Replication,
 };
+
+/// The programs in the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
