@@ -20,11 +20,16 @@ pub(crate) fn is_secret(text: &str) -> bool {
     keys_of_token_function(text).is_some()
 }
 
+/// Whether the keys of this cached function are access tokens.
+pub(crate) fn takes_tokens(function: &str) -> bool {
+    function.contains("token")
+}
+
 /// Where the text goes on behind the name of a function that takes tokens.
 fn keys_of_token_function(text: &str) -> Option<usize> {
     let inner = text.trim_start().strip_prefix('[')?.trim_start().strip_prefix('"')?;
     let name = &inner[..inner.find('"')?];
-    name.contains("token").then(|| text.len() - inner.len() + name.len() + 1)
+    takes_tokens(name).then(|| text.len() - inner.len() + name.len() + 1)
 }
 
 fn veiled(text: &str) -> String {

@@ -26,7 +26,7 @@ fn command(original: &Command) -> Option<Command> {
         return Some(Command::Rdata(Rdata { row: veiled(&rdata.row), ..rdata.clone() }));
     }
     if let Command::InvalidateCache(InvalidateCache { function, .. }) = original
-        && function.contains("token")
+        && redact::takes_tokens(function)
     {
         let keys = Row::from("[]");
         let function = function.clone();

@@ -1,10 +1,12 @@
 //! The commands of the protocol as types (`protocol.md` 2.3).
 
+use std::fmt;
+
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
-use crate::stream::{Row, Token};
+use crate::stream::{Row, Token, redact};
 
 /// One command of the protocol. Text fields are slices of the line they were read from, but for
 /// the names of streams that are known.
@@ -132,8 +134,8 @@ pub struct RemovePusher {
     pub user: ByteString,
 }
 
-/// `INVALIDATE_CACHE function keys`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// `INVALIDATE_CACHE function keys`. `Debug` leaves keys out that are access tokens.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct InvalidateCache {
     /// Name of the cached function.
     pub function: ByteString,
@@ -169,6 +171,15 @@ pub struct LockReleased {
     pub key: String,
 }
 
+impl fmt::Debug for InvalidateCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { function, keys } = self;
+        let secret = redact::takes_tokens(function);
+        let keys: &dyn fmt::Debug = if secret { &format_args!("<redacted>") } else { keys };
+        f.debug_struct("InvalidateCache").field("function", function).field("keys", keys).finish()
+    }
+}
+
 impl Command {
     /// The command's name, as on the wire.
     pub const fn name(&self) -> &'static str {
@@ -192,5 +203,20 @@ impl Command {
             Self::NewActiveTask(_) => "NEW_ACTIVE_TASK",
             Self::CancelTask(_) => "CANCEL_TASK",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_access_token_is_in_the_debug_of_a_command() {
+        let shown = |function: &'static str| {
+            let keys = Row::from(r#"["syt_abc"]"#);
+            format!("{:?}", InvalidateCache { function: function.into(), keys })
+        };
+        assert!(!shown("get_user_by_access_token").contains("syt_abc"));
+        assert!(shown("get_user_by_id").contains("syt_abc"));
     }
 }

@@ -126,9 +126,8 @@ impl TextFormat {
 }
 
 fn told_rows(rows: &Rows, origin: Origin) -> String {
-    let first = rows
-        .first()
-        .map_or_else(String::new, |row| shortened(without_token(row.as_str()), ROW_CHARS_MAX));
+    let first =
+        rows.first().map_or_else(String::new, |row| shortened(&format!("{row:?}"), ROW_CHARS_MAX));
     let count = match rows.len() {
         1 => "1 row ".to_owned(),
         count => format!("{count} rows"),
@@ -198,6 +197,14 @@ mod tests {
         let line = told(&rows(vec![Row::from(long.as_str()); 3], Origin::CatchUp));
         assert!(line.contains("290  3 rows, caught up  [\"xxx"), "{line}");
         assert!(line.ends_with("xxx…") && line.chars().count() < 160, "{line}");
+    }
+
+    #[test]
+    fn access_tokens_in_rows_are_not_told() {
+        let row = Row::from(r#"["get_user_by_access_token",["syt_secret"],1]"#);
+        let line = told(&rows(vec![row], Origin::Live));
+        assert!(line.contains("get_user_by_access_token"), "{line}");
+        assert!(!line.contains("syt_secret"), "{line}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use synrepl_core::{
     stream::{FetchError, Source, Token},
 };
 
-use super::shorten::{shortened, without_token};
+use super::shorten::shortened;
 
 /// Longest text of others that is told, in characters.
 const TEXT_CHARS_MAX: usize = 400;
@@ -74,7 +74,7 @@ impl Circumstances {
                     ),
                     None => "it is left out".to_owned(),
                 };
-                let told = shortened(without_token(&error.to_string()), TEXT_CHARS_MAX);
+                let told = shortened(&error.to_string(), TEXT_CHARS_MAX);
                 (Kind::Malformed, format!("a message is not a command: {told}; {sequel}"))
             }
             Warning::NothingHeard { after } => (Kind::NothingHeard, self.nothing_heard(*after)),

@@ -12,6 +12,7 @@ use super::{
     json::Json,
     text,
 };
+use crate::stream::redact;
 
 /// A row of `caches`: `[cache_func, keys?, invalidation_ts]`.
 ///
@@ -211,7 +212,7 @@ struct Shown<'r> {
 
 impl fmt::Debug for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.function.contains("token") {
+        if redact::takes_tokens(self.function) {
             return f.write_str("<redacted>");
         }
         f.debug_list().entries(self.keys.iter().map(CacheKey::as_str)).finish()
