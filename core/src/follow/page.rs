@@ -52,7 +52,6 @@ pub(super) fn judge(page: Page, from: Token, upto: Token, traits: StreamTraits) 
         if !single {
             return Judgement::Narrow;
         }
-        limited = true;
         complete = upto;
     }
     let in_page = rows.len();
