@@ -112,6 +112,42 @@ async fn a_fetch_source_that_panics_is_a_failed_fetch() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_is_no_longer_wanted_is_dropped() {
+    /// Never answers; the sender in its future is dropped with it.
+    struct Silent(tokio::sync::mpsc::Sender<()>);
+    impl synrepl::FetchSource for Silent {
+        fn fetch(&self, _request: synrepl::FetchRequest) -> synrepl::FetchFuture {
+            let held = self.0.clone();
+            Box::pin(async move {
+                held.closed().await;
+                unreachable!("the test keeps the receiver")
+            })
+        }
+    }
+    let (script, mut network) = network();
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let mut replication = builder(script).fetch_source(Silent(sender)).spawn().unwrap();
+    let mut redis = network.log_in().await;
+    redis.message("POSITION typing p1 5 5").await;
+    until_live(&mut replication).await;
+    let idle = receiver.sender_strong_count();
+    redis.message("POSITION typing p1 9 9").await;
+    while receiver.sender_strong_count() == idle {
+        replication.next().await.unwrap();
+    }
+    // The writer starts over: what is asked for is of an epoch that is gone.
+    redis.message("POSITION typing p1 0 0").await;
+    until_live(&mut replication).await;
+    for _ in 0..1_000 {
+        if receiver.sender_strong_count() == idle {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("the fetch goes on");
+}
+
 /// Rows that are far more than the queue and the sockets take.
 const FLOOD: u64 = 5_000;
 
