@@ -1,5 +1,8 @@
 //! What to do: everything the core ever asks for.
 
+use std::sync::Arc;
+
+use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -25,12 +28,35 @@ pub enum Action {
         /// Which one.
         conn: ConnectionId,
     },
-    /// Send a command. Never waits: if the connection is gone, so is the command.
+    /// Send a command. Never waits: if the connection is gone, so is the command. Report with
+    /// `Sent` when it has gone out.
     Send {
         /// On which connection.
         conn: ConnectionId,
         /// The command.
         command: Command,
+    },
+    /// Send a command to many accepted connections, as `Send` to each in order would. A driver
+    /// encodes it once per dialect.
+    Broadcast {
+        /// To whom; at least one. The same list is shared by broadcasts in a row.
+        audience: Arc<Audience>,
+        /// The command.
+        command: Box<Command>,
+    },
+    /// Read rows of an own stream's log in `(from, upto]`; answer with `LogRead`. Never split the
+    /// rows of one token, so a page may exceed `rows_max` to end one.
+    ReadLog {
+        /// Echoed in the answer.
+        query: QueryId,
+        /// The own stream.
+        stream: ByteString,
+        /// Rows above this token.
+        from: Token,
+        /// Rows up to this token.
+        upto: Token,
+        /// About how many rows.
+        rows_max: u32,
     },
     /// Get the rows of `source` in `(from, upto]` from its writer; answer with `Fetched`.
     Fetch {
@@ -50,4 +76,22 @@ pub enum Action {
     },
     /// Hand the event to the application, in order.
     Notify(Event),
+}
+
+/// The accepted connections that a broadcast goes to, in order of their acceptance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Audience(Vec<ConnectionId>);
+
+impl Audience {
+    /// The connections.
+    pub fn connections(&self) -> &[ConnectionId] {
+        &self.0
+    }
+}
+
+impl FromIterator<ConnectionId> for Audience {
+    fn from_iter<I: IntoIterator<Item = ConnectionId>>(connections: I) -> Self {
+        Self(connections.into_iter().collect())
+    }
 }

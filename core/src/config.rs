@@ -1,10 +1,18 @@
 //! Settings and limits, each with unit, default and reason.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
-use crate::{error::ConfigError, stream::Positions};
+use crate::{
+    error::ConfigError,
+    stream::{Positions, Token},
+    wire::Dialect,
+};
 
 /// Settings of a [`Node`](crate::Node). Every queue of the core has its limit here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,6 +25,20 @@ pub struct Config {
     /// Publish nothing at all, not even REPLICATE. Default false. For observers of a production
     /// system; sources then become live only when their writers speak.
     pub observe_only: bool,
+    /// How the others are reached. Default [`Transport::Bus`].
+    pub transport: Transport,
+    /// The homeserver's name: said to peers that connect, and compared with what a direct TCP
+    /// server says. Default none: not compared. Must be set to accept peers.
+    pub server_name: Option<ByteString>,
+    /// Random id of this process, under which it speaks of syncing users. Default `synrepl`. Give
+    /// each start another one (5 random letters are usual). Not empty, no white space.
+    pub instance_id: ByteString,
+    /// Streams that we write, each with the last token of its log. Default none. Rows above it
+    /// are published; more streams appear with [`Input::Appended`](crate::Input).
+    pub own_streams: BTreeMap<String, Token>,
+    /// Instances that send federation traffic. Default none. Rows of `federation` count as stored
+    /// when all of these have said so.
+    pub federation_senders: BTreeSet<String>,
     /// Streams to follow; `None` (default) is all. Rows of others are dropped on arrival.
     pub streams: Option<BTreeSet<String>>,
     /// Where a source starts that has no saved position. Default [`Start::Now`].
@@ -45,6 +67,41 @@ pub struct Config {
     /// saved. Default 2 s: the writers' own POSITIONs mostly come within 0.25 s.
     pub burst_quiet_after: Duration,
 
+    /// Delay between attempts to read an own log that failed. Default 0.1 s to 5 s.
+    pub log_retry: Backoff,
+    /// Direct TCP: a PING is sent when nothing else was for this long; also the time between two
+    /// looks. Default 5 s, the reference's.
+    pub ping_every: Duration,
+    /// Direct TCP: silence after which a peer that has sent a PING before is given up. Default
+    /// 25 s, the reference's.
+    pub ping_timeout: Duration,
+    /// Time without a new sync after which a user of ours counts as gone. Default 10 s, the
+    /// reference's: most clients come back at once.
+    pub user_sync_end_after: Duration,
+    /// Time after which an instance that says nothing of its syncing users has none. Default
+    /// 5 min, the reference's.
+    pub syncing_expires_after: Duration,
+
+    /// Own streams. Default 1,000. More are refused with a warning.
+    pub own_streams_max: u32,
+    /// Rows asked of an own log at once. Default 500.
+    pub log_rows_max: u32,
+    /// Commands on a bus that may be unconfirmed before an own log is read on. Default 10,000:
+    /// 20 ms of a server that takes half a million a second.
+    pub unconfirmed_max: u32,
+    /// Longest row of an own stream, in bytes. Default 15,872: with names and a token it fits a
+    /// line of direct TCP.
+    pub row_bytes_max: u32,
+    /// Accepted connections. Default 1,000. More are refused with an ERROR line.
+    pub peers_max: u32,
+    /// Commands that an accepted connection may leave untaken before it is cut off. Default
+    /// 10,000, the reference's.
+    pub peer_pending_max: u32,
+    /// Bytes of rows that an accepted connection may leave untaken before it is cut off. Default
+    /// 32 MiB.
+    pub peer_pending_bytes_max: u32,
+    /// Syncing (user, device) pairs remembered, ours and the others' each. Default 100,000.
+    pub syncing_users_max: u32,
     /// Fetches in flight at once, over all sources. Default 8: a writer answers in 2 to 8 ms.
     pub fetches_in_flight_max: u32,
     /// Failures in a row after which a fetch is given up and a gap reported. Default `None`:
@@ -82,6 +139,20 @@ pub struct Config {
     pub waits_max: u32,
 }
 
+/// How the other instances are reached by the connection that we make ourselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Transport {
+    /// One subscription behind which all instances are (Redis).
+    #[default]
+    Bus,
+    /// A direct TCP connection to the main process, in the dialect that it speaks.
+    Tcp(Dialect),
+    /// Not at all: we only accept connections.
+    None,
+}
+
 /// Where a source starts that has no saved position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -117,6 +188,11 @@ impl Default for Config {
         Self {
             instance: "synrepl".to_owned(),
             observe_only: false,
+            transport: Transport::default(),
+            server_name: None,
+            instance_id: ByteString::from_static("synrepl"),
+            own_streams: BTreeMap::new(),
+            federation_senders: BTreeSet::new(),
             streams: None,
             start: Start::default(),
             positions: Positions::new(),
@@ -127,6 +203,19 @@ impl Default for Config {
             settling_for: millis(2_000),
             nothing_heard_after: millis(10_000),
             burst_quiet_after: millis(2_000),
+            log_retry: Backoff::new(millis(100), millis(5_000)),
+            ping_every: millis(5_000),
+            ping_timeout: millis(25_000),
+            user_sync_end_after: millis(10_000),
+            syncing_expires_after: millis(300_000),
+            own_streams_max: 1_000,
+            log_rows_max: 500,
+            unconfirmed_max: 10_000,
+            row_bytes_max: 15_872,
+            peers_max: 1_000,
+            peer_pending_max: 10_000,
+            peer_pending_bytes_max: 32 << 20,
+            syncing_users_max: 100_000,
             fetches_in_flight_max: 8,
             fetch_attempts_max: None,
             burst_window_max: 99,
@@ -171,13 +260,34 @@ impl Config {
             ("burst_window_max", self.burst_window_max),
             ("sources_max", self.sources_max),
             ("batch_rows_max", self.batch_rows_max),
+            ("log_rows_max", self.log_rows_max),
+            ("unconfirmed_max", self.unconfirmed_max),
+            ("peer_pending_max", self.peer_pending_max),
             ("fetch_attempts_max", self.fetch_attempts_max.unwrap_or(1)),
         ] {
             if value == 0 {
                 return bad(setting, "is 0; it must be at least 1");
             }
         }
+        for (setting, names) in [
+            ("own_streams", self.own_streams.keys().map(String::as_str).collect::<Vec<_>>()),
+            ("instance_id", vec![&*self.instance_id]),
+        ] {
+            if names.iter().any(|name| {
+                name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control())
+            }) {
+                return bad(
+                    setting,
+                    "has an empty name or one with a space or control character, which the wire \
+                     cannot carry",
+                );
+            }
+        }
+        if self.ping_every.is_zero() {
+            return bad("ping_every", "is zero; it must be a time");
+        }
         for (setting, backoff) in [
+            ("log_retry", self.log_retry),
             ("reconnect", self.reconnect),
             ("fetch_retry", self.fetch_retry),
             ("replicate_retry", self.replicate_retry),

@@ -38,6 +38,13 @@ pub enum Misuse {
     /// `Connected` twice, or something received before it.
     #[error("connection {0} is not in the state for this input")]
     WrongConnectionState(ConnectionId),
+    /// An accepted connection whose id was used before, or is not one of
+    /// [`ConnectionId::accepted`].
+    #[error("connection {0} cannot be that of a newly accepted peer")]
+    ConnectionIdInUse(ConnectionId),
+    /// More commands reported as gone out than were sent.
+    #[error("connection {0} reports commands as gone out that were not sent on it")]
+    NothingToConfirm(ConnectionId),
     /// A fetch that the core did not ask for.
     #[error("fetch {0} was never asked for")]
     UnknownQuery(QueryId),

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{ConnectionId, WaitId},
-    stream::{FetchError, Rows, Source, Token},
+    stream::{FetchError, LogError, Rows, Source, Token},
     time::Timestamp,
-    wire::{Command, DecodeError},
+    wire::{Command, DecodeError, Dialect, UserSync},
 };
 
 /// One event for the application. Events of one source come in order; see the promises in the
@@ -95,10 +96,68 @@ pub enum Event {
         /// Its position.
         token: Token,
     },
-    /// A command that is neither RDATA nor POSITION.
+    /// A command, on the connection that we made, that is neither RDATA nor POSITION.
     Command {
         /// The command.
         command: Command,
+    },
+    /// A command of a peer that connected to us, but for those that only manage the connection.
+    PeerCommand {
+        /// Where it came from.
+        conn: ConnectionId,
+        /// The command.
+        command: Box<Command>,
+    },
+    /// A peer has connected to our listener.
+    PeerConnected {
+        /// Which connection.
+        conn: ConnectionId,
+        /// What is spoken there.
+        dialect: Dialect,
+    },
+    /// A peer told its name: a label for people, not checked against anything.
+    PeerNamed {
+        /// Which connection.
+        conn: ConnectionId,
+        /// The name.
+        name: ByteString,
+    },
+    /// A connection that a peer had made ended.
+    PeerDisconnected {
+        /// Which one.
+        conn: ConnectionId,
+        /// What the system, the peer or we said.
+        reason: String,
+    },
+    /// Every row of an own stream up to here has gone out on the connection to the others: on a
+    /// bus, the server has taken it.
+    Published {
+        /// The own stream.
+        stream: ByteString,
+        /// Its token.
+        token: Token,
+    },
+    /// A user of another instance started or stopped syncing there.
+    UserSyncing {
+        /// Who says so.
+        origin: SyncOrigin,
+        /// What it says.
+        sync: Box<UserSync>,
+    },
+    /// All that was said under this origin is void: it said so, was silent for too long, or its
+    /// connection ended.
+    SyncingCleared {
+        /// Whose users.
+        origin: SyncOrigin,
+        /// How many (user, device) pairs were syncing.
+        users: u32,
+        /// Why.
+        reason: ClearedReason,
+    },
+    /// Every configured federation sender has stored the rows of `federation` up to here.
+    FederationAcked {
+        /// The lowest token over the configured senders.
+        token: Token,
     },
     /// A wait ended.
     WaitEnded {
@@ -130,11 +189,42 @@ impl Event {
             Self::Connected { .. }
             | Self::Disconnected { .. }
             | Self::Command { .. }
+            | Self::PeerCommand { .. }
+            | Self::PeerConnected { .. }
+            | Self::PeerNamed { .. }
+            | Self::PeerDisconnected { .. }
+            | Self::Published { .. }
+            | Self::UserSyncing { .. }
+            | Self::SyncingCleared { .. }
+            | Self::FederationAcked { .. }
             | Self::WaitEnded { .. }
             | Self::Warning(_)
             | Self::Stopped => None,
         }
     }
+}
+
+/// Who speaks of syncing users (`protocol.md` 2.3, USER_SYNC).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum SyncOrigin {
+    /// A process, by the random id that it draws at its start.
+    Instance(ByteString),
+    /// A connection of the oldest dialect, which has no ids.
+    Connection(ConnectionId),
+}
+
+/// Why what an origin said of its users is void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ClearedReason {
+    /// It stops, and said so.
+    Stopped,
+    /// It said nothing of any user for [`Config::syncing_expires_after`](crate::Config).
+    Silent,
+    /// Its connection ended.
+    Disconnected,
 }
 
 /// How rows came.
@@ -242,6 +332,66 @@ pub enum Warning {
     TooManySources {
         /// The ignored one.
         source: Source,
+    },
+    /// A peer on an accepted connection took its commands too slowly and was cut off.
+    PeerTooSlow {
+        /// Which connection.
+        conn: ConnectionId,
+        /// Commands that it had not taken.
+        pending: u32,
+    },
+    /// A peer on an accepted connection broke the protocol and was cut off.
+    PeerRefused {
+        /// Which connection.
+        conn: ConnectionId,
+        /// What it was told.
+        told: String,
+    },
+    /// A peer said ERROR: it is about to close the connection.
+    PeerError {
+        /// Which connection.
+        conn: ConnectionId,
+        /// What it said.
+        text: ByteString,
+    },
+    /// More accepted connections than allowed: this one was refused.
+    TooManyPeers {
+        /// Which connection.
+        conn: ConnectionId,
+    },
+    /// The server on the other end is of another homeserver.
+    WrongServer {
+        /// The name that was configured.
+        expected: String,
+        /// The name that it gave.
+        found: ByteString,
+    },
+    /// The log of an own stream could not be read; it is tried again.
+    LogFailed {
+        /// What happened.
+        error: LogError,
+        /// Failures in a row.
+        attempt: u32,
+        /// Time until the next attempt.
+        retry_in: Duration,
+    },
+    /// A row of an own stream is too long for a line of direct TCP: its batch is announced there,
+    /// so that followers fetch it.
+    RowTooLong {
+        /// The own stream.
+        stream: ByteString,
+        /// The token of the batch.
+        token: Token,
+    },
+    /// More own streams than allowed: this one is not published.
+    TooManyStreams {
+        /// The stream.
+        stream: ByteString,
+    },
+    /// More syncing users than may be remembered: this one is not.
+    TooManySyncing {
+        /// Matrix user id.
+        user: ByteString,
     },
     /// A command of the application was not sent.
     NotSent {

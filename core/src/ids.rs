@@ -34,14 +34,30 @@ macro_rules! id {
 }
 
 id! {
-    /// One session over a transport. Chosen by the core in [`Action::Connect`](crate::Action),
-    /// never reused; a reconnection is a new id.
+    /// One session over a transport, never reused. That of a connection we make is chosen by the
+    /// core in [`Action::Connect`](crate::Action) (a reconnection is a new id), that of one we
+    /// accept by the driver, with [`ConnectionId::accepted`].
     ConnectionId, "c"
 }
 id! {
-    /// One fetch. Chosen by the core, echoed by the driver, never reused.
+    /// One fetch or one read of an own log. Chosen by the core, echoed by the driver, never reused.
     QueryId, "q"
 }
+impl ConnectionId {
+    /// Added to the ids of accepted connections, which keeps them apart from the others.
+    const ACCEPTED: u64 = 1 << 48;
+
+    /// The id of the `number`th accepted connection, counted from 0.
+    pub const fn accepted(number: u64) -> Self {
+        Self(Self::ACCEPTED + number)
+    }
+
+    /// Whether a peer made the connection to us.
+    pub const fn is_accepted(self) -> bool {
+        self.0 >= Self::ACCEPTED
+    }
+}
+
 id! {
     /// One wait for a position. Chosen by the application's side, unique among open waits.
     WaitId, "w"

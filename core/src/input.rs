@@ -1,12 +1,13 @@
 //! What happened: everything the core is ever told.
 
+use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{ConnectionId, QueryId, WaitId},
-    stream::{FetchError, Page, Source, Token},
+    stream::{FetchError, LogError, Page, Source, Token},
     time::Timestamp,
-    wire::{Command, DecodeError},
+    wire::{Command, DecodeError, Dialect},
 };
 
 /// Something that happened outside, handed to [`Node::handle`](crate::Node::handle).
@@ -19,8 +20,15 @@ pub enum Input {
         /// Which one.
         conn: ConnectionId,
     },
-    /// The connection is gone, or could not be made. Reported once for every `Connect`, also
-    /// after a `Close`.
+    /// A peer has connected to our listener.
+    Accepted {
+        /// Chosen by the driver with [`ConnectionId::accepted`], each number once.
+        conn: ConnectionId,
+        /// What is spoken on that listener: nothing on the wire tells.
+        dialect: Dialect,
+    },
+    /// The connection is gone, or could not be made. Reported once for every `Connect` and every
+    /// `Accepted`, also after a `Close`.
     Disconnected {
         /// Which one.
         conn: ConnectionId,
@@ -33,6 +41,21 @@ pub enum Input {
         conn: ConnectionId,
         /// The command.
         command: Command,
+    },
+    /// More than [`LINE_BYTES_MAX`](crate::wire::LINE_BYTES_MAX) bytes arrived without a delimiter.
+    /// Nothing more can be read of this connection. Direct TCP only.
+    LineTooLong {
+        /// On which connection.
+        conn: ConnectionId,
+    },
+    /// The oldest `count` commands sent on this connection that were not reported yet have gone
+    /// out. Direct TCP: they were written to the socket. On a bus: their PUBLISHes were answered.
+    /// [`Action::Send`](crate::Action) and [`Action::Broadcast`](crate::Action) count alike.
+    Sent {
+        /// On which connection.
+        conn: ConnectionId,
+        /// How many, at least 1.
+        count: u32,
     },
     /// A line or message arrived that is not a command.
     Malformed {
@@ -47,6 +70,35 @@ pub enum Input {
         query: QueryId,
         /// The page, or why there is none.
         result: Result<Page, FetchError>,
+    },
+    /// The log of an own stream holds rows, or is known to hold none, up to `token`, for good. A
+    /// stream that is new begins at [`Token::START`]. Order among appends is free; the highest
+    /// token counts.
+    Appended {
+        /// The own stream.
+        stream: ByteString,
+        /// The last token of its log.
+        token: Token,
+    },
+    /// The answer to [`Action::ReadLog`](crate::Action).
+    LogRead {
+        /// The id of the read.
+        query: QueryId,
+        /// The page, of whole batches with rising tokens, or why there is none.
+        result: Result<Page, LogError>,
+    },
+    /// A user of ours started or stopped syncing. Said to the presence writer, on every new
+    /// connection again while it lasts; an end is said only after
+    /// [`Config::user_sync_end_after`](crate::Config).
+    Syncing {
+        /// Matrix user id.
+        user: ByteString,
+        /// Device id, if there is one.
+        device: Option<ByteString>,
+        /// Whether syncing goes on from now.
+        syncing: bool,
+        /// Milliseconds since the Unix epoch.
+        at_ms: i64,
     },
     /// The application wants to send a command to the other instances.
     Send {
@@ -72,7 +124,7 @@ pub enum Input {
     /// A deadline from [`Node::poll_timeout`](crate::Node::poll_timeout) may have passed. Early
     /// or repeated ticks do nothing.
     Tick,
-    /// The application wants to stop: close the connection, fetch no more.
+    /// The application wants to stop: send what is left, close the connections, fetch no more.
     Shutdown,
 }
 

@@ -99,10 +99,12 @@ mod wait;
 pub mod wire;
 
 pub use crate::{
-    action::Action,
-    config::{Backoff, Config, Start},
+    action::{Action, Audience},
+    config::{Backoff, Config, Start, Transport},
     error::{ConfigError, Misuse},
-    event::{Event, GapReason, NotSentReason, Origin, WaitOutcome, Warning},
+    event::{
+        ClearedReason, Event, GapReason, NotSentReason, Origin, SyncOrigin, WaitOutcome, Warning,
+    },
     ids::{ConnectionId, QueryId, WaitId},
     input::Input,
     node::Node,

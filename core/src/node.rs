@@ -105,6 +105,12 @@ impl Node {
             Input::Disconnected { conn, reason } => self.on_disconnected(conn, reason),
             Input::Fetched { query, result } => self.on_fetched(query, result),
             Input::Send { command } => self.on_send(command),
+            Input::Accepted { .. }
+            | Input::LineTooLong { .. }
+            | Input::Sent { .. }
+            | Input::Appended { .. }
+            | Input::LogRead { .. }
+            | Input::Syncing { .. } => {}
             Input::WaitFor { wait, source, token, deadline } => {
                 self.on_wait(wait, &source, token, deadline);
             }
@@ -200,7 +206,13 @@ impl Node {
             Input::WaitFor { wait, .. } if self.common.waits.contains(*wait) => {
                 Err(Misuse::WaitInUse(*wait))
             }
-            Input::Fetched { .. }
+            Input::Accepted { .. }
+            | Input::LineTooLong { .. }
+            | Input::Sent { .. }
+            | Input::Appended { .. }
+            | Input::LogRead { .. }
+            | Input::Syncing { .. }
+            | Input::Fetched { .. }
             | Input::WaitFor { .. }
             | Input::Send { .. }
             | Input::CancelWait { .. }
@@ -344,6 +356,7 @@ impl Node {
                     };
                     self.bus.on_replicate_due(self.now, unanswered, &self.config, &mut self.common);
                 }
+                TimerKey::KeepAlive(_) => {}
                 TimerKey::NothingHeard => {
                     self.bus.on_nothing_heard_due(self.now, &mut self.common);
                 }

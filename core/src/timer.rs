@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{ids::WaitId, sources::SourceIndex, time::Timestamp};
+use crate::{
+    ids::{ConnectionId, WaitId},
+    sources::SourceIndex,
+    time::Timestamp,
+};
 
 /// What a deadline is for. The order breaks ties between equal times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,6 +17,8 @@ pub(crate) enum TimerKey {
     Replicate,
     /// Report a connection on which nothing was heard.
     NothingHeard,
+    /// Send a PING on a direct TCP connection, or give it up.
+    KeepAlive(ConnectionId),
     /// Try a failed fetch again.
     FetchRetry(SourceIndex),
     /// Complete a burst that fell quiet.

@@ -1,5 +1,7 @@
 //! The life of connections: when to connect, whom to ask, when to worry.
 
 mod bus;
+mod direction;
+mod keep_alive;
 
 pub(crate) use self::bus::{Bus, Link};

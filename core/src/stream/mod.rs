@@ -12,7 +12,7 @@ pub mod typed;
 pub(crate) use self::catalogue::static_name;
 pub use self::{
     catalogue::{CATALOGUE, Order, StreamTraits, traits},
-    page::{FetchError, Page},
+    page::{FetchError, LogError, Page},
     positions::Positions,
     rows::{Row, Rows},
     source::Source,

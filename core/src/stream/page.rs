@@ -73,3 +73,13 @@ pub enum FetchError {
         message: String,
     },
 }
+
+/// Why the log of an own stream could not be read. Tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Error)]
+#[error("the log of stream {stream:?} cannot be read: {message}")]
+pub struct LogError {
+    /// The own stream.
+    pub stream: String,
+    /// What the store said.
+    pub message: String,
+}

@@ -77,10 +77,22 @@ pub(super) fn action(original: &Action) -> Cow<'_, Action> {
     {
         return Cow::Owned(Action::Send { conn: *conn, command });
     }
+    if let Action::Broadcast { audience, command: sent } = original
+        && let Some(command) = command(sent)
+    {
+        let command = Box::new(command);
+        return Cow::Owned(Action::Broadcast { audience: audience.clone(), command });
+    }
     if let Action::Notify(Event::Command { command: received }) = original
         && let Some(command) = command(received)
     {
         return Cow::Owned(Action::Notify(Event::Command { command }));
+    }
+    if let Action::Notify(Event::PeerCommand { conn, command: received }) = original
+        && let Some(command) = command(received)
+    {
+        let command = Box::new(command);
+        return Cow::Owned(Action::Notify(Event::PeerCommand { conn: *conn, command }));
     }
     Cow::Borrowed(original)
 }
