@@ -30,6 +30,7 @@ mod fetch;
 mod handle;
 mod http;
 mod limits;
+pub mod log;
 mod record;
 mod redis;
 mod replication;

@@ -8,13 +8,17 @@ use std::{fmt, future::Future, io, path::PathBuf};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+mod listener;
 mod socket;
 mod stream;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 
-pub use self::socket::{Socket, SocketConnector};
 pub(crate) use self::stream::{Secured, Security};
+pub use self::{
+    listener::Listener,
+    socket::{Socket, SocketConnector},
+};
 
 /// Where to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

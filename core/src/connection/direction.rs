@@ -1,0 +1,54 @@
+//! Which side of a direct TCP connection may say what (`protocol.md` 3.5).
+//!
+//! A dialect spans releases that differ here; what any of them allows is allowed.
+
+use crate::wire::{Command, Dialect, Replicate};
+
+/// Whether a client may say this to a server of `dialect`.
+pub(crate) const fn client_may_send(command: &Command, dialect: Dialect) -> bool {
+    match command {
+        Command::Name(_) | Command::Ping(_) | Command::Error(_) | Command::FederationAck(_) => true,
+        // Old lines are read as bare ones by later servers.
+        Command::Replicate(Replicate::Everything) => dialect.names_instances(),
+        Command::Replicate(Replicate::Stream { .. })
+        | Command::UserSync(_)
+        | Command::UserIp(_)
+        | Command::RemoteServerUp(_) => true,
+        Command::ClearUserSync(_) => dialect.names_instances(),
+        Command::RemovePusher(_) => !matches!(dialect, Dialect::V1_92),
+        Command::InvalidateCache(_) => {
+            matches!(dialect, Dialect::V0_22 | Dialect::V0_23 | Dialect::V1_13)
+        }
+        Command::LockReleased(_) => dialect.position_has_prev(),
+        Command::Server(_)
+        | Command::Sync(_)
+        | Command::Rdata(_)
+        | Command::Position(_)
+        | Command::NewActiveTask(_)
+        | Command::CancelTask(_) => false,
+    }
+}
+
+/// Whether a server of `dialect` may say this to a client.
+pub(crate) const fn server_may_send(command: &Command, dialect: Dialect) -> bool {
+    match command {
+        Command::Server(_)
+        | Command::Ping(_)
+        | Command::Error(_)
+        | Command::Rdata(_)
+        | Command::Position(_)
+        | Command::RemoteServerUp(_) => true,
+        Command::Sync(_) => !dialect.names_instances(),
+        Command::LockReleased(_) => dialect.position_has_prev(),
+        Command::Name(_)
+        | Command::Replicate(_)
+        | Command::UserSync(_)
+        | Command::ClearUserSync(_)
+        | Command::FederationAck(_)
+        | Command::RemovePusher(_)
+        | Command::InvalidateCache(_)
+        | Command::UserIp(_)
+        | Command::NewActiveTask(_)
+        | Command::CancelTask(_) => false,
+    }
+}

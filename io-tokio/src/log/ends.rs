@@ -1,0 +1,75 @@
+//! How far the logs have come, from the store to whoever publishes.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use synrepl_core::{ByteString, stream::Token};
+
+/// The ends of the own logs that were not taken notice of yet: the highest token per stream. So
+/// it never holds more than one entry per stream, however far the publisher is behind. Cheap to
+/// clone; all clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct LogEnds(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    news: BTreeMap<ByteString, Token>,
+    waker: Option<Waker>,
+}
+
+impl LogEnds {
+    /// The log of `stream` is durable up to `token`. A lower token than said before changes
+    /// nothing.
+    pub fn advance(&self, stream: &ByteString, token: Token) {
+        let mut state = self.state();
+        match state.news.get_mut(stream) {
+            Some(known) => *known = token.max(*known),
+            None => {
+                state.news.insert(stream.clone(), token);
+            }
+        }
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The next news, by name of the stream. One task waits at a time.
+    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<(ByteString, Token)> {
+        let mut state = self.state();
+        match state.news.pop_first() {
+            Some(news) => Poll::Ready(news),
+            None => {
+                state.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// No code panics while holding the state, so it is never torn.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_token_of_each_stream_is_told_once() {
+        let ends = LogEnds::default();
+        let (a, b) = (ByteString::from_static("a"), ByteString::from_static("b"));
+        for (stream, token) in [(&b, 1), (&a, 3), (&b, 5), (&a, 2)] {
+            ends.advance(stream, token.into());
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(ends.poll_next(&mut cx), Poll::Ready((a, 3.into())));
+        assert_eq!(ends.poll_next(&mut cx), Poll::Ready((b, 5.into())));
+        assert!(ends.poll_next(&mut cx).is_pending());
+    }
+}

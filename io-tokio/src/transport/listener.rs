@@ -1,0 +1,35 @@
+//! Accepting connections.
+
+use std::{future::Future, io};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
+
+/// Accepts byte streams. Implement it for a simulator's listener to run the whole driver on a
+/// simulated network.
+pub trait Listener: Send + 'static {
+    /// An accepted stream.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next stream, and who made it, for people.
+    ///
+    /// # Errors
+    /// What the system said. One that passes (a peer that went away, no free descriptors) is
+    /// waited out; none ends the listener.
+    ///
+    /// # Cancel safety
+    /// Must be cancel safe.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, String)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, String)> {
+        let (stream, peer) = TcpListener::accept(self).await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, peer.to_string()))
+    }
+}
