@@ -1,6 +1,7 @@
 //! The logs of own streams: where appended rows are kept, and from where they are published and
 //! fetched.
 
+mod batch;
 mod ends;
 
 use std::{collections::BTreeMap, future::Future, pin::Pin};
@@ -11,7 +12,10 @@ use synrepl_core::{
 };
 use thiserror::Error;
 
-pub use self::ends::LogEnds;
+pub use self::{
+    batch::{Batch, BatchError},
+    ends::LogEnds,
+};
 
 /// The future of one append.
 pub type AppendFuture = Pin<Box<dyn Future<Output = Result<Token, AppendError>> + Send>>;
