@@ -7,8 +7,8 @@ mod connection;
 mod endpoint;
 mod server;
 
-pub(crate) use self::{client::HttpFetch, endpoint::Endpoint};
 pub use self::server::{Server, ServerLimits};
+pub(crate) use self::{client::HttpFetch, endpoint::Endpoint};
 
 #[cfg(test)]
 mod tests;

@@ -13,8 +13,8 @@ use std::{future::Future, sync::Arc};
 
 use synrepl_core::wire::Secret;
 
-use self::service::Service;
 pub use self::limits::ServerLimits;
+use self::service::Service;
 use crate::{log::LogStore, transport::Listener};
 
 /// Serves the logs of own streams over HTTP/1.1.

@@ -133,7 +133,8 @@ mod tests {
         ] {
             assert_eq!(token(query, "t"), Ok(Token::new(expected)), "{query}");
         }
-        for query in ["t=abc", "t=1.0", "t=", "t", "t=-", "t=+", "t=1_0", "t=1e3", "t=%00", "t=٣"] {
+        for query in ["t=abc", "t=1.0", "t=", "t", "t=-", "t=+", "t=1_0", "t=1e3", "t=%00", "t=٣"]
+        {
             let bad = token(query, "t").unwrap_err();
             assert_eq!(bad.errcode, "M_INVALID_PARAM", "{query}");
             assert_eq!(bad.error, "Query parameter t must be an integer");

@@ -83,11 +83,7 @@ impl Service {
         answer.into_response()
     }
 
-    async fn catch_up(
-        &self,
-        request: &Request<Incoming>,
-        stream: &str,
-    ) -> (Answer, Option<Range>) {
+    async fn catch_up(&self, request: &Request<Incoming>, stream: &str) -> (Answer, Option<Range>) {
         if request.method() != Method::GET {
             return (Answer::wrong_method("GET"), None);
         }
