@@ -15,6 +15,7 @@ mod record;
 mod replay;
 mod saver;
 mod secrets;
+mod serve;
 mod shorten;
 mod stop;
 mod text;

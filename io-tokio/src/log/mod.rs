@@ -1,8 +1,8 @@
 //! The logs of own streams: where appended rows are kept, and from where they are published and
 //! fetched.
 
-mod batch;
 mod ends;
+mod json;
 
 use std::{collections::BTreeMap, future::Future, pin::Pin};
 
@@ -13,8 +13,8 @@ use synrepl_core::{
 use thiserror::Error;
 
 pub use self::{
-    batch::{Batch, BatchError},
     ends::LogEnds,
+    json::{JsonBatch, JsonBatchError},
 };
 
 /// The future of one append.

@@ -25,7 +25,7 @@ use super::{
     limits::ServerLimits,
     route::{self, Route},
 };
-use crate::log::{AppendError, Batch, LogStore};
+use crate::log::{AppendError, JsonBatch, LogStore};
 
 /// What all connections share.
 pub(super) struct Service {
@@ -167,7 +167,7 @@ impl Service {
                 return error(status, &failure.to_string()).closing();
             }
         };
-        let Batch { stream, rows } = match Batch::from_json(&body.bytes) {
+        let JsonBatch { stream, rows } = match JsonBatch::from_json(&body.bytes) {
             Ok(batch) => batch,
             Err(refused) => return error(StatusCode::BAD_REQUEST, &refused.to_string()),
         };
@@ -175,16 +175,9 @@ impl Service {
         match self.log.append(stream.clone(), rows).await {
             Ok(token) => Answer::appended(&stream, token, count),
             Err(refused) => {
-                let status = match &refused {
-                    AppendError::Empty
-                    | AppendError::StreamName { .. }
-                    | AppendError::Row { .. }
-                    | AppendError::RowTooLong { .. }
-                    | AppendError::TooManyRows { .. } => StatusCode::BAD_REQUEST,
-                    AppendError::Store { .. } | AppendError::Closed => {
-                        StatusCode::SERVICE_UNAVAILABLE
-                    }
-                };
+                let of_log = matches!(refused, AppendError::Store { .. } | AppendError::Closed);
+                let status =
+                    if of_log { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::BAD_REQUEST };
                 error(status, &refused.to_string())
             }
         }

@@ -16,7 +16,7 @@ const MESSAGE_CHARS_MAX: usize = 200;
 /// Whether the name and the rows can be kept is the log's to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Batch {
+pub struct JsonBatch {
     /// The stream.
     pub stream: ByteString,
     /// The rows, each the JSON text that was given, on one line.
@@ -26,7 +26,7 @@ pub struct Batch {
 /// A text is not a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum BatchError {
+pub enum JsonBatchError {
     /// Not UTF-8 from this byte on.
     #[error("not UTF-8 at byte {offset}")]
     NotUtf8 {
@@ -50,7 +50,7 @@ struct Form<'a> {
     rows: Vec<&'a RawValue>,
 }
 
-impl Batch {
+impl JsonBatch {
     /// Reads one batch. Its rows are slices of `text` and keep it alive; only a row that spans
     /// lines is copied, its line breaks made spaces.
     ///
@@ -59,18 +59,18 @@ impl Batch {
     ///
     /// # Examples
     /// ```
-    /// use synrepl::log::Batch;
+    /// use synrepl::log::JsonBatch;
     ///
     /// let text = br#"{"stream":"typing","rows":[["!r:x",["@u:x"]]]}"#;
-    /// let batch = Batch::from_json(&text.to_vec().into())?;
+    /// let batch = JsonBatch::from_json(&text.to_vec().into())?;
     /// assert_eq!(batch.stream, "typing");
     /// assert_eq!(batch.rows[0].as_str(), r#"["!r:x",["@u:x"]]"#);
-    /// # Ok::<(), synrepl::log::BatchError>(())
+    /// # Ok::<(), synrepl::log::JsonBatchError>(())
     /// ```
-    pub fn from_json(text: &Bytes) -> Result<Self, BatchError> {
+    pub fn from_json(text: &Bytes) -> Result<Self, JsonBatchError> {
         let text = ByteString::try_from(text.clone())
-            .map_err(|error| BatchError::NotUtf8 { offset: error.valid_up_to() })?;
-        let form: Form<'_> = serde_json::from_str(&text).map_err(|error| BatchError::Form {
+            .map_err(|error| JsonBatchError::NotUtf8 { offset: error.valid_up_to() })?;
+        let form: Form<'_> = serde_json::from_str(&text).map_err(|error| JsonBatchError::Form {
             message: error.to_string().chars().take(MESSAGE_CHARS_MAX).collect(),
         })?;
         let rows = form.rows.into_iter().map(|row| on_one_line(&text, row.get())).collect();
@@ -91,15 +91,15 @@ fn on_one_line(text: &ByteString, row: &str) -> Row {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Batch, BatchError> {
-        Batch::from_json(&Bytes::copy_from_slice(text.as_bytes()))
+    fn read(text: &str) -> Result<JsonBatch, JsonBatchError> {
+        JsonBatch::from_json(&Bytes::copy_from_slice(text.as_bytes()))
     }
 
     #[test]
     fn rows_are_verbatim_and_the_order_of_keys_is_free() {
         let batch = read(r#" {"rows" : [["a", 1.0] , {"b":"\ud800"},2], "stream":"t\u0079ping"} "#);
         let rows = [r#"["a", 1.0]"#, r#"{"b":"\ud800"}"#, "2"].map(Row::from).to_vec();
-        assert_eq!(batch, Ok(Batch { stream: "typing".into(), rows }));
+        assert_eq!(batch, Ok(JsonBatch { stream: "typing".into(), rows }));
     }
 
     #[test]
@@ -128,13 +128,13 @@ mod tests {
             &format!("{:?}", "x".repeat(1 << 20)),
         ] {
             let error = read(text).unwrap_err();
-            assert!(matches!(error, BatchError::Form { .. }), "{text:.99}: {error:?}");
+            assert!(matches!(error, JsonBatchError::Form { .. }), "{text:.99}: {error:?}");
             let told = error.to_string();
             assert!(told.contains(r#"{"stream":"NAME","rows":[[...],...]}"#), "{told}");
             assert!(told.len() < 300, "{told}");
         }
         let bytes = Bytes::from_static(b"{\"stream\":\"\xff\"");
-        assert_eq!(Batch::from_json(&bytes), Err(BatchError::NotUtf8 { offset: 11 }));
+        assert_eq!(JsonBatch::from_json(&bytes), Err(JsonBatchError::NotUtf8 { offset: 11 }));
     }
 
     #[test]

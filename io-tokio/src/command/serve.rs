@@ -1,0 +1,4 @@
+//! `synrepl serve`.
+
+mod intake;
+mod lines;
