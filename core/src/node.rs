@@ -1,5 +1,7 @@
 //! The node: one instance of a deployment as a state machine.
 
+mod users;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
@@ -8,6 +10,7 @@ use crate::{
     connection::{Bus, Link},
     error::{ConfigError, Misuse},
     event::{Event, NotSentReason, WaitOutcome, Warning},
+    federation::FederationAcks,
     follow::{Common, Context, FetchOutcome, Fetches, Follower, Stream},
     ids::{ConnectionId, QueryId, WaitId},
     input::Input,
@@ -15,6 +18,7 @@ use crate::{
     sources::{Role, SourceIndex, Sources},
     stats::Stats,
     stream::{Positions, Source, Token, traits},
+    syncing::{OurUsers, TheirUsers},
     time::Timestamp,
     timer::{TimerKey, Timers},
     wait::Waits,
@@ -43,6 +47,9 @@ pub struct Node {
     streams: Vec<Stream>,
     streams_by_name: BTreeMap<String, usize>,
     common: Common,
+    our_users: OurUsers,
+    their_users: TheirUsers,
+    federation_acks: FederationAcks,
     source_limit_reported: bool,
 }
 
@@ -71,6 +78,9 @@ impl Node {
                 ask_again: false,
                 settling_until: None,
             },
+            our_users: OurUsers::default(),
+            their_users: TheirUsers::default(),
+            federation_acks: FederationAcks::default(),
             source_limit_reported: false,
             config,
         };
@@ -93,7 +103,7 @@ impl Node {
         match input {
             Input::Received { conn, command } => {
                 if self.bus.up() == Some(conn) {
-                    self.on_command(command);
+                    self.on_command(conn, command);
                 }
             }
             Input::Malformed { conn, error } => {
@@ -109,8 +119,10 @@ impl Node {
             | Input::LineTooLong { .. }
             | Input::Sent { .. }
             | Input::Appended { .. }
-            | Input::LogRead { .. }
-            | Input::Syncing { .. } => {}
+            | Input::LogRead { .. } => {}
+            Input::Syncing { user, device, syncing, at_ms } => {
+                self.on_syncing((user, device), syncing, at_ms);
+            }
             Input::WaitFor { wait, source, token, deadline } => {
                 self.on_wait(wait, &source, token, deadline);
             }
@@ -222,7 +234,7 @@ impl Node {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are treated alike")]
-    fn on_command(&mut self, command: Command) {
+    fn on_command(&mut self, conn: ConnectionId, command: Command) {
         self.common.stats.commands += 1;
         self.bus.on_command(&command);
         match command {
@@ -249,7 +261,11 @@ impl Node {
             Command::LockReleased(lock) if lock.instance == self.config.instance => {
                 self.common.stats.echoes += 1;
             }
-            command => self.common.notify(Event::Command { command }),
+            command => {
+                if let Some(command) = self.keep_account(conn, command) {
+                    self.common.notify(Event::Command { command });
+                }
+            }
         }
     }
 
@@ -278,6 +294,7 @@ impl Node {
     fn on_connected(&mut self, conn: ConnectionId) {
         if !matches!(self.bus.link, Link::Closing(_)) {
             self.bus.on_connected(self.now, conn, &self.config, &mut self.common);
+            self.say_all_users();
         }
     }
 
@@ -287,6 +304,7 @@ impl Node {
         }
         self.common.unanswered = u32::try_from(self.followers.len()).unwrap_or(u32::MAX);
         self.bus.on_disconnected(self.now, conn, reason, &self.config, &mut self.common);
+        self.their_users.on_disconnected(conn, &mut self.common);
     }
 
     fn on_fetched(&mut self, query: QueryId, outcome: FetchOutcome) {
@@ -360,6 +378,11 @@ impl Node {
                 TimerKey::NothingHeard => {
                     self.bus.on_nothing_heard_due(self.now, &mut self.common);
                 }
+                TimerKey::SyncEnd(number) => self.on_sync_end_due(number),
+                TimerKey::SyncExpiry(watch) => {
+                    self.their_users.on_expiry_due(watch, &mut self.common);
+                }
+                TimerKey::SyncRepeat => self.on_sync_repeat_due(),
                 TimerKey::FetchRetry(source) => self.follow(source, Follower::on_fetch_retry),
                 TimerKey::BurstQuiet(source) => self.follow(source, Follower::on_burst_quiet),
                 TimerKey::Wait(wait) => {
@@ -385,6 +408,7 @@ impl Node {
         while let Some(wait) = self.common.waits.pop() {
             self.common.notify(Event::WaitEnded { wait, outcome: WaitOutcome::Refused });
         }
+        self.say_farewell();
         self.bus.shut_down(&mut self.common);
     }
 
