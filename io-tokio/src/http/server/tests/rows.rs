@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::{io::AsyncWriteExt as _, time::timeout};
 
-use super::{Answer, LIMIT, Running, SECRET, TestLog, wanted};
+use super::{Answer, Running, SECRET, TestLog, wanted};
 use crate::fetch::FetchSource as _;
 
 const BATCH: &str = r#"{"stream":"s","rows":[["a"],["b"]]}"#;
