@@ -283,6 +283,9 @@ impl Config {
                 );
             }
         }
+        if self.own_streams.len() > self.own_streams_max as usize {
+            return bad("own_streams", "names more streams than `own_streams_max` allows");
+        }
         if self.ping_every.is_zero() {
             return bad("ping_every", "is zero; it must be a time");
         }

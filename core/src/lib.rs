@@ -88,6 +88,7 @@ mod follow;
 mod ids;
 mod input;
 mod node;
+mod publish;
 mod retry;
 mod sources;
 mod stats;
@@ -95,6 +96,7 @@ pub mod stream;
 mod time;
 mod timer;
 pub mod trace;
+mod turn;
 mod wait;
 pub mod wire;
 
