@@ -2,6 +2,7 @@
 
 mod check;
 mod peers;
+mod users;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,6 +12,7 @@ use crate::{
     connection::{Bus, Link, Peers},
     error::{ConfigError, Misuse},
     event::{Event, NotSentReason, WaitOutcome, Warning},
+    federation::FederationAcks,
     follow::{Common, Context, FetchOutcome, Fetches, Follower, Stream},
     ids::{ConnectionId, QueryId, WaitId},
     input::Input,
@@ -19,6 +21,7 @@ use crate::{
     sources::{Role, SourceIndex, Sources},
     stats::Stats,
     stream::{Positions, Source, Token, traits},
+    syncing::{OurUsers, TheirUsers},
     time::Timestamp,
     timer::{TimerKey, Timers},
     turn::Turn,
@@ -50,6 +53,9 @@ pub struct Node {
     streams: Vec<Stream>,
     streams_by_name: BTreeMap<String, usize>,
     common: Common,
+    our_users: OurUsers,
+    their_users: TheirUsers,
+    federation_acks: FederationAcks,
     source_limit_reported: bool,
     publisher: Publisher,
     peers: Peers,
@@ -84,6 +90,9 @@ impl Node {
                 ask_again: false,
                 settling_until: None,
             },
+            our_users: OurUsers::default(),
+            their_users: TheirUsers::default(),
+            federation_acks: FederationAcks::default(),
             source_limit_reported: false,
             publisher: Publisher::new(&config),
             peers: Peers::default(),
@@ -113,7 +122,7 @@ impl Node {
             Input::Received { conn, command } => {
                 if self.stopping {
                 } else if self.bus.up() == Some(conn) {
-                    self.on_command(command);
+                    self.on_command(conn, command);
                 } else if conn.is_accepted() {
                     self.on_peer_command(conn, command);
                 }
@@ -144,7 +153,9 @@ impl Node {
                 self.publish(|publisher, ctx| publisher.on_log_read(query, result, ctx));
             }
             Input::Send { command } => self.on_send(command),
-            Input::Syncing { .. } => {}
+            Input::Syncing { user, device, syncing, at_ms } => {
+                self.on_syncing((user, device), syncing, at_ms);
+            }
             Input::WaitFor { wait, source, token, deadline } => {
                 self.on_wait(wait, &source, token, deadline);
             }
@@ -204,7 +215,7 @@ impl Node {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are treated alike")]
-    fn on_command(&mut self, command: Command) {
+    fn on_command(&mut self, conn: ConnectionId, command: Command) {
         self.common.stats.commands += 1;
         self.bus.on_command(&command);
         match command {
@@ -236,7 +247,9 @@ impl Node {
                     self.publish(Publisher::on_asked_on_bus);
                 }
                 self.relay(None, &command);
-                self.common.notify(Event::Command { command });
+                if let Some(command) = self.keep_account(conn, command) {
+                    self.common.notify(Event::Command { command });
+                }
             }
         }
     }
@@ -268,6 +281,7 @@ impl Node {
         if !matches!(self.bus.link, Link::Closing(_)) {
             self.bus.on_connected(self.now, conn, &self.config, &mut self.common);
             self.publish(Publisher::on_bus_up);
+            self.say_all_users();
         }
     }
 
@@ -289,6 +303,7 @@ impl Node {
             self.bus.link = Link::Closing(conn);
         }
         self.bus.on_disconnected(self.now, conn, reason, &self.config, &mut self.common);
+        self.their_users.on_disconnected(conn, &mut self.common);
     }
 
     fn on_fetched(&mut self, query: QueryId, outcome: FetchOutcome) {
@@ -370,6 +385,11 @@ impl Node {
                 TimerKey::NothingHeard => {
                     self.bus.on_nothing_heard_due(self.now, &mut self.common);
                 }
+                TimerKey::SyncEnd(number) => self.on_sync_end_due(number),
+                TimerKey::SyncExpiry(watch) => {
+                    self.their_users.on_expiry_due(watch, &mut self.common);
+                }
+                TimerKey::SyncRepeat => self.on_sync_repeat_due(),
                 TimerKey::FetchRetry(source) => self.follow(source, Follower::on_fetch_retry),
                 TimerKey::BurstQuiet(source) => self.follow(source, Follower::on_burst_quiet),
                 TimerKey::Wait(wait) => {
@@ -394,6 +414,7 @@ impl Node {
         while let Some(wait) = self.common.waits.pop() {
             self.common.notify(Event::WaitEnded { wait, outcome: WaitOutcome::Refused });
         }
+        self.say_farewell();
         self.publish(Publisher::stop);
         if self.bus.up().is_none() {
             self.bus.shut_down(&mut self.common);

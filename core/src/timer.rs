@@ -20,6 +20,12 @@ pub(crate) enum TimerKey {
     NothingHeard,
     /// Send a PING on a direct TCP connection, or give it up.
     KeepAlive(ConnectionId),
+    /// Say that a user of ours no longer syncs.
+    SyncEnd(u64),
+    /// Forget the users of an origin that fell silent.
+    SyncExpiry(u64),
+    /// Say something of our users, so that we do not count as silent.
+    SyncRepeat,
     /// Try a failed fetch again.
     FetchRetry(SourceIndex),
     /// Complete a burst that fell quiet.

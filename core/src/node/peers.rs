@@ -27,6 +27,7 @@ impl Node {
 
     pub(super) fn on_peer_disconnected(&mut self, conn: ConnectionId, reason: String) {
         let Some(peer) = self.at_peers(|peers, turn| peers.remove(conn, turn)) else { return };
+        self.their_users.on_disconnected(conn, &mut self.common);
         if peer.announced {
             self.common.notify(Event::PeerDisconnected { conn, reason });
         }
@@ -59,8 +60,10 @@ impl Node {
             Command::Replicate(replicate) => self.on_peer_replicate(conn, &replicate),
             command => {
                 self.relay(Some(conn), &command);
-                let command = Box::new(command);
-                self.common.notify(Event::PeerCommand { conn, command });
+                if let Some(command) = self.keep_account(conn, command) {
+                    let command = Box::new(command);
+                    self.common.notify(Event::PeerCommand { conn, command });
+                }
             }
         }
     }

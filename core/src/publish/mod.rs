@@ -84,6 +84,11 @@ impl Publisher {
         index
     }
 
+    /// The last token of the log of an own stream.
+    pub(crate) fn end_of(&self, name: &str) -> Option<Token> {
+        self.by_name.get(name).map(|index| self.streams[index.as_usize()].end)
+    }
+
     /// The log of an own stream goes up to `token`.
     pub(crate) fn on_appended(&mut self, name: ByteString, token: Token, ctx: &mut Context<'_>) {
         if ctx.turn.config.observe_only || self.stopping {
