@@ -89,6 +89,7 @@ mod follow;
 mod ids;
 mod input;
 mod node;
+mod publish;
 mod retry;
 mod sources;
 mod stats;
@@ -97,6 +98,7 @@ mod syncing;
 mod time;
 mod timer;
 pub mod trace;
+mod turn;
 mod wait;
 pub mod wire;
 

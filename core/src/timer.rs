@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     ids::{ConnectionId, WaitId},
+    publish::OwnIndex,
     sources::SourceIndex,
     time::Timestamp,
 };
@@ -29,6 +30,8 @@ pub(crate) enum TimerKey {
     FetchRetry(SourceIndex),
     /// Complete a burst that fell quiet.
     BurstQuiet(SourceIndex),
+    /// Read a log again that could not be read.
+    LogRetry(OwnIndex),
     /// Give a wait up.
     Wait(WaitId),
 }

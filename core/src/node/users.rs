@@ -3,7 +3,7 @@
 use bytestring::ByteString;
 
 use super::Node;
-use crate::{action::Action, event::Event, ids::ConnectionId, timer::TimerKey, wire::Command};
+use crate::{event::Event, ids::ConnectionId, timer::TimerKey, wire::Command};
 
 impl Node {
     /// A sync of a user of ours began or ended.
@@ -63,13 +63,9 @@ impl Node {
     /// Sends a command of our own accord, where that can be; what cannot be said now is said on
     /// the next connection.
     fn say(&mut self, command: Command) -> bool {
-        match self.bus.up() {
-            Some(conn) if !self.config.observe_only => {
-                self.common.actions.push_back(Action::Send { conn, command });
-                true
-            }
-            _ => false,
-        }
+        !self.config.observe_only
+            && self.bus.will_not_send(&command).is_none()
+            && self.bus.send(self.now, command, &mut self.common).is_some()
     }
 
     /// Keeps account of what `command` says of users or stored rows; gives it back if it is
@@ -91,7 +87,7 @@ impl Node {
                 None
             }
             Command::FederationAck(ack) if !self.config.federation_senders.is_empty() => {
-                let sent = self.config.own_streams.get("federation").copied();
+                let sent = self.publisher.end_of("federation");
                 if let Some(token) = self.federation_acks.on_ack(&ack, sent, &self.config) {
                     self.common.notify(Event::FederationAcked { token });
                 }
