@@ -1,6 +1,7 @@
 //! The connection to a bus: one subscription behind which all other instances are
 //! (`protocol.md` 1.3, 5.4).
 
+use super::outbox::Outbox;
 use crate::{
     action::Action,
     config::Config,
@@ -44,6 +45,8 @@ pub(crate) struct Session {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Bus {
     pub(crate) link: Link,
+    /// What was sent on the present connection, or the last one.
+    pub(crate) outbox: Outbox,
     connections: u64,
     /// Attempts since a POSITION was handled.
     attempts: u32,
@@ -51,7 +54,7 @@ pub(crate) struct Bus {
 
 impl Bus {
     pub(crate) const fn new() -> Self {
-        Self { link: Link::Down, connections: 0, attempts: 0 }
+        Self { link: Link::Down, outbox: Outbox::new(), connections: 0, attempts: 0 }
     }
 
     /// The connection in use, if there is one.
@@ -62,11 +65,18 @@ impl Bus {
         }
     }
 
+    /// Sends on the connection in use; the number of the command on it. `None` if there is none.
+    pub(crate) fn send(&mut self, command: Command, common: &mut Common) -> Option<u64> {
+        let conn = self.up()?;
+        Some(self.outbox.send(conn, command, common))
+    }
+
     pub(crate) fn connect(&mut self, common: &mut Common) {
         self.connections += 1;
         self.attempts = self.attempts.saturating_add(1);
         let conn = ConnectionId::new(self.connections);
         self.link = Link::Connecting(conn);
+        self.outbox = Outbox::new();
         common.actions.push_back(Action::Connect { conn });
     }
 
@@ -117,7 +127,6 @@ impl Bus {
             common.timers.set(TimerKey::Reconnect, at);
         } else {
             self.link = Link::Stopped;
-            common.notify(Event::Stopped);
         }
     }
 
@@ -130,10 +139,8 @@ impl Bus {
         session.asked = session.asked.saturating_add(1);
         session.asked_in_vain = session.asked_in_vain.saturating_add(1);
         common.stats.replicates += 1;
-        common.actions.push_back(Action::Send {
-            conn: session.conn,
-            command: Command::Replicate(Replicate::Everything),
-        });
+        let command = Command::Replicate(Replicate::Everything);
+        self.outbox.send(session.conn, command, common);
         let delay = common.jitter.delay(config.replicate_retry, session.asked_in_vain);
         common.timers.set(TimerKey::Replicate, now + delay);
     }
@@ -209,10 +216,7 @@ impl Bus {
                 self.link = Link::Closing(conn);
                 common.actions.push_back(Action::Close { conn });
             }
-            Link::Down => {
-                self.link = Link::Stopped;
-                common.notify(Event::Stopped);
-            }
+            Link::Down => self.link = Link::Stopped,
             Link::Closing(_) | Link::Stopped => {}
         }
     }

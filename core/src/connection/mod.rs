@@ -3,5 +3,13 @@
 mod bus;
 mod direction;
 mod keep_alive;
+mod outbox;
+mod peer;
+mod peers;
+mod untaken;
 
-pub(crate) use self::bus::{Bus, Link};
+pub(crate) use self::{
+    bus::{Bus, Link},
+    peer::{PeerReading, Subscription},
+    peers::{Peers, To},
+};

@@ -66,16 +66,21 @@ pub(crate) struct Fetches {
 }
 
 impl Fetches {
-    /// Whether the core ever asked for this fetch.
+    /// Whether the core ever asked for this fetch, or this page of an own log.
     pub(crate) const fn was_issued(&self, query: QueryId) -> bool {
         query.get() >= 1 && query.get() <= self.issued
     }
 
     pub(super) fn issue(&mut self, source: SourceIndex) -> QueryId {
-        self.issued += 1;
-        let query = QueryId::new(self.issued);
+        let query = self.next_id();
         self.in_flight.insert(query, source);
         query
+    }
+
+    /// An id for something that is no fetch: all queries are counted together.
+    pub(crate) const fn next_id(&mut self) -> QueryId {
+        self.issued += 1;
+        QueryId::new(self.issued)
     }
 
     pub(super) fn slot_is_free(&self, config: &Config) -> bool {
