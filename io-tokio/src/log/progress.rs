@@ -21,6 +21,7 @@ struct State {
 
 impl Progress {
     /// These streams are durable up to these tokens.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(super) fn new(last: BTreeMap<ByteString, Token>) -> Self {
         Self(Mutex::new(State { last, ends: None }))
     }
@@ -56,6 +57,7 @@ impl Progress {
     }
 
     /// Where `stream` stands.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(super) fn last(&self, stream: &str) -> Token {
         self.state().last.get(stream).copied().unwrap_or(Token::START)
     }
