@@ -44,22 +44,13 @@ VENV=${SYNREPL_SYNAPSE_VENV:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/synrepl
 RUN=$DIR/run
 LOG=$DIR/log
 SELF=$(realpath "$0")
+KIND=cluster
+OWNER=${SYNREPL_CLUSTER_OWNER:-}
 
 NAMES="pg redis main p1 p2 streams1 fed1 client1"
 [ "$PEER" = 0 ] || NAMES="$NAMES peer"
 
-say() { printf '%s cluster: %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
-die() { say "$*"; exit 1; }
-
-# Process ids come back, so each is kept with the time its process was started.
-born() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
-remember() { echo "$2 $(born "$2")" >"$RUN/$1.pid"; }
-pid_of() { cut -d ' ' -f 1 "$RUN/$1.pid"; }
-alive() {
-  local pid since
-  read -r pid since 2>/dev/null <"$RUN/$1.pid" || return 1
-  [ -n "$since" ] && [ "$(born "$pid")" = "$since" ] && [ "$(sed 's/.*) //' "/proc/$pid/stat" | cut -c 1)" != Z ]
-}
+. "$(dirname "$SELF")/processes.sh"
 
 pgbin() {
   local found
@@ -70,11 +61,6 @@ pgbin() {
 # postgres refuses to run as root.
 as_postgres() {
   if [ "$(id -u)" = 0 ]; then exec setpriv --reuid postgres --regid postgres --init-groups "$@"; else exec "$@"; fi
-}
-
-need() { # command...
-  local tool
-  for tool in "$@"; do command -v "$tool" >/dev/null || die "no $tool here; run .ci/install"; done
 }
 
 install() {
@@ -222,19 +208,6 @@ Y
   done
 }
 
-wait_for() { # name command...: until it succeeds, the process ends, or 60 s
-  local name=$1 i
-  shift
-  for i in $(seq 1 600); do
-    "$@" >/dev/null 2>&1 && return 0
-    alive "$name" || break
-    sleep 0.1
-  done
-  say "$name is not up; its last words:"
-  tail -n 8 "$LOG/$name.out" "$LOG/$name.log" >&2 2>/dev/null || true
-  return 1
-}
-
 # Python puts the current folder on its path for -m: never start from inside a source tree.
 start_python() { # name module config...
   local name=$1 module=$2 arguments=() file
@@ -295,29 +268,12 @@ start_all() {
   for name in p1 p2 streams1 fed1 client1; do start_one $name & pids+=($!); done
   for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
   [ $failed = 0 ] || { stop_all; die "not everything is up"; }
-  [ -z "${SYNREPL_CLUSTER_OWNER:-}" ] || watch_owner
-}
-
-# In a session of its own, so that a Ctrl-C that ends the owner does not end this first.
-watch_owner() {
-  stop_one watch
-  setsid bash -c 'tail --pid="$1" -f /dev/null; rm -f "$2"; exec "$3" stop' _ "$SYNREPL_CLUSTER_OWNER" "$RUN/watch.pid" "$SELF" \
-    >>"$LOG/watch.out" 2>&1 </dev/null &
-  remember watch $!
+  watch_owner stop
 }
 
 stop_one() { # name
-  if alive "$1"; then
-    local pid signal=TERM i
-    pid=$(pid_of "$1")
-    [ "$1" != pg ] || signal=INT
-    # The watcher waits for a child of its own, which must end with it.
-    if [ "$1" = watch ]; then kill -TERM -- "-$pid"; else kill -$signal "$pid"; fi
-    for i in $(seq 1 100); do alive "$1" || break; sleep 0.1; done
-    ! alive "$1" || { say "$1 does not stop: killed"; kill -KILL "$pid"; }
-    [ "$1" = watch ] || say "$1 is stopped"
-  fi
-  rm -f "$RUN/$1.pid"
+  # To a postgres, SIGTERM means to wait until its clients have gone.
+  if [ "$1" = pg ]; then end_process pg INT; else end_process "$1"; fi
 }
 stop_all() {
   local name pid pids=()
@@ -340,10 +296,7 @@ start) need redis-server redis-cli openssl curl setsid; pgbin >/dev/null; instal
 stop) each_or stop_one stop_all "${2:-}" ;;
 kill)
   named "${2:-}"
-  alive "$2" || die "$2 does not run"
-  kill -KILL "$(pid_of "$2")"
-  rm -f "$RUN/$2.pid"
-  say "$2 is killed"
+  kill_process "$2"
   ;;
 restart) named "${2:-}"; configure; stop_one "$2"; start_one "$2" ;;
 reset)
