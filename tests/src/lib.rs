@@ -14,9 +14,12 @@ pub mod deployment;
 pub mod endpoint;
 pub mod follow;
 pub mod held;
+pub mod legacy;
 pub mod oracle;
+pub mod proxy;
 pub mod redis;
 pub mod traffic;
+pub mod truth;
 pub mod writers;
 
 /// What went wrong, in words for the person who reads the test's output.
