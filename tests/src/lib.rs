@@ -11,6 +11,7 @@ pub mod clock;
 pub mod cluster;
 pub mod delivered;
 pub mod deployment;
+pub mod direct;
 pub mod endpoint;
 pub mod follow;
 pub mod held;

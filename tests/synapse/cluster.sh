@@ -5,6 +5,7 @@
 #   cluster.sh start [NAME]       all, or one; what already runs is left alone
 #   cluster.sh stop [NAME]        orderly: SIGTERM, SIGINT for postgres
 #   cluster.sh kill NAME          SIGKILL
+#   cluster.sh freeze|thaw NAME   SIGSTOP, SIGCONT
 #   cluster.sh restart NAME
 #   cluster.sh reset              stop all and throw the databases and logs away
 #   cluster.sh status | env | logs [LINES]
@@ -26,6 +27,8 @@
 #                          system's temp folder); other users must be able to pass through it,
 #                          because postgres does not run as root
 #   SYNREPL_CLUSTER_PEER   0 leaves the peer out
+#   SYNREPL_CLUSTER_TYPING HOST:PORT of the HTTP replication listener of an instance called synrepl,
+#                          which the script does not start: that one writes `typing`
 #   SYNREPL_CLUSTER_OWNER  a process id: when it ends, for whatever reason, all is stopped
 #   SYNREPL_SYNAPSE_VENV   where Synapse is installed, kept between runs (default: in ~/.cache)
 set -euo pipefail
@@ -40,6 +43,7 @@ REDISPORT=16379
 
 DIR=${SYNREPL_CLUSTER_DIR:-${TMPDIR:-/tmp}/synrepl-cluster}
 PEER=${SYNREPL_CLUSTER_PEER:-1}
+TYPING=${SYNREPL_CLUSTER_TYPING:-}
 VENV=${SYNREPL_SYNAPSE_VENV:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/synrepl/synapse-$SYNAPSE_VERSION}
 RUN=$DIR/run
 LOG=$DIR/log
@@ -143,6 +147,8 @@ configure() {
       -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$DIR/tls.key" -out "$DIR/tls.crt" 2>"$LOG/openssl.out"
   local name
   for name in main p1 p2 streams1 fed1 client1 peer; do log_config $name; done
+  local typing=streams1
+  [ -z "$TYPING" ] || typing=synrepl
   {
     cat <<Y
 server_name: "$SERVER_NAME"
@@ -164,9 +170,10 @@ instance_map:
   streams1: {host: 127.0.0.1, port: 19003}
   fed1: {host: 127.0.0.1, port: 19004}
   client1: {host: 127.0.0.1, port: 19005}
+${TYPING:+  synrepl: {host: ${TYPING%:*}, port: ${TYPING##*:}\}}
 stream_writers:
   events: [p1, p2]
-  typing: [streams1]
+  typing: [$typing]
   receipts: [streams1]
   to_device: [streams1]
   account_data: [streams1]
@@ -297,6 +304,11 @@ stop) each_or stop_one stop_all "${2:-}" ;;
 kill)
   named "${2:-}"
   kill_process "$2"
+  ;;
+freeze | thaw)
+  named "${2:-}"
+  alive "$2" || die "$2 does not run"
+  if [ "$1" = freeze ]; then kill -STOP "$(pid_of "$2")"; else kill -CONT "$(pid_of "$2")"; fi
   ;;
 restart) named "${2:-}"; configure; stop_one "$2"; start_one "$2" ;;
 reset)
