@@ -359,6 +359,13 @@ pub enum Warning {
         /// Which connection.
         conn: ConnectionId,
     },
+    /// A peer said what its side may not say to the other; it was ignored.
+    WrongDirection {
+        /// Which connection.
+        conn: ConnectionId,
+        /// Name of the command.
+        command: String,
+    },
     /// The server on the other end is of another homeserver.
     WrongServer {
         /// The name that was configured.
@@ -410,4 +417,6 @@ pub enum NotSentReason {
     Disconnected,
     /// The node observes only.
     ObserveOnly,
+    /// A client of this dialect may not say it, or the node itself says it when it is due.
+    NotForClients,
 }

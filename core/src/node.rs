@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     action::Action,
-    config::Config,
-    connection::{Bus, Link},
+    config::{Config, Transport},
+    connection::{Bus, Link, named_in},
     error::{ConfigError, Misuse},
     event::{Event, NotSentReason, WaitOutcome, Warning},
-    follow::{Common, Context, FetchOutcome, Fetches, Follower, Stream},
+    follow::{Common, Context, FetchOutcome, Fetches, Follower, Lost, Replay, Stream},
     ids::{ConnectionId, QueryId, WaitId},
     input::Input,
     retry::Jitter,
     sources::{Role, SourceIndex, Sources},
     stats::Stats,
-    stream::{Positions, Source, Token, traits},
+    stream::{Positions, Source, Token, traits_on},
     time::Timestamp,
     timer::{TimerKey, Timers},
     wait::Waits,
-    wire::{Command, DecodeError, Rdata},
+    wire::{BadRow, Command, DecodeError, Rdata},
 };
 
 /// One instance of a deployment, following the streams that the others write.
@@ -44,10 +44,14 @@ pub struct Node {
     streams_by_name: BTreeMap<String, usize>,
     common: Common,
     source_limit_reported: bool,
+    /// What the server of the oldest dialect said as it refused to send missed rows, and of which
+    /// source, if it named one.
+    refused: Option<(String, Option<SourceIndex>)>,
 }
 
 impl Node {
-    /// A node with these settings. Its first action is a `Connect`.
+    /// A node with these settings. Its first action is a `Connect`, unless
+    /// [`Transport::None`] says that it makes no connection: then only a shutdown stops it.
     ///
     /// # Errors
     /// A setting that cannot work.
@@ -67,17 +71,22 @@ impl Node {
                 fetches: Fetches::default(),
                 waits: Waits::default(),
                 jitter: Jitter::new(config.seed),
+                heard: 0,
+                replays_on: None,
                 unanswered: 0,
                 ask_again: false,
                 settling_until: None,
             },
             source_limit_reported: false,
+            refused: None,
             config,
         };
         for (stream, instance, _) in node.config.positions.clone().iter() {
             node.role_of(stream, instance);
         }
-        node.bus.connect(&mut node.common);
+        if node.config.transport != Transport::None {
+            node.bus.connect(&mut node.common);
+        }
         Ok(node)
     }
 
@@ -105,6 +114,9 @@ impl Node {
             Input::Disconnected { conn, reason } => self.on_disconnected(conn, reason),
             Input::Fetched { query, result } => self.on_fetched(query, result),
             Input::Send { command } => self.on_send(command),
+            Input::LineTooLong { conn } if self.bus.up() == Some(conn) => {
+                self.bus.on_line_too_long(&mut self.common);
+            }
             Input::Accepted { .. }
             | Input::LineTooLong { .. }
             | Input::Sent { .. }
@@ -176,25 +188,47 @@ impl Node {
                     Err(Misuse::WrongConnectionState(*conn))
                 }
                 Link::Connecting(_)
+                | Link::Refused(..)
                 | Link::Closing(_)
                 | Link::Up(_)
                 | Link::Down
                 | Link::Stopped => Err(Misuse::UnknownConnection(*conn)),
             },
             Input::Received { conn, .. } | Input::Malformed { conn, .. } => match &self.bus.link {
-                Link::Up(session) if session.conn == *conn => Ok(()),
-                Link::Closing(open) if open == conn => Ok(()),
+                _ if self.bus.is_or_was_up(*conn) => Ok(()),
                 Link::Connecting(open) if open == conn => Err(Misuse::WrongConnectionState(*conn)),
                 Link::Connecting(_)
+                | Link::Refused(..)
                 | Link::Closing(_)
                 | Link::Up(_)
                 | Link::Down
                 | Link::Stopped => Err(Misuse::UnknownConnection(*conn)),
             },
+            Input::LineTooLong { conn } if !conn.is_accepted() => {
+                let tcp = matches!(self.config.transport, Transport::Tcp(_));
+                match &self.bus.link {
+                    _ if tcp && self.bus.is_or_was_up(*conn) => Ok(()),
+                    Link::Connecting(open) | Link::Closing(open) | Link::Refused(open, _)
+                        if open == conn =>
+                    {
+                        Err(Misuse::WrongConnectionState(*conn))
+                    }
+                    Link::Up(session) if session.conn == *conn => {
+                        Err(Misuse::WrongConnectionState(*conn))
+                    }
+                    Link::Connecting(_)
+                    | Link::Refused(..)
+                    | Link::Closing(_)
+                    | Link::Up(_)
+                    | Link::Down
+                    | Link::Stopped => Err(Misuse::UnknownConnection(*conn)),
+                }
+            }
             Input::Disconnected { conn, .. } => match &self.bus.link {
-                Link::Connecting(open) | Link::Closing(open) if open == conn => Ok(()),
-                Link::Up(session) if session.conn == *conn => Ok(()),
+                _ if self.bus.is_or_was_up(*conn) => Ok(()),
+                Link::Connecting(open) if open == conn => Ok(()),
                 Link::Connecting(_)
+                | Link::Refused(..)
                 | Link::Closing(_)
                 | Link::Up(_)
                 | Link::Down
@@ -224,12 +258,24 @@ impl Node {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are treated alike")]
     fn on_command(&mut self, command: Command) {
         self.common.stats.commands += 1;
-        self.bus.on_command(&command);
+        if !self.bus.on_command(self.now, &command, &self.config, &mut self.common) {
+            if let Command::Error(text) = &command {
+                self.on_server_error(text);
+            }
+            return;
+        }
         match command {
             Command::Rdata(Rdata { stream, instance, token, row }) => {
                 match self.role_of(&stream, &instance) {
                     Some(Role::Followed(source)) => {
                         self.common.stats.rdata += 1;
+                        let replays = &mut self.common.fetches.replays;
+                        if !replays.is_empty()
+                            && let Some(replay) = replays.get_mut(source)
+                        {
+                            replay.push(token, &row, &self.config);
+                            return;
+                        }
                         self.follow(source, |follower, ctx| follower.on_row(ctx, token, row));
                     }
                     role => self.on_unwanted(role),
@@ -239,6 +285,12 @@ impl Node {
                 match self.role_of(&position.stream, &position.instance) {
                     Some(Role::Followed(source)) => {
                         self.common.stats.positions += 1;
+                        if let Some(replay) = self.common.fetches.replays.take(source) {
+                            self.follow(source, |follower, ctx| {
+                                follower.on_replayed(ctx, replay, position.token);
+                            });
+                            return;
+                        }
                         self.follow(source, |follower, ctx| {
                             follower.on_position(ctx, position.prev, position.token);
                         });
@@ -266,13 +318,50 @@ impl Node {
     fn on_malformed(&mut self, error: DecodeError) {
         self.common.stats.malformed += 1;
         let row = error.row().cloned();
+        let read_once = self.config.transport.replays().then(|| error.command().to_owned());
         self.common.notify(Event::Warning(Warning::Malformed { error }));
+        if let Some(command) = read_once
+            && self.on_lost_line(&command, row.as_ref())
+        {
+            return;
+        }
         if let Some(row) = row
             // A bad line is not believed as far as to follow a source that nobody else speaks of.
             && let Some(Role::Followed(source)) = self.sources.find(&row.stream, &row.instance)
         {
             self.follow(source, |follower, ctx| follower.on_malformed(ctx, row.token));
         }
+    }
+
+    /// A line of a server of the oldest dialect could not be read, which says nothing twice.
+    /// Whether all is done that can be.
+    fn on_lost_line(&mut self, command: &str, row: Option<&BadRow>) -> bool {
+        let replays = &mut self.common.fetches.replays;
+        let source = row.and_then(|row| self.sources.find(&row.stream, &row.instance));
+        if let Some(Role::Followed(source)) = source {
+            return replays.get_mut(source).map(Replay::damage).is_some();
+        }
+        let waiting = self.common.unanswered > 0 || !replays.is_empty();
+        match command {
+            "POSITION" if waiting => self.bus.on_lost_answer(&mut self.common),
+            "RDATA" if row.is_none() => replays.damage_all(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// The server is about to close the connection; in the oldest dialect perhaps because it will
+    /// not send what was asked for.
+    fn on_server_error(&mut self, text: &str) {
+        let replays = &self.common.fetches.replays;
+        if replays.is_empty() {
+            return;
+        }
+        let asked = replays
+            .sources()
+            .map(|index| (self.followers[index.as_usize()].0.source().stream(), index));
+        let source = named_in(text, asked).map(|(_, index)| index);
+        self.refused = Some((text.to_owned(), source));
     }
 
     fn on_connected(&mut self, conn: ConnectionId) {
@@ -282,8 +371,15 @@ impl Node {
     }
 
     fn on_disconnected(&mut self, conn: ConnectionId, reason: String) {
+        let refused = self.refused.take();
+        let lost = match &refused {
+            Some((text, source)) => Lost { reason: text, refused: *source },
+            None => Lost { reason: &reason, refused: None },
+        };
         for index in 0..self.followers.len() {
-            self.follow(SourceIndex::after(index), Follower::on_disconnected);
+            self.follow(SourceIndex::after(index), |follower, ctx| {
+                follower.on_disconnected(ctx, &lost);
+            });
         }
         self.common.unanswered = u32::try_from(self.followers.len()).unwrap_or(u32::MAX);
         self.bus.on_disconnected(self.now, conn, reason, &self.config, &mut self.common);
@@ -299,13 +395,13 @@ impl Node {
     }
 
     fn on_send(&mut self, command: Command) {
-        let reason = match self.bus.up() {
-            _ if self.config.observe_only => NotSentReason::ObserveOnly,
-            Some(conn) => {
-                self.common.actions.push_back(Action::Send { conn, command });
-                return;
-            }
-            None => NotSentReason::Disconnected,
+        let reason = if self.config.observe_only {
+            NotSentReason::ObserveOnly
+        } else if let Some(reason) = self.bus.will_not_send(&command) {
+            reason
+        } else {
+            self.bus.send(self.now, command, &mut self.common);
+            return;
         };
         let command = command.name().to_owned();
         self.common.notify(Event::Warning(Warning::NotSent { command, reason }));
@@ -355,6 +451,9 @@ impl Node {
                         silent.map(|(follower, _)| follower.source().clone())
                     };
                     self.bus.on_replicate_due(self.now, unanswered, &self.config, &mut self.common);
+                }
+                TimerKey::KeepAlive(conn) if !conn.is_accepted() => {
+                    self.bus.on_keep_alive_due(self.now, conn, &self.config, &mut self.common);
                 }
                 TimerKey::KeepAlive(_) => {}
                 TimerKey::NothingHeard => {
@@ -427,7 +526,7 @@ impl Node {
             return *index;
         }
         let baseline = self.config.positions.highest(name);
-        self.streams.push(Stream::new(traits(name), baseline));
+        self.streams.push(Stream::new(traits_on(self.config.transport, name), baseline));
         let index = self.streams.len() - 1;
         self.streams_by_name.insert(name.to_owned(), index);
         index

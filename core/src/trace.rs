@@ -32,6 +32,7 @@ pub const TRACE_VERSION: u64 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Fields")]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "one header a trace, and lines are not kept")]
 pub enum TraceLine<'a> {
     /// The first line.
     Header {

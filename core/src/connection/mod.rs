@@ -3,5 +3,9 @@
 mod bus;
 mod direction;
 mod keep_alive;
+mod server;
 
-pub(crate) use self::bus::{Bus, Link};
+pub(crate) use self::{
+    bus::{Bus, Link},
+    server::named_in,
+};

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::repeats::SharedTokens;
+use super::{Replays, repeats::SharedTokens};
 use crate::{
     action::Action,
-    config::{Config, Start},
+    config::{Config, Start, Transport},
     event::{Event, WaitOutcome},
-    ids::QueryId,
+    ids::{ConnectionId, QueryId},
     retry::Jitter,
     sources::SourceIndex,
     stats::Stats,
@@ -63,6 +63,8 @@ pub(crate) struct Fetches {
     issued: u64,
     pub(crate) in_flight: BTreeMap<QueryId, SourceIndex>,
     pub(super) waiting: VecDeque<SourceIndex>,
+    /// Those that the connection itself answers.
+    pub(crate) replays: Replays,
 }
 
 impl Fetches {
@@ -79,7 +81,7 @@ impl Fetches {
     }
 
     pub(super) fn slot_is_free(&self, config: &Config) -> bool {
-        self.in_flight.len() < config.fetches_in_flight_max as usize
+        self.in_flight.len() + self.replays.len() < config.fetches_in_flight_max as usize
     }
 
     /// Forgets all fetches; those under way.
@@ -103,6 +105,10 @@ pub(crate) struct Common {
     pub(crate) fetches: Fetches,
     pub(crate) waits: Waits,
     pub(crate) jitter: Jitter,
+    /// Commands received on the connection that we make.
+    pub(crate) heard: u64,
+    /// The connection, while it can be asked for missed rows: only in the oldest dialect.
+    pub(crate) replays_on: Option<ConnectionId>,
     /// Sources that have not said on the present connection where they stand.
     pub(crate) unanswered: u32,
     /// A follower lost its footing and wants its writer asked again.
@@ -139,6 +145,18 @@ impl Context<'_> {
             self.common.timers.clear(crate::timer::TimerKey::Wait(wait));
             self.notify(Event::WaitEnded { wait, outcome: WaitOutcome::Reached { position } });
         }
+    }
+
+    /// On direct TCP the one writer is the process that we are connected to: while the connection
+    /// stands, it has not started over.
+    pub(super) const fn on_tcp(&self) -> bool {
+        matches!(self.config.transport, Transport::Tcp(_))
+    }
+
+    /// Whether missed rows come over the connection itself, and nothing comes unasked: the oldest
+    /// dialect.
+    pub(super) const fn over_connection(&self) -> bool {
+        self.config.transport.replays()
     }
 
     pub(super) fn settling(&self) -> bool {
