@@ -91,6 +91,9 @@ pub enum AppendError {
         /// What it said.
         message: String,
     },
+    /// There is no log: [`Builder::log`](crate::Builder::log) was not called.
+    #[error("this instance has no log; give it one with Builder::log")]
+    NoLog,
     /// The store is closed.
     #[error("the log is closed")]
     Closed,
