@@ -73,7 +73,12 @@ impl Client {
     ///
     /// # Errors
     /// When they are not within the time; with who is.
-    pub fn wait_for_typing(&self, room: &str, users: &[&str], time: Duration) -> Result<(), Failure> {
+    pub fn wait_for_typing(
+        &self,
+        room: &str,
+        users: &[&str],
+        time: Duration,
+    ) -> Result<(), Failure> {
         let deadline = Deadline::after(time);
         loop {
             let typing = typing(&self.sync(None)?, room);
