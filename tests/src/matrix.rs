@@ -81,7 +81,8 @@ impl Client {
     ) -> Result<(), Failure> {
         let deadline = Deadline::after(time);
         loop {
-            let typing = typing(&self.sync(None)?, room);
+            let answer = self.sync(None)?;
+            let typing = typing(&answer, room);
             if typing == users {
                 return Ok(());
             }

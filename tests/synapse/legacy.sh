@@ -171,7 +171,7 @@ status) if alive synapse; then echo "synapse up, pid $(pid_of synapse)"; else ec
 env) [ -s "$DIR/env" ] || die "was never started"; cat "$DIR/env" ;;
 logs)
   tail -n "${3:-20}" "$LOG/synapse.out"
-  grep -aE ' (WARNING|ERROR|CRITICAL) ' "$LOG/synapse.log" | tail -n "${3:-20}" || true
+  grep -aE ' (WARNING|ERROR|CRITICAL) ' "$LOG/synapse.log" | grep -avE 'httppusher|logging.context' | tail -n "${3:-20}" || true
   ;;
 *) usage ;;
 esac
