@@ -288,7 +288,8 @@ pub enum Warning {
         /// Time since the connection was made.
         after: Duration,
     },
-    /// Known sources have not said where they stand on this connection; asked again.
+    /// Known sources have not said where they stand on this connection; asked again, but for a
+    /// server of the oldest dialect, which answers once or never.
     Unanswered {
         /// How many.
         sources: u32,

@@ -8,7 +8,7 @@ use crate::{
     connection::{Bus, Link, named_in},
     error::{ConfigError, Misuse},
     event::{Event, NotSentReason, WaitOutcome, Warning},
-    follow::{Common, Context, FetchOutcome, Fetches, Follower, Lost, Replay, Stream},
+    follow::{Blame, Common, Context, FetchOutcome, Fetches, Follower, Lost, Replay, Stream},
     ids::{ConnectionId, QueryId, WaitId},
     input::Input,
     retry::Jitter,
@@ -44,9 +44,8 @@ pub struct Node {
     streams_by_name: BTreeMap<String, usize>,
     common: Common,
     source_limit_reported: bool,
-    /// What the server of the oldest dialect said as it refused to send missed rows, and of which
-    /// source, if it named one.
-    refused: Option<(String, Option<SourceIndex>)>,
+    /// What the server of the oldest dialect said as it refused to answer.
+    refused: Option<(String, Blame)>,
 }
 
 impl Node {
@@ -360,8 +359,12 @@ impl Node {
         let asked = replays
             .sources()
             .map(|index| (self.followers[index.as_usize()].0.source().stream(), index));
-        let source = named_in(text, asked).map(|(_, index)| index);
-        self.refused = Some((text.to_owned(), source));
+        let blame = match named_in(text, asked) {
+            Some((_, index)) => Blame::Source(index),
+            None if text.contains("unknown stream") => Blame::Other,
+            None => Blame::Unknown,
+        };
+        self.refused = Some((text.to_owned(), blame));
     }
 
     fn on_connected(&mut self, conn: ConnectionId) {
@@ -373,8 +376,8 @@ impl Node {
     fn on_disconnected(&mut self, conn: ConnectionId, reason: String) {
         let refused = self.refused.take();
         let lost = match &refused {
-            Some((text, source)) => Lost { reason: text, refused: *source },
-            None => Lost { reason: &reason, refused: None },
+            Some((text, blame)) => Lost { reason: text, blame: *blame },
+            None => Lost { reason: &reason, blame: Blame::Unknown },
         };
         for index in 0..self.followers.len() {
             self.follow(SourceIndex::after(index), |follower, ctx| {

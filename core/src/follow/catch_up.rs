@@ -53,8 +53,19 @@ enum Step {
 pub(crate) struct Lost<'a> {
     /// What the server said last, or the system.
     pub(crate) reason: &'a str,
-    /// The source that the server would not send.
-    pub(crate) refused: Option<SourceIndex>,
+    /// Why the server closed the connection, as far as it said so.
+    pub(crate) blame: Blame,
+}
+
+/// What a server of the oldest dialect would not answer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Blame {
+    /// It did not say.
+    Unknown,
+    /// The request for rows of this source.
+    Source(SourceIndex),
+    /// Another request than for rows.
+    Other,
 }
 
 impl CatchUp {
@@ -325,13 +336,13 @@ impl Follower {
         let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
         let Step::Replaying { from } = catch_up.step else { return };
         let (upto, message) = (catch_up.target, lost.reason.to_owned());
-        match lost.refused {
-            Some(refused) if refused == ctx.me => {
+        match lost.blame {
+            Blame::Source(refused) if refused == ctx.me => {
                 self.on_fetch_failed(ctx, from, upto, FetchError::Refused { message });
             }
             // Not its fault.
-            Some(_) => catch_up.step = Step::Queued,
-            None => {
+            Blame::Source(_) | Blame::Other => catch_up.step = Step::Queued,
+            Blame::Unknown => {
                 let endpoint = "the direct TCP server".to_owned();
                 let error = FetchError::Unreachable { endpoint, message };
                 self.on_fetch_failed(ctx, from, upto, error);

@@ -24,7 +24,7 @@ use self::{
     verdict::{Relation, Verdict},
 };
 pub(crate) use self::{
-    catch_up::{FetchOutcome, Lost},
+    catch_up::{Blame, FetchOutcome, Lost},
     context::{Common, Context, Fetches, Stream},
     replay::{Replay, Replays},
 };
