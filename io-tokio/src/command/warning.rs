@@ -61,8 +61,12 @@ impl fmt::Display for Kind {
 /// What the flags said, as far as a hint depends on it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Circumstances {
-    /// `--server-name`.
+    /// `--server-name`; empty if it was left out.
     pub(super) server_name: String,
+    /// `--tcp`.
+    pub(super) tcp: Option<String>,
+    /// Whether missed rows come over `--tcp` itself.
+    pub(super) server_sends_missed_rows: bool,
     /// `--observe-only`.
     pub(super) observe_only: bool,
     /// Names in `--instance`.
@@ -234,6 +238,14 @@ impl Circumstances {
     }
 
     fn nothing_heard(&self, after: Duration) -> String {
+        if let Some(address) = &self.tcp {
+            return format!(
+                "nothing heard from {} after {} s: is that the main process's listener of `type: \
+                 replication`? It should have said its name at once",
+                shortened(address, TEXT_CHARS_MAX),
+                after.as_secs()
+            );
+        }
         let channel = shortened(&self.server_name, TEXT_CHARS_MAX);
         let seconds = after.as_secs();
         if self.observe_only {
@@ -333,6 +345,8 @@ mod tests {
         ));
         let observer = Circumstances { observe_only: true, ..circumstances() };
         assert!(observer.sentence(&warning).1.contains("--observe-only"));
+        let tcp = Circumstances { tcp: Some("host:9092".to_owned()), ..circumstances() };
+        assert!(tcp.sentence(&warning).1.contains("from host:9092 after 10 s"));
     }
 
     #[test]
