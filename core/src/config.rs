@@ -48,8 +48,8 @@ pub struct Config {
     /// Instances that send federation traffic. Default none. Rows of `federation` count as stored
     /// when all of these have said so.
     pub federation_senders: BTreeSet<String>,
-    /// Streams to follow; `None` (default) is all. Rows of others are dropped on arrival; in the
-    /// oldest dialect they are not asked for.
+    /// Streams to follow; `None` (default) is all, an empty set is none. Rows of others are dropped
+    /// on arrival; in the oldest dialect they are not asked for.
     pub streams: Option<BTreeSet<String>>,
     /// Where a source starts that has no saved position. Default [`Start::Now`].
     pub start: Start,
@@ -297,9 +297,6 @@ impl Config {
                      process a name of its own",
                 );
             }
-        }
-        if self.streams.as_ref().is_some_and(BTreeSet::is_empty) {
-            return bad("streams", "names no stream; leave it out to follow all");
         }
         for (setting, value) in [
             ("fetches_in_flight_max", self.fetches_in_flight_max),

@@ -125,17 +125,16 @@ impl Node {
         self.check(now, &input)?;
         self.now = now;
         match input {
+            Input::Received { .. } | Input::Malformed { .. } if self.stopping => {}
             Input::Received { conn, command } => {
-                if self.stopping {
-                } else if self.bus.up() == Some(conn) {
+                if self.bus.up() == Some(conn) {
                     self.on_command(conn, command);
                 } else if conn.is_accepted() {
                     self.on_peer_command(conn, command);
                 }
             }
             Input::Malformed { conn, error } => {
-                if self.stopping {
-                } else if self.bus.up() == Some(conn) {
+                if self.bus.up() == Some(conn) {
                     self.on_malformed(error);
                 } else if conn.is_accepted() {
                     self.on_peer_malformed(conn, &error);
