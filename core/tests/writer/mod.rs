@@ -214,6 +214,7 @@ impl Writer {
         self.handle(Input::Disconnected { conn: peer(number), reason: "left".to_owned() })
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is shown as it is")]
     fn show(&self, action: &Action) -> Option<String> {
         Some(match action {
             Action::Connect { conn } => format!("connect {conn}"),

@@ -3,6 +3,7 @@
 
 mod batch;
 mod ends;
+mod json;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod line;
 mod memory;
@@ -26,6 +27,7 @@ pub use self::sqlite::{SqliteLog, SqliteOpenError, SqliteOptions};
 pub use self::{
     batch::{LogLimits, STREAM_NAME_BYTES_MAX},
     ends::LogEnds,
+    json::{JsonBatch, JsonBatchError},
     memory::{MemoryLog, MemoryOptions},
 };
 
