@@ -10,5 +10,6 @@ mod command {
     mod redis;
     mod replay;
     mod serve;
+    mod serve_killed;
     mod writer;
 }

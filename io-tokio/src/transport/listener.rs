@@ -28,7 +28,7 @@ impl Listener for TcpListener {
     type Stream = TcpStream;
 
     async fn accept(&mut self) -> io::Result<(TcpStream, String)> {
-        let (stream, peer) = TcpListener::accept(self).await?;
+        let (stream, peer) = Self::accept(self).await?;
         stream.set_nodelay(true)?;
         Ok((stream, peer.to_string()))
     }
