@@ -191,7 +191,20 @@ pub(super) fn told_of_others(event: &Event) -> Option<String> {
         Event::FederationAcked { token } => {
             format!("every federation sender has stored federation up to {token}")
         }
-        _ => return None,
+        Event::Connected { .. }
+        | Event::Disconnected { .. }
+        | Event::Rows { .. }
+        | Event::Position { .. }
+        | Event::Gap { .. }
+        | Event::Reset { .. }
+        | Event::CatchingUp { .. }
+        | Event::NotLive { .. }
+        | Event::Live { .. }
+        | Event::Command { .. }
+        | Event::WaitEnded { .. }
+        | Event::Warning(_)
+        | Event::Stopped
+        | _ => return None,
     };
     Some(told)
 }

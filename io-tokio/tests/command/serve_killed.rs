@@ -101,21 +101,17 @@ impl Follower {
 
 impl Seen {
     fn take(&mut self, event: &Event) {
-        match event {
-            Event::Rows { source, token, rows, origin, .. } => {
-                match origin {
-                    Origin::CatchUp => self.fetched += rows.len(),
-                    _ => self.live += rows.len(),
-                }
-                let log = self.logs.entry(source.stream().to_owned()).or_default();
-                let rows = rows.iter().map(|row| row.as_str().to_owned()).collect();
-                if log.last_key_value().is_some_and(|(last, _)| *last >= token.get()) {
-                    self.wrong.push(format!("{source}: {token} comes late or again"));
-                }
-                log.insert(token.get(), rows);
+        if let Event::Rows { source, token, rows, origin, .. } = event {
+            let count = if *origin == Origin::Live { &mut self.live } else { &mut self.fetched };
+            *count += rows.len();
+            let log = self.logs.entry(source.stream().to_owned()).or_default();
+            let rows = rows.iter().map(|row| row.as_str().to_owned()).collect();
+            if log.last_key_value().is_some_and(|(last, _)| *last >= token.get()) {
+                self.wrong.push(format!("{source}: {token} comes late or again"));
             }
-            Event::Gap { .. } | Event::Reset { .. } => self.wrong.push(format!("{event:?}")),
-            _ => {}
+            log.insert(token.get(), rows);
+        } else if matches!(event, Event::Gap { .. } | Event::Reset { .. }) {
+            self.wrong.push(format!("{event:?}"));
         }
     }
 }
