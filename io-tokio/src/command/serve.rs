@@ -75,6 +75,8 @@ pub(super) async fn run(flags: ServeFlags) -> Result<ExitCode, Failure> {
         until_eof,
         ticks,
         ending,
+        must_stop: false,
+        driver_ended: false,
         deadline: None,
         connected: false,
         peers: 0,
@@ -100,6 +102,8 @@ struct Serve {
     ticks: Interval,
     /// Ends the intake and HTTP.
     ending: CancellationToken,
+    must_stop: bool,
+    driver_ended: bool,
     /// Set once a stop was requested: when to stop at the latest.
     deadline: Option<Instant>,
     connected: bool,
@@ -121,49 +125,39 @@ enum Wakeup {
 /// What is waited for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Until {
-    /// A reason to stop.
-    AskedToStop,
+    /// There is a reason to stop.
+    Stop,
     /// Everything that was taken is answered.
     Answered,
     /// The driver has sent everything and closed its connections.
     Closed,
 }
 
-/// How a wait ended.
-enum Waited {
-    Done,
-    TimedOut,
-    DriverEnded,
-}
+/// The time to stop in is over.
+struct TimedOut;
 
 impl Serve {
     async fn run(mut self, driver: Driver) -> ExitCode {
-        let mut waited = self.wait(Until::AskedToStop).await;
+        // Before a stop is asked for there is no time to be over.
+        let _ = self.wait(Until::Stop).await;
+        let by_itself = self.driver_ended;
         self.ending.cancel();
-        if matches!(waited, Waited::Done) {
-            waited = self.wait(Until::Answered).await;
-            self.replication.handle().shutdown();
-        }
-        if matches!(waited, Waited::Done) {
-            waited = self.wait(Until::Closed).await;
-        }
+        let answered = self.wait(Until::Answered).await;
+        self.replication.handle().shutdown();
+        let closed = self.wait(Until::Closed).await;
         self.diagnostics.make_room();
-        match waited {
-            Waited::Done => {}
-            Waited::DriverEnded => {
-                self.failed = true;
-                self.diagnostics.error(&ended_by_itself(driver).await);
-            }
-            Waited::TimedOut if self.intake.is_some() => {
-                self.failed = true;
-                self.diagnostics.error(
-                    "not every line could be answered in time: the log or the reader of stdout \
-                     is too slow. What was not answered may be in the log all the same",
-                );
-            }
-            Waited::TimedOut => {
-                self.diagnostics.note("not everything was sent in time; followers will fetch it");
-            }
+        if by_itself {
+            self.failed = true;
+            self.diagnostics.error(&ended_by_itself(driver).await);
+        }
+        if answered.is_err() && self.intake.is_some() {
+            self.failed = true;
+            self.diagnostics.error(
+                "not every line could be answered in time: the log or the reader of stdout is too \
+                 slow. What was not answered may be in the log all the same",
+            );
+        } else if closed.is_err() {
+            self.diagnostics.note("not everything was sent in time; followers will fetch it");
         }
         let (batches, rows, refused) =
             (self.taken.batches(), self.taken.rows(), self.taken.refused());
@@ -173,25 +167,26 @@ impl Serve {
         ExitCode::from(if self.failed { FAILED } else { OK })
     }
 
-    async fn wait(&mut self, until: Until) -> Waited {
-        loop {
-            if until == Until::Answered && self.intake.is_none() && self.http.is_none() {
-                return Waited::Done;
-            }
+    const fn has_come(&self, until: Until) -> bool {
+        match until {
+            Until::Stop => self.must_stop || self.driver_ended,
+            Until::Answered => self.intake.is_none() && self.http.is_none(),
+            Until::Closed => self.driver_ended,
+        }
+    }
+
+    async fn wait(&mut self, until: Until) -> Result<(), TimedOut> {
+        while !self.has_come(until) {
             match self.wakeup().await {
                 Wakeup::Stop => {
                     exit_on_interrupt();
+                    self.must_stop = true;
                     self.deadline = Some(Instant::now() + GRACE);
-                    if until == Until::AskedToStop {
-                        return Waited::Done;
-                    }
                 }
-                Wakeup::TimeIsUp => return Waited::TimedOut,
+                Wakeup::TimeIsUp => return Err(TimedOut),
                 Wakeup::Intake(ended) => {
                     self.intake = None;
-                    if self.must_stop_after(ended) && until == Until::AskedToStop {
-                        return Waited::Done;
-                    }
+                    self.must_stop |= self.must_stop_after(ended);
                 }
                 Wakeup::HttpEnded(ended) => {
                     self.http = None;
@@ -202,10 +197,10 @@ impl Serve {
                 }
                 Wakeup::Tick => self.keep_house(),
                 Wakeup::Event(Some(event)) => self.take(&event),
-                Wakeup::Event(None) if until == Until::Closed => return Waited::Done,
-                Wakeup::Event(None) => return Waited::DriverEnded,
+                Wakeup::Event(None) => self.driver_ended = true,
             }
         }
+        Ok(())
     }
 
     async fn wakeup(&mut self) -> Wakeup {
@@ -219,7 +214,7 @@ impl Serve {
             ended = joined(&mut self.intake) => Wakeup::Intake(ended),
             ended = joined(&mut self.http) => Wakeup::HttpEnded(ended),
             _ = self.ticks.tick() => Wakeup::Tick,
-            event = self.replication.next() => Wakeup::Event(event),
+            event = self.replication.next(), if !self.driver_ended => Wakeup::Event(event),
         }
     }
 

@@ -219,6 +219,26 @@ async fn after_a_stop_everything_that_was_read_is_answered() {
     assert!(matches!(end, End::Stopped) && written.is_ok());
 }
 
+#[tokio::test]
+async fn a_stop_while_the_log_is_slow_leaves_no_line_that_was_read() {
+    let log = GatedLog::new(0);
+    let text = row(1).repeat(LINES_MAX + 2_000);
+    let (mut feed, input) = duplex(text.len());
+    write(&mut feed, text.as_bytes()).await.unwrap();
+    let (output, acknowledged) = duplex(64);
+    let stop = CancellationToken::new();
+    let dynamic: Arc<dyn LogStore> = Arc::<GatedLog>::clone(&log);
+    let task = tokio::spawn(run(input, output, dynamic, stop.clone()));
+    let begun = settled(|| log.calls()).await;
+    stop.cancel();
+    log.permits.add_permits(text.len());
+    let lines = all_lines(acknowledged).await;
+    // Reads are of 64 KiB, so some hundred lines were read that could not be begun with.
+    assert!(lines.len() > begun + 100, "{} after {begun}", lines.len());
+    assert_eq!(lines.len(), log.calls());
+    assert!(matches!(timeout(LIMIT, task).await.unwrap().unwrap().0, End::Stopped));
+}
+
 async fn all_lines(output: DuplexStream) -> Vec<String> {
     let mut lines = BufReader::new(output).lines();
     let mut all = Vec::new();

@@ -3,6 +3,7 @@
 mod hostile;
 mod reference;
 mod rows;
+mod simulated;
 
 use std::{
     collections::BTreeMap,
