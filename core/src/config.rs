@@ -14,6 +14,9 @@ use crate::{
     wire::Dialect,
 };
 
+/// The name under which the main process writes; the only writer on direct TCP.
+const MAIN_INSTANCE: &str = "master";
+
 /// Settings of a [`Node`](crate::Node). Every queue of the core has its limit here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
@@ -23,7 +26,9 @@ pub struct Config {
     /// it are taken for echoes. Not empty, no spaces, no control characters.
     pub instance: String,
     /// Publish nothing at all, not even REPLICATE. Default false. For observers of a production
-    /// system; sources then become live only when their writers speak.
+    /// system; sources then become live only when their writers speak. A direct TCP connection
+    /// carries NAME and PING all the same; not possible in the oldest dialect (up to 1.12), where
+    /// nothing comes without a subscription.
     pub observe_only: bool,
     /// How the others are reached. Default [`Transport::Bus`].
     pub transport: Transport,
@@ -43,7 +48,8 @@ pub struct Config {
     /// Instances that send federation traffic. Default none. Rows of `federation` count as stored
     /// when all of these have said so.
     pub federation_senders: BTreeSet<String>,
-    /// Streams to follow; `None` (default) is all. Rows of others are dropped on arrival.
+    /// Streams to follow; `None` (default) is all, an empty set is none. Rows of others are dropped
+    /// on arrival; in the oldest dialect they are not asked for.
     pub streams: Option<BTreeSet<String>>,
     /// Where a source starts that has no saved position. Default [`Start::Now`].
     pub start: Start,
@@ -111,6 +117,13 @@ pub struct Config {
     /// Failures in a row after which a fetch is given up and a gap reported. Default `None`:
     /// never, for a gap cannot be mended later.
     pub fetch_attempts_max: Option<u32>,
+    /// Rows kept of one answer of a server of the oldest dialect, which sends all that is missing
+    /// at once. Default 50,000; most releases send at most 10,000. Of more, those with the lowest
+    /// tokens are kept, and the others are asked for again. At most `fetches_in_flight_max`
+    /// answers come at once.
+    pub replay_rows_max: u32,
+    /// Bytes kept of one such answer. Default 16 MiB.
+    pub replay_bytes_max: u32,
     /// Tokens asked for at once in streams whose paging is broken (`backfill`). Default 99: a
     /// full page of 100 rows would be cut.
     pub burst_window_max: u32,
@@ -155,6 +168,16 @@ pub enum Transport {
     Tcp(Dialect),
     /// Not at all: we only accept connections.
     None,
+}
+
+impl Transport {
+    /// Whether missed rows come over the connection itself: the oldest dialect.
+    pub(crate) const fn replays(self) -> bool {
+        match self {
+            Self::Tcp(dialect) => !dialect.names_instances(),
+            Self::Bus | Self::None => false,
+        }
+    }
 }
 
 /// Where a source starts that has no saved position.
@@ -223,6 +246,8 @@ impl Default for Config {
             syncing_users_max: 100_000,
             fetches_in_flight_max: 8,
             fetch_attempts_max: None,
+            replay_rows_max: 50_000,
+            replay_bytes_max: 16 << 20,
             burst_window_max: 99,
             sources_max: 100_000,
             batch_rows_max: 10_000,
@@ -257,12 +282,27 @@ impl Config {
                 "has a space or control character, which the wire cannot carry",
             );
         }
-        if self.streams.as_ref().is_some_and(BTreeSet::is_empty) {
-            return bad("streams", "names no stream; leave it out to follow all");
+        if let Transport::Tcp(dialect) = self.transport {
+            if self.observe_only && !dialect.names_instances() {
+                return bad(
+                    "observe_only",
+                    "cannot be had of a server before 1.13, which sends nothing to who has not \
+                     subscribed; leave it out, or listen to a later release",
+                );
+            }
+            if self.instance == MAIN_INSTANCE {
+                return bad(
+                    "instance",
+                    "is `master`, the name of the main process that is connected to; give this \
+                     process a name of its own",
+                );
+            }
         }
         for (setting, value) in [
             ("fetches_in_flight_max", self.fetches_in_flight_max),
             ("burst_window_max", self.burst_window_max),
+            ("replay_rows_max", self.replay_rows_max),
+            ("replay_bytes_max", self.replay_bytes_max),
             ("sources_max", self.sources_max),
             ("batch_rows_max", self.batch_rows_max),
             ("log_rows_max", self.log_rows_max),

@@ -288,7 +288,8 @@ pub enum Warning {
         /// Time since the connection was made.
         after: Duration,
     },
-    /// Known sources have not said where they stand on this connection; asked again.
+    /// Known sources have not said where they stand on this connection; asked again, but for a
+    /// server of the oldest dialect, which answers once or never.
     Unanswered {
         /// How many.
         sources: u32,
@@ -359,6 +360,13 @@ pub enum Warning {
         /// Which connection.
         conn: ConnectionId,
     },
+    /// A peer said what its side may not say to the other; it was ignored.
+    WrongDirection {
+        /// Which connection.
+        conn: ConnectionId,
+        /// Name of the command.
+        command: String,
+    },
     /// The server on the other end is of another homeserver.
     WrongServer {
         /// The name that was configured.
@@ -410,4 +418,6 @@ pub enum NotSentReason {
     Disconnected,
     /// The node observes only.
     ObserveOnly,
+    /// A client of this dialect may not say it, or the node itself says it when it is due.
+    NotForClients,
 }

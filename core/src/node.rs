@@ -9,24 +9,24 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::{
     action::Action,
     config::{Config, Transport},
-    connection::{Bus, Link, Peers},
+    connection::{Bus, Link, Outbox, Peers, named_in},
     error::{ConfigError, Misuse},
     event::{Event, NotSentReason, WaitOutcome, Warning},
     federation::FederationAcks,
-    follow::{Common, Context, FetchOutcome, Fetches, Follower, Stream},
+    follow::{Blame, Common, Context, FetchOutcome, Fetches, Follower, Lost, Replay, Stream},
     ids::{ConnectionId, QueryId, WaitId},
     input::Input,
     publish::{self, Publisher},
     retry::Jitter,
     sources::{Role, SourceIndex, Sources},
     stats::Stats,
-    stream::{Positions, Source, Token, traits},
+    stream::{Positions, Source, Token, traits_on},
     syncing::{OurUsers, TheirUsers},
     time::Timestamp,
     timer::{TimerKey, Timers},
     turn::Turn,
     wait::Waits,
-    wire::{Command, DecodeError, Rdata},
+    wire::{BadRow, Command, DecodeError, Rdata},
 };
 
 /// One instance of a deployment: follows the streams that the others write, and publishes its own.
@@ -57,6 +57,8 @@ pub struct Node {
     their_users: TheirUsers,
     federation_acks: FederationAcks,
     source_limit_reported: bool,
+    /// What the server of the oldest dialect said as it refused to answer.
+    refused: Option<(String, Blame)>,
     publisher: Publisher,
     peers: Peers,
     /// Shutting down: nothing is taken in any more, what is left goes out.
@@ -65,8 +67,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node with these settings. Its first action is a `Connect`, unless it makes no connection
-    /// itself.
+    /// A node with these settings. Its first action is a `Connect`, unless
+    /// [`Transport::None`] says that it makes no connection.
     ///
     /// # Errors
     /// A setting that cannot work.
@@ -84,8 +86,11 @@ impl Node {
                 stats: Stats::default(),
                 timers: Timers::default(),
                 fetches: Fetches::default(),
+                outbox: Outbox::new(),
                 waits: Waits::default(),
                 jitter: Jitter::new(config.seed),
+                heard: 0,
+                replays_on: None,
                 unanswered: 0,
                 ask_again: false,
                 settling_until: None,
@@ -94,6 +99,7 @@ impl Node {
             their_users: TheirUsers::default(),
             federation_acks: FederationAcks::default(),
             source_limit_reported: false,
+            refused: None,
             publisher: Publisher::new(&config),
             peers: Peers::default(),
             stopping: false,
@@ -135,7 +141,7 @@ impl Node {
                 }
             }
             Input::LineTooLong { conn } if conn.is_accepted() => self.on_peer_line_too_long(conn),
-            Input::LineTooLong { .. } => {}
+            Input::LineTooLong { .. } => self.bus.on_line_too_long(&mut self.common),
             Input::Accepted { conn, dialect } => self.on_accepted(conn, dialect),
             Input::Connected { conn } => self.on_connected(conn),
             Input::Disconnected { conn, reason } if conn.is_accepted() => {
@@ -216,12 +222,24 @@ impl Node {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are treated alike")]
     fn on_command(&mut self, conn: ConnectionId, command: Command) {
         self.common.stats.commands += 1;
-        self.bus.on_command(&command);
+        if !self.bus.on_command(self.now, &command, &self.config, &mut self.common) {
+            if let Command::Error(text) = &command {
+                self.on_server_error(text);
+            }
+            return;
+        }
         match command {
             Command::Rdata(Rdata { stream, instance, token, row }) => {
                 match self.role_of(&stream, &instance) {
                     Some(Role::Followed(source)) => {
                         self.common.stats.rdata += 1;
+                        let replays = &mut self.common.fetches.replays;
+                        if !replays.is_empty()
+                            && let Some(replay) = replays.get_mut(source)
+                        {
+                            replay.push(token, &row, &self.config);
+                            return;
+                        }
                         self.follow(source, |follower, ctx| follower.on_row(ctx, token, row));
                     }
                     role => self.on_unwanted(role, &stream, token),
@@ -231,6 +249,12 @@ impl Node {
                 match self.role_of(&position.stream, &position.instance) {
                     Some(Role::Followed(source)) => {
                         self.common.stats.positions += 1;
+                        if let Some(replay) = self.common.fetches.replays.take(source) {
+                            self.follow(source, |follower, ctx| {
+                                follower.on_replayed(ctx, replay, position.token);
+                            });
+                            return;
+                        }
                         self.follow(source, |follower, ctx| {
                             follower.on_position(ctx, position.prev, position.token);
                         });
@@ -267,13 +291,54 @@ impl Node {
     fn on_malformed(&mut self, error: DecodeError) {
         self.common.stats.malformed += 1;
         let row = error.row().cloned();
+        let read_once = self.config.transport.replays().then(|| error.command().to_owned());
         self.common.notify(Event::Warning(Warning::Malformed { error }));
+        if let Some(command) = read_once
+            && self.on_lost_line(&command, row.as_ref())
+        {
+            return;
+        }
         if let Some(row) = row
             // A bad line is not believed as far as to follow a source that nobody else speaks of.
             && let Some(Role::Followed(source)) = self.sources.find(&row.stream, &row.instance)
         {
             self.follow(source, |follower, ctx| follower.on_malformed(ctx, row.token));
         }
+    }
+
+    /// A line of a server of the oldest dialect could not be read, which says nothing twice.
+    /// Whether all is done that can be.
+    fn on_lost_line(&mut self, command: &str, row: Option<&BadRow>) -> bool {
+        let replays = &mut self.common.fetches.replays;
+        let source = row.and_then(|row| self.sources.find(&row.stream, &row.instance));
+        if let Some(Role::Followed(source)) = source {
+            return replays.get_mut(source).map(Replay::damage).is_some();
+        }
+        let waiting = self.common.unanswered > 0 || !replays.is_empty();
+        match command {
+            "POSITION" if waiting => self.bus.on_lost_answer(&mut self.common),
+            "RDATA" if row.is_none() => replays.damage_all(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// The server is about to close the connection; in the oldest dialect perhaps because it will
+    /// not send what was asked for.
+    fn on_server_error(&mut self, text: &str) {
+        let replays = &self.common.fetches.replays;
+        if replays.is_empty() {
+            return;
+        }
+        let asked = replays
+            .sources()
+            .map(|index| (self.followers[index.as_usize()].0.source().stream(), index));
+        let blame = match named_in(text, asked) {
+            Some((_, index)) => Blame::Source(index),
+            None if text.contains("unknown stream") => Blame::Other,
+            None => Blame::Unknown,
+        };
+        self.refused = Some((text.to_owned(), blame));
     }
 
     fn on_connected(&mut self, conn: ConnectionId) {
@@ -287,14 +352,21 @@ impl Node {
     fn on_sent(&mut self, count: u32) {
         self.publish(|publisher, ctx| {
             let was_full = publisher.bus_is_full(ctx);
-            ctx.bus.outbox.on_sent(count);
+            ctx.turn.common.outbox.on_sent(count);
             publisher.on_bus_sent(was_full, ctx);
         });
     }
 
     fn on_disconnected(&mut self, conn: ConnectionId, reason: String) {
+        let refused = self.refused.take();
+        let lost = match &refused {
+            Some((text, blame)) => Lost { reason: text, blame: *blame },
+            None => Lost { reason: &reason, blame: Blame::Unknown },
+        };
         for index in 0..self.followers.len() {
-            self.follow(SourceIndex::after(index), Follower::on_disconnected);
+            self.follow(SourceIndex::after(index), |follower, ctx| {
+                follower.on_disconnected(ctx, &lost);
+            });
         }
         self.common.unanswered = u32::try_from(self.followers.len()).unwrap_or(u32::MAX);
         self.publisher.on_bus_down();
@@ -320,10 +392,14 @@ impl Node {
             NotSentReason::ObserveOnly
         } else {
             let to_peers = self.send_to_peers(&command);
-            if self.bus.send(command, &mut self.common).is_some() || to_peers {
-                return;
+            match self.bus.will_not_send(&command) {
+                None => {
+                    self.bus.send(self.now, command, &mut self.common);
+                    return;
+                }
+                Some(_) if to_peers => return,
+                Some(reason) => reason,
             }
-            NotSentReason::Disconnected
         };
         let command = name.to_owned();
         self.common.notify(Event::Warning(Warning::NotSent { command, reason }));
@@ -377,7 +453,9 @@ impl Node {
                 TimerKey::KeepAlive(conn) if conn.is_accepted() => {
                     self.on_peer_keep_alive_due(conn);
                 }
-                TimerKey::KeepAlive(_) => {}
+                TimerKey::KeepAlive(conn) => {
+                    self.bus.on_keep_alive_due(self.now, conn, &self.config, &mut self.common);
+                }
                 TimerKey::LogRetry(stream) => {
                     self.publish(|publisher, ctx| publisher.on_log_retry(stream, ctx));
                 }
@@ -483,7 +561,7 @@ impl Node {
             return *index;
         }
         let baseline = self.config.positions.highest(name);
-        self.streams.push(Stream::new(traits(name), baseline));
+        self.streams.push(Stream::new(traits_on(self.config.transport, name), baseline));
         let index = self.streams.len() - 1;
         self.streams_by_name.insert(name.to_owned(), index);
         index

@@ -118,6 +118,23 @@ scenarios! {
     loose_a_low_row_during_a_fetch_is_delivered
     loose_a_page_that_ignores_its_end_is_taken_as_it_is
     loose_exact_repeats_are_suppressed_and_steps_back_delivered
+    oldest_a_lost_connection_fails_the_answer
+    oldest_a_lost_connection_in_mid_back_off_asks_when_both_are_over
+    oldest_a_row_that_does_not_parse_is_asked_for
+    oldest_a_row_whose_stream_does_not_parse_spoils_every_answer
+    oldest_a_server_that_refuses_is_asked_again_and_given_up_if_wanted
+    oldest_a_source_that_nobody_answers_for_is_reported_once
+    oldest_a_stream_without_epochs_starts_over_and_is_asked_for_from_0
+    oldest_an_announcement_that_does_not_parse_costs_the_connection
+    oldest_an_answer_may_reach_beyond_what_was_asked_for
+    oldest_an_application_cannot_subscribe_by_itself
+    oldest_backfill_is_completed_over_the_connection
+    oldest_everything_is_subscribed_to_and_comes_live
+    oldest_from_the_beginning_is_from_0
+    oldest_late_rows_below_the_announcement_are_not_repeated
+    oldest_missed_rows_come_over_the_connection
+    oldest_of_an_answer_that_is_too_long_the_lowest_rows_are_taken
+    oldest_only_wanted_streams_are_asked_for
     pages_a_token_cut_in_two_is_asked_for_again
     pages_a_token_that_no_page_can_hold_is_reported
     pages_one_that_is_too_large_is_asked_for_in_halves
@@ -136,6 +153,30 @@ scenarios! {
     start_from_the_beginning_fetches_all_that_is_held
     start_saved_positions_are_resumed
     start_writers_that_answer_together_start_where_they_stand
+    tcp_a_bad_line_is_a_hole_and_not_the_end
+    tcp_a_client_says_its_name_and_asks_once
+    tcp_a_line_without_end_costs_the_connection
+    tcp_a_quiet_connection_is_kept_alive_by_pings
+    tcp_a_server_of_another_homeserver_is_left
+    tcp_a_server_that_does_not_say_its_name_is_left
+    tcp_a_server_that_falls_silent_is_left_after_its_first_ping
+    tcp_a_server_that_never_pings_is_not_timed_out
+    tcp_a_shutdown_while_a_faulty_connection_closes_waits_for_it
+    tcp_an_error_of_the_server_is_a_warning
+    tcp_an_observer_says_no_more_than_its_name
+    tcp_no_connection_is_made_where_none_is_wanted
+    tcp_what_a_client_may_not_say_is_not_sent
+    tcp_what_a_server_may_not_say_is_ignored
+    unclosed_a_cut_inside_one_repeats_nothing
+    unclosed_a_long_one_is_completed_by_a_fetch
+    unclosed_a_page_in_no_order_is_not_believed_to_be_whole
+    unclosed_a_row_that_does_not_parse_is_fetched
+    unclosed_a_stall_inside_one_does_not_move_the_position
+    unclosed_a_stream_that_starts_over_forgets_its_burst
+    unclosed_an_announcement_inside_one_loses_nothing
+    unclosed_rows_before_the_announcement_wait_for_it
+    unclosed_rows_that_fall_or_repeat_are_all_delivered
+    unclosed_the_position_follows_while_rows_go_on_coming
     wait_a_wait_is_met_by_where_the_source_is_first_seen_to_stand
     wait_one_that_cannot_be_met_any_more_is_not_opened
     wait_only_its_own_source_ends_a_wait_whoever_appeared_first

@@ -8,7 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use synrepl_core::{Config, Node, Start, stream::Positions, wire::Secret};
+use synrepl_core::{
+    ByteString, Config, Node, Start, Transport,
+    stream::Positions,
+    wire::{Dialect, Secret},
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -21,11 +25,21 @@ use crate::{
     handle::Handle,
     http::{Endpoint, HttpFetch},
     limits::Limits,
+    log::{LogEnds, LogStore},
     record::Recorder,
-    redis::{Bus, RedisUrl},
+    redis::{self, Bus, RedisUrl, split_port},
     replication::Replication,
-    transport::{Connector, SocketConnector},
+    session::Session,
+    tcp::{self, Accepting, Peers, Server},
+    transport::{Address, Connector, Listener, SocketConnector},
 };
+
+/// The connection that we make ourselves.
+enum Via {
+    Redis { url: RedisUrl, user_ip: bool },
+    Tcp { address: Address, dialect: Dialect },
+    Nothing,
+}
 
 /// Settings of a [`Replication`].
 ///
@@ -33,9 +47,9 @@ use crate::{
 #[must_use = "a builder does nothing until `spawn` or `driver`"]
 pub struct Builder<C: Connector = SocketConnector> {
     connector: C,
-    redis: RedisUrl,
-    server_name: String,
-    user_ip: bool,
+    via: Via,
+    listeners: Vec<Accepting>,
+    log: Option<Arc<dyn LogStore>>,
     secret: Option<Secret>,
     endpoints: BTreeMap<String, Endpoint>,
     fetch_source: Option<Arc<dyn FetchSource>>,
@@ -53,21 +67,55 @@ impl Builder {
     /// # Errors
     /// What is wrong with the URL, and which forms are accepted. A password in it is not shown.
     pub fn redis(url: &str, server_name: impl Into<String>) -> Result<Self, UrlError> {
-        let seed = RandomState::new().build_hasher().finish();
+        let via = Via::Redis { url: RedisUrl::parse(url)?, user_ip: false };
+        Ok(Self::new(via).server_name(server_name))
+    }
+
+    /// Follows the main process at `address` (`HOST:PORT`, its listener of type `replication`)
+    /// over direct TCP, as workers of releases up to 1.66 do. `dialect` is that of its release:
+    /// `"1.66.0".parse()`; nothing on the wire tells. With [`Builder::server_name`] the connection
+    /// is refused if it turns out to be another homeserver's.
+    ///
+    /// Releases up to 1.12 send missed rows over the connection itself; later ones are asked over
+    /// HTTP, see [`Builder::fetch_from`].
+    ///
+    /// # Errors
+    /// What is wrong with the address.
+    pub fn tcp(address: &str, dialect: Dialect) -> Result<Self, UrlError> {
+        let parsed = match split_port(address) {
+            Ok((host, Some(port))) => Ok(Address::Tcp { host: host.to_owned(), port }),
+            Ok((_, None)) => Err("it has no port"),
+            Err(problem) => Err(problem),
+        };
+        let address = parsed.map_err(|problem| UrlError {
+            url: address.to_owned(),
+            problem: problem.to_owned(),
+            accepted: "HOST:PORT, [IPV6]:PORT",
+        })?;
+        Ok(Self::new(Via::Tcp { address, dialect }))
+    }
+
+    /// Connects to nobody: a writer whose followers connect to it, see [`Builder::listen`] and
+    /// [`Builder::log`].
+    pub fn standalone() -> Self {
+        Self::new(Via::Nothing)
+    }
+
+    fn new(via: Via) -> Self {
         let mut config = Config::default();
-        config.seed = seed;
-        Ok(Self {
+        config.seed = RandomState::new().build_hasher().finish();
+        Self {
             connector: SocketConnector,
-            redis: RedisUrl::parse(url)?,
-            server_name: server_name.into(),
-            user_ip: false,
+            via,
+            listeners: Vec::new(),
+            log: None,
             secret: None,
             endpoints: BTreeMap::new(),
             fetch_source: None,
             config,
             limits: Limits::default(),
             recorder: None,
-        })
+        }
     }
 }
 
@@ -75,6 +123,35 @@ impl<C: Connector> Builder<C> {
     /// Our own instance name. Default `synrepl`. Must differ from every other instance's.
     pub fn instance(mut self, name: impl Into<String>) -> Self {
         self.config.instance = name.into();
+        self
+    }
+
+    /// The homeserver's name, as in user ids. Said to peers that connect to us, and compared with
+    /// what a main process says that we connect to over direct TCP.
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.config.server_name = Some(ByteString::from(name.into()));
+        self
+    }
+
+    /// The log of the streams that we write: what is appended to it, by
+    /// [`Handle::append`](crate::Handle::append) or otherwise, is published to Redis and to peers
+    /// that connect to us.
+    pub fn log(self, store: impl LogStore) -> Self {
+        self.shared_log(Arc::new(store))
+    }
+
+    /// The same, for a log that others use as well.
+    pub fn shared_log(mut self, store: Arc<dyn LogStore>) -> Self {
+        self.log = Some(store);
+        self
+    }
+
+    /// Lets peers connect through `listener`, as workers to a main process, and publishes our
+    /// streams to them in `dialect`. Nothing on the wire tells what a peer speaks: give each
+    /// dialect a listener of its own. Direct TCP knows no passwords; listen where only friends are.
+    /// Needs [`Builder::server_name`].
+    pub fn listen(mut self, listener: impl Listener, dialect: Dialect) -> Self {
+        self.listeners.push(Accepting::new(listener, dialect));
         self
     }
 
@@ -142,10 +219,12 @@ impl<C: Connector> Builder<C> {
         self
     }
 
-    /// Also listens to USER_IP, which has a channel of its own and carries access tokens. Default
-    /// false.
+    /// Also listens to USER_IP, which has a channel of its own on Redis and carries access tokens.
+    /// Default false. Changes nothing where there is no Redis.
     pub const fn user_ip(mut self, listen: bool) -> Self {
-        self.user_ip = listen;
+        if let Via::Redis { user_ip, .. } = &mut self.via {
+            *user_ip = listen;
+        }
         self
     }
 
@@ -178,9 +257,9 @@ impl<C: Connector> Builder<C> {
     pub fn connector<D: Connector>(self, connector: D) -> Builder<D> {
         let Self {
             connector: _,
-            redis,
-            server_name,
-            user_ip,
+            via,
+            listeners,
+            log,
             secret,
             endpoints,
             fetch_source,
@@ -190,9 +269,9 @@ impl<C: Connector> Builder<C> {
         } = self;
         Builder {
             connector,
-            redis,
-            server_name,
-            user_ip,
+            via,
+            listeners,
+            log,
             secret,
             endpoints,
             fetch_source,
@@ -223,9 +302,27 @@ impl<C: Connector> Builder<C> {
     /// # Errors
     /// A setting that cannot work.
     pub fn driver(self) -> Result<(Replication, Driver<C>), BuildError> {
-        check_server_name(&self.server_name)?;
         self.limits.validate().map_err(|(limit, problem)| BuildError::Limit { limit, problem })?;
         let limits = self.limits;
+        let mut config = self.config;
+        // A name that goes onto the wire, or is a channel.
+        let is_named = matches!(self.via, Via::Redis { .. }) || !self.listeners.is_empty();
+        if is_named || config.server_name.is_some() {
+            check_server_name(config.server_name.as_deref().unwrap_or_default())?;
+        }
+        if config.instance_id == Config::default().instance_id {
+            config.instance_id = five_letters(config.seed);
+        }
+        config.transport = match &self.via {
+            Via::Redis { .. } => Transport::Bus,
+            Via::Tcp { dialect, .. } => Transport::Tcp(*dialect),
+            Via::Nothing => Transport::None,
+        };
+        let log_ends = LogEnds::default();
+        if let Some(log) = &self.log {
+            log.attach(log_ends.clone());
+            config.own_streams = log.streams();
+        }
         let fetch_source: Arc<dyn FetchSource> = match self.fetch_source {
             Some(source) => source,
             None => Arc::new(HttpFetch::new(
@@ -233,25 +330,65 @@ impl<C: Connector> Builder<C> {
                 self.endpoints,
                 self.secret.as_ref(),
                 &limits,
-                self.config.seed,
+                config.seed,
             )?),
         };
         let (events, received) =
             events::queue(limits.events_queued_max, limits.event_bytes_queued_max);
         let (requests, requested) = mpsc::channel(limits.requests_queued_max);
-        let bus = Bus::new(self.connector, self.redis, &self.server_name, self.user_ip, limits)?;
+        let peers_max = usize::try_from(config.peers_max).unwrap_or(usize::MAX);
+        let peers = Peers::new(self.listeners, peers_max, limits.peer_lines_queued_max);
+        let session = match self.via {
+            Via::Redis { url, user_ip } => {
+                let server_name = config.server_name.as_deref().unwrap_or_default();
+                let bus = Bus::new(self.connector, url, server_name, user_ip, limits)?;
+                Session::Redis(redis::Session::new(bus))
+            }
+            Via::Tcp { address, dialect } => {
+                let server = Server::new(self.connector, address, dialect, &limits);
+                Session::Tcp(tcp::Session::new(server))
+            }
+            Via::Nothing => Session::None,
+        };
         let stop = CancellationToken::new();
         let clock = Clock::start();
-        let handle = Handle::new(requests, stop.clone(), self.config.observe_only);
-        let positions = self.config.positions.clone();
+        let handle = Handle::new(requests, stop.clone(), config.observe_only, self.log.clone());
+        let positions = config.positions.clone();
         let mut recorder = self.recorder;
         if let Some(recorder) = &mut recorder {
-            recorder.start(&self.config);
+            recorder.start(&config);
         }
-        let node = Node::new(self.config)?;
-        let parts = Parts { bus, fetch_source, events, requests: requested, recorder, stop, clock };
+        let node = Node::new(config)?;
+        let parts = Parts {
+            session,
+            peers,
+            fetch_source,
+            log: self.log,
+            log_ends,
+            events,
+            requests: requested,
+            recorder,
+            stop,
+            clock,
+        };
         Ok((Replication::new(received, positions, handle, clock), Driver::new(node, parts)))
     }
+}
+
+/// Random by the seed, as the reference's processes draw theirs.
+fn five_letters(seed: u64) -> ByteString {
+    const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    // SplitMix64: neighbouring seeds give unlike letters.
+    let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    let mut letters = String::new();
+    for _ in 0..5 {
+        letters.push(char::from(LETTERS[(mixed % 52) as usize]));
+        mixed /= 52;
+    }
+    letters.into()
 }
 
 fn check_server_name(name: &str) -> Result<(), BuildError> {
@@ -265,4 +402,46 @@ fn check_server_name(name: &str) -> Result<(), BuildError> {
         return Ok(());
     };
     Err(BuildError::ServerName { name: name.to_owned(), problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_id_is_five_letters_that_the_seed_decides() {
+        let ids: std::collections::BTreeSet<ByteString> = (0..1_000).map(five_letters).collect();
+        assert_eq!(ids.len(), 1_000);
+        for id in ids {
+            assert_eq!(id.len(), 5);
+            assert!(id.chars().all(|c| c.is_ascii_alphabetic()), "{id}");
+        }
+        assert_eq!(five_letters(7), five_letters(7));
+    }
+
+    #[test]
+    fn an_address_of_direct_tcp_needs_a_host_and_a_port() {
+        for good in ["127.0.0.1:9092", "main.example:1", "[::1]:9092"] {
+            assert!(Builder::tcp(good, Dialect::V1_22).is_ok(), "{good}");
+        }
+        for bad in ["", "main", ":9092", "main:0", "main:x", "::1:9092", "tcp://main:9092"] {
+            let Err(error) = Builder::tcp(bad, Dialect::V1_22) else { panic!("{bad}") };
+            assert!(error.to_string().contains("HOST:PORT"), "{error}");
+        }
+    }
+
+    #[test]
+    fn who_listens_needs_a_server_name() {
+        struct Never;
+        impl Listener for Never {
+            type Stream = tokio::io::DuplexStream;
+            async fn accept(&mut self) -> std::io::Result<(Self::Stream, String)> {
+                std::future::pending().await
+            }
+        }
+        let error = Builder::standalone().listen(Never, Dialect::LATEST).driver().err().unwrap();
+        assert!(matches!(error, BuildError::ServerName { .. }), "{error}");
+        let named = Builder::standalone().server_name("example.com");
+        assert!(named.listen(Never, Dialect::LATEST).driver().is_ok());
+    }
 }

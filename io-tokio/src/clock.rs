@@ -1,6 +1,6 @@
 //! The only place that reads a clock.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use synrepl_core::Timestamp;
 use tokio::time::Instant;
@@ -12,16 +12,28 @@ const FAR: Duration = Duration::from_secs(86_400 * 365);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     origin: Instant,
+    /// The origin by the system's clock, in milliseconds since the Unix epoch.
+    origin_unix_ms: i64,
 }
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self { origin: Instant::now() }
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads it")]
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let origin_unix_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
+        Self { origin: Instant::now(), origin_unix_ms }
     }
 
     /// The present time. Never falls.
     pub(crate) fn now(self) -> Timestamp {
         Timestamp::ZERO + self.origin.elapsed()
+    }
+
+    /// The present time in milliseconds since the Unix epoch, by the system's clock at the start
+    /// and tokio's since then.
+    pub(crate) fn unix_ms(self) -> i64 {
+        let since = i64::try_from(self.origin.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.origin_unix_ms.saturating_add(since)
     }
 
     /// When `at` is on tokio's clock; far away if it cannot be told.

@@ -1,32 +1,37 @@
 //! The loop between the core and the world. It decides nothing.
 
+mod queries;
+mod timing;
+
 use std::{
     collections::BTreeMap,
-    future::{Future as _, poll_fn},
-    pin::Pin,
+    future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use synrepl_core::{
-    Action, Event, Input, Node, NotSentReason, QueryId, Timestamp, WaitId, WaitOutcome, Warning,
-    stream::{FetchError, Page},
+    Action, ByteString, Event, Input, Node, NotSentReason, QueryId, Timestamp, WaitId, WaitOutcome,
+    Warning,
+    stream::{FetchError, LogError, Token},
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::{AbortHandle, JoinSet},
-    time::{Instant, Sleep, sleep_until},
-};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
+use self::{
+    queries::{Answer, Queries},
+    timing::{Stop, Timer},
+};
 use crate::{
     clock::Clock,
     error::{DriverError, SendError},
     events,
     fetch::{FetchRequest, FetchSource},
     handle::Request,
+    log::{LogEnds, LogStore},
     record::Recorder,
-    redis::{Bus, Session},
+    session::Session,
+    tcp::{PeerInput, Peers, Sent},
     transport::{Connector, SocketConnector},
 };
 
@@ -34,14 +39,26 @@ use crate::{
 /// some 300 of the usual size.
 const MESSAGES_PER_TURN: u32 = 512;
 
+/// Calls of the application, and lines of peers, that are taken together if they wait together:
+/// what they send goes out with one write.
+const TAKEN_PER_TURN: u32 = 64;
+
 /// The driver, to be placed by the caller: a future that runs until the replication stops.
 #[must_use = "nothing happens until the driver runs"]
 pub struct Driver<C: Connector = SocketConnector> {
     node: Node,
     clock: Clock,
     session: Session<C>,
-    fetches: Fetches,
+    peers: Peers,
+    fetch_source: Arc<dyn FetchSource>,
+    fetches: Queries<(), FetchError>,
+    log: Option<Arc<dyn LogStore>>,
+    log_ends: LogEnds,
+    log_reads: Queries<ByteString, LogError>,
     events: events::Sender,
+    /// Whether events find room. What was published meanwhile is told once they do.
+    room: bool,
+    published: BTreeMap<ByteString, Token>,
     requests: Option<mpsc::Receiver<Request>>,
     waits: BTreeMap<WaitId, oneshot::Sender<WaitOutcome>>,
     recorder: Option<Box<dyn Recorder>>,
@@ -49,13 +66,22 @@ pub struct Driver<C: Connector = SocketConnector> {
     stop: Stop,
     /// What became of the command that the application is sending.
     sent: Result<(), SendError>,
+    /// Commands that peers have taken, while the core is told.
+    taken: Sent,
+    /// Memory that the line of a peer may keep alive that the core is being told of.
+    peer_bytes: usize,
+    /// Which lane is looked at first.
+    first_lane: usize,
     stopped: bool,
 }
 
 /// What the driver is made of, besides the core.
 pub(crate) struct Parts<C: Connector> {
-    pub(crate) bus: Bus<C>,
+    pub(crate) session: Session<C>,
+    pub(crate) peers: Peers,
     pub(crate) fetch_source: Arc<dyn FetchSource>,
+    pub(crate) log: Option<Arc<dyn LogStore>>,
+    pub(crate) log_ends: LogEnds,
     pub(crate) events: events::Sender,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) recorder: Option<Box<dyn Recorder>>,
@@ -67,26 +93,66 @@ pub(crate) struct Parts<C: Connector> {
 enum Wakeup {
     Stop,
     Time,
-    Fetched(QueryId, Result<Page, FetchError>),
+    Fetched(Answer<(), FetchError>),
+    LogRead(Answer<ByteString, LogError>),
+    Appended(ByteString, Token),
+    /// In [`Driver::taken`].
+    Taken,
+    Accepted(Input),
+    Peer(PeerInput),
     Request(Request),
     RequestsClosed,
     Session(Input),
 }
+
+/// Where wake-ups come from, besides stop and time.
+#[derive(Clone, Copy)]
+enum Lane {
+    Fetches,
+    LogReads,
+    LogEnds,
+    Taken,
+    Accepted,
+    Peers,
+    Requests,
+    Session,
+}
+
+const LANES: [Lane; 8] = [
+    Lane::Fetches,
+    Lane::LogReads,
+    Lane::LogEnds,
+    Lane::Taken,
+    Lane::Accepted,
+    Lane::Peers,
+    Lane::Requests,
+    Lane::Session,
+];
 
 impl<C: Connector> Driver<C> {
     pub(crate) fn new(node: Node, parts: Parts<C>) -> Self {
         Self {
             node,
             clock: parts.clock,
-            session: Session::new(parts.bus),
-            fetches: Fetches::new(parts.fetch_source),
+            session: parts.session,
+            peers: parts.peers,
+            fetch_source: parts.fetch_source,
+            fetches: Queries::new(),
+            log: parts.log,
+            log_ends: parts.log_ends,
+            log_reads: Queries::new(),
             events: parts.events,
+            room: true,
+            published: BTreeMap::new(),
             requests: Some(parts.requests),
             waits: BTreeMap::new(),
             recorder: parts.recorder,
             timer: Timer::default(),
             stop: Stop::new(parts.stop),
             sent: Ok(()),
+            taken: Sent::new(),
+            peer_bytes: 0,
+            first_lane: 0,
             stopped: false,
         }
     }
@@ -101,8 +167,10 @@ impl<C: Connector> Driver<C> {
     /// Dropping the future closes the connections and ends the events without
     /// [`Event::Stopped`](crate::Event::Stopped).
     pub async fn run(mut self) -> Result<(), DriverError> {
+        self.peers.start();
         self.drain();
         while !self.stopped {
+            self.peers.flush();
             self.events.publish();
             self.timer.set(self.node.poll_timeout().map(|at| self.clock.instant(at)));
             let wakeup = poll_fn(|cx| self.poll_wakeup(cx)).await;
@@ -115,8 +183,10 @@ impl<C: Connector> Driver<C> {
         Ok(())
     }
 
-    /// What comes first, in this fixed order, so that a run on a simulated network can be
-    /// repeated: stop, time, answers, application, network. Nothing is lost when it is pending.
+    /// What comes next: stop and time before anything else, then the lanes in their fixed order,
+    /// begun behind the one that came last, so that none ever waits for more than the others' one
+    /// turn each and a run on a simulated network can be repeated. Nothing is lost when it is
+    /// pending.
     fn poll_wakeup(&mut self, cx: &mut Context<'_>) -> Poll<Wakeup> {
         if self.stop.poll(cx).is_ready() {
             return Poll::Ready(Wakeup::Stop);
@@ -124,27 +194,88 @@ impl<C: Connector> Driver<C> {
         if self.timer.poll(cx).is_ready() {
             return Poll::Ready(Wakeup::Time);
         }
-        // While the application's queue is full nothing is read that would fill it further.
-        let room = self.events.poll_room(cx).is_ready();
-        if room && let Poll::Ready((query, result)) = self.fetches.poll(cx) {
-            return Poll::Ready(Wakeup::Fetched(query, result));
+        self.room = self.events.poll_room(cx).is_ready();
+        if self.room {
+            self.tell_published();
         }
-        if !self.session.is_output_full()
-            && let Some(requests) = &mut self.requests
-            && let Poll::Ready(request) = requests.poll_recv(cx)
-        {
-            return Poll::Ready(request.map_or(Wakeup::RequestsClosed, Wakeup::Request));
+        for step in 0..LANES.len() {
+            let place = (self.first_lane + step) % LANES.len();
+            if let Poll::Ready(wakeup) = self.poll_lane(LANES[place], cx) {
+                self.first_lane = place + 1;
+                return Poll::Ready(wakeup);
+            }
         }
-        self.session.poll(cx, room).map(Wakeup::Session)
+        Poll::Pending
+    }
+
+    fn poll_lane(&mut self, lane: Lane, cx: &mut Context<'_>) -> Poll<Wakeup> {
+        match lane {
+            // While the application's queue is full nothing is read that would fill it further.
+            Lane::Fetches if self.room => self.fetches.poll(cx).map(Wakeup::Fetched),
+            Lane::LogReads if !self.session.is_output_full() => {
+                self.log_reads.poll(cx).map(Wakeup::LogRead)
+            }
+            Lane::LogEnds => {
+                self.log_ends.poll_next(cx).map(|(stream, token)| Wakeup::Appended(stream, token))
+            }
+            Lane::Taken => {
+                self.taken.clear();
+                self.peers.poll_sent(cx, &mut self.taken).map(|()| Wakeup::Taken)
+            }
+            Lane::Accepted if self.has_room_for_peers() => {
+                self.peers.poll_accepted(cx).map(Wakeup::Accepted)
+            }
+            Lane::Peers if self.has_room_for_peers() => self.peers.poll_input(cx).map(Wakeup::Peer),
+            Lane::Requests if !self.session.is_output_full() => {
+                let Some(requests) = &mut self.requests else { return Poll::Pending };
+                let request = std::task::ready!(requests.poll_recv(cx));
+                Poll::Ready(request.map_or(Wakeup::RequestsClosed, Wakeup::Request))
+            }
+            Lane::Session => self.session.poll(cx, self.room).map(Wakeup::Session),
+            Lane::Fetches | Lane::LogReads | Lane::Accepted | Lane::Peers | Lane::Requests => {
+                Poll::Pending
+            }
+        }
+    }
+
+    fn has_room_for_peers(&self) -> bool {
+        self.room || self.events.has_room_for_peers()
     }
 
     async fn turn(&mut self, wakeup: Wakeup) -> Result<(), DriverError> {
         let now = self.clock.now();
         match wakeup {
-            Wakeup::Stop => self.handle(now, Input::Shutdown),
+            Wakeup::Stop => {
+                self.peers.stop_accepting();
+                // What was appended before the shutdown is still to go out.
+                while let Some((stream, token)) = self.log_ends.take() {
+                    self.handle(now, Input::Appended { stream, token })?;
+                }
+                self.handle(now, Input::Shutdown)
+            }
             Wakeup::Time => self.handle(now, Input::Tick),
-            Wakeup::Fetched(query, result) => self.handle(now, Input::Fetched { query, result }),
-            Wakeup::Request(request) => self.on_request(now, request),
+            Wakeup::Fetched(Answer { query, outcome, .. }) => {
+                let result = outcome.unwrap_or_else(|message| {
+                    let endpoint = "the fetch source".to_owned();
+                    Err(FetchError::Unreachable { endpoint, message })
+                });
+                self.handle(now, Input::Fetched { query, result })
+            }
+            Wakeup::LogRead(Answer { query, about: stream, outcome }) => {
+                let result = outcome.unwrap_or_else(|message| {
+                    Err(LogError { stream: stream.to_string(), message })
+                });
+                self.handle(now, Input::LogRead { query, result })?;
+                // Peers get the time to take a page before the next one comes.
+                self.peers.flush();
+                tokio::task::yield_now().await;
+                Ok(())
+            }
+            Wakeup::Appended(stream, token) => self.handle(now, Input::Appended { stream, token }),
+            Wakeup::Taken => self.on_taken(now),
+            Wakeup::Accepted(input) => self.handle(now, input),
+            Wakeup::Peer(input) => self.on_peer(now, input),
+            Wakeup::Request(request) => self.on_requests(now, request),
             Wakeup::RequestsClosed => {
                 self.requests = None;
                 Ok(())
@@ -174,11 +305,53 @@ impl<C: Connector> Driver<C> {
             self.handle(now, input)?;
             left -= 1;
             if left == 0 || self.events.is_chunk_full() {
+                self.peers.flush();
                 self.events.publish();
                 tokio::task::yield_now().await;
                 break;
             }
             next = self.session.next_buffered();
+        }
+        Ok(())
+    }
+
+    /// Hands the line of a peer to the core, and those that wait with it.
+    fn on_peer(&mut self, now: Timestamp, first: PeerInput) -> Result<(), DriverError> {
+        let mut next = Some(first);
+        let mut left = TAKEN_PER_TURN;
+        while let Some(PeerInput { input, bytes_read }) = next {
+            self.peer_bytes = bytes_read;
+            self.handle(now, input)?;
+            self.peer_bytes = 0;
+            left -= 1;
+            next = if left > 0 { self.peers.next_buffered() } else { None };
+        }
+        Ok(())
+    }
+
+    fn on_taken(&mut self, now: Timestamp) -> Result<(), DriverError> {
+        let taken = std::mem::take(&mut self.taken);
+        for &(conn, count) in &taken {
+            self.handle(now, Input::Sent { conn, count })?;
+        }
+        // Its memory serves again.
+        self.taken = taken;
+        Ok(())
+    }
+
+    /// Does what the application asks for, and what it asks for together with that.
+    fn on_requests(&mut self, now: Timestamp, first: Request) -> Result<(), DriverError> {
+        let mut next = Some(first);
+        let mut left = TAKEN_PER_TURN;
+        while let Some(request) = next {
+            self.on_request(now, request)?;
+            left -= 1;
+            next = match &mut self.requests {
+                Some(requests) if left > 0 && !self.session.is_output_full() => {
+                    requests.try_recv().ok()
+                }
+                _ => None,
+            };
         }
         Ok(())
     }
@@ -200,6 +373,10 @@ impl<C: Connector> Driver<C> {
                 self.waits.remove(&wait);
                 self.handle(now, Input::CancelWait { wait })?;
             }
+            Request::Syncing { user, device, syncing } => {
+                let at_ms = self.clock.unix_ms();
+                self.handle(now, Input::Syncing { user, device, syncing, at_ms })?;
+            }
             Request::Stats(reply) => {
                 let _ = reply.send(self.node.stats());
             }
@@ -214,6 +391,12 @@ impl<C: Connector> Driver<C> {
             }
             match action {
                 Action::Notify(event) => self.notify(event),
+                Action::Send { conn, command } if conn.is_accepted() => {
+                    self.peers.send(conn, &command);
+                }
+                Action::Broadcast { audience, command } => {
+                    self.peers.broadcast(&audience, &command);
+                }
                 Action::Send { conn, command } => {
                     if let Err(error) = self.session.send(conn, &command) {
                         tracing::warn!(command = command.name(), %error, "command not sent");
@@ -221,10 +404,16 @@ impl<C: Connector> Driver<C> {
                     }
                 }
                 Action::Fetch { query, source, from, upto } => {
-                    self.fetches.start(query, FetchRequest::new(source, from, upto));
+                    tracing::debug!(%query, %source, %from, %upto, "fetch");
+                    let answer = self.fetch_source.fetch(FetchRequest::new(source, from, upto));
+                    self.fetches.start(query, (), answer);
+                }
+                Action::ReadLog { query, stream, from, upto, rows_max } => {
+                    self.read_log(query, stream, from, upto, rows_max);
                 }
                 Action::CancelFetch { query } => self.fetches.cancel(query),
                 Action::Connect { conn } => self.session.connect(conn),
+                Action::Close { conn } if conn.is_accepted() => self.peers.close(conn),
                 Action::Close { conn } => self.session.close(conn),
                 // An action of a later core that this driver does not know cannot be carried
                 // out; both are released together.
@@ -233,10 +422,44 @@ impl<C: Connector> Driver<C> {
         }
     }
 
+    fn read_log(
+        &mut self,
+        query: QueryId,
+        stream: ByteString,
+        from: Token,
+        upto: Token,
+        rows_max: u32,
+    ) {
+        let about = stream.clone();
+        match &self.log {
+            Some(log) => {
+                let answer = log.read(stream, from, upto, rows_max);
+                self.log_reads.start(query, about, answer);
+            }
+            None => {
+                let message = "this instance was built without a log".to_owned();
+                let error = LogError { stream: stream.to_string(), message };
+                self.log_reads.start(query, about, std::future::ready(Err(error)));
+            }
+        }
+    }
+
+    /// Tells the application how far own streams have come, after a time without room for it.
+    fn tell_published(&mut self) {
+        while let Some((stream, token)) = self.published.pop_first() {
+            self.events.push(Event::Published { stream, token }, 0);
+        }
+        self.events.publish();
+    }
+
     #[inline]
     fn notify(&mut self, event: Event) {
         match &event {
             Event::Rows { .. } | Event::Position { .. } => {}
+            Event::Published { stream, token } if !self.room => {
+                self.published.insert(stream.clone(), *token);
+                return;
+            }
             Event::WaitEnded { wait, outcome } => {
                 // Waits belong to their callers, not to the stream of events.
                 if let Some(reply) = self.waits.remove(wait) {
@@ -266,109 +489,15 @@ impl<C: Connector> Driver<C> {
             }
             Event::NotLive { source, token } => tracing::info!(%source, %token, "not live"),
             Event::Live { source, token } => tracing::debug!(%source, %token, "live"),
+            Event::PeerConnected { conn, dialect } => {
+                tracing::info!(%conn, %dialect, "peer connected")
+            }
+            Event::PeerDisconnected { conn, reason } => {
+                tracing::info!(%conn, reason, "peer disconnected");
+            }
             Event::Command { .. } | Event::Warning(_) | _ => {}
         }
-        let held_bytes = self.session.take_bytes_read();
+        let held_bytes = self.session.take_bytes_read() + std::mem::take(&mut self.peer_bytes);
         self.events.push(event, held_bytes);
-    }
-}
-
-/// The fetches in flight.
-struct Fetches {
-    source: Arc<dyn FetchSource>,
-    tasks: JoinSet<Result<Page, FetchError>>,
-    queries: BTreeMap<tokio::task::Id, QueryId>,
-    aborts: BTreeMap<QueryId, AbortHandle>,
-}
-
-impl Fetches {
-    fn new(source: Arc<dyn FetchSource>) -> Self {
-        Self { source, tasks: JoinSet::new(), queries: BTreeMap::new(), aborts: BTreeMap::new() }
-    }
-
-    fn start(&mut self, query: QueryId, request: FetchRequest) {
-        tracing::debug!(
-            %query, source = %request.source, from = %request.from, upto = %request.upto, "fetch"
-        );
-        let task = self.tasks.spawn(self.source.fetch(request));
-        self.queries.insert(task.id(), query);
-        self.aborts.insert(query, task);
-    }
-
-    fn cancel(&mut self, query: QueryId) {
-        if let Some(task) = self.aborts.remove(&query) {
-            task.abort();
-        }
-    }
-
-    /// The next answer.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(QueryId, Result<Page, FetchError>)> {
-        loop {
-            // An empty set is never done: new fetches come with the next turn.
-            let Some(done) = std::task::ready!(self.tasks.poll_join_next_with_id(cx)) else {
-                return Poll::Pending;
-            };
-            let (task, result) = match done {
-                Ok((task, result)) => (task, result),
-                Err(error) if error.is_cancelled() => {
-                    self.queries.remove(&error.id());
-                    continue;
-                }
-                Err(error) => (
-                    error.id(),
-                    Err(FetchError::Unreachable {
-                        endpoint: "the fetch source".to_owned(),
-                        message: format!("it panicked: {error}"),
-                    }),
-                ),
-            };
-            let Some(query) = self.queries.remove(&task) else { continue };
-            self.aborts.remove(&query);
-            return Poll::Ready((query, result));
-        }
-    }
-}
-
-/// The core's next deadline.
-#[derive(Default)]
-struct Timer {
-    sleep: Option<Pin<Box<Sleep>>>,
-    armed: bool,
-}
-
-impl Timer {
-    /// Sets the deadline. Costs next to nothing when it has not changed.
-    fn set(&mut self, deadline: Option<Instant>) {
-        self.armed = deadline.is_some();
-        match (&mut self.sleep, deadline) {
-            (Some(sleep), Some(deadline)) if sleep.deadline() != deadline => {
-                sleep.as_mut().reset(deadline);
-            }
-            (None, Some(deadline)) => self.sleep = Some(Box::pin(sleep_until(deadline))),
-            (_, _) => {}
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.sleep {
-            Some(sleep) if self.armed => sleep.as_mut().poll(cx),
-            _ => Poll::Pending,
-        }
-    }
-}
-
-/// The wish to stop, reported once.
-struct Stop(Option<Pin<Box<WaitForCancellationFutureOwned>>>);
-
-impl Stop {
-    fn new(token: CancellationToken) -> Self {
-        Self(Some(Box::pin(token.cancelled_owned())))
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(cancelled) = &mut self.0 else { return Poll::Pending };
-        std::task::ready!(cancelled.as_mut().poll(cx));
-        self.0 = None;
-        Poll::Ready(())
     }
 }

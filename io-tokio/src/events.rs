@@ -108,6 +108,14 @@ impl Sender {
         Poll::Pending
     }
 
+    /// Whether what peers say may still be added though there is no room: up to twice as much may
+    /// wait. Were their PINGs left unread for long, they would be taken for dead.
+    pub(crate) fn has_room_for_peers(&self) -> bool {
+        let state = self.shared.state();
+        let room = state.waiting.len() / 2 < self.events_max && state.bytes / 2 < self.bytes_max;
+        room || state.receiver_gone
+    }
+
     /// Whether the chunk is so large that it should be published before more is added.
     pub(crate) const fn is_chunk_full(&self) -> bool {
         self.chunk_bytes >= CHUNK_BYTES_MAX

@@ -1,6 +1,7 @@
 //! Calls of the application to the driver.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,14 +10,17 @@ use std::{
 };
 
 use synrepl_core::{
-    Stats, WaitId, WaitOutcome,
-    stream::{Source, Token},
+    ByteString, Stats, WaitId, WaitOutcome,
+    stream::{Row, Source, Token},
     wire::Command,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{SendError, Stopped, WaitError};
+use crate::{
+    error::{SendError, Stopped, WaitError},
+    log::{AppendError, AppendFuture, LogStore},
+};
 
 /// What a [`Handle`] asks of the driver.
 #[derive(Debug)]
@@ -33,17 +37,29 @@ pub(crate) enum Request {
         reply: oneshot::Sender<WaitOutcome>,
     },
     CancelWait(WaitId),
+    Syncing {
+        user: ByteString,
+        device: Option<ByteString>,
+        syncing: bool,
+    },
     Stats(oneshot::Sender<Stats>),
 }
 
-/// Sends commands, waits for positions, reads counters and stops. Cheap to clone; outliving the
-/// [`Replication`](crate::Replication) is fine.
-#[derive(Clone, Debug)]
+/// Appends to own streams, sends commands, waits for positions, reads counters and stops. Cheap to
+/// clone; outliving the [`Replication`](crate::Replication) is fine.
+#[derive(Clone)]
 pub struct Handle {
     requests: mpsc::Sender<Request>,
     stop: CancellationToken,
     next_wait: Arc<AtomicU64>,
     observe_only: bool,
+    log: Option<Arc<dyn LogStore>>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
 }
 
 impl Handle {
@@ -51,8 +67,50 @@ impl Handle {
         requests: mpsc::Sender<Request>,
         stop: CancellationToken,
         observe_only: bool,
+        log: Option<Arc<dyn LogStore>>,
     ) -> Self {
-        Self { requests, stop, next_wait: Arc::new(AtomicU64::new(0)), observe_only }
+        Self { requests, stop, next_wait: Arc::new(AtomicU64::new(0)), observe_only, log }
+    }
+
+    /// Appends a batch to an own stream: `rows` share one token and stay together. Resolves with
+    /// the token when the batch is durable in the log given to
+    /// [`Builder::log`](crate::Builder::log); it is then published, in the order of the tokens.
+    ///
+    /// Tokens rise in the order of the calls, not of the polls: any number of appends may be under
+    /// way. After a shutdown batches are still kept, and published by the next start.
+    ///
+    /// # Errors
+    /// [`AppendError`]: nothing of the batch is kept.
+    ///
+    /// # Cancel safety
+    /// A dropped future may or may not have appended the batch, whole.
+    pub fn append(
+        &self,
+        stream: impl Into<ByteString>,
+        rows: impl IntoIterator<Item = impl Into<Row>>,
+    ) -> AppendFuture {
+        match &self.log {
+            Some(log) => log.append(stream.into(), rows.into_iter().map(Into::into).collect()),
+            None => Box::pin(std::future::ready(Err(AppendError::NoLog))),
+        }
+    }
+
+    /// Says that `user` (a Matrix user id), with this device, started or stopped syncing here. The
+    /// presence writer is told; after a start on every new connection again, until the end.
+    ///
+    /// # Errors
+    /// The driver has stopped.
+    ///
+    /// # Cancel safety
+    /// A dropped call may or may not have said it.
+    pub async fn syncing(
+        &self,
+        user: impl Into<ByteString>,
+        device: Option<ByteString>,
+        syncing: bool,
+    ) -> Result<(), Stopped> {
+        let request = Request::Syncing { user: user.into(), device, syncing };
+        self.requests.send(request).await.map_err(|_| Stopped)
     }
 
     /// Sends `command` to the other instances. Resolves when it stands in the output buffer of

@@ -28,19 +28,21 @@ mod error;
 mod events;
 mod fetch;
 mod handle;
-mod http;
+pub mod http;
 mod limits;
 pub mod log;
 mod record;
 mod redis;
 mod replication;
+mod session;
+mod tcp;
 pub mod transport;
 
 pub use synrepl_core as core;
 pub use synrepl_core::{
-    Config, Event, Start, Stats, Timestamp,
+    ByteString, Config, Event, Start, Stats, Timestamp,
     stream::{Positions, Row, Rows, Source, Token},
-    wire::{Command, Secret},
+    wire::{Command, Dialect, Secret},
 };
 
 pub use crate::{

@@ -8,7 +8,9 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct Limits {
     /// Events that wait for the application. Default 16,384. While this many wait, nothing is
-    /// read from the network; the application may hold as many again that it was already handed.
+    /// read from the network, and while twice as many do, nothing from peers that connected to
+    /// us; what we publish goes out all the same. The application may hold as many again that it
+    /// was already handed.
     pub events_queued_max: usize,
     /// Bytes that these events keep alive, read buffers included. Default 32 MiB. Exceeded by at
     /// most what one read or one catch-up page brings.
@@ -28,9 +30,14 @@ pub struct Limits {
     /// PUBLISHes without a reply, above which no further command of the application is taken.
     /// Default 1,024: ten times what 1 ms of round trip needs for 100,000 a second.
     pub publishes_in_flight_max: usize,
-    /// Bytes waiting to be written to Redis. Default 4 MiB. Above half of it no further command of
-    /// the application is taken; above it the connection is given up.
+    /// Bytes waiting to be written to Redis, or to the main process that we are connected to.
+    /// Default 4 MiB. Above half of it no further command of the application and no more own rows
+    /// are taken; above it nothing more is read there. Exceeded by at most what one page of own
+    /// rows or one received command brings.
     pub output_bytes_max: usize,
+    /// Lines of peers that connected to us that wait for the driver, over all of them. Default
+    /// 1,024. While so many wait, nothing more is read from peers.
+    pub peer_lines_queued_max: usize,
     /// Calls of [`Handle`](crate::Handle)s that wait for the driver. Default 256; more callers
     /// wait in `await`.
     pub requests_queued_max: usize,
@@ -54,6 +61,7 @@ impl Default for Limits {
             message_bytes_max: 64 << 20,
             publishes_in_flight_max: 1_024,
             output_bytes_max: 4 << 20,
+            peer_lines_queued_max: 1_024,
             requests_queued_max: 256,
             fetch_timeout: Duration::from_secs(30),
             fetch_body_bytes_max: 32 << 20,
@@ -71,6 +79,7 @@ impl Limits {
             ("message_bytes_max", self.message_bytes_max),
             ("publishes_in_flight_max", self.publishes_in_flight_max),
             ("output_bytes_max", self.output_bytes_max),
+            ("peer_lines_queued_max", self.peer_lines_queued_max),
             ("requests_queued_max", self.requests_queued_max),
             ("fetch_body_bytes_max", self.fetch_body_bytes_max),
         ] {

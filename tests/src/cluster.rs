@@ -78,6 +78,7 @@ pub const SECRET: &str = "lab-replication-secret";
 pub struct Cluster {
     dir: PathBuf,
     peer: bool,
+    typing: Option<String>,
     keep: bool,
     /// The ports are fixed: one cluster at a time, over all tests and processes.
     _exclusive: File,
@@ -90,12 +91,25 @@ impl Cluster {
     /// # Errors
     /// When a process does not come up; the script has printed why.
     pub fn start(peer: bool) -> Result<Self, Failure> {
+        Self::launch(peer, None)
+    }
+
+    /// The same without a peer and without a writer of `typing`: that is to be an instance called
+    /// `synrepl` whose HTTP replication listener is at this `HOST:PORT`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_for_typing(http: &str) -> Result<Self, Failure> {
+        Self::launch(false, Some(http.to_owned()))
+    }
+
+    fn launch(peer: bool, typing: Option<String>) -> Result<Self, Failure> {
         let exclusive = File::create(env::temp_dir().join("synrepl-cluster.lock"))?;
         exclusive.lock()?;
         let dir = env::var_os("SYNREPL_CLUSTER_DIR")
             .map_or_else(|| env::temp_dir().join("synrepl-cluster"), PathBuf::from);
         let keep = env::var_os("SYNREPL_CLUSTER_KEEP").is_some();
-        let cluster = Self { dir, peer, keep, _exclusive: exclusive };
+        let cluster = Self { dir, peer, typing, keep, _exclusive: exclusive };
         cluster.run(&["reset"])?;
         cluster.run(&["start"])?;
         fs::create_dir_all(cluster.path("follow"))?;
@@ -133,6 +147,22 @@ impl Cluster {
         self.run(&["kill", name])
     }
 
+    /// Holds one process still by SIGSTOP.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn freeze(&self, name: &str) -> Result<(), Failure> {
+        self.run(&["freeze", name])
+    }
+
+    /// Lets a process go on that was held still.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn thaw(&self, name: &str) -> Result<(), Failure> {
+        self.run(&["thaw", name])
+    }
+
     /// Warnings and errors from the servers' logs, for a failed test's output.
     pub fn logs(&self) -> String {
         match self.script(&["logs", "8"]).stderr(Stdio::inherit()).output() {
@@ -148,7 +178,8 @@ impl Cluster {
             .args(arguments)
             .stdin(Stdio::null())
             .env("SYNREPL_CLUSTER_DIR", &self.dir)
-            .env("SYNREPL_CLUSTER_PEER", if self.peer { "1" } else { "0" });
+            .env("SYNREPL_CLUSTER_PEER", if self.peer { "1" } else { "0" })
+            .env("SYNREPL_CLUSTER_TYPING", self.typing.as_deref().unwrap_or_default());
         if !self.keep {
             script.env("SYNREPL_CLUSTER_OWNER", process::id().to_string());
         }

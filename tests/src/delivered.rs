@@ -42,12 +42,19 @@ pub struct Delivered {
 pub struct Deliveries {
     sources: BTreeMap<Source, Delivered>,
     violations: Vec<String>,
+    unclosed: Vec<&'static str>,
 }
 
 impl Deliveries {
     /// Reads the runs of one follower, each resumed from what the one before had saved.
     pub fn read(runs: &[Run]) -> Self {
-        let mut all = Self::default();
+        Self::read_with_unclosed(runs, &[])
+    }
+
+    /// As [`Self::read`], where the tokens of these streams may fall and repeat. Whether a row
+    /// came too often in these is not looked at: the writers of some repeat rows themselves.
+    pub fn read_with_unclosed(runs: &[Run], unclosed: &[&'static str]) -> Self {
+        let mut all = Self { unclosed: unclosed.to_vec(), ..Self::default() };
         for run in runs {
             all.begin_run(run);
             let mut shared = BTreeSet::new();
@@ -101,6 +108,11 @@ impl Deliveries {
             return;
         };
         let violations = &mut self.violations;
+        let order = match source.stream.as_str() {
+            LOOSE => Order::Any,
+            stream if stream == BURSTS || self.unclosed.contains(&stream) => Order::Bursts,
+            _ => Order::Rising,
+        };
         let of = self.sources.entry(source.clone()).or_insert_with(|| Delivered {
             // Rows that come before any word of a position: just below them.
             first: if let Line::Rows { token, .. } = line { token - 1 } else { position },
@@ -110,7 +122,7 @@ impl Deliveries {
             Line::Rows { token, rows, origin, .. } => {
                 of.row_count += rows.len();
                 of.caught_up_count += if origin == "catch_up" { rows.len() } else { 0 };
-                of.check_order(&source, *token, position, violations);
+                of.check_order(&source, order, *token, position, violations);
                 for row in rows {
                     let row = (*token, row_text(row));
                     if source.stream == BURSTS && !of.of_run.insert(row.clone()) {
@@ -148,6 +160,14 @@ impl Deliveries {
     }
 }
 
+/// What the tokens of a stream may do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Rising,
+    Bursts,
+    Any,
+}
+
 impl Delivered {
     const fn has_position(&self) -> bool {
         self.floor.is_some()
@@ -158,14 +178,15 @@ impl Delivered {
     fn check_order(
         &self,
         source: &Source,
+        order: Order,
         token: i64,
         position: i64,
         violations: &mut Vec<String>,
     ) {
-        if source.stream != LOOSE && source.stream != BURSTS && position != token {
+        if order == Order::Rising && position != token {
             violations.push(format!("{source}: position {position} with the rows of {token}"));
         }
-        if source.stream != LOOSE && self.floor.is_some_and(|floor| token <= floor) {
+        if order != Order::Any && self.floor.is_some_and(|floor| token <= floor) {
             violations.push(format!(
                 "{source}: rows of {token} came at or below {}",
                 self.floor.unwrap_or_default()

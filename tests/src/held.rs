@@ -23,8 +23,10 @@ pub type RowText = String;
 /// Rows with their tokens; each once.
 pub type Rows = BTreeSet<(i64, RowText)>;
 
-/// Tokens that one request may ask for in `backfill`, whose pages lose rows.
-const BACKFILL_WINDOW: i64 = 99;
+/// Streams whose pages lose rows, `to_device` before 1.81 (`docs/protocol.md` 7.5).
+const WINDOWED: [&str; 2] = ["backfill", "to_device"];
+/// Tokens that one request may ask for in these.
+const WINDOW: i64 = 99;
 /// More pages than any answer here can have: against a page that does not end.
 const PAGES_MAX: usize = 2_000;
 
@@ -40,17 +42,29 @@ pub fn row_text(row: &Value) -> RowText {
     row.to_string()
 }
 
-/// Every row of `source` in `(from, upto]` that its writer holds.
+/// Every row of `source` in `(from, upto]` that its writer holds, one of the cluster.
 ///
 /// # Errors
 /// When the writer cannot be reached, refuses, or answers something that is not a page.
 pub fn held(source: &Source, from: i64, upto: i64) -> Result<Rows, Failure> {
+    let Source { instance, .. } = source;
+    let address = INSTANCES.iter().find(|(name, _)| name == instance);
+    let (_, address) = address.ok_or_else(|| format!("no address is known for {instance}"))?;
+    held_at(address, source, from, upto)
+}
+
+/// Every row of `source` in `(from, upto]` that the writer with the HTTP replication listener at
+/// `address` holds.
+///
+/// # Errors
+/// When the writer cannot be reached, refuses, or answers something that is not a page.
+pub fn held_at(address: &str, source: &Source, from: i64, upto: i64) -> Result<Rows, Failure> {
     let mut rows = Rows::new();
-    if source.stream == "backfill" {
+    if WINDOWED.contains(&source.stream.as_str()) {
         let mut lower = from;
         while lower < upto {
-            let window = upto.min(lower + BACKFILL_WINDOW);
-            let page = page(source, lower, window)?;
+            let window = upto.min(lower + WINDOW);
+            let page = page(address, source, lower, window)?;
             if page.limited {
                 return Err(format!("{source}: the window ({lower}, {window}] is limited").into());
             }
@@ -61,7 +75,7 @@ pub fn held(source: &Source, from: i64, upto: i64) -> Result<Rows, Failure> {
     }
     let mut lower = from;
     for _ in 0..PAGES_MAX {
-        let page = page(source, lower, upto)?;
+        let page = page(address, source, lower, upto)?;
         let (reached, limited) = (page.upto_token, page.limited);
         collect(&mut rows, page, upto);
         if !limited || reached >= upto {
@@ -83,10 +97,8 @@ fn collect(rows: &mut Rows, page: Page, upto: i64) {
     rows.extend(wanted.map(|(token, row)| (token, row_text(&row))));
 }
 
-fn page(source: &Source, from: i64, upto: i64) -> Result<Page, Failure> {
-    let Source { stream, instance } = source;
-    let address = INSTANCES.iter().find(|(name, _)| name == instance);
-    let (_, address) = address.ok_or_else(|| format!("no address is known for {instance}"))?;
+fn page(address: &str, source: &Source, from: i64, upto: i64) -> Result<Page, Failure> {
+    let Source { stream, .. } = source;
     // Answers are kept by the last part of the path alone, for half an hour.
     let once = RandomState::new().build_hasher().finish();
     let path = format!(

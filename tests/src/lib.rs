@@ -11,12 +11,18 @@ pub mod clock;
 pub mod cluster;
 pub mod delivered;
 pub mod deployment;
+pub mod direct;
 pub mod endpoint;
 pub mod follow;
 pub mod held;
+pub mod legacy;
+pub mod matrix;
 pub mod oracle;
+pub mod proxy;
 pub mod redis;
+pub mod serve;
 pub mod traffic;
+pub mod truth;
 pub mod writers;
 
 /// What went wrong, in words for the person who reads the test's output.

@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-use crate::{Failure, cluster::Cluster, follow::terminate};
+use crate::{Failure, cluster::Cluster, follow::terminate, legacy::Legacy};
 
 /// Traffic that runs until it is stopped, or its time is over. Dropping it ends it.
 #[derive(Debug)]
@@ -23,14 +23,33 @@ impl Traffic {
     /// # Errors
     /// When it ends before that; what it said is in `log/traffic.err` of the cluster's folder.
     pub fn start(cluster: &Cluster, seed: u32, rate: u32, seconds: u32) -> Result<Self, Failure> {
-        let errors = cluster.path("log/traffic.err");
+        Self::launch(&cluster.path("log/traffic.err"), &[], seed, rate, seconds)
+    }
+
+    /// The same on the one process of an old release.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn on_legacy(legacy: &Legacy, seed: u32, rate: u32, seconds: u32) -> Result<Self, Failure> {
+        let flags = ["--legacy", legacy.client()?];
+        Self::launch(&legacy.path("log/traffic.err"), &flags, seed, rate, seconds)
+    }
+
+    fn launch(
+        errors: &Path,
+        flags: &[&str],
+        seed: u32,
+        rate: u32,
+        seconds: u32,
+    ) -> Result<Self, Failure> {
         let mut child = Command::new("python3")
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("synapse/traffic.py"))
             .args(["--seed", &seed.to_string(), "--rate", &rate.to_string()])
             .args(["--seconds", &seconds.to_string()])
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(File::create(&errors)?)
+            .stderr(File::create(errors)?)
             .spawn()?;
         let stdout = child.stdout.take().ok_or("the traffic's output is not piped")?;
         let mut traffic = Self { child, stdout: BufReader::new(stdout) };

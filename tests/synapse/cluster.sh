@@ -5,6 +5,7 @@
 #   cluster.sh start [NAME]       all, or one; what already runs is left alone
 #   cluster.sh stop [NAME]        orderly: SIGTERM, SIGINT for postgres
 #   cluster.sh kill NAME          SIGKILL
+#   cluster.sh freeze|thaw NAME   SIGSTOP, SIGCONT
 #   cluster.sh restart NAME
 #   cluster.sh reset              stop all and throw the databases and logs away
 #   cluster.sh status | env | logs [LINES]
@@ -26,6 +27,8 @@
 #                          system's temp folder); other users must be able to pass through it,
 #                          because postgres does not run as root
 #   SYNREPL_CLUSTER_PEER   0 leaves the peer out
+#   SYNREPL_CLUSTER_TYPING HOST:PORT of the HTTP replication listener of an instance called synrepl,
+#                          which the script does not start: that one writes `typing`
 #   SYNREPL_CLUSTER_OWNER  a process id: when it ends, for whatever reason, all is stopped
 #   SYNREPL_SYNAPSE_VENV   where Synapse is installed, kept between runs (default: in ~/.cache)
 set -euo pipefail
@@ -40,26 +43,18 @@ REDISPORT=16379
 
 DIR=${SYNREPL_CLUSTER_DIR:-${TMPDIR:-/tmp}/synrepl-cluster}
 PEER=${SYNREPL_CLUSTER_PEER:-1}
+TYPING=${SYNREPL_CLUSTER_TYPING:-}
 VENV=${SYNREPL_SYNAPSE_VENV:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/synrepl/synapse-$SYNAPSE_VERSION}
 RUN=$DIR/run
 LOG=$DIR/log
 SELF=$(realpath "$0")
+KIND=cluster
+OWNER=${SYNREPL_CLUSTER_OWNER:-}
 
 NAMES="pg redis main p1 p2 streams1 fed1 client1"
 [ "$PEER" = 0 ] || NAMES="$NAMES peer"
 
-say() { printf '%s cluster: %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
-die() { say "$*"; exit 1; }
-
-# Process ids come back, so each is kept with the time its process was started.
-born() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
-remember() { echo "$2 $(born "$2")" >"$RUN/$1.pid"; }
-pid_of() { cut -d ' ' -f 1 "$RUN/$1.pid"; }
-alive() {
-  local pid since
-  read -r pid since 2>/dev/null <"$RUN/$1.pid" || return 1
-  [ -n "$since" ] && [ "$(born "$pid")" = "$since" ] && [ "$(sed 's/.*) //' "/proc/$pid/stat" | cut -c 1)" != Z ]
-}
+. "$(dirname "$SELF")/processes.sh"
 
 pgbin() {
   local found
@@ -70,11 +65,6 @@ pgbin() {
 # postgres refuses to run as root.
 as_postgres() {
   if [ "$(id -u)" = 0 ]; then exec setpriv --reuid postgres --regid postgres --init-groups "$@"; else exec "$@"; fi
-}
-
-need() { # command...
-  local tool
-  for tool in "$@"; do command -v "$tool" >/dev/null || die "no $tool here; run .ci/install"; done
 }
 
 install() {
@@ -157,6 +147,8 @@ configure() {
       -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$DIR/tls.key" -out "$DIR/tls.crt" 2>"$LOG/openssl.out"
   local name
   for name in main p1 p2 streams1 fed1 client1 peer; do log_config $name; done
+  local typing=streams1
+  [ -z "$TYPING" ] || typing=synrepl
   {
     cat <<Y
 server_name: "$SERVER_NAME"
@@ -178,9 +170,10 @@ instance_map:
   streams1: {host: 127.0.0.1, port: 19003}
   fed1: {host: 127.0.0.1, port: 19004}
   client1: {host: 127.0.0.1, port: 19005}
+${TYPING:+  synrepl: {host: ${TYPING%:*}, port: ${TYPING##*:}\}}
 stream_writers:
   events: [p1, p2]
-  typing: [streams1]
+  typing: [$typing]
   receipts: [streams1]
   to_device: [streams1]
   account_data: [streams1]
@@ -220,19 +213,6 @@ Y
   for name in main peer; do
     [ -s "$DIR/$name.signing.key" ] || (cd "$DIR" && "$VENV/bin/python" -m synapse._scripts.generate_signing_key -o "$DIR/$name.signing.key")
   done
-}
-
-wait_for() { # name command...: until it succeeds, the process ends, or 60 s
-  local name=$1 i
-  shift
-  for i in $(seq 1 600); do
-    "$@" >/dev/null 2>&1 && return 0
-    alive "$name" || break
-    sleep 0.1
-  done
-  say "$name is not up; its last words:"
-  tail -n 8 "$LOG/$name.out" "$LOG/$name.log" >&2 2>/dev/null || true
-  return 1
 }
 
 # Python puts the current folder on its path for -m: never start from inside a source tree.
@@ -295,29 +275,12 @@ start_all() {
   for name in p1 p2 streams1 fed1 client1; do start_one $name & pids+=($!); done
   for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
   [ $failed = 0 ] || { stop_all; die "not everything is up"; }
-  [ -z "${SYNREPL_CLUSTER_OWNER:-}" ] || watch_owner
-}
-
-# In a session of its own, so that a Ctrl-C that ends the owner does not end this first.
-watch_owner() {
-  stop_one watch
-  setsid bash -c 'tail --pid="$1" -f /dev/null; rm -f "$2"; exec "$3" stop' _ "$SYNREPL_CLUSTER_OWNER" "$RUN/watch.pid" "$SELF" \
-    >>"$LOG/watch.out" 2>&1 </dev/null &
-  remember watch $!
+  watch_owner stop
 }
 
 stop_one() { # name
-  if alive "$1"; then
-    local pid signal=TERM i
-    pid=$(pid_of "$1")
-    [ "$1" != pg ] || signal=INT
-    # The watcher waits for a child of its own, which must end with it.
-    if [ "$1" = watch ]; then kill -TERM -- "-$pid"; else kill -$signal "$pid"; fi
-    for i in $(seq 1 100); do alive "$1" || break; sleep 0.1; done
-    ! alive "$1" || { say "$1 does not stop: killed"; kill -KILL "$pid"; }
-    [ "$1" = watch ] || say "$1 is stopped"
-  fi
-  rm -f "$RUN/$1.pid"
+  # To a postgres, SIGTERM means to wait until its clients have gone.
+  if [ "$1" = pg ]; then end_process pg INT; else end_process "$1"; fi
 }
 stop_all() {
   local name pid pids=()
@@ -340,10 +303,12 @@ start) need redis-server redis-cli openssl curl setsid; pgbin >/dev/null; instal
 stop) each_or stop_one stop_all "${2:-}" ;;
 kill)
   named "${2:-}"
+  kill_process "$2"
+  ;;
+freeze | thaw)
+  named "${2:-}"
   alive "$2" || die "$2 does not run"
-  kill -KILL "$(pid_of "$2")"
-  rm -f "$RUN/$2.pid"
-  say "$2 is killed"
+  if [ "$1" = freeze ]; then kill -STOP "$(pid_of "$2")"; else kill -CONT "$(pid_of "$2")"; fi
   ;;
 restart) named "${2:-}"; configure; stop_one "$2"; start_one "$2" ;;
 reset)

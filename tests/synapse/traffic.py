@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Client traffic on every replication stream of the cluster of cluster.sh (standard library only).
+"""Client traffic on every replication stream of the cluster of cluster.sh, or of the single process
+of legacy.sh (standard library only).
 
     traffic.py --seconds 60 --rate 25 --seed 1
+    traffic.py --legacy http://127.0.0.1:PORT
 
 Registers users, makes rooms, does each action once in a fixed order, prints `ready` on stdout, then
 draws actions by weight until the time is over, a SIGTERM comes, or the process that started it ends. Errors are counted, not fatal: the
@@ -33,6 +35,7 @@ SERVER_NAME = "localhost:18448"
 PEER_NAME = "localhost:28448"
 REGISTRATION_SECRET = "lab-registration-secret"
 CLIENT = "/_matrix/client/v3"
+RECEIPTS = [("m.read", {}), ("m.read", dict(thread_id="main")), ("m.read.private", {})]
 TIMEOUT_SECONDS = 8
 ROOMS_MAX = 60
 
@@ -44,7 +47,14 @@ arguments.add_argument("--users", type=int, default=6)
 arguments.add_argument("--rooms", type=int, default=4)
 arguments.add_argument("--threads", type=int, default=4)
 arguments.add_argument("--only", default="", help="comma-separated actions")
+arguments.add_argument("--legacy", default="", metavar="URL", help="client API of the one process of an old release")
 options = arguments.parse_args()
+if options.legacy:
+    MAIN = STREAMS = SYNC = options.legacy
+    SENDERS = [options.legacy]
+    PEER = ""
+    CLIENT = "/_matrix/client/r0"
+    RECEIPTS = [("m.read", {})]
 
 counts = collections.defaultdict(collections.Counter)
 lock = threading.Lock()
@@ -118,17 +128,20 @@ class World:
         self.random = random.Random(options.seed)
         self.users = [User(MAIN, f"u{options.seed}_{i}", admin=i == 0) for i in range(options.users)]
         self.admin = self.users[0]
-        self.peer = None
-        try:
-            http.client.HTTPConnection(urlsplit(PEER).netloc, timeout=2).connect()
-            self.peer = User(PEER, f"peer{options.seed}", admin=True)
-        except OSError:
-            print("# no peer", file=sys.stderr)
+        self.peer = self.peer_user()
         self.rooms, self.members = [], {}
         self.events = collections.defaultdict(list)
         self.last_id = options.seed * 10**9 + int(time.time() * 1000) % 10**9
         for _ in range(options.rooms):
             self.create_room()
+
+    def peer_user(self):
+        if PEER:
+            try:
+                http.client.HTTPConnection(urlsplit(PEER).netloc, timeout=2).connect()
+                return User(PEER, f"peer{options.seed}", admin=True)
+            except OSError:
+                print("# no peer", file=sys.stderr)
 
     def next_id(self):
         with lock:
@@ -229,9 +242,8 @@ class World:
     def do_receipt(self):
         room, user = self.pick()
         if self.events[room]:
-            event, kind = quote(self.random.choice(self.events[room]), safe=""), self.random.choice(["m.read", "m.read", "m.read.private"])
-            request("receipt", STREAMS, "POST", room_path(room) + f"/receipt/{kind}/{event}",
-                    self.random.choice([{}, {}, dict(thread_id="main")]), user.token)
+            event, (kind, body) = quote(self.random.choice(self.events[room]), safe=""), self.random.choice(RECEIPTS)
+            request("receipt", STREAMS, "POST", room_path(room) + f"/receipt/{kind}/{event}", body, user.token)
 
     def do_read_markers(self):
         room, user = self.pick()
@@ -328,6 +340,30 @@ class World:
         request("password", MAIN, "POST", f"/_synapse/admin/v1/reset_password/{user.quoted}",
                 dict(new_password=user.password, logout_devices=False), self.admin.token)
 
+    # streams of old releases: public_rooms, groups; several rows in one send
+
+    def do_public_room(self):
+        room, _ = self.pick()
+        request("public_room", MAIN, "PUT", CLIENT + f"/directory/list/room/{quote(room)}",
+                dict(visibility=self.random.choice(["public", "private"])), self.members[room][0].token)
+
+    def do_group(self):
+        request("create_group", MAIN, "POST", CLIENT + "/create_group", dict(localpart=f"g{self.next_id()}"), self.admin.token)
+
+    def do_burst(self):
+        """The same few actions from several clients at once: their rows go out in one send."""
+        names = self.random.choice([["account_data", "room_account_data", "tag"], ["keys", "device"], ["to_device", "typing", "presence"], ["message"]])
+
+        def several():
+            for name in names * 5:
+                act(self, name)
+
+        threads = [threading.Thread(target=several) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
     # USER_SYNC, USER_IP, presence
 
     def do_sync(self):
@@ -383,6 +419,10 @@ WEIGHTS = dict(
     message=20, state=4, reaction=4, thread=3, sticky=2, typing=8, receipt=8, read_markers=2, presence=5, to_device=5, account_data=5,
     room_account_data=3, tag=3, keys=3, keys_claim=1, device=2, push_rule=3, pusher=2, profile=2, join_leave=4, sync=14, create_room=0.7,
     media=1, room_delete=0.5, password=0.3, peer_joins=0.6, join_at_peer=0.3, redact=3)
+if options.legacy:
+    for name in ("thread", "sticky", "media", "room_delete", "password", "peer_joins", "join_at_peer"):
+        del WEIGHTS[name]
+    WEIGHTS.update(public_room=2, group=1, burst=1)
 
 
 def act(world, name):

@@ -1,11 +1,18 @@
-//! The connection to a bus: one subscription behind which all other instances are
-//! (`protocol.md` 1.3, 5.4).
+//! The connection that we make: to a bus, one subscription behind which all other instances are
+//! (`protocol.md` 1.3, 5.4), or to the main process over direct TCP (3.1).
 
-use super::outbox::Outbox;
+use std::collections::BTreeSet;
+
+use bytestring::ByteString;
+
+use super::{
+    outbox::Outbox,
+    server::{Heard, Server, named_in, subscriptions},
+};
 use crate::{
     action::Action,
-    config::Config,
-    event::{Event, Warning},
+    config::{Config, Transport},
+    event::{Event, NotSentReason, Warning},
     follow::Common,
     ids::ConnectionId,
     stream::Source,
@@ -21,6 +28,8 @@ pub(crate) enum Link {
     Down,
     Connecting(ConnectionId),
     Up(Session),
+    /// Closed by us, to be tried again: what was wrong.
+    Refused(ConnectionId, &'static str),
     /// Closed by us, for good.
     Closing(ConnectionId),
     Stopped,
@@ -30,6 +39,8 @@ pub(crate) enum Link {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Session {
     pub(crate) conn: ConnectionId,
+    /// Direct TCP: who is at the other end.
+    server: Option<Server>,
     since: Timestamp,
     /// A command other than REPLICATE came: somebody else is on this channel.
     heard: bool,
@@ -45,30 +56,37 @@ pub(crate) struct Session {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Bus {
     pub(crate) link: Link,
-    /// What was sent on the present connection, or the last one.
-    pub(crate) outbox: Outbox,
     connections: u64,
     /// Attempts since a POSITION was handled.
     attempts: u32,
+    /// Wanted streams that a server of the oldest dialect does not have.
+    unknown: BTreeSet<String>,
 }
 
 impl Bus {
     pub(crate) const fn new() -> Self {
-        Self { link: Link::Down, outbox: Outbox::new(), connections: 0, attempts: 0 }
+        Self { link: Link::Down, connections: 0, attempts: 0, unknown: BTreeSet::new() }
     }
 
     /// The connection in use, if there is one.
     pub(crate) const fn up(&self) -> Option<ConnectionId> {
         match &self.link {
             Link::Up(session) => Some(session.conn),
-            Link::Down | Link::Connecting(_) | Link::Closing(_) | Link::Stopped => None,
+            Link::Down
+            | Link::Connecting(_)
+            | Link::Refused(..)
+            | Link::Closing(_)
+            | Link::Stopped => None,
         }
     }
 
-    /// Sends on the connection in use; the number of the command on it. `None` if there is none.
-    pub(crate) fn send(&mut self, command: Command, common: &mut Common) -> Option<u64> {
-        let conn = self.up()?;
-        Some(self.outbox.send(conn, command, common))
+    /// Whether the connection is usable, or was until we closed it.
+    pub(crate) fn is_or_was_up(&self, conn: ConnectionId) -> bool {
+        match &self.link {
+            Link::Up(session) => session.conn == conn,
+            Link::Refused(open, _) | Link::Closing(open) => *open == conn,
+            Link::Connecting(_) | Link::Down | Link::Stopped => false,
+        }
     }
 
     pub(crate) fn connect(&mut self, common: &mut Common) {
@@ -76,11 +94,11 @@ impl Bus {
         self.attempts = self.attempts.saturating_add(1);
         let conn = ConnectionId::new(self.connections);
         self.link = Link::Connecting(conn);
-        self.outbox = Outbox::new();
+        common.outbox = Outbox::new();
         common.actions.push_back(Action::Connect { conn });
     }
 
-    /// The subscription is confirmed: ask everyone where they stand.
+    /// The connection is usable: say who we are, and ask everyone where they stand.
     pub(crate) fn on_connected(
         &mut self,
         now: Timestamp,
@@ -89,8 +107,16 @@ impl Bus {
         common: &mut Common,
     ) {
         common.stats.connections += 1;
+        common.settling_until.get_or_insert(now + config.settling_for);
+        common.notify(Event::Connected { conn });
+        let server = match config.transport {
+            Transport::Tcp(dialect) => Some(Server::greet(now, conn, dialect, config, common)),
+            Transport::Bus | Transport::None => None,
+        };
+        common.replays_on = server.as_ref().filter(|server| server.replays()).map(|_| conn);
         self.link = Link::Up(Session {
             conn,
+            server,
             since: now,
             heard: false,
             positioned: false,
@@ -98,8 +124,6 @@ impl Bus {
             asked_in_vain: 0,
             duplicate_reported: false,
         });
-        common.settling_until.get_or_insert(now + config.settling_for);
-        common.notify(Event::Connected { conn });
         common.timers.set(TimerKey::NothingHeard, now + config.nothing_heard_after);
         self.ask(now, config, common);
     }
@@ -115,6 +139,14 @@ impl Bus {
     ) {
         common.timers.clear(TimerKey::NothingHeard);
         common.timers.clear(TimerKey::Replicate);
+        common.timers.clear(TimerKey::KeepAlive(conn));
+        common.replays_on = None;
+        let reason = match &self.link {
+            Link::Refused(_, told) => format!("{told}; {reason}"),
+            Link::Up(_) | Link::Connecting(_) | Link::Closing(_) | Link::Down | Link::Stopped => {
+                reason
+            }
+        };
         let stopping = matches!(self.link, Link::Closing(_));
         let retry_at = if stopping {
             None
@@ -130,17 +162,30 @@ impl Bus {
         }
     }
 
-    /// Sends REPLICATE, and sets the time at which to see whether it was enough.
+    /// Sends REPLICATE, and sets the time at which to see whether it was enough. A server of the
+    /// oldest dialect is asked once: its answers come in order and whole, or not at all.
     fn ask(&mut self, now: Timestamp, config: &Config, common: &mut Common) {
         let Link::Up(session) = &mut self.link else { return };
         if config.observe_only {
             return;
         }
+        let conn = session.conn;
+        if config.transport.replays() {
+            if session.asked > 0 {
+                return;
+            }
+            for command in subscriptions(config, &self.unknown) {
+                common.send(conn, command);
+            }
+        } else {
+            common.send(conn, Command::Replicate(Replicate::Everything));
+        }
+        if let Some(server) = &mut session.server {
+            server.on_sent(now);
+        }
         session.asked = session.asked.saturating_add(1);
         session.asked_in_vain = session.asked_in_vain.saturating_add(1);
         common.stats.replicates += 1;
-        let command = Command::Replicate(Replicate::Everything);
-        self.outbox.send(session.conn, command, common);
         let delay = common.jitter.delay(config.replicate_retry, session.asked_in_vain);
         common.timers.set(TimerKey::Replicate, now + delay);
     }
@@ -187,15 +232,108 @@ impl Bus {
         }
     }
 
-    /// Notes that somebody speaks on this connection.
-    pub(crate) fn on_command(&mut self, command: &Command) {
-        if let Link::Up(session) = &mut self.link {
-            session.heard |= !matches!(command, Command::Replicate(_));
-            if matches!(command, Command::Position(_)) {
-                session.positioned = true;
-                self.attempts = 0;
+    /// Notes that somebody speaks on this connection. Whether the command is for the node: the
+    /// others only manage the connection, or are ignored.
+    pub(crate) fn on_command(
+        &mut self,
+        now: Timestamp,
+        command: &Command,
+        config: &Config,
+        common: &mut Common,
+    ) -> bool {
+        common.heard += 1;
+        let Link::Up(session) = &mut self.link else { return false };
+        session.heard |= !matches!(command, Command::Replicate(_));
+        if let Some(server) = &mut session.server {
+            match server.on_command(now, session.conn, command, config, common) {
+                Heard::Passed => {}
+                Heard::Done => {
+                    if let Command::Error(text) = command {
+                        self.on_error(text, config);
+                    }
+                    return false;
+                }
+                Heard::Refused(told) => {
+                    self.refuse(told, common);
+                    return false;
+                }
             }
         }
+        if matches!(command, Command::Position(_)) {
+            session.positioned = true;
+            self.attempts = 0;
+        }
+        true
+    }
+
+    /// The server has none of a wanted stream: it is not asked for it again.
+    fn on_error(&mut self, text: &str, config: &Config) {
+        if config.transport.replays()
+            && text.contains("unknown stream")
+            && let Some((stream, ())) =
+                named_in(text, config.streams.iter().flatten().map(|name| (name.as_str(), ())))
+        {
+            self.unknown.insert(stream.to_owned());
+        }
+    }
+
+    /// Time to see whether the server lives.
+    pub(crate) fn on_keep_alive_due(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        config: &Config,
+        common: &mut Common,
+    ) {
+        let Link::Up(session) = &mut self.link else { return };
+        if session.conn == conn
+            && let Some(server) = &mut session.server
+            && let Heard::Refused(told) = server.look(now, conn, config, common)
+        {
+            self.refuse(told, common);
+        }
+    }
+
+    /// A line is too long to be read, and with it all that follows.
+    pub(crate) fn on_line_too_long(&mut self, common: &mut Common) {
+        self.refuse("Line length exceeded", common);
+    }
+
+    /// A line of a server of the oldest dialect could not be read that may have been an answer.
+    /// It says nothing twice, so another connection must.
+    pub(crate) fn on_lost_answer(&mut self, common: &mut Common) {
+        self.refuse("failed to parse line", common);
+    }
+
+    /// Tells the server what is wrong and closes; connects again afterwards.
+    fn refuse(&mut self, told: &'static str, common: &mut Common) {
+        let Link::Up(Session { conn, .. }) = self.link else { return };
+        self.link = Link::Refused(conn, told);
+        common.replays_on = None;
+        let command = Command::Error(ByteString::from_static(told));
+        common.send(conn, command);
+        common.actions.push_back(Action::Close { conn });
+    }
+
+    /// Why a command of the application cannot be sent, if so.
+    pub(crate) fn will_not_send(&self, command: &Command) -> Option<NotSentReason> {
+        let Link::Up(session) = &self.link else { return Some(NotSentReason::Disconnected) };
+        let refused = session.server.as_ref().is_some_and(|server| !server.takes(command));
+        refused.then_some(NotSentReason::NotForClients)
+    }
+
+    /// Sends on the connection in use; the number of the command on it. `None` if there is none.
+    pub(crate) fn send(
+        &mut self,
+        now: Timestamp,
+        command: Command,
+        common: &mut Common,
+    ) -> Option<u64> {
+        let Link::Up(session) = &mut self.link else { return None };
+        if let Some(server) = &mut session.server {
+            server.on_sent(now);
+        }
+        Some(common.send(session.conn, command))
     }
 
     /// Somebody else uses our name. Said once a connection.
@@ -216,6 +354,7 @@ impl Bus {
                 self.link = Link::Closing(conn);
                 common.actions.push_back(Action::Close { conn });
             }
+            Link::Refused(conn, _) => self.link = Link::Closing(conn),
             Link::Down => self.link = Link::Stopped,
             Link::Closing(_) | Link::Stopped => {}
         }

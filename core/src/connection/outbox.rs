@@ -1,9 +1,7 @@
 //! What was sent on the connection that we make, and how much of it has gone out.
 
-use crate::{action::Action, follow::Common, ids::ConnectionId, wire::Command};
-
-/// Counts commands, so that `Sent` can be matched with what was sent. Every `Send` on the
-/// connection that we make goes through here.
+/// Counts commands, so that `Sent` can be matched with what was sent. Every
+/// `Send` on the connection that we make goes through [`Common::send`](crate::follow::Common).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Outbox {
     sent: u64,
@@ -11,19 +9,13 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { sent: 0, gone_out: 0 }
     }
 
-    /// Sends; the number of the command on this connection, from 1.
-    pub(super) fn send(
-        &mut self,
-        conn: ConnectionId,
-        command: Command,
-        common: &mut Common,
-    ) -> u64 {
+    /// One more command is sent; its number on this connection, from 1.
+    pub(crate) const fn on_send(&mut self) -> u64 {
         self.sent += 1;
-        common.actions.push_back(Action::Send { conn, command });
         self.sent
     }
 

@@ -1,12 +1,20 @@
 //! Getting missed rows: one fetch at a time, page by page, until the target is reached.
 
-use super::{Context, Follower, Phase, page, page::Judgement};
+use bytestring::ByteString;
+
+use super::{
+    Context, Follower, Phase, page,
+    page::Judgement,
+    replay::{Replay, Replayed},
+};
 use crate::{
     action::Action,
     event::{Event, GapReason, Warning},
     ids::QueryId,
+    sources::SourceIndex,
     stream::{FetchError, Order, Page, Rows, Token},
     timer::TimerKey,
+    wire::{Command, Replicate},
 };
 
 /// The answer to a fetch.
@@ -28,8 +36,42 @@ pub(super) struct CatchUp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Step {
     Queued,
-    InFlight { query: QueryId, from: Token, upto: Token },
+    InFlight {
+        query: QueryId,
+        from: Token,
+        upto: Token,
+    },
+    /// The answer comes over the connection.
+    Replaying {
+        from: Token,
+    },
     BackingOff,
+}
+
+/// What became of the answers that were coming in on a lost connection (oldest dialect).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lost<'a> {
+    /// What the server said last, or the system.
+    pub(crate) reason: &'a str,
+    /// Why the server closed the connection, as far as it said so.
+    pub(crate) blame: Blame,
+}
+
+/// What a server of the oldest dialect would not answer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Blame {
+    /// It did not say.
+    Unknown,
+    /// The request for rows of this source.
+    Source(SourceIndex),
+    /// Another request than for rows.
+    Other,
+}
+
+impl CatchUp {
+    const fn new(target: Token) -> Self {
+        Self { target, step: Step::Queued, attempt: 0, window: None }
+    }
 }
 
 impl Follower {
@@ -48,12 +90,7 @@ impl Follower {
             self.go_live(ctx);
             return;
         }
-        self.phase = Phase::CatchingUp(Box::new(CatchUp {
-            target,
-            step: Step::Queued,
-            attempt: 0,
-            window: None,
-        }));
+        self.phase = Phase::CatchingUp(Box::new(CatchUp::new(target)));
         let source = self.source.clone();
         ctx.notify(Event::CatchingUp { source, from, upto: target });
         self.fetch_next(ctx);
@@ -82,6 +119,10 @@ impl Follower {
     }
 
     fn fetch_now(&mut self, ctx: &mut Context<'_>) {
+        if ctx.over_connection() {
+            self.ask_for_replay(ctx);
+            return;
+        }
         let from = self.position.unwrap_or(Token::START);
         let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
         let upto = match catch_up.window {
@@ -147,7 +188,7 @@ impl Follower {
         }
     }
 
-    fn apply(&mut self, ctx: &mut Context<'_>, checked: page::Checked) {
+    pub(super) fn apply(&mut self, ctx: &mut Context<'_>, checked: page::Checked) {
         let page::Checked { rows, complete, split, repeated } = checked;
         ctx.common.stats.rows_repeated += repeated;
         let mut rows = rows.into_iter().peekable();
@@ -218,6 +259,97 @@ impl Follower {
         self.continue_or_finish(ctx);
     }
 
+    /// Asks the server of the oldest dialect for what is missing, if it has said on this connection
+    /// where the source stands: what it says before that would be taken for the end of the answer.
+    /// Waits for that otherwise.
+    fn ask_for_replay(&mut self, ctx: &mut Context<'_>) {
+        let from = self.position.unwrap_or(Token::START);
+        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
+        let Some(conn) = ctx.common.replays_on.filter(|_| self.answered) else {
+            catch_up.step = Step::Queued;
+            return;
+        };
+        catch_up.step = Step::Replaying { from };
+        // Whatever is half here comes again.
+        self.batch = None;
+        self.torn = false;
+        self.hole = false;
+        ctx.common.stats.fetches += 1;
+        ctx.common.fetches.replays.begin(ctx.me);
+        let stream = ByteString::from(self.source.stream());
+        let command = Command::Replicate(Replicate::Stream { stream, from: Some(from) });
+        ctx.common.send(conn, command);
+    }
+
+    /// The server can be asked now.
+    pub(super) fn ask_for_replay_if_queued(&mut self, ctx: &mut Context<'_>) {
+        if let Phase::CatchingUp(catch_up) = &self.phase
+            && catch_up.step == Step::Queued
+            && !self.in_line
+            && ctx.over_connection()
+        {
+            self.fetch_next(ctx);
+        }
+    }
+
+    /// A line of a source could not be read that a server of the oldest dialect sends once: it is
+    /// asked for all above the position, which says where the source stands as well.
+    pub(super) fn replay_hole(&mut self, ctx: &mut Context<'_>) {
+        if !self.is_live() {
+            // What is asked for, or is going to be, has it.
+            return;
+        }
+        let position = self.position.unwrap_or(Token::START);
+        let target = self.burst_highest().map_or(position, |highest| highest.max(position));
+        self.phase = Phase::CatchingUp(Box::new(CatchUp::new(target)));
+        let source = self.source.clone();
+        ctx.notify(Event::NotLive { source, token: position });
+        self.fetch_next(ctx);
+    }
+
+    /// The server has said that its answer is complete up to `upto`.
+    pub(crate) fn on_replayed(&mut self, ctx: &mut Context<'_>, replay: Replay, upto: Token) {
+        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
+        let Step::Replaying { from } = catch_up.step else { return };
+        match replay.finish(from, upto, ctx.config) {
+            Ok(Replayed { page, beyond, cut }) => {
+                catch_up.attempt = 0;
+                // What it says now is what counts, also if it said more before.
+                catch_up.target = cut.map_or(upto, |cut| cut.max(upto)).max(from);
+                if upto <= from {
+                    catch_up.target = from;
+                }
+                for (token, rows) in beyond {
+                    self.hold_rows(ctx, token, &Rows::from(rows));
+                }
+                self.apply(ctx, page);
+            }
+            Err(error) => self.on_fetch_failed(ctx, from, upto, error),
+        }
+    }
+
+    /// The connection is gone on which an answer may have been coming in.
+    pub(super) fn on_replay_lost(&mut self, ctx: &mut Context<'_>, lost: &Lost<'_>) {
+        if ctx.common.fetches.replays.take(ctx.me).is_none() {
+            return;
+        }
+        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
+        let Step::Replaying { from } = catch_up.step else { return };
+        let (upto, message) = (catch_up.target, lost.reason.to_owned());
+        match lost.blame {
+            Blame::Source(refused) if refused == ctx.me => {
+                self.on_fetch_failed(ctx, from, upto, FetchError::Refused { message });
+            }
+            // Not its fault.
+            Blame::Source(_) | Blame::Other => catch_up.step = Step::Queued,
+            Blame::Unknown => {
+                let endpoint = "the direct TCP server".to_owned();
+                let error = FetchError::Unreachable { endpoint, message };
+                self.on_fetch_failed(ctx, from, upto, error);
+            }
+        }
+    }
+
     fn notify_gap(&self, ctx: &mut Context<'_>, from: Token, upto: Token, reason: GapReason) {
         ctx.common.stats.gaps += 1;
         let source = self.source.clone();
@@ -233,6 +365,7 @@ impl Follower {
         {
             ctx.common.actions.push_back(Action::CancelFetch { query });
         }
+        ctx.common.fetches.replays.take(ctx.me);
         ctx.common.timers.clear(TimerKey::FetchRetry(ctx.me));
     }
 }

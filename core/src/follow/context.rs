@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::repeats::SharedTokens;
+use super::{Replays, repeats::SharedTokens};
 use crate::{
     action::Action,
-    config::{Config, Start},
+    config::{Config, Start, Transport},
+    connection::Outbox,
     event::{Event, WaitOutcome},
-    ids::QueryId,
+    ids::{ConnectionId, QueryId},
     retry::Jitter,
     sources::SourceIndex,
     stats::Stats,
@@ -15,6 +16,7 @@ use crate::{
     time::Timestamp,
     timer::Timers,
     wait::Waits,
+    wire::Command,
 };
 
 /// State of a stream that its sources share.
@@ -63,6 +65,8 @@ pub(crate) struct Fetches {
     issued: u64,
     pub(crate) in_flight: BTreeMap<QueryId, SourceIndex>,
     pub(super) waiting: VecDeque<SourceIndex>,
+    /// Those that the connection itself answers.
+    pub(crate) replays: Replays,
 }
 
 impl Fetches {
@@ -84,7 +88,7 @@ impl Fetches {
     }
 
     pub(super) fn slot_is_free(&self, config: &Config) -> bool {
-        self.in_flight.len() < config.fetches_in_flight_max as usize
+        self.in_flight.len() + self.replays.len() < config.fetches_in_flight_max as usize
     }
 
     /// Forgets all fetches; those under way.
@@ -106,8 +110,14 @@ pub(crate) struct Common {
     pub(crate) stats: Stats,
     pub(crate) timers: Timers,
     pub(crate) fetches: Fetches,
+    /// What was sent on the present connection that we made, or the last one.
+    pub(crate) outbox: Outbox,
     pub(crate) waits: Waits,
     pub(crate) jitter: Jitter,
+    /// Commands received on the connection that we make.
+    pub(crate) heard: u64,
+    /// The connection, while it can be asked for missed rows: only in the oldest dialect.
+    pub(crate) replays_on: Option<ConnectionId>,
     /// Sources that have not said on the present connection where they stand.
     pub(crate) unanswered: u32,
     /// A follower lost its footing and wants its writer asked again.
@@ -119,6 +129,12 @@ pub(crate) struct Common {
 impl Common {
     pub(crate) fn notify(&mut self, event: Event) {
         self.actions.push_back(Action::Notify(event));
+    }
+
+    /// Sends on the connection that we make; the number of the command on it.
+    pub(crate) fn send(&mut self, conn: ConnectionId, command: Command) -> u64 {
+        self.actions.push_back(Action::Send { conn, command });
+        self.outbox.on_send()
     }
 }
 
@@ -144,6 +160,18 @@ impl Context<'_> {
             self.common.timers.clear(crate::timer::TimerKey::Wait(wait));
             self.notify(Event::WaitEnded { wait, outcome: WaitOutcome::Reached { position } });
         }
+    }
+
+    /// On direct TCP the one writer is the process that we are connected to: while the connection
+    /// stands, it has not started over.
+    pub(super) const fn on_tcp(&self) -> bool {
+        matches!(self.config.transport, Transport::Tcp(_))
+    }
+
+    /// Whether missed rows come over the connection itself, and nothing comes unasked: the oldest
+    /// dialect.
+    pub(super) const fn over_connection(&self) -> bool {
+        self.config.transport.replays()
     }
 
     pub(super) fn settling(&self) -> bool {

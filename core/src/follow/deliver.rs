@@ -1,9 +1,10 @@
 //! Rows to events: what is new, in which order, with which position.
 
-use super::{Burst, Context, Follower, Memory, Repeats};
+use super::{Burst, Context, Follower, Memory, Repeats, repeats::identity};
 use crate::{
     event::{Event, Origin},
     stream::{Order, Row, Rows, Token},
+    time::Timestamp,
     timer::TimerKey,
 };
 
@@ -21,7 +22,7 @@ impl Follower {
                     self.emit(ctx, token, rows, Origin::Live, token);
                 }
             }
-            Order::Rising if self.traits.resettable => {
+            Order::Rising if self.may_restart(ctx) => {
                 // Late rows, or the first of a writer that started over: only it can tell.
                 self.hold_rows(ctx, token, &rows);
                 self.lose_footing(ctx);
@@ -29,6 +30,18 @@ impl Follower {
             Order::Rising => ctx.common.stats.rows_repeated += rows.len() as u64,
             Order::Bursts if token > position => self.deliver_burst(ctx, token, rows),
             Order::Bursts => ctx.common.stats.rows_repeated += rows.len() as u64,
+            Order::UnclosedBursts => {
+                // The rows of a batch are so many commands.
+                let heard = ctx.common.heard - (rows.len() as u64 - 1);
+                let burst = self.burst();
+                let highest = burst.highest();
+                burst.sends.on_row(token, highest, heard, ctx.common.heard);
+                if token > burst.floor {
+                    self.deliver_burst(ctx, token, rows);
+                } else {
+                    ctx.common.stats.rows_repeated += rows.len() as u64;
+                }
+            }
             Order::Loose => {
                 let moved = token.max(position);
                 if let Some(rows) = self.without_repeats(ctx, token, rows) {
@@ -52,13 +65,22 @@ impl Follower {
         if !ctx.common.timers.is_set(timer) {
             ctx.common.timers.set(timer, ctx.now + ctx.config.burst_quiet_after);
         }
-        if let Some(rows) = retain(ctx, rows, |_, row| self.burst().insert(token, row)) {
+        if let Some(rows) = self.new_of_burst(ctx, token, rows) {
             ctx.common.stats.rows_live += rows.len() as u64;
             self.emit(ctx, token, rows, Origin::Live, position);
         }
         if self.burst().overflows(ctx.config) {
             self.fetch_up_to(ctx, token);
         }
+    }
+
+    /// The rows that were not delivered as part of the open burst.
+    fn new_of_burst(&mut self, ctx: &mut Context<'_>, token: Token, rows: Rows) -> Option<Rows> {
+        let rewritten = self.traits.order == Order::UnclosedBursts;
+        let burst = self.burst();
+        retain(ctx, rows, |_, row| {
+            if rewritten { burst.insert(token, &identity(row)) } else { burst.insert(token, row) }
+        })
     }
 
     /// Rows of one token from a page. The position moves along with them.
@@ -76,7 +98,7 @@ impl Follower {
                     self.traits.shared_fetch && !ctx.stream.shared.insert(token, ctx.config);
                 if known { None } else { Some(rows) }
             }
-            Order::Bursts => retain(ctx, rows, |_, row| self.burst().insert(token, row)),
+            Order::Bursts | Order::UnclosedBursts => self.new_of_burst(ctx, token, rows),
             Order::Loose => self.without_repeats(ctx, token, rows),
         };
         let Some(rows) = new else {
@@ -98,7 +120,7 @@ impl Follower {
         retain(ctx, rows, |ctx, row| repeats.insert(token, row, ctx.config))
     }
 
-    fn burst(&mut self) -> &mut Burst {
+    pub(super) fn burst(&mut self) -> &mut Burst {
         if !matches!(self.memory, Memory::Burst(_)) {
             self.memory = Memory::Burst(Box::<Burst>::default());
         }
@@ -141,7 +163,7 @@ impl Follower {
     }
 
     /// A burst may have fallen quiet: then what it lacks, if anything, is fetched, so that its
-    /// rows come under the saved position.
+    /// rows come under the saved position. Of an unclosed one nothing can be missing.
     pub(crate) fn on_burst_quiet(&mut self, ctx: &mut Context<'_>) {
         let Some((highest, last_at)) =
             self.open_burst().and_then(|burst| Some((burst.highest()?, burst.last_at)))
@@ -149,10 +171,34 @@ impl Follower {
             return;
         };
         let quiet_at = last_at + ctx.config.burst_quiet_after;
-        if quiet_at > ctx.now {
+        if self.traits.order == Order::UnclosedBursts && self.is_live() && !self.hole {
+            self.look_at_unclosed(ctx, highest, quiet_at);
+        } else if quiet_at > ctx.now {
             ctx.common.timers.set(TimerKey::BurstQuiet(ctx.me), quiet_at);
         } else if self.is_live() {
             self.fetch_up_to(ctx, highest);
+        }
+    }
+
+    /// Moves the position of a live source up to where its sends are over.
+    fn look_at_unclosed(&mut self, ctx: &mut Context<'_>, highest: Token, quiet_at: Timestamp) {
+        let heard = ctx.common.heard;
+        let in_batch = self.batch.is_some();
+        let burst = self.burst();
+        let all = quiet_at <= ctx.now && burst.sends.is_over(heard) && !in_batch;
+        let over = if all { Some(highest) } else { burst.sends.look() };
+        if let Some(token) = over
+            && self.position.is_none_or(|position| position < token)
+        {
+            self.advance_to(ctx, token);
+        }
+        if all {
+            // Also rows that came late, below the position.
+            self.burst().forget_upto(highest);
+        } else {
+            let later = ctx.now + ctx.config.burst_quiet_after;
+            let next = if quiet_at > ctx.now { quiet_at } else { later };
+            ctx.common.timers.set(TimerKey::BurstQuiet(ctx.me), next);
         }
     }
 

@@ -13,6 +13,7 @@ mod deliver;
 mod holding;
 mod page;
 mod repeats;
+mod replay;
 mod verdict;
 
 use self::{
@@ -23,8 +24,9 @@ use self::{
     verdict::{Relation, Verdict},
 };
 pub(crate) use self::{
-    catch_up::FetchOutcome,
+    catch_up::{Blame, FetchOutcome, Lost},
     context::{Common, Context, Fetches, Stream},
+    replay::{Replay, Replays},
 };
 use crate::{
     event::{Event, Warning},
@@ -104,6 +106,11 @@ impl Follower {
         self.answered
     }
 
+    /// Whether the tokens may start over while the connection stands.
+    const fn may_restart(&self, ctx: &Context<'_>) -> bool {
+        self.traits.resettable && !ctx.on_tcp()
+    }
+
     const fn is_catching_up(&self) -> bool {
         matches!(self.phase, Phase::CatchingUp(_))
     }
@@ -148,7 +155,7 @@ impl Follower {
             (Phase::Live, Some(rows)) if !self.hole => self.deliver_live(ctx, token, rows),
             (Phase::Live, _) => self.fetch_hole(ctx, token),
             (Phase::CatchingUp(_), Some(rows)) if self.answered => {
-                let falls_back = token <= self.heard_up_to() && self.traits.resettable;
+                let falls_back = token <= self.heard_up_to() && self.may_restart(ctx);
                 self.hold_rows(ctx, token, &rows);
                 if falls_back {
                     // As for a live source: only the writer can tell what the row is.
@@ -183,7 +190,7 @@ impl Follower {
 
     /// Rows up to `token` were sent and could not be used.
     fn fetch_hole(&mut self, ctx: &mut Context<'_>, token: Token) {
-        if self.traits.resettable && token <= self.heard_up_to() {
+        if self.may_restart(ctx) && token <= self.heard_up_to() {
             self.lose_footing(ctx);
         } else {
             self.fetch_up_to(ctx, token);
@@ -194,11 +201,15 @@ impl Follower {
     /// as far as their token, which is as good as an announcement; but not in a burst, where
     /// rows with higher tokens may have been missed, nor when a reset is suspected: then they wait
     /// for an announcement. An observer cannot ask for one, which in memory may never come by
-    /// itself: it takes the suspicion for true. `rows` is none if they are not whole.
+    /// itself: it takes the suspicion for true. In the oldest dialect the announcement is on its
+    /// way and no row can be before it. `rows` is none if they are not whole.
     fn on_unexpected_rows(&mut self, ctx: &mut Context<'_>, token: Token, rows: Option<&Rows>) {
         let suspicious = self.unsure && self.traits.resettable;
-        let no_evidence =
-            self.traits.order == Order::Bursts || (suspicious && !ctx.config.observe_only);
+        let asks = !ctx.config.observe_only;
+        let no_evidence = ctx.over_connection()
+            || self.traits.order == Order::Bursts
+            || (self.traits.order == Order::UnclosedBursts && asks)
+            || (suspicious && asks);
         if let Some(rows) = rows
             && (no_evidence || self.traits.order == Order::Loose)
         {
@@ -238,6 +249,7 @@ impl Follower {
             } else {
                 catch_up.target = catch_up.target.max(new);
                 self.answer(ctx);
+                self.ask_for_replay_if_queued(ctx);
             }
             return;
         }
@@ -256,7 +268,10 @@ impl Follower {
             Verdict::Fetch => self.fetch_up_to(ctx, new),
             Verdict::Advance | Verdict::Stay if self.must_fetch(new) => self.fetch_up_to(ctx, new),
             Verdict::Advance | Verdict::Stay => {
-                if position < new && !self.burst_reaches_above(new) {
+                let is_open =
+                    self.traits.order == Order::UnclosedBursts && self.burst_highest().is_some();
+                // Nothing that is said inside an unclosed burst closes it.
+                if position < new && !is_open && !self.burst_reaches_above(new) {
                     self.advance_to(ctx, new);
                 }
                 self.go_live(ctx);
@@ -270,11 +285,16 @@ impl Follower {
         self.tear_batch();
         // A number ends a batch; `batch` itself may be what could not be read.
         self.torn = token.is_none();
-        self.lose_footing(ctx);
+        if ctx.over_connection() {
+            self.replay_hole(ctx);
+        } else {
+            self.lose_footing(ctx);
+        }
     }
 
-    /// The connection is gone: nothing that was heard on it is evidence any more.
-    pub(crate) fn on_disconnected(&mut self, ctx: &mut Context<'_>) {
+    /// The connection is gone: nothing that was heard on it is evidence any more. `lost` says what
+    /// became of an answer that was coming in on it.
+    pub(crate) fn on_disconnected(&mut self, ctx: &mut Context<'_>, lost: &Lost<'_>) {
         self.batch = None;
         self.torn = false;
         self.unsure = false;
@@ -284,7 +304,13 @@ impl Follower {
             burst.continuous = false;
         }
         match self.phase {
-            Phase::CatchingUp(_) if !self.traits.resettable => {}
+            // In the oldest dialect what was started over is asked for from the start again, and
+            // later each time.
+            Phase::CatchingUp(_)
+                if !self.traits.resettable || (ctx.over_connection() && self.is_fresh()) =>
+            {
+                self.on_replay_lost(ctx, lost);
+            }
             Phase::CatchingUp(_) => self.abandon_catch_up(ctx),
             Phase::Idle | Phase::Live => self.phase = Phase::Idle,
         }
@@ -333,6 +359,9 @@ impl Follower {
         // What came before the announcement of a new epoch is of the old one.
         self.drop_held(ctx);
         self.hole = false;
+        if let Memory::Burst(burst) = &mut self.memory {
+            **burst = Burst::default();
+        }
         let from = self.position.replace(Token::START).unwrap_or(Token::START);
         if from != Token::START {
             ctx.common.stats.resets += 1;
@@ -351,6 +380,9 @@ impl Follower {
         if !self.is_live() {
             self.phase = Phase::Live;
             let token = self.position.unwrap_or(Token::START);
+            if self.traits.order == Order::UnclosedBursts {
+                self.burst().floor = token;
+            }
             let source = self.source.clone();
             ctx.notify(Event::Live { source, token });
         }

@@ -40,13 +40,16 @@ pub(super) fn judge(page: Page, from: Token, upto: Token, traits: StreamTraits) 
     }
     if let Some((token, _)) = rows.iter().find(|(token, _)| *token > complete)
         && !traits.overruns
-        && traits.order != Order::Bursts
+        && !matches!(traits.order, Order::Bursts | Order::UnclosedBursts)
     {
         return Judgement::Unusable(format!("it has a row at {token}, beyond its end {complete}"));
     }
     // A page that ends short of what was asked, but does not say limited, is whole as far as it
     // goes: some streams end theirs at their last row.
-    if traits.order == Order::Bursts && (limited || complete < upto) {
+    let disorderly =
+        traits.order == Order::UnclosedBursts && !rows.is_sorted_by_key(|(token, _)| *token);
+    let pages_fall = traits.order == Order::Bursts || disorderly;
+    if pages_fall && (limited || complete < upto) {
         // Pages of these streams start with the highest tokens and say that they end at the
         // lowest: what lies between is lost to whoever believes it.
         if !single {
@@ -62,12 +65,12 @@ pub(super) fn judge(page: Page, from: Token, upto: Token, traits: StreamTraits) 
         rows.retain(|(token, _)| *token <= complete);
     }
     rows.sort_by_key(|(token, _)| *token);
-    let mut split = traits.order == Order::Bursts && limited;
-    if limited && traits.splits_tokens && traits.order != Order::Bursts {
+    let mut split = pages_fall && limited;
+    if limited && traits.splits_tokens && !pages_fall {
         let cut = rows.partition_point(|(token, _)| *token < complete);
         let last = rows.len() - cut;
         if last > 0 && complete.before() > from {
-            if traits.order == Order::Rising {
+            if traits.order != Order::Loose {
                 rows.truncate(cut);
             }
             complete = complete.before();

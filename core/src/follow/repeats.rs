@@ -84,6 +84,16 @@ impl Hash for Repeats {
     }
 }
 
+/// The text by which a row is known again. Old releases write the same row with spaces on a
+/// connection and without them in a page (`seen.md`), so it is written anew in one way.
+pub(super) fn identity(row: &Row) -> Row {
+    match row.parse::<serde_json::Value>() {
+        Ok(value) => Row::from(value.to_string().as_str()),
+        // Deeper than is read: its own text, then.
+        Err(_) => row.detached(),
+    }
+}
+
 /// The rows above the position of a source whose sends come in no order (`backfill`): the burst
 /// is a set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -95,6 +105,47 @@ pub(super) struct Burst {
     pub(super) continuous: bool,
     /// When its last row came.
     pub(super) last_at: Timestamp,
+    /// Unclosed bursts: the position at which the source went live last. Rows at or below it were
+    /// delivered, all others are new.
+    pub(super) floor: Token,
+    pub(super) sends: Sends,
+}
+
+/// Where one send of an unclosed burst ends, as far as can be told: a writer sends without a
+/// pause, so whatever else comes on the connection ends the send before it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Sends {
+    /// Commands that had come with the last row.
+    heard: u64,
+    /// The highest token of the sends that have ended, if no row came at or below it since.
+    ended: Option<Token>,
+    /// The same at the look before.
+    ended_before: Option<Token>,
+}
+
+impl Sends {
+    /// Rows of `token` came as the commands from number `first` to number `last`, on top of rows
+    /// up to `highest`.
+    pub(super) fn on_row(&mut self, token: Token, highest: Option<Token>, first: u64, last: u64) {
+        if first > self.heard + 1 && highest.is_some() {
+            self.ended = highest;
+        }
+        self.heard = last;
+        for ended in [&mut self.ended, &mut self.ended_before] {
+            *ended = ended.filter(|ended| token > *ended);
+        }
+    }
+
+    /// Whether something else came since the last row.
+    pub(super) const fn is_over(&self, heard: u64) -> bool {
+        heard > self.heard
+    }
+
+    /// One look, every so often: up to where the sends are over that had ended at the look before,
+    /// while rows go on coming.
+    pub(super) const fn look(&mut self) -> Option<Token> {
+        std::mem::replace(&mut self.ended_before, self.ended)
+    }
 }
 
 impl Burst {

@@ -1,7 +1,10 @@
 //! Does the driver keep the contract of [`Node::handle`]?
 
 use super::Node;
-use crate::{connection::Link, error::Misuse, ids::ConnectionId, input::Input, time::Timestamp};
+use crate::{
+    config::Transport, connection::Link, error::Misuse, ids::ConnectionId, input::Input,
+    time::Timestamp,
+};
 
 impl Node {
     pub(super) fn check(&self, now: Timestamp, input: &Input) -> Result<(), Misuse> {
@@ -15,11 +18,18 @@ impl Node {
                     Err(Misuse::WrongConnectionState(*conn))
                 }
                 Link::Connecting(_)
+                | Link::Refused(..)
                 | Link::Closing(_)
                 | Link::Up(_)
                 | Link::Down
                 | Link::Stopped => Err(Misuse::UnknownConnection(*conn)),
             },
+            Input::LineTooLong { conn }
+                if !conn.is_accepted() && !matches!(self.config.transport, Transport::Tcp(_)) =>
+            {
+                // Lines are of direct TCP alone.
+                Err(self.check_usable(*conn).err().unwrap_or(Misuse::WrongConnectionState(*conn)))
+            }
             Input::Received { conn, .. }
             | Input::Malformed { conn, .. }
             | Input::LineTooLong { conn } => self.check_usable(*conn),
@@ -28,15 +38,15 @@ impl Node {
                 let matches = if conn.is_accepted() {
                     self.peers.has_untaken(*conn, *count)
                 } else {
-                    u64::from(*count) <= self.bus.outbox.unconfirmed()
+                    u64::from(*count) <= self.common.outbox.unconfirmed()
                 };
                 if matches && *count > 0 { Ok(()) } else { Err(Misuse::NothingToConfirm(*conn)) }
             }
             Input::Disconnected { conn, .. } => match &self.bus.link {
-                _ if self.peers.get(*conn).is_some() => Ok(()),
-                Link::Connecting(open) | Link::Closing(open) if open == conn => Ok(()),
-                Link::Up(session) if session.conn == *conn => Ok(()),
+                _ if self.peers.get(*conn).is_some() || self.bus.is_or_was_up(*conn) => Ok(()),
+                Link::Connecting(open) if open == conn => Ok(()),
                 Link::Connecting(_)
+                | Link::Refused(..)
                 | Link::Closing(_)
                 | Link::Up(_)
                 | Link::Down
@@ -75,13 +85,14 @@ impl Node {
     /// Whether something can arrive or go out on this connection.
     fn check_usable(&self, conn: ConnectionId) -> Result<(), Misuse> {
         match &self.bus.link {
-            Link::Up(session) if session.conn == conn => Ok(()),
-            _ if self.peers.get(conn).is_some() => Ok(()),
-            Link::Closing(open) if *open == conn => Ok(()),
+            _ if self.peers.get(conn).is_some() || self.bus.is_or_was_up(conn) => Ok(()),
             Link::Connecting(open) if *open == conn => Err(Misuse::WrongConnectionState(conn)),
-            Link::Connecting(_) | Link::Closing(_) | Link::Up(_) | Link::Down | Link::Stopped => {
-                Err(Misuse::UnknownConnection(conn))
-            }
+            Link::Connecting(_)
+            | Link::Refused(..)
+            | Link::Closing(_)
+            | Link::Up(_)
+            | Link::Down
+            | Link::Stopped => Err(Misuse::UnknownConnection(conn)),
         }
     }
 }

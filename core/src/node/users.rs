@@ -63,7 +63,9 @@ impl Node {
     /// Sends a command of our own accord, where that can be; what cannot be said now is said on
     /// the next connection.
     fn say(&mut self, command: Command) -> bool {
-        !self.config.observe_only && self.bus.send(command, &mut self.common).is_some()
+        !self.config.observe_only
+            && self.bus.will_not_send(&command).is_none()
+            && self.bus.send(self.now, command, &mut self.common).is_some()
     }
 
     /// Keeps account of what `command` says of users or stored rows; gives it back if it is

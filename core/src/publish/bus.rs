@@ -106,7 +106,7 @@ impl Publisher {
         let stream = &self.streams[index.as_usize()];
         let at = stream.bus.sent;
         let command = position(stream, &self.me, at, at);
-        let command = ctx.bus.send(command, ctx.turn.common)?;
+        let command = ctx.bus.send(ctx.turn.now, command, ctx.turn.common)?;
         if at > stream.bus.confirmed {
             self.bus.marks.push_back(Mark { command, stream: index, token: at });
         }
@@ -131,7 +131,7 @@ impl Publisher {
                     token: (nth + 1 == batch.len()).then_some(*token),
                     row: row.clone(),
                 });
-                command = ctx.bus.send(rdata, ctx.turn.common);
+                command = ctx.bus.send(ctx.turn.now, rdata, ctx.turn.common);
             }
             ctx.turn.common.stats.rows_published += batch.len() as u64;
             if let Some(command) = command {
@@ -141,7 +141,7 @@ impl Publisher {
         if at < page.complete {
             // The page is complete up to there, so no row lies between (P2).
             let moved = position(stream, &self.me, at, page.complete);
-            if let Some(command) = ctx.bus.send(moved, ctx.turn.common) {
+            if let Some(command) = ctx.bus.send(ctx.turn.now, moved, ctx.turn.common) {
                 self.bus.marks.push_back(Mark { command, stream: index, token: page.complete });
             }
         }
@@ -151,7 +151,7 @@ impl Publisher {
 
     /// Commands have gone out on the bus.
     pub(crate) fn on_bus_sent(&mut self, was_full: bool, ctx: &mut Context<'_>) {
-        let gone_out = ctx.bus.outbox.gone_out();
+        let gone_out = ctx.turn.common.outbox.gone_out();
         let mut advanced = Vec::new();
         while let Some(mark) = self.bus.marks.pop_front_if(|mark| mark.command <= gone_out) {
             let cursor = &mut self.streams[mark.stream.as_usize()].bus;
@@ -178,7 +178,7 @@ impl Publisher {
 
     /// Whether as much is unconfirmed as may be.
     pub(crate) fn bus_is_full(&self, ctx: &Context<'_>) -> bool {
-        ctx.bus.outbox.unconfirmed() >= u64::from(ctx.turn.config.unconfirmed_max)
+        ctx.turn.common.outbox.unconfirmed() >= u64::from(ctx.turn.config.unconfirmed_max)
     }
 
     /// RDATA (`token` is none inside a batch) or POSITION under our own name came in. True if it

@@ -11,7 +11,7 @@ pub mod typed;
 
 pub(crate) use self::catalogue::static_name;
 pub use self::{
-    catalogue::{CATALOGUE, Order, StreamTraits, traits},
+    catalogue::{CATALOGUE, Order, StreamTraits, traits, traits_on},
     page::{FetchError, LogError, Page},
     positions::Positions,
     rows::{Row, Rows},

@@ -66,6 +66,13 @@ pub enum FetchError {
         /// What is wrong with it.
         message: String,
     },
+    /// The server of a direct TCP connection would not send the rows and closed the connection,
+    /// mostly because there are too many of them. Oldest dialect only.
+    #[error("the server refused to send the rows: {message}")]
+    Refused {
+        /// What it said.
+        message: String,
+    },
     /// The page breaks its own rules; found by the core.
     #[error("unusable page: {message}")]
     Unusable {

@@ -5,6 +5,7 @@
 //! | `config KEY VALUE` | a setting, before anything else |
 //! | `connect` | the connection asked for is made |
 //! | `lose` | the connection is lost, or not made |
+//! | `too-long` | a line came that is too long to be read |
 //! | `RDATA ...`, any upper-case word | a line received |
 //! | `page q1 UPTO[+]: T ROW, T ROW` | the answer to a fetch; `+` says limited |
 //! | `fail q1 WHY` | a fetch failed: `500`, `timeout`, `too-large`, `no-endpoint` |
@@ -19,10 +20,10 @@ use std::{fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, Input, Node, Origin, QueryId, Start, Timestamp, WaitId,
-    WaitOutcome,
+    Action, Backoff, Config, ConnectionId, Event, Input, Node, Origin, QueryId, Start, Timestamp,
+    Transport, WaitId, WaitOutcome,
     stream::{FetchError, Page, Row, Source, Token},
-    wire::Decoder,
+    wire::{Command, Decoder, Replicate},
 };
 
 /// Runs the inputs of `script` and returns them with the actions that each of them led to.
@@ -67,6 +68,9 @@ impl Bench {
                 conn: self.conn.expect("a connection was asked for"),
                 reason: "lost".to_owned(),
             },
+            "too-long" => {
+                Input::LineTooLong { conn: self.conn.expect("a connection was asked for") }
+            }
             "page" => page(rest),
             "fail" => fail(rest),
             "wait" => self.wait(rest),
@@ -133,7 +137,7 @@ impl Bench {
     fn configure(&mut self, rest: &str) {
         let (key, value) = rest.split_once(' ').expect("config KEY VALUE");
         let config = &mut self.config;
-        let number = || value.parse().expect("a number");
+        let number = || value.parse::<u32>().expect("a number");
         match key {
             "start" => {
                 config.start = if value == "beginning" { Start::Beginning } else { Start::Now };
@@ -141,6 +145,18 @@ impl Bench {
             "instance" => config.instance = value.to_owned(),
             "positions" => config.positions = serde_json::from_str(value).expect("positions"),
             "streams" => config.streams = Some(value.split(' ').map(str::to_owned).collect()),
+            "reconnect_ms" => {
+                let delay = Duration::from_millis(number().into());
+                config.reconnect = Backoff::new(delay, delay);
+            }
+            "transport" => {
+                config.transport = match value {
+                    "none" => Transport::None,
+                    release => Transport::Tcp(release.parse().expect("a release")),
+                };
+            }
+            "server_name" => config.server_name = Some(value.into()),
+            "replay_rows_max" => config.replay_rows_max = number(),
             "observe_only" => config.observe_only = value == "true",
             "fetches_in_flight_max" => config.fetches_in_flight_max = number(),
             "fetch_attempts_max" => config.fetch_attempts_max = Some(number()),
@@ -206,7 +222,16 @@ fn show(action: &Action, now: u64) -> String {
     match action {
         Action::Connect { conn } => format!("connect {conn}"),
         Action::Close { conn } => format!("close {conn}"),
-        Action::Send { command, .. } => format!("send {}", command.name()),
+        Action::Send { command, .. } => match command {
+            Command::Replicate(Replicate::Stream { stream, from: Some(from) }) => {
+                format!("send REPLICATE {stream} {from}")
+            }
+            Command::Replicate(Replicate::Stream { stream, from: None }) => {
+                format!("send REPLICATE {stream} NOW")
+            }
+            Command::Error(text) => format!("send ERROR {text}"),
+            command => format!("send {}", command.name()),
+        },
         Action::Fetch { query, source, from, upto } => {
             format!("fetch {query} {source} {from}..{upto}")
         }

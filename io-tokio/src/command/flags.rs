@@ -3,8 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use synrepl_core::wire::Dialect;
 
-const ABOUT: &str = "Follow a Synapse deployment's replication streams";
+use super::serve::{self, flags::ServeFlags};
+
+const ABOUT: &str =
+    "Follow a Synapse deployment's replication streams, and write streams of your own";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -15,12 +19,14 @@ Exit codes:
   130  a second Ctrl-C while stopping";
 
 const FOLLOW_ABOUT: &str = "\
-Follow a deployment over Redis and print one line per event on stdout: readable ones at a \
-terminal, JSON objects otherwise. Diagnostics go to stderr.
+Follow a deployment and print one line per event on stdout: readable ones at a terminal, JSON \
+objects otherwise. Diagnostics go to stderr. The deployment is reached over its Redis (--redis), or, \
+before Synapse 1.67, at the main process's direct TCP listener (--tcp).
 
-What was missed (while stopped, while Redis was away) is fetched from the instances that wrote it, \
-so name their HTTP replication listeners with --instance. With --positions a later run goes on \
-where this one stopped. Deployments that cannot be reached are tried again for ever.";
+What was missed (while stopped, while the connection was lost) is fetched from the instances that \
+wrote it, so name their HTTP replication listeners with --instance. Before Synapse 1.13 the server \
+sends it over --tcp itself. With --positions a later run goes on where this one stopped. Deployments \
+that cannot be reached are tried again for ever.";
 
 const FOLLOW_EXAMPLES: &str = "\
 Examples:
@@ -32,6 +38,12 @@ Examples:
       --secret-file /etc/synapse/replication_secret \\
       --instance master=http://127.0.0.1:9093 --instance persister1=http://127.0.0.1:9094 \\
       --stream events --positions events.json --format json | indexer
+
+  Follow a Synapse 1.66 without Redis (`listeners: - {type: replication, port: 9092}`):
+    synrepl follow --tcp 127.0.0.1:9092 --instance master=http://127.0.0.1:9093
+
+  Follow a Synapse before 1.13, which sends missed rows itself:
+    synrepl follow --tcp 127.0.0.1:9092 --dialect 1.12 --positions positions.json
 
 JSON lines: every line is an object whose first field is \"type\":
   rows          stream, instance, token, rows, origin (live, catch_up), position (to resume from)
@@ -70,6 +82,9 @@ pub(super) enum Command {
     /// Follow a deployment and print one line per event
     #[command(long_about = FOLLOW_ABOUT, after_long_help = follow_after_help())]
     Follow(Box<FollowFlags>),
+    /// Write streams of your own, for Synapse or without it
+    #[command(long_about = serve::flags::ABOUT, after_long_help = serve_after_help())]
+    Serve(Box<ServeFlags>),
     /// Run recorded traces through the core and compare the actions
     #[command(long_about = REPLAY_ABOUT, after_long_help = replay_after_help())]
     Replay(ReplayFlags),
@@ -77,6 +92,10 @@ pub(super) enum Command {
 
 fn follow_after_help() -> String {
     format!("{FOLLOW_EXAMPLES}\n{EXIT_CODES}")
+}
+
+fn serve_after_help() -> String {
+    format!("{}\n{EXIT_CODES}", serve::flags::EXAMPLES)
 }
 
 fn replay_after_help() -> String {
@@ -90,20 +109,36 @@ pub(super) struct FollowFlags {
     /// The general form is redis://[USER:PASSWORD@]HOST[:PORT][/DB]. Better than a password in
     /// it: --redis-password-file. A user then goes to the end: redis://HOST?user=NAME.
     /// Example: --redis redis://127.0.0.1:6379
-    #[arg(long, value_name = "URL")]
-    pub(super) redis: String,
+    #[arg(long, value_name = "URL", required_unless_present = "tcp", conflicts_with = "tcp")]
+    pub(super) redis: Option<String>,
+
+    /// The main process's direct TCP replication listener, up to Synapse 1.66
+    ///
+    /// Instead of --redis. Such listeners have neither encryption nor passwords.
+    /// Example: --tcp 127.0.0.1:9092
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) tcp: Option<String>,
+
+    /// The Synapse release that is spoken at --tcp
+    ///
+    /// Any release from 0.22 on, as in 1.66.0 or 1.13, or `latest`. Nothing on the wire tells, and
+    /// servers before 1.13 and from 1.13 on do not understand each other's clients.
+    /// Default: latest. Example: --dialect 1.12
+    #[arg(long, value_name = "RELEASE", requires = "tcp")]
+    pub(super) dialect: Option<Dialect>,
 
     /// The homeserver's server_name, which is the name of the Redis channel
     ///
-    /// As in user ids, with the port if it has one. Example: --server-name example.com
-    #[arg(long, value_name = "NAME")]
-    pub(super) server_name: String,
+    /// As in user ids, with the port if it has one. With --tcp it may be left out; if it is given,
+    /// a server of another name is not followed. Example: --server-name example.com
+    #[arg(long, value_name = "NAME", required_unless_present = "tcp")]
+    pub(super) server_name: Option<String>,
 
     /// HTTP replication listener of an instance; repeat for each
     ///
     /// NAME is the instance's name (the main process is `master`), URL is http://, https:// or
     /// unix:///PATH. Rows that were missed are fetched there. Default: none, so missed rows are
-    /// reported as gaps. Example: --instance master=http://127.0.0.1:9093
+    /// reported as gaps. Not used before 1.13, where the server sends them itself. Example: --instance master=http://127.0.0.1:9093
     #[arg(long, value_name = "NAME=URL", value_parser = instance)]
     pub(super) instance: Vec<Instance>,
 
@@ -119,7 +154,7 @@ pub(super) struct FollowFlags {
     ///
     /// Default: the environment variable SYNREPL_REDIS_PASSWORD; without both what --redis says.
     /// Example: --redis-password-file /run/secrets/redis
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "tcp")]
     pub(super) redis_password_file: Option<PathBuf>,
 
     /// PEM file with the CAs to trust for rediss:// and https://
@@ -137,7 +172,7 @@ pub(super) struct FollowFlags {
     /// Where a source starts that has no saved position
     ///
     /// `now`: with what is written from now on. `beginning`: with everything that the writer
-    /// still holds; needs --instance.
+    /// still holds; needs --instance, but for --dialect below 1.13.
     #[arg(long, value_name = "WHERE", default_value = "now")]
     pub(super) start: StartFlag,
 
@@ -152,6 +187,7 @@ pub(super) struct FollowFlags {
     /// Publish nothing at all, not even REPLICATE
     ///
     /// For looking at a production system. Sources are then known only once their writers speak.
+    /// Servers before 1.13 speak to subscribers alone, so it cannot be used with those.
     /// Default: off
     #[arg(long)]
     pub(super) observe_only: bool,
@@ -159,7 +195,7 @@ pub(super) struct FollowFlags {
     /// Also print USER_IP commands, which have a channel of their own
     ///
     /// Access tokens in them are redacted. Default: off
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tcp")]
     pub(super) user_ip: bool,
 
     /// Record the run to this file, for `synrepl replay`
@@ -249,7 +285,7 @@ fn instance(text: &str) -> Result<Instance, String> {
     Ok(Instance { name: name.to_owned(), url: url.to_owned() })
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write a number with its unit, as in 90s or 1h30m"))
 }
@@ -295,6 +331,29 @@ mod tests {
     }
 
     #[test]
+    fn a_deployment_is_reached_over_redis_or_over_direct_tcp() {
+        let parsed = |flags: &[&str]| {
+            let all = ["synrepl", "follow"].iter().chain(flags);
+            Cli::try_parse_from(all).map(|_| ()).map_err(|error| error.to_string())
+        };
+        let tcp = ["--tcp", "127.0.0.1:9092"];
+        parsed(&tcp).unwrap();
+        parsed(&[&tcp[..], &["--dialect", "1.12.4", "--server-name", "x"]].concat()).unwrap();
+        for (flags, expected) in [
+            (&["--redis", "redis://r"][..], "cannot be used with"),
+            (&["--user-ip"], "cannot be used with"),
+            (&["--redis-password-file", "/f"], "cannot be used with"),
+            (&["--dialect", "2.0"], "write it as in `1.66.0`"),
+        ] {
+            let message = parsed(&[&tcp[..], flags].concat()).unwrap_err();
+            assert!(message.contains(expected), "{flags:?}: {message}");
+        }
+        let redis = ["--redis", "redis://r", "--server-name", "x", "--dialect", "1.13"];
+        assert!(parsed(&redis).unwrap_err().contains("--tcp"));
+        assert!(parsed(&["--server-name", "x"]).unwrap_err().contains("--redis"));
+    }
+
+    #[test]
     fn durations_have_units() {
         let flags = follow(&["--for", "1h30m"]).unwrap();
         assert_eq!(flags.duration, Some(Duration::from_secs(5_400)));
@@ -305,11 +364,13 @@ mod tests {
     #[test]
     fn every_flag_says_its_default_or_an_example() {
         let command = Cli::command();
-        let follow = command.find_subcommand("follow").unwrap();
-        for flag in follow.get_arguments().filter(|flag| flag.get_long_help().is_some()) {
-            let help = flag.get_long_help().unwrap().to_string();
-            let told = help.contains("Default") || help.contains("Example");
-            assert!(told || !flag.get_default_values().is_empty(), "{}: {help}", flag.get_id());
+        for name in ["follow", "serve"] {
+            let command = command.find_subcommand(name).unwrap();
+            for flag in command.get_arguments().filter(|flag| flag.get_long_help().is_some()) {
+                let help = flag.get_long_help().unwrap().to_string();
+                let told = help.contains("Default") || help.contains("Example");
+                assert!(told || !flag.get_default_values().is_empty(), "{}: {help}", flag.get_id());
+            }
         }
     }
 }

@@ -51,7 +51,7 @@ pub(super) async fn run(flags: FollowFlags) -> Result<ExitCode, Failure> {
     let (replication, driver) =
         builder.driver().map_err(|error| Failure::usage(error.to_string()))?;
     let driver = tokio::spawn(driver.run());
-    if circumstances.instances.is_empty() {
+    if circumstances.instances.is_empty() && !circumstances.server_sends_missed_rows {
         diagnostics.note(
             "no --instance is given: rows that were missed cannot be fetched, and are reported as \
              gaps",

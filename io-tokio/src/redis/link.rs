@@ -24,10 +24,53 @@ pub(super) struct Link<S> {
     /// Messages that came while the subscription was being confirmed.
     early: VecDeque<Bytes>,
     scratch: BytesMut,
-    /// PUBLISHes without a reply, those not yet written included.
-    unanswered: usize,
+    published: Published,
     unanswered_max: usize,
     output_bytes_max: usize,
+}
+
+/// Which commands have gone out. PUBLISHes are answered in their order.
+#[derive(Default)]
+struct Published {
+    /// PUBLISHes without a reply, those not yet written included.
+    unanswered: usize,
+    /// Commands that could not be sent: how many PUBLISHes were then still to be answered. They
+    /// count as gone out once those have.
+    left_out: VecDeque<usize>,
+    /// PUBLISHes answered while `left_out` stands.
+    answered: usize,
+    /// Commands gone out that were not reported yet.
+    sent: u32,
+}
+
+impl Published {
+    fn on_reply(&mut self) {
+        if self.unanswered == 0 {
+            return;
+        }
+        self.unanswered -= 1;
+        self.sent += 1;
+        if self.left_out.is_empty() {
+            return;
+        }
+        self.answered += 1;
+        self.count_left_out();
+    }
+
+    fn leave_out(&mut self) {
+        if self.left_out.is_empty() {
+            self.answered = 0;
+        }
+        self.left_out.push_back(self.answered + self.unanswered);
+        self.count_left_out();
+    }
+
+    fn count_left_out(&mut self) {
+        while self.left_out.front().is_some_and(|behind| *behind <= self.answered) {
+            self.left_out.pop_front();
+            self.sent += 1;
+        }
+    }
 }
 
 /// Messages between two confirmations of one SUBSCRIBE. Redis sends the confirmations together,
@@ -48,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             decoder: Decoder::new(),
             early: VecDeque::new(),
             scratch: BytesMut::new(),
-            unanswered: 0,
+            published: Published::default(),
             unanswered_max: limits.publishes_in_flight_max,
             output_bytes_max: limits.output_bytes_max,
         }
@@ -58,26 +101,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         &mut self.subscriber
     }
 
-    /// Queues a PUBLISH of `command`.
+    /// Queues a PUBLISH of `command`. One that has no form counts as gone out.
     pub(super) fn publish(&mut self, command: &Command) -> Result<(), EncodeError> {
         self.scratch.clear();
-        encode(command, Dialect::LATEST, &mut self.scratch)?;
+        encode(command, Dialect::LATEST, &mut self.scratch)
+            .inspect_err(|_| self.published.leave_out())?;
         let is_user_ip = matches!(command, Command::UserIp(_));
         let channel = if is_user_ip { &self.channels.user_ip } else { &self.channels.main };
         self.publisher.queue(&[b"PUBLISH", channel.as_bytes(), &self.scratch]);
-        self.unanswered += 1;
+        self.published.unanswered += 1;
         Ok(())
     }
 
     /// Whether new commands should wait.
     pub(super) fn is_output_full(&self) -> bool {
-        self.unanswered >= self.unanswered_max
+        self.published.unanswered >= self.unanswered_max
             || self.publisher.output_len() > self.output_bytes_max / 2
     }
 
     /// Whether every PUBLISH was answered.
     pub(super) const fn is_settled(&self) -> bool {
-        self.unanswered == 0
+        self.published.unanswered == 0
+    }
+
+    /// Commands that have gone out since this was asked last: PUBLISHes that were answered.
+    pub(super) const fn take_sent(&mut self) -> u32 {
+        std::mem::replace(&mut self.published.sent, 0)
     }
 
     /// Bytes read since this was asked last.
@@ -134,13 +183,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Writes, reads replies and keeps alive; reads messages too if `read`. Ready when messages
     /// may be there for [`Link::next_message`].
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Result<(), Failure>> {
-        if self.publisher.output_len() > self.output_bytes_max {
-            return Poll::Ready(Err(format!(
-                "more than {} bytes wait to be published; Redis takes too little",
-                self.output_bytes_max
-            )));
-        }
         self.poll_publisher(cx)?;
+        // What comes in may be answered, so nothing more is taken in while that does not go out.
+        let read = read && self.publisher.output_len() <= self.output_bytes_max;
         let messages = if read { self.subscriber.poll_read(cx)? } else { Poll::Pending };
         self.subscriber.poll_keep_alive(cx, read)?;
         // After the keep-alive: it may have queued a PING.
@@ -174,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         match frame {
             // How many subscribers got it, ourselves included.
             Frame::Integer(_) => {
-                self.unanswered = self.unanswered.saturating_sub(1);
+                self.published.on_reply();
                 Ok(())
             }
             Frame::Simple(_) => {
@@ -193,4 +238,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 pub(super) fn is_push(frame: &Frame, name: &[u8]) -> bool {
     let Frame::Array(parts) = frame else { return false };
     matches!(parts.first(), Some(Frame::Bulk(Some(first))) if first.as_ref() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_was_left_out_counts_once_all_before_it_were_answered() {
+        let mut published = Published::default();
+        published.leave_out();
+        assert_eq!(published.sent, 1);
+        published.unanswered = 2;
+        published.leave_out();
+        published.leave_out();
+        published.unanswered += 1;
+        published.leave_out();
+        let mut sent = Vec::new();
+        for _ in 0..3 {
+            published.on_reply();
+            sent.push(published.sent);
+        }
+        assert_eq!(sent, [2, 5, 7]);
+        published.unanswered = 1;
+        published.on_reply();
+        assert_eq!(published.sent, 8);
+        assert!(published.left_out.is_empty());
+    }
 }

@@ -4,7 +4,6 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use synrepl_core::{
@@ -13,15 +12,11 @@ use synrepl_core::{
 };
 use tokio::time::Sleep;
 
-use super::{
-    link::Link,
-    login::Bus,
-    socket::{Failure, READ_BYTES},
+use super::{link::Link, login::Bus, socket::Failure};
+use crate::{
+    session::{CLOSE_TIMEOUT, READ_BYTES},
+    transport::{Connector, Secured},
 };
-use crate::transport::{Connector, Secured};
-
-/// Time for what was sent to go out before a close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Opening<S> = Pin<Box<dyn Future<Output = Result<Link<S>, Failure>> + Send>>;
 
@@ -124,12 +119,25 @@ impl<C: Connector> Session<C> {
                         return Poll::Ready(input);
                     }
                     let Some((_, Phase::Open(link))) = &mut self.now else { continue };
-                    if let Err(failure) = std::task::ready!(link.poll(cx, read)) {
+                    let polled = link.poll(cx, read);
+                    let count = link.take_sent();
+                    if count > 0 {
+                        // What was answered before the end counts.
+                        if let Poll::Ready(Err(failure)) = polled {
+                            self.now = Some((conn, Phase::Ended(failure)));
+                        }
+                        return Poll::Ready(Input::Sent { conn, count });
+                    }
+                    if let Err(failure) = std::task::ready!(polled) {
                         return Poll::Ready(self.ended(conn, failure));
                     }
                 }
                 Phase::Closing(link, deadline) => {
                     let settled = link.poll_settled(cx);
+                    let count = link.take_sent();
+                    if count > 0 {
+                        return Poll::Ready(Input::Sent { conn, count });
+                    }
                     if settled.is_pending() && deadline.as_mut().poll(cx).is_pending() {
                         return Poll::Pending;
                     }

@@ -12,10 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
 use super::keep_alive::{Due, KeepAlive};
-use crate::limits::Limits;
-
-/// Room that a read is offered. Messages have some 200 bytes, so one read brings hundreds.
-pub(crate) const READ_BYTES: usize = 64 << 10;
+use crate::{limits::Limits, session::READ_BYTES};
 
 /// With less room than this left, a new buffer is begun. Not at every read: rows keep their
 /// buffer alive, so a buffer has to be used up.

@@ -21,6 +21,8 @@ fn help_teaches_flags_examples_and_exit_codes() {
     assert_eq!(help.code, Some(0));
     for expected in [
         "--redis <URL>",
+        "--tcp <HOST:PORT>",
+        "--dialect <RELEASE>",
         "--server-name <NAME>",
         "--instance <NAME=URL>",
         "--secret-file <FILE>",
@@ -37,6 +39,7 @@ fn help_teaches_flags_examples_and_exit_codes() {
         "--name <INSTANCE>",
         "--format <FORMAT>",
         "synrepl follow --redis redis://127.0.0.1:6379 --server-name example.com --observe-only",
+        "synrepl follow --tcp 127.0.0.1:9092 --dialect 1.12",
         "catching_up",
         "Exit codes:",
         "130",
@@ -80,6 +83,31 @@ fn wrong_flags_are_refused_with_what_to_do() {
     ] {
         let stderr = refused(flags);
         assert!(stderr.contains(expected), "{flags:?}: {stderr}");
+    }
+}
+
+#[test]
+fn what_cannot_work_with_a_server_before_1_13_is_refused() {
+    for (flags, expected) in [
+        (&["--observe-only"][..], "do not subscribe"),
+        (&["--instance", "master=http://127.0.0.1:1"], "sends missed rows over --tcp itself"),
+    ] {
+        for dialect in ["1.0", "1.12.4"] {
+            let all = ["follow", "--tcp", "127.0.0.1:1", "--dialect", dialect];
+            let ran = run(&[&all[..], flags].concat());
+            assert_eq!(ran.code, Some(2), "{flags:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains(expected), "{flags:?}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_bad_address_of_a_direct_tcp_listener_is_refused() {
+    for address in ["127.0.0.1", "http://127.0.0.1:9092", ":9092", "127.0.0.1:0x1"] {
+        let ran = run(&["follow", "--tcp", address]);
+        assert_eq!(ran.code, Some(2), "{address}: {}", ran.stderr);
+        assert!(ran.stderr.contains("--tcp"), "{address}: {}", ran.stderr);
+        assert!(ran.stderr.contains("HOST:PORT"), "{address}: {}", ran.stderr);
     }
 }
 

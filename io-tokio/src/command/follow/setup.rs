@@ -7,13 +7,13 @@ use std::{
 
 use synrepl::{Builder, Positions, Start};
 use synrepl_core::stream::CATALOGUE;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::command::{
     address,
     diagnostics::Diagnostics,
     exit::Failure,
-    flags::{FollowFlags, Loudness, StartFlag},
+    flags::{FollowFlags, StartFlag},
+    library_log,
     positions_file::PositionsFile,
     printer::Printer,
     record::{self, TraceFile},
@@ -35,14 +35,9 @@ pub(super) struct Setup {
 
 /// Reads the files, opens those to write, and fills the builder. Nothing is connected.
 pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
-    listen_to_library(&flags.loudness);
+    library_log::show(&flags.loudness, false);
     let instances = instance_names(&flags)?;
-    if flags.start == StartFlag::Beginning && instances.is_empty() {
-        return Err(Failure::usage(
-            "--start beginning: what was written before is fetched from the instances; name them \
-             with --instance NAME=URL",
-        ));
-    }
+    check_combination(&flags)?;
     let builder = builder(&flags)?;
 
     let secret = SecretSource {
@@ -88,7 +83,9 @@ pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
         });
     }
     let circumstances = Circumstances {
-        server_name: flags.server_name,
+        server_sends_missed_rows: server_sends_missed_rows(&flags),
+        tcp: flags.tcp,
+        server_name: flags.server_name.unwrap_or_default(),
         observe_only: flags.observe_only,
         instances,
         has_secret,
@@ -96,25 +93,47 @@ pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
     Ok(Setup { builder, positions, trace, diagnostics, printer, circumstances, tell_twice })
 }
 
-fn builder(flags: &FollowFlags) -> Result<Builder, Failure> {
-    let password = SecretSource {
-        flag: "--redis-password-file",
-        file: flags.redis_password_file.as_ref(),
-        variable: "SYNREPL_REDIS_PASSWORD",
+/// What each flag allows, but not all of them together.
+fn check_combination(flags: &FollowFlags) -> Result<(), Failure> {
+    if server_sends_missed_rows(flags) {
+        if flags.observe_only {
+            return Err(Failure::usage(
+                "--observe-only: a server before 1.13 says nothing to those who do not subscribe; \
+                 leave it out, or give a later --dialect if the server is a later one",
+            ));
+        }
+        if let Some(instance) = flags.instance.first() {
+            return Err(Failure::usage(format!(
+                "--instance {}: a server before 1.13 sends missed rows over --tcp itself; leave it \
+                 out, or give a later --dialect if the server is a later one",
+                instance.name
+            )));
+        }
+    } else if flags.start == StartFlag::Beginning && flags.instance.is_empty() {
+        return Err(Failure::usage(
+            "--start beginning: what was written before is fetched from the instances; name them \
+             with --instance NAME=URL",
+        ));
     }
-    .read()?;
+    Ok(())
+}
+
+/// Whether the connection itself brings what was missed (`protocol.md` 4.2).
+fn server_sends_missed_rows(flags: &FollowFlags) -> bool {
+    flags.tcp.is_some() && !flags.dialect.unwrap_or_default().names_instances()
+}
+
+fn builder(flags: &FollowFlags) -> Result<Builder, Failure> {
     let urls = flags.instance.iter().map(|instance| instance.url.as_str());
-    let urls = urls.chain([flags.redis.as_str()]);
+    let urls = urls.chain(flags.redis.as_deref());
     let ca_file = address::ca_file(flags.ca_file.as_deref(), urls)?;
-    let redis = address::redis(&flags.redis, password.as_ref(), ca_file);
     let name = flags.name.clone();
     let name = name.unwrap_or_else(|| format!("synrepl-follow-{}", std::process::id()));
     let start = match flags.start {
         StartFlag::Now => Start::Now,
         StartFlag::Beginning => Start::Beginning,
     };
-    let mut builder = Builder::redis(&redis, &flags.server_name)
-        .map_err(|error| Failure::usage(format!("--redis: {error}")))?
+    let mut builder = connection(flags, ca_file)?
         .instance(name)
         .start(start)
         .observe_only(flags.observe_only)
@@ -129,6 +148,29 @@ fn builder(flags: &FollowFlags) -> Result<Builder, Failure> {
             .map_err(|error| Failure::usage(format!("--instance {}: {error}", instance.name)))?;
     }
     Ok(builder)
+}
+
+/// How the deployment is reached.
+fn connection(flags: &FollowFlags, ca_file: Option<&str>) -> Result<Builder, Failure> {
+    if let Some(address) = &flags.tcp {
+        let builder = Builder::tcp(address, flags.dialect.unwrap_or_default())
+            .map_err(|error| Failure::usage(format!("--tcp: {error}")))?;
+        return Ok(match &flags.server_name {
+            Some(name) => builder.server_name(name),
+            None => builder,
+        });
+    }
+    let password = SecretSource {
+        flag: "--redis-password-file",
+        file: flags.redis_password_file.as_ref(),
+        variable: "SYNREPL_REDIS_PASSWORD",
+    }
+    .read()?;
+    // One of the two is there: the flags say so themselves.
+    let url = flags.redis.as_deref().unwrap_or_default();
+    let url = address::redis(url, password.as_ref(), ca_file);
+    Builder::redis(&url, flags.server_name.as_deref().unwrap_or_default())
+        .map_err(|error| Failure::usage(format!("--redis: {error}")))
 }
 
 fn instance_names(flags: &FollowFlags) -> Result<BTreeSet<String>, Failure> {
@@ -146,21 +188,4 @@ fn instance_names(flags: &FollowFlags) -> Result<BTreeSet<String>, Failure> {
 
 fn is_known(stream: &str) -> bool {
     CATALOGUE.iter().any(|(name, _)| *name == stream)
-}
-
-/// Shows the library's own diagnostics on stderr, as much as `-v` asks for.
-fn listen_to_library(loudness: &Loudness) {
-    let level = match loudness.verbose {
-        0 => return,
-        1 => LevelFilter::INFO,
-        2 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    };
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_max_level(level)
-        .finish();
-    // Fails only if there is one already, and then that one is to be used.
-    let _ = tracing::subscriber::set_global_default(subscriber);
 }

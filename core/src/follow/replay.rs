@@ -1,0 +1,270 @@
+//! Missed rows that a server of the oldest dialect sends over the connection itself
+//! (`protocol.md` 4.2): from our `REPLICATE stream from` to its POSITION, all RDATA of the stream
+//! are the answer, and not live.
+//!
+//! Rows that were under way as the server took the request come first and again in the answer, and
+//! the answer is in no order in some streams. So it is kept as a set, by token. The server sends
+//! everything at once, so what is kept has a limit: those with the lowest tokens, which are whole
+//! up to the first one that was let go, whatever their order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::page::Checked;
+use crate::{
+    config::Config,
+    sources::SourceIndex,
+    stream::{FetchError, Row, Token},
+};
+
+/// The answers that are coming in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Replays {
+    open: BTreeMap<SourceIndex, Replay>,
+}
+
+impl Replays {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The answer that rows of this source belong to, if one was asked for.
+    pub(crate) fn get_mut(&mut self, source: SourceIndex) -> Option<&mut Replay> {
+        self.open.get_mut(&source)
+    }
+
+    pub(super) fn begin(&mut self, source: SourceIndex) {
+        self.open.insert(source, Replay::default());
+    }
+
+    /// The answer is complete, or will never be.
+    pub(crate) fn take(&mut self, source: SourceIndex) -> Option<Replay> {
+        self.open.remove(&source)
+    }
+
+    /// The sources that were asked for.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = SourceIndex> {
+        self.open.keys().copied()
+    }
+
+    /// A line that could not be read may have been part of any of them.
+    pub(crate) fn damage_all(&mut self) {
+        for replay in self.open.values_mut() {
+            replay.damage();
+        }
+    }
+}
+
+/// One answer, as far as it has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Replay {
+    groups: BTreeMap<Token, Group>,
+    /// Rows marked `batch`: of a live send that was under way.
+    batch: Vec<Row>,
+    rows: usize,
+    bytes: usize,
+    repeated: u64,
+    /// Rows from this token on were let go.
+    cut: Option<Token>,
+    /// A line of it could not be read.
+    damaged: bool,
+}
+
+/// Rows of one token, each once, in order of arrival.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Group {
+    rows: Vec<Row>,
+    known: BTreeSet<Row>,
+}
+
+/// An answer that can be used.
+pub(super) struct Replayed {
+    pub(super) page: Checked,
+    /// Rows above the announced end: live ones, in order of their tokens.
+    pub(super) beyond: Vec<(Token, Vec<Row>)>,
+    /// There is more: rows from this token on were let go.
+    pub(super) cut: Option<Token>,
+}
+
+impl Replay {
+    /// A line of the answer could not be read.
+    pub(crate) const fn damage(&mut self) {
+        self.damaged = true;
+    }
+
+    /// A row of the answer. It is copied out of the read buffer.
+    pub(crate) fn push(&mut self, token: Option<Token>, row: &Row, config: &Config) {
+        let row = row.detached();
+        self.rows += 1;
+        self.bytes += row.len();
+        match token {
+            None => self.batch.push(row),
+            Some(token) => {
+                for row in std::mem::take(&mut self.batch) {
+                    self.insert(token, row);
+                }
+                self.insert(token, row);
+            }
+        }
+        self.keep_within(config);
+    }
+
+    fn insert(&mut self, token: Token, row: Row) {
+        let group = self.groups.entry(token).or_default();
+        if group.known.insert(row.clone()) {
+            group.rows.push(row);
+        } else {
+            self.rows -= 1;
+            self.bytes -= row.len();
+            self.repeated += 1;
+        }
+    }
+
+    /// Lets the rows with the highest tokens go until the rest is within the limits.
+    fn keep_within(&mut self, config: &Config) {
+        while self.rows > config.replay_rows_max as usize
+            || self.bytes > config.replay_bytes_max as usize
+        {
+            let (rows, bytes) = match self.groups.pop_last() {
+                Some((token, group)) => {
+                    self.cut = Some(self.cut.map_or(token, |cut| cut.min(token)));
+                    (group.rows.len(), group.rows.iter().map(Row::len).sum::<usize>())
+                }
+                None => {
+                    // The answer proper has no such rows, so it comes again, with a token.
+                    let batch = std::mem::take(&mut self.batch);
+                    (batch.len(), batch.iter().map(Row::len).sum())
+                }
+            };
+            self.rows -= rows;
+            self.bytes -= bytes;
+        }
+    }
+
+    /// The answer to a request for rows above `from`, which the server said to end at `upto`.
+    ///
+    /// # Errors
+    /// It cannot be used, because a line of it could not be read or the rows of one token alone
+    /// are above the limits.
+    pub(super) fn finish(
+        mut self,
+        from: Token,
+        upto: Token,
+        config: &Config,
+    ) -> Result<Replayed, FetchError> {
+        if self.damaged {
+            return Err(FetchError::Malformed {
+                endpoint: "the direct TCP server".to_owned(),
+                message: "a line of it could not be read".to_owned(),
+            });
+        }
+        let complete = match self.cut {
+            Some(cut) if cut <= upto => cut.before(),
+            Some(_) | None => upto,
+        };
+        if self.cut.is_some() && complete <= from && from < upto {
+            return Err(FetchError::TooLarge { limit_bytes: config.replay_bytes_max.into() });
+        }
+        let complete = complete.max(from);
+        let beyond = self.groups.split_off(&complete.advanced_by(1));
+        let in_answer: usize = self.groups.values().map(|group| group.rows.len()).sum();
+        let rows: Vec<_> = self
+            .groups
+            .into_iter()
+            .filter(|(token, _)| *token > from)
+            .flat_map(|(token, group)| group.rows.into_iter().map(move |row| (token, row)))
+            .collect();
+        let repeated = self.repeated + (in_answer - rows.len()) as u64;
+        // What was let go is asked for again, and with it all that lies above.
+        let beyond = if self.cut.is_some() { BTreeMap::new() } else { beyond };
+        Ok(Replayed {
+            page: Checked { rows, complete, split: false, repeated },
+            beyond: beyond.into_iter().map(|(token, group)| (token, group.rows)).collect(),
+            cut: self.cut,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replay(rows: &[(i64, &str)], config: &Config) -> Replay {
+        let mut replay = Replay::default();
+        for (token, text) in rows {
+            let token = (*token >= 0).then_some(Token::new(*token));
+            replay.push(token, &Row::from(*text), config);
+        }
+        replay
+    }
+
+    fn shown(replay: Replay, from: i64, upto: i64, config: &Config) -> String {
+        let Replayed { page, beyond, .. } =
+            match replay.finish(Token::new(from), Token::new(upto), config) {
+                Ok(replayed) => replayed,
+                Err(error) => return error.to_string(),
+            };
+        let row = |(token, row): &(Token, Row)| format!("{token}{}", row.as_str());
+        let rows: Vec<_> = page.rows.iter().map(row).collect();
+        let beyond: Vec<_> = beyond.iter().map(|(token, rows)| (token.get(), rows.len())).collect();
+        format!("{} to {} beyond {beyond:?}", rows.join(" "), page.complete)
+    }
+
+    #[test]
+    fn rows_that_were_under_way_are_dropped_from_the_answer_that_has_them_again() {
+        let config = Config::default();
+        let got = replay(&[(227, "[7]"), (225, "[5]"), (226, "[6]"), (227, "[7]")], &config);
+        assert_eq!(shown(got, 224, 228, &config), "225[5] 226[6] 227[7] to 228 beyond []");
+    }
+
+    #[test]
+    fn equal_tokens_keep_their_order_and_each_its_own_row() {
+        let config = Config::default();
+        let got = replay(&[(225, "[5]"), (226, "[2]"), (224, "[4]"), (226, "[1]")], &config);
+        assert_eq!(shown(got, 223, 226, &config), "224[4] 225[5] 226[2] 226[1] to 226 beyond []");
+    }
+
+    #[test]
+    fn a_batch_that_was_under_way_is_one_with_its_rows_in_the_answer() {
+        let config = Config::default();
+        let got = replay(&[(-1, "[1]"), (5, "[2]"), (5, "[1]"), (5, "[2]")], &config);
+        assert_eq!(shown(got, 4, 5, &config), "5[1] 5[2] to 5 beyond []");
+    }
+
+    #[test]
+    fn rows_of_before_are_left_out_and_those_beyond_the_end_are_live() {
+        let config = Config::default();
+        let got = replay(&[(4, "[4]"), (9, "[9]"), (5, "[5]")], &config);
+        assert_eq!(shown(got, 4, 6, &config), "5[5] to 6 beyond [(9, 1)]");
+    }
+
+    #[test]
+    fn of_too_many_rows_the_lowest_are_kept_and_are_whole() {
+        let config = Config { replay_rows_max: 3, ..Config::default() };
+        let rows = [(9, "[9]"), (5, "[a]"), (8, "[8]"), (6, "[6]"), (5, "[b]"), (7, "[7]")];
+        assert_eq!(shown(replay(&rows, &config), 4, 9, &config), "5[a] 5[b] 6[6] to 6 beyond []");
+        let config = Config { replay_bytes_max: 6, ..Config::default() };
+        assert_eq!(shown(replay(&rows, &config), 4, 9, &config), "5[a] 5[b] to 5 beyond []");
+    }
+
+    #[test]
+    fn one_token_that_is_above_the_limit_cannot_be_used() {
+        let config = Config { replay_rows_max: 1, ..Config::default() };
+        let got = replay(&[(5, "[a]"), (5, "[b]"), (6, "[6]")], &config);
+        assert_eq!(shown(got, 4, 9, &config), "the answer is larger than 16777216 bytes");
+    }
+
+    #[test]
+    fn an_answer_with_a_bad_line_is_not_used() {
+        let config = Config::default();
+        let mut replays = Replays::default();
+        replays.begin(SourceIndex::after(0));
+        replays.damage_all();
+        let got = replays.take(SourceIndex::after(0)).unwrap();
+        assert!(shown(got, 4, 9, &config).contains("could not be read"));
+        assert!(replays.is_empty());
+    }
+}

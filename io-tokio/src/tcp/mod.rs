@@ -1,0 +1,19 @@
+//! Direct TCP: lines over a socket, as a client of a main process and as a server of peers
+//! (`protocol.md` 1.2).
+
+mod accept;
+mod client;
+mod gather;
+mod line;
+mod outbox;
+mod output;
+mod peer;
+mod peers;
+mod socket;
+
+pub(crate) use self::{
+    accept::Accepting,
+    client::{Server, Session},
+    line::LineError,
+    peers::{PeerInput, Peers, Sent},
+};

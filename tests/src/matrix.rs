@@ -1,0 +1,143 @@
+//! A Matrix client of the little that a test needs to see what its homeserver learned.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{Failure, clock::Deadline};
+
+/// Longer than any `/sync` here waits.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// A logged-in user.
+#[derive(Debug)]
+pub struct Client {
+    /// `HOST:PORT` of the client API.
+    address: String,
+    /// Matrix user id.
+    user: String,
+    token: String,
+}
+
+impl Client {
+    /// Registers this user, where registration is open.
+    ///
+    /// # Errors
+    /// When the homeserver refuses.
+    pub fn register(address: &str, name: &str) -> Result<Self, Failure> {
+        let mut client =
+            Self { address: address.to_owned(), user: String::new(), token: String::new() };
+        let body = json!({
+            "username": name, "password": format!("pw-{name}"), "auth": {"type": "m.login.dummy"},
+        });
+        let answer = client.request("POST", "/register", Some(&body))?;
+        client.user = text(&answer, "user_id")?;
+        client.token = text(&answer, "access_token")?;
+        Ok(client)
+    }
+
+    /// The same user at another worker's client API.
+    pub fn at(&self, address: &str) -> Self {
+        Self { address: address.to_owned(), user: self.user.clone(), token: self.token.clone() }
+    }
+
+    /// The Matrix user id.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Makes a room and gives its id.
+    ///
+    /// # Errors
+    /// When the homeserver refuses.
+    pub fn create_room(&self) -> Result<String, Failure> {
+        let body = json!({"preset": "public_chat"});
+        text(&self.request("POST", "/createRoom", Some(&body))?, "room_id")
+    }
+
+    /// One `/sync`: from the beginning, or from what an earlier one gave as `next_batch`. Waits up
+    /// to 2 s for news.
+    ///
+    /// # Errors
+    /// When the homeserver refuses.
+    pub fn sync(&self, since: Option<&str>) -> Result<Value, Failure> {
+        let since = since.map_or_else(String::new, |since| format!("&since={since}"));
+        self.request("GET", &format!("/sync?timeout=2000{since}"), None)
+    }
+
+    /// Syncs from the beginning until the users who are typing in `room` are these.
+    ///
+    /// # Errors
+    /// When they are not within the time; with who is.
+    pub fn wait_for_typing(
+        &self,
+        room: &str,
+        users: &[&str],
+        time: Duration,
+    ) -> Result<(), Failure> {
+        let deadline = Deadline::after(time);
+        loop {
+            let answer = self.sync(None)?;
+            let typing = typing(&answer, room);
+            if typing == users {
+                return Ok(());
+            }
+            if !deadline.pause() {
+                return Err(format!("typing in {room}: {typing:?}, not {users:?}").into());
+            }
+        }
+    }
+
+    fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        let body = body.map_or_else(String::new, Value::to_string);
+        let mut socket = TcpStream::connect(&self.address)?;
+        socket.set_read_timeout(Some(ANSWER))?;
+        // HTTP/1.0, so that the answer ends with the connection and is not chunked.
+        write!(
+            socket,
+            "{method} /_matrix/client/v3{path} HTTP/1.0\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
+             X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: https\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            self.token,
+            body.len(),
+        )?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or("no end of the head")?;
+        if head.split(' ').nth(1) != Some("200") {
+            return Err(format!("{method} {path}: {answer}").into());
+        }
+        Ok(serde_json::from_str(body)?)
+    }
+}
+
+fn text(answer: &Value, field: &str) -> Result<String, Failure> {
+    let value = answer[field].as_str().ok_or_else(|| format!("no {field} in {answer}"))?;
+    Ok(value.to_owned())
+}
+
+/// Who is typing in this room, as one answer of `/sync` says; nobody if it says nothing.
+pub fn typing<'a>(answer: &'a Value, room: &str) -> Vec<&'a str> {
+    let events = answer["rooms"]["join"][room]["ephemeral"]["events"].as_array();
+    let typing = events.into_iter().flatten().rfind(|event| event["type"] == "m.typing");
+    let users = typing.and_then(|event| event["content"]["user_ids"].as_array());
+    users.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_types_is_found_in_an_answer() {
+        let event = json!({"type": "m.typing", "content": {"user_ids": ["@a:x", "@b:x"]}});
+        let answer = json!({"rooms": {"join": {"!r:x": {"ephemeral": {"events": [event]}}}}});
+        assert_eq!(typing(&answer, "!r:x"), ["@a:x", "@b:x"]);
+        assert!(typing(&answer, "!s:x").is_empty());
+    }
+}
