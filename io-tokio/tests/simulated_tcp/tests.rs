@@ -5,7 +5,7 @@ use super::{run::run, writer::STREAMS};
 #[test]
 fn every_follower_gets_every_row_once_and_in_order_whatever_happens() {
     let mut events = Vec::new();
-    for seed in 1..=4 {
+    for seed in 1..=3 {
         let ran = run(seed);
         for stream in STREAMS {
             let written = ran.writer.written(stream);
@@ -22,9 +22,9 @@ fn every_follower_gets_every_row_once_and_in_order_whatever_happens() {
     // The faults were felt, each in its own way.
     for sign in [
         "the other side closed the connection",
-        "no connection within 2s",
+        "ping timeout",
         "cannot connect",
-        "closed on request",
+        "the connection broke",
         "origin: CatchUp",
         "origin: Live",
     ] {
@@ -38,17 +38,14 @@ fn every_follower_gets_every_row_once_and_in_order_whatever_happens() {
 
 #[test]
 fn the_same_seed_gives_the_same_events_at_the_same_times() {
-    let mut runs = Vec::new();
-    for seed in 11..=12 {
-        for (first, second) in run(seed).heard.iter().zip(&run(seed).heard) {
-            let (first, second) = (first.events(), second.events());
-            let different = first.iter().zip(&second).position(|(first, second)| first != second);
-            let at = different.map(|index| (&first[index], &second[index]));
-            assert_eq!(at, None, "seed {seed}");
-            assert_eq!(first.len(), second.len(), "seed {seed}");
-            runs.push(first);
-        }
+    let [first, second, other] = [11, 11, 12].map(|seed| run(seed).heard);
+    for (first, second) in first.iter().zip(&second) {
+        let (first, second) = (first.events(), second.events());
+        let different = first.iter().zip(&second).position(|(first, second)| first != second);
+        let at = different.map(|index| (&first[index], &second[index]));
+        assert_eq!(at, None);
+        assert_eq!(first.len(), second.len());
     }
     // It is the seed that decides.
-    assert!(runs[0] != runs[3]);
+    assert!(first[0].events() != other[0].events());
 }
