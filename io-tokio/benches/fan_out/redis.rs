@@ -5,13 +5,14 @@ use std::{
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::BytesMut;
+use rustix::time::ClockId;
 use synrepl::{Builder, Event, Row, Token, core::wire::encode_command};
 
-use crate::{median, writer};
+use crate::{median, time, writer};
 
 const UPDATES: usize = 100_000;
 const ROUNDS: usize = 5;
@@ -100,22 +101,22 @@ async fn publish(port: u16) -> Duration {
     let handle = replication.handle();
     let rows: Vec<Row> = (0..UPDATES).map(|number| writer::row(number).as_str().into()).collect();
     let last = Token::new(i64::try_from(UPDATES).expect("a token"));
-    let start = Instant::now();
+    let start = time(ClockId::Monotonic);
     let appending = tokio::spawn(async move {
         for row in rows {
             handle.append("events", [row]).await.expect("appended");
         }
     });
     loop {
-        match replication.next().await.expect("running") {
-            Event::Published { token, .. } if token == last => break,
-            Event::Disconnected { reason, .. } => panic!("{reason}"),
-            _ => {}
+        let event = replication.next().await.expect("running");
+        if matches!(&event, Event::Published { token, .. } if *token == last) {
+            break;
         }
+        assert!(!matches!(event, Event::Disconnected { .. }), "{event:?}");
     }
-    let time = start.elapsed();
+    let taken = time(ClockId::Monotonic) - start;
     appending.await.expect("appended");
-    time
+    taken
 }
 
 /// The same PUBLISHes, written as fast as they are taken, with one subscriber who only reads.
@@ -138,7 +139,7 @@ fn pipeline(port: u16) -> io::Result<Duration> {
         encode_command(&[b"PUBLISH", CHANNEL.as_bytes(), line.as_bytes()], &mut commands);
     }
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    let start = Instant::now();
+    let start = time(ClockId::Monotonic);
     let replies = {
         let mut stream = stream.try_clone()?;
         thread::spawn(move || {
@@ -155,10 +156,10 @@ fn pipeline(port: u16) -> io::Result<Duration> {
     };
     stream.write_all(&commands)?;
     replies.join().unwrap_or_else(|_| Err(io::Error::other("the replies")))?;
-    let time = start.elapsed();
+    let taken = time(ClockId::Monotonic) - start;
     let mut kill = BytesMut::new();
     encode_command(&[b"CLIENT", b"KILL", b"TYPE", b"pubsub"], &mut kill);
     stream.write_all(&kill)?;
     reading.join().map_err(|_| io::Error::other("the subscriber"))?;
-    Ok(time)
+    Ok(taken)
 }
