@@ -124,7 +124,24 @@ impl<T> Server<T> {
         Self(line)
     }
 
+    /// [`Line::poll_take`].
+    #[cfg(feature = "postgres")]
+    pub(super) fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        with: impl FnMut(&T) -> bool,
+    ) -> Poll<Option<Vec<T>>> {
+        self.0.poll_take(cx, with)
+    }
+
+    /// Whether nobody is let in any more.
+    #[cfg(feature = "postgres")]
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.state().closed
+    }
+
     /// As [`Line::poll_take`], blocking the thread.
+    #[cfg(feature = "sqlite")]
     pub(super) fn take(&self, mut with: impl FnMut(&T) -> bool) -> Option<Vec<T>> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut cx = Context::from_waker(&waker);

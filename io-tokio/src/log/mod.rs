@@ -1,12 +1,16 @@
 //! The logs of own streams: where appended rows are kept, and from where they are published and
 //! fetched.
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod append;
 mod batch;
 mod ends;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod line;
 mod memory;
 mod page;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod progress;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -21,6 +25,8 @@ use synrepl_core::{
 };
 use thiserror::Error;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::{PostgresLog, PostgresOpenError, PostgresOptions};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteLog, SqliteOpenError, SqliteOptions};
 pub use self::{
