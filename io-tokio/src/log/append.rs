@@ -45,3 +45,40 @@ pub(super) fn group_of(rows_max: usize, bytes_max: usize) -> impl FnMut(&Append)
         rows <= rows_max && bytes <= bytes_max
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    /// The sizes of the groups in which these batches, of so many rows of 3 bytes, are taken.
+    fn groups(batches: &[usize], rows_max: usize, bytes_max: usize) -> Vec<usize> {
+        let line = Line::new();
+        let _waiting: Vec<_> = batches
+            .iter()
+            .map(|rows| {
+                Append::stand(&line, "s", &vec![Row::from("[1]"); *rows], &LogLimits::default())
+            })
+            .collect();
+        let mut groups = Vec::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(group)) = line.poll_take(&mut cx, group_of(rows_max, bytes_max))
+        {
+            groups.push(group.len());
+        }
+        groups
+    }
+
+    #[test]
+    fn a_group_is_limited_in_rows_and_a_longer_batch_is_one_of_its_own() {
+        assert_eq!(groups(&[1; 7], 3, 1_000), [3, 3, 1]);
+        assert_eq!(groups(&[2, 2, 9, 1, 1], 3, 1_000), [1, 1, 1, 2]);
+    }
+
+    #[test]
+    fn a_group_is_limited_in_bytes() {
+        assert_eq!(groups(&[1; 7], 1_000, 9), [3, 3, 1]);
+        assert_eq!(groups(&[3, 1, 1], 1_000, 9), [1, 2]);
+    }
+}

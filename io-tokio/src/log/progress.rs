@@ -21,7 +21,7 @@ struct State {
 
 impl Progress {
     /// These streams are durable up to these tokens.
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    #[cfg(feature = "sqlite")]
     pub(super) fn new(last: BTreeMap<ByteString, Token>) -> Self {
         Self(Mutex::new(State { last, ends: None }))
     }

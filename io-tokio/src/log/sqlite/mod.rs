@@ -2,6 +2,7 @@
 
 mod file;
 mod reader;
+mod sleep;
 mod writer;
 
 use std::{

@@ -9,7 +9,7 @@ use std::{
 use rusqlite::{Connection, Statement, Transaction, TransactionBehavior, ffi};
 use synrepl_core::{ByteString, stream::Token};
 
-use super::{Ready, SqliteOpenError, SqliteOptions, file};
+use super::{Ready, SqliteOpenError, SqliteOptions, file, sleep::take};
 use crate::log::{
     AppendError,
     append::{Append, group_of},
@@ -38,7 +38,8 @@ pub(super) fn run(
         broken: None,
     };
     let _ = ready.send(Ok(Arc::clone(&progress)));
-    while let Some(group) = server.take(group_of(options.group_rows_max, options.group_bytes_max)) {
+    while let Some(group) = take(server, group_of(options.group_rows_max, options.group_bytes_max))
+    {
         writer.append(group, &progress);
     }
     Ok(())
