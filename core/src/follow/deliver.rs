@@ -76,7 +76,7 @@ impl Follower {
 
     /// The rows that were not delivered as part of the open burst.
     fn new_of_burst(&mut self, ctx: &mut Context<'_>, token: Token, rows: Rows) -> Option<Rows> {
-        let rewritten = self.traits.order == Order::UnclosedBursts;
+        let rewritten = ctx.on_tcp();
         let burst = self.burst();
         retain(ctx, rows, |_, row| {
             if rewritten { burst.insert(token, &identity(row)) } else { burst.insert(token, row) }
