@@ -41,11 +41,15 @@ pub struct Config {
     /// Streams that we write, each with the last token of its log. Default none. Rows above it
     /// are published; more streams appear with [`Input::Appended`](crate::Input).
     pub own_streams: BTreeMap<String, Token>,
+    /// Keep account of the syncing users of all instances, as the presence writer must. Default
+    /// false. Then USER_SYNC and CLEAR_USER_SYNC come as [`Event::UserSyncing`](crate::Event) and
+    /// `SyncingCleared` and not as commands.
+    pub presence_writer: bool,
     /// Instances that send federation traffic. Default none. Rows of `federation` count as stored
     /// when all of these have said so.
     pub federation_senders: BTreeSet<String>,
-    /// Streams to follow; `None` (default) is all. Rows of others are dropped on arrival; in the
-    /// oldest dialect they are not asked for.
+    /// Streams to follow; `None` (default) is all, an empty set is none. Rows of others are dropped
+    /// on arrival; in the oldest dialect they are not asked for.
     pub streams: Option<BTreeSet<String>>,
     /// Where a source starts that has no saved position. Default [`Start::Now`].
     pub start: Start,
@@ -215,6 +219,7 @@ impl Default for Config {
             server_name: None,
             instance_id: ByteString::from_static("synrepl"),
             own_streams: BTreeMap::new(),
+            presence_writer: false,
             federation_senders: BTreeSet::new(),
             streams: None,
             start: Start::default(),
@@ -293,9 +298,6 @@ impl Config {
                 );
             }
         }
-        if self.streams.as_ref().is_some_and(BTreeSet::is_empty) {
-            return bad("streams", "names no stream; leave it out to follow all");
-        }
         for (setting, value) in [
             ("fetches_in_flight_max", self.fetches_in_flight_max),
             ("burst_window_max", self.burst_window_max),
@@ -325,6 +327,9 @@ impl Config {
                      cannot carry",
                 );
             }
+        }
+        if self.own_streams.len() > self.own_streams_max as usize {
+            return bad("own_streams", "names more streams than `own_streams_max` allows");
         }
         if self.ping_every.is_zero() {
             return bad("ping_every", "is zero; it must be a time");

@@ -45,8 +45,11 @@ pub enum Misuse {
     /// More commands reported as gone out than were sent.
     #[error("connection {0} reports commands as gone out that were not sent on it")]
     NothingToConfirm(ConnectionId),
-    /// A fetch that the core did not ask for.
-    #[error("fetch {0} was never asked for")]
+    /// The name of an own stream that the wire cannot carry.
+    #[error("an own stream has a name that is empty or has a space or control character")]
+    BadStreamName,
+    /// A fetch or a page of an own log that the core did not ask for.
+    #[error("{0} was never asked for")]
     UnknownQuery(QueryId),
     /// A wait id that is already in use.
     #[error("wait {0} is already open")]

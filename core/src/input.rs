@@ -87,15 +87,15 @@ pub enum Input {
         /// The page, of whole batches with rising tokens, or why there is none.
         result: Result<Page, LogError>,
     },
-    /// A user of ours started or stopped syncing. Said to the presence writer, on every new
-    /// connection again while it lasts; an end is said only after
-    /// [`Config::user_sync_end_after`](crate::Config).
+    /// A sync of a user of ours began or ended; several of one device may overlap. The presence
+    /// writer is told, on every new connection again while it lasts; of the end only when no other
+    /// sync began within [`Config::user_sync_end_after`](crate::Config).
     Syncing {
         /// Matrix user id.
         user: ByteString,
         /// Device id, if there is one.
         device: Option<ByteString>,
-        /// Whether syncing goes on from now.
+        /// Whether it began.
         syncing: bool,
         /// Milliseconds since the Unix epoch.
         at_ms: i64,

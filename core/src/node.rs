@@ -1,27 +1,35 @@
 //! The node: one instance of a deployment as a state machine.
 
+mod check;
+mod peers;
+mod users;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     action::Action,
     config::{Config, Transport},
-    connection::{Bus, Link, named_in},
+    connection::{Bus, Link, Outbox, Peers, named_in},
     error::{ConfigError, Misuse},
     event::{Event, NotSentReason, WaitOutcome, Warning},
+    federation::FederationAcks,
     follow::{Blame, Common, Context, FetchOutcome, Fetches, Follower, Lost, Replay, Stream},
     ids::{ConnectionId, QueryId, WaitId},
     input::Input,
+    publish::{self, Publisher},
     retry::Jitter,
     sources::{Role, SourceIndex, Sources},
     stats::Stats,
     stream::{Positions, Source, Token, traits_on},
+    syncing::{OurUsers, TheirUsers},
     time::Timestamp,
     timer::{TimerKey, Timers},
+    turn::Turn,
     wait::Waits,
     wire::{BadRow, Command, DecodeError, Rdata},
 };
 
-/// One instance of a deployment, following the streams that the others write.
+/// One instance of a deployment: follows the streams that the others write, and publishes its own.
 ///
 /// Three kinds of methods: [`Node::handle`] takes what happened, `poll_*` gives what to do, and
 /// everything else looks without effect.
@@ -29,8 +37,10 @@ use crate::{
 /// * *Drain.* After each `handle`, call [`Node::poll_action`] until `None` and carry the actions
 ///   out in order, then ask [`Node::poll_timeout`].
 /// * *Time.* `now` never goes back; equal is fine. The node reads no clock.
-/// * *Answers.* Each `Connect` and each `Fetch` is answered by an input with the same id, unless
-///   a fetch was cancelled.
+/// * *Answers.* Each `Connect`, each `Fetch` and each `ReadLog` is answered by an input with the
+///   same id, unless a fetch was cancelled.
+/// * *Confirmation.* What has gone out is reported with `Sent`, per connection in the order in
+///   which it was sent. A command that the driver cannot encode counts as gone out.
 ///
 /// Same settings and same inputs give the same actions, in every build and process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,14 +53,22 @@ pub struct Node {
     streams: Vec<Stream>,
     streams_by_name: BTreeMap<String, usize>,
     common: Common,
+    our_users: OurUsers,
+    their_users: TheirUsers,
+    federation_acks: FederationAcks,
     source_limit_reported: bool,
     /// What the server of the oldest dialect said as it refused to answer.
     refused: Option<(String, Blame)>,
+    publisher: Publisher,
+    peers: Peers,
+    /// Shutting down: nothing is taken in any more, what is left goes out.
+    stopping: bool,
+    stopped: bool,
 }
 
 impl Node {
     /// A node with these settings. Its first action is a `Connect`, unless
-    /// [`Transport::None`] says that it makes no connection: then only a shutdown stops it.
+    /// [`Transport::None`] says that it makes no connection.
     ///
     /// # Errors
     /// A setting that cannot work.
@@ -68,6 +86,7 @@ impl Node {
                 stats: Stats::default(),
                 timers: Timers::default(),
                 fetches: Fetches::default(),
+                outbox: Outbox::new(),
                 waits: Waits::default(),
                 jitter: Jitter::new(config.seed),
                 heard: 0,
@@ -76,8 +95,15 @@ impl Node {
                 ask_again: false,
                 settling_until: None,
             },
+            our_users: OurUsers::default(),
+            their_users: TheirUsers::default(),
+            federation_acks: FederationAcks::default(),
             source_limit_reported: false,
             refused: None,
+            publisher: Publisher::new(&config),
+            peers: Peers::default(),
+            stopping: false,
+            stopped: false,
             config,
         };
         for (stream, instance, _) in node.config.positions.clone().iter() {
@@ -99,29 +125,42 @@ impl Node {
         self.check(now, &input)?;
         self.now = now;
         match input {
+            Input::Received { .. } | Input::Malformed { .. } if self.stopping => {}
             Input::Received { conn, command } => {
                 if self.bus.up() == Some(conn) {
-                    self.on_command(command);
+                    self.on_command(conn, command);
+                } else if conn.is_accepted() {
+                    self.on_peer_command(conn, command);
                 }
             }
             Input::Malformed { conn, error } => {
                 if self.bus.up() == Some(conn) {
                     self.on_malformed(error);
+                } else if conn.is_accepted() {
+                    self.on_peer_malformed(conn, &error);
                 }
             }
+            Input::LineTooLong { conn } if conn.is_accepted() => self.on_peer_line_too_long(conn),
+            Input::LineTooLong { .. } => self.bus.on_line_too_long(&mut self.common),
+            Input::Accepted { conn, dialect } => self.on_accepted(conn, dialect),
             Input::Connected { conn } => self.on_connected(conn),
-            Input::Disconnected { conn, reason } => self.on_disconnected(conn, reason),
-            Input::Fetched { query, result } => self.on_fetched(query, result),
-            Input::Send { command } => self.on_send(command),
-            Input::LineTooLong { conn } if self.bus.up() == Some(conn) => {
-                self.bus.on_line_too_long(&mut self.common);
+            Input::Disconnected { conn, reason } if conn.is_accepted() => {
+                self.on_peer_disconnected(conn, reason);
             }
-            Input::Accepted { .. }
-            | Input::LineTooLong { .. }
-            | Input::Sent { .. }
-            | Input::Appended { .. }
-            | Input::LogRead { .. }
-            | Input::Syncing { .. } => {}
+            Input::Disconnected { conn, reason } => self.on_disconnected(conn, reason),
+            Input::Sent { conn, count } if conn.is_accepted() => self.on_peer_sent(conn, count),
+            Input::Sent { count, .. } => self.on_sent(count),
+            Input::Fetched { query, result } => self.on_fetched(query, result),
+            Input::Appended { stream, token } => {
+                self.publish(|publisher, ctx| publisher.on_appended(stream, token, ctx));
+            }
+            Input::LogRead { query, result } => {
+                self.publish(|publisher, ctx| publisher.on_log_read(query, result, ctx));
+            }
+            Input::Send { command } => self.on_send(command),
+            Input::Syncing { user, device, syncing, at_ms } => {
+                self.on_syncing((user, device), syncing, at_ms);
+            }
             Input::WaitFor { wait, source, token, deadline } => {
                 self.on_wait(wait, &source, token, deadline);
             }
@@ -131,6 +170,10 @@ impl Node {
             }
             Input::Tick => self.on_tick(),
             Input::Shutdown => self.on_shutdown(),
+        }
+        if self.stopping {
+            self.stop_when_drained();
+            return Ok(());
         }
         if std::mem::take(&mut self.common.ask_again) {
             self.bus.ask_again(now, &self.config, &mut self.common);
@@ -173,89 +216,11 @@ impl Node {
 
     /// Whether the shutdown is complete: nothing more will happen.
     pub const fn is_stopped(&self) -> bool {
-        matches!(self.bus.link, Link::Stopped)
-    }
-
-    fn check(&self, now: Timestamp, input: &Input) -> Result<(), Misuse> {
-        if now < self.now {
-            return Err(Misuse::TimeWentBack { from: self.now, to: now });
-        }
-        match input {
-            Input::Connected { conn } => match &self.bus.link {
-                Link::Connecting(open) | Link::Closing(open) if open == conn => Ok(()),
-                Link::Up(session) if session.conn == *conn => {
-                    Err(Misuse::WrongConnectionState(*conn))
-                }
-                Link::Connecting(_)
-                | Link::Refused(..)
-                | Link::Closing(_)
-                | Link::Up(_)
-                | Link::Down
-                | Link::Stopped => Err(Misuse::UnknownConnection(*conn)),
-            },
-            Input::Received { conn, .. } | Input::Malformed { conn, .. } => match &self.bus.link {
-                _ if self.bus.is_or_was_up(*conn) => Ok(()),
-                Link::Connecting(open) if open == conn => Err(Misuse::WrongConnectionState(*conn)),
-                Link::Connecting(_)
-                | Link::Refused(..)
-                | Link::Closing(_)
-                | Link::Up(_)
-                | Link::Down
-                | Link::Stopped => Err(Misuse::UnknownConnection(*conn)),
-            },
-            Input::LineTooLong { conn } if !conn.is_accepted() => {
-                let tcp = matches!(self.config.transport, Transport::Tcp(_));
-                match &self.bus.link {
-                    _ if tcp && self.bus.is_or_was_up(*conn) => Ok(()),
-                    Link::Connecting(open) | Link::Closing(open) | Link::Refused(open, _)
-                        if open == conn =>
-                    {
-                        Err(Misuse::WrongConnectionState(*conn))
-                    }
-                    Link::Up(session) if session.conn == *conn => {
-                        Err(Misuse::WrongConnectionState(*conn))
-                    }
-                    Link::Connecting(_)
-                    | Link::Refused(..)
-                    | Link::Closing(_)
-                    | Link::Up(_)
-                    | Link::Down
-                    | Link::Stopped => Err(Misuse::UnknownConnection(*conn)),
-                }
-            }
-            Input::Disconnected { conn, .. } => match &self.bus.link {
-                _ if self.bus.is_or_was_up(*conn) => Ok(()),
-                Link::Connecting(open) if open == conn => Ok(()),
-                Link::Connecting(_)
-                | Link::Refused(..)
-                | Link::Closing(_)
-                | Link::Up(_)
-                | Link::Down
-                | Link::Stopped => Err(Misuse::UnknownConnection(*conn)),
-            },
-            Input::Fetched { query, .. } if !self.common.fetches.was_issued(*query) => {
-                Err(Misuse::UnknownQuery(*query))
-            }
-            Input::WaitFor { wait, .. } if self.common.waits.contains(*wait) => {
-                Err(Misuse::WaitInUse(*wait))
-            }
-            Input::Accepted { .. }
-            | Input::LineTooLong { .. }
-            | Input::Sent { .. }
-            | Input::Appended { .. }
-            | Input::LogRead { .. }
-            | Input::Syncing { .. }
-            | Input::Fetched { .. }
-            | Input::WaitFor { .. }
-            | Input::Send { .. }
-            | Input::CancelWait { .. }
-            | Input::Tick
-            | Input::Shutdown => Ok(()),
-        }
+        self.stopped
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are treated alike")]
-    fn on_command(&mut self, command: Command) {
+    fn on_command(&mut self, conn: ConnectionId, command: Command) {
         self.common.stats.commands += 1;
         if !self.bus.on_command(self.now, &command, &self.config, &mut self.common) {
             if let Command::Error(text) = &command {
@@ -277,7 +242,7 @@ impl Node {
                         }
                         self.follow(source, |follower, ctx| follower.on_row(ctx, token, row));
                     }
-                    role => self.on_unwanted(role),
+                    role => self.on_unwanted(role, &stream, token),
                 }
             }
             Command::Position(position) => {
@@ -294,21 +259,30 @@ impl Node {
                             follower.on_position(ctx, position.prev, position.token);
                         });
                     }
-                    role => self.on_unwanted(role),
+                    role => self.on_unwanted(role, &position.stream, Some(position.token)),
                 }
             }
             Command::LockReleased(lock) if lock.instance == self.config.instance => {
                 self.common.stats.echoes += 1;
             }
-            command => self.common.notify(Event::Command { command }),
+            command => {
+                if matches!(command, Command::Replicate(_)) {
+                    self.publish(Publisher::on_asked_on_bus);
+                }
+                self.relay(None, &command);
+                if let Some(command) = self.keep_account(conn, command) {
+                    self.common.notify(Event::Command { command });
+                }
+            }
         }
     }
 
-    fn on_unwanted(&mut self, role: Option<Role>) {
+    fn on_unwanted(&mut self, role: Option<Role>, stream: &str, token: Option<Token>) {
         if role == Some(Role::Own) {
-            // A follower writes nothing, so this is no echo.
             self.common.stats.echoes += 1;
-            self.bus.on_duplicate_instance(&self.config, &mut self.common);
+            if !self.publisher.on_own_name(stream, token) {
+                self.bus.on_duplicate_instance(&self.config, &mut self.common);
+            }
         } else {
             self.common.stats.ignored += 1;
         }
@@ -370,7 +344,17 @@ impl Node {
     fn on_connected(&mut self, conn: ConnectionId) {
         if !matches!(self.bus.link, Link::Closing(_)) {
             self.bus.on_connected(self.now, conn, &self.config, &mut self.common);
+            self.publish(Publisher::on_bus_up);
+            self.say_all_users();
         }
+    }
+
+    fn on_sent(&mut self, count: u32) {
+        self.publish(|publisher, ctx| {
+            let was_full = publisher.bus_is_full(ctx);
+            ctx.turn.common.outbox.on_sent(count);
+            publisher.on_bus_sent(was_full, ctx);
+        });
     }
 
     fn on_disconnected(&mut self, conn: ConnectionId, reason: String) {
@@ -385,7 +369,12 @@ impl Node {
             });
         }
         self.common.unanswered = u32::try_from(self.followers.len()).unwrap_or(u32::MAX);
+        self.publisher.on_bus_down();
+        if self.stopping {
+            self.bus.link = Link::Closing(conn);
+        }
         self.bus.on_disconnected(self.now, conn, reason, &self.config, &mut self.common);
+        self.their_users.on_disconnected(conn, &mut self.common);
     }
 
     fn on_fetched(&mut self, query: QueryId, outcome: FetchOutcome) {
@@ -398,15 +387,21 @@ impl Node {
     }
 
     fn on_send(&mut self, command: Command) {
+        let name = command.name();
         let reason = if self.config.observe_only {
             NotSentReason::ObserveOnly
-        } else if let Some(reason) = self.bus.will_not_send(&command) {
-            reason
         } else {
-            self.bus.send(self.now, command, &mut self.common);
-            return;
+            let to_peers = self.send_to_peers(&command);
+            match self.bus.will_not_send(&command) {
+                None => {
+                    self.bus.send(self.now, command, &mut self.common);
+                    return;
+                }
+                Some(_) if to_peers => return,
+                Some(reason) => reason,
+            }
         };
-        let command = command.name().to_owned();
+        let command = name.to_owned();
         self.common.notify(Event::Warning(Warning::NotSent { command, reason }));
     }
 
@@ -421,7 +416,7 @@ impl Node {
                 match position {
                     Some(position) if position >= token => WaitOutcome::Reached { position },
                     _ if self.common.waits.len() >= self.config.waits_max as usize
-                        || self.is_stopping() =>
+                        || self.stopping =>
                     {
                         WaitOutcome::Refused
                     }
@@ -455,13 +450,23 @@ impl Node {
                     };
                     self.bus.on_replicate_due(self.now, unanswered, &self.config, &mut self.common);
                 }
-                TimerKey::KeepAlive(conn) if !conn.is_accepted() => {
+                TimerKey::KeepAlive(conn) if conn.is_accepted() => {
+                    self.on_peer_keep_alive_due(conn);
+                }
+                TimerKey::KeepAlive(conn) => {
                     self.bus.on_keep_alive_due(self.now, conn, &self.config, &mut self.common);
                 }
-                TimerKey::KeepAlive(_) => {}
+                TimerKey::LogRetry(stream) => {
+                    self.publish(|publisher, ctx| publisher.on_log_retry(stream, ctx));
+                }
                 TimerKey::NothingHeard => {
                     self.bus.on_nothing_heard_due(self.now, &mut self.common);
                 }
+                TimerKey::SyncEnd(number) => self.on_sync_end_due(number),
+                TimerKey::SyncExpiry(watch) => {
+                    self.their_users.on_expiry_due(watch, &mut self.common);
+                }
+                TimerKey::SyncRepeat => self.on_sync_repeat_due(),
                 TimerKey::FetchRetry(source) => self.follow(source, Follower::on_fetch_retry),
                 TimerKey::BurstQuiet(source) => self.follow(source, Follower::on_burst_quiet),
                 TimerKey::Wait(wait) => {
@@ -475,11 +480,10 @@ impl Node {
         }
     }
 
-    const fn is_stopping(&self) -> bool {
-        matches!(self.bus.link, Link::Closing(_) | Link::Stopped)
-    }
-
     fn on_shutdown(&mut self) {
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
         self.common.timers.clear_all();
         for query in self.common.fetches.cancel_all() {
             self.common.actions.push_back(Action::CancelFetch { query });
@@ -487,7 +491,35 @@ impl Node {
         while let Some(wait) = self.common.waits.pop() {
             self.common.notify(Event::WaitEnded { wait, outcome: WaitOutcome::Refused });
         }
+        self.say_farewell();
+        self.publish(Publisher::stop);
+        if self.bus.up().is_none() {
+            self.bus.shut_down(&mut self.common);
+        }
+    }
+
+    /// Closes everything once own rows have gone out, and says so when all is closed.
+    fn stop_when_drained(&mut self) {
+        if self.stopped || !self.publish(|publisher, ctx| publisher.is_drained(ctx)) {
+            return;
+        }
         self.bus.shut_down(&mut self.common);
+        let mut turn = Turn { now: self.now, config: &self.config, common: &mut self.common };
+        self.peers.close_all(&mut turn);
+        if matches!(self.bus.link, Link::Stopped) && self.peers.is_empty() {
+            self.stopped = true;
+            self.common.notify(Event::Stopped);
+        }
+    }
+
+    /// One turn of what publishes.
+    fn publish<R>(
+        &mut self,
+        act: impl FnOnce(&mut Publisher, &mut publish::Context<'_>) -> R,
+    ) -> R {
+        let turn = Turn { now: self.now, config: &self.config, common: &mut self.common };
+        let mut context = publish::Context { turn, bus: &mut self.bus, peers: &mut self.peers };
+        act(&mut self.publisher, &mut context)
     }
 
     /// What is done with a source's rows; one that is new and wanted is taken in, and only such a

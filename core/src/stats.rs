@@ -40,6 +40,18 @@ pub struct Stats {
     pub connections: u64,
     /// REPLICATEs sent.
     pub replicates: u64,
+    /// Rows of own streams sent to the bus. Rows that are sent again count again.
+    pub rows_published: u64,
+    /// Rows of own streams broadcast to peers, however many.
+    pub rows_broadcast: u64,
+    /// Pages of own logs asked for.
+    pub log_reads: u64,
+    /// Pages of own logs that could not be had or were unusable.
+    pub log_reads_failed: u64,
+    /// Accepted connections that we closed with an ERROR.
+    pub peers_cut_off: u64,
+    /// Accepted connections now.
+    pub peers_now: u64,
     /// Sources known now.
     pub sources_now: u64,
     /// Bytes in holding queues now.

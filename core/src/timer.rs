@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     ids::{ConnectionId, WaitId},
+    publish::OwnIndex,
     sources::SourceIndex,
     time::Timestamp,
 };
@@ -19,10 +20,18 @@ pub(crate) enum TimerKey {
     NothingHeard,
     /// Send a PING on a direct TCP connection, or give it up.
     KeepAlive(ConnectionId),
+    /// Say that a user of ours no longer syncs.
+    SyncEnd(u64),
+    /// Forget the users of an origin that fell silent.
+    SyncExpiry(u64),
+    /// Say something of our users, so that we do not count as silent.
+    SyncRepeat,
     /// Try a failed fetch again.
     FetchRetry(SourceIndex),
     /// Complete a burst that fell quiet.
     BurstQuiet(SourceIndex),
+    /// Read a log again that could not be read.
+    LogRetry(OwnIndex),
     /// Give a wait up.
     Wait(WaitId),
 }

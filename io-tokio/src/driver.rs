@@ -247,6 +247,10 @@ impl<C: Connector> Driver<C> {
         match wakeup {
             Wakeup::Stop => {
                 self.peers.stop_accepting();
+                // What was appended before the shutdown is still to go out.
+                while let Some((stream, token)) = self.log_ends.take() {
+                    self.handle(now, Input::Appended { stream, token })?;
+                }
                 self.handle(now, Input::Shutdown)
             }
             Wakeup::Time => self.handle(now, Input::Tick),

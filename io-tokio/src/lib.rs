@@ -28,7 +28,7 @@ mod error;
 mod events;
 mod fetch;
 mod handle;
-mod http;
+pub mod http;
 mod limits;
 pub mod log;
 mod record;

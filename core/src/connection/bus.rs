@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use bytestring::ByteString;
 
-use super::server::{Heard, Server, named_in, subscriptions};
+use super::{
+    outbox::Outbox,
+    server::{Heard, Server, named_in, subscriptions},
+};
 use crate::{
     action::Action,
     config::{Config, Transport},
@@ -91,6 +94,7 @@ impl Bus {
         self.attempts = self.attempts.saturating_add(1);
         let conn = ConnectionId::new(self.connections);
         self.link = Link::Connecting(conn);
+        common.outbox = Outbox::new();
         common.actions.push_back(Action::Connect { conn });
     }
 
@@ -155,7 +159,6 @@ impl Bus {
             common.timers.set(TimerKey::Reconnect, at);
         } else {
             self.link = Link::Stopped;
-            common.notify(Event::Stopped);
         }
     }
 
@@ -172,11 +175,10 @@ impl Bus {
                 return;
             }
             for command in subscriptions(config, &self.unknown) {
-                common.actions.push_back(Action::Send { conn, command });
+                common.send(conn, command);
             }
         } else {
-            let command = Command::Replicate(Replicate::Everything);
-            common.actions.push_back(Action::Send { conn, command });
+            common.send(conn, Command::Replicate(Replicate::Everything));
         }
         if let Some(server) = &mut session.server {
             server.on_sent(now);
@@ -309,7 +311,7 @@ impl Bus {
         self.link = Link::Refused(conn, told);
         common.replays_on = None;
         let command = Command::Error(ByteString::from_static(told));
-        common.actions.push_back(Action::Send { conn, command });
+        common.send(conn, command);
         common.actions.push_back(Action::Close { conn });
     }
 
@@ -320,13 +322,18 @@ impl Bus {
         refused.then_some(NotSentReason::NotForClients)
     }
 
-    /// Sends a command of the application.
-    pub(crate) fn send(&mut self, now: Timestamp, command: Command, common: &mut Common) {
-        let Link::Up(session) = &mut self.link else { return };
+    /// Sends on the connection in use; the number of the command on it. `None` if there is none.
+    pub(crate) fn send(
+        &mut self,
+        now: Timestamp,
+        command: Command,
+        common: &mut Common,
+    ) -> Option<u64> {
+        let Link::Up(session) = &mut self.link else { return None };
         if let Some(server) = &mut session.server {
             server.on_sent(now);
         }
-        common.actions.push_back(Action::Send { conn: session.conn, command });
+        Some(common.send(session.conn, command))
     }
 
     /// Somebody else uses our name. Said once a connection.
@@ -348,10 +355,7 @@ impl Bus {
                 common.actions.push_back(Action::Close { conn });
             }
             Link::Refused(conn, _) => self.link = Link::Closing(conn),
-            Link::Down => {
-                self.link = Link::Stopped;
-                common.notify(Event::Stopped);
-            }
+            Link::Down => self.link = Link::Stopped,
             Link::Closing(_) | Link::Stopped => {}
         }
     }

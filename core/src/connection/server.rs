@@ -10,7 +10,6 @@ use super::{
     keep_alive::{Due, KeepAlive},
 };
 use crate::{
-    action::Action,
     config::Config,
     event::{Event, Warning},
     follow::Common,
@@ -50,7 +49,7 @@ impl Server {
         common: &mut Common,
     ) -> Self {
         let name = Command::Name(ByteString::from(config.instance.as_str()));
-        common.actions.push_back(Action::Send { conn, command: name });
+        common.send(conn, name);
         ping(now, conn, common);
         common.timers.set(TimerKey::KeepAlive(conn), now + config.ping_every);
         Self { dialect, life: KeepAlive::new(now), named: false }
@@ -134,7 +133,7 @@ impl Server {
 /// Says a sign of life. Nobody reads what is in it.
 fn ping(now: Timestamp, conn: ConnectionId, common: &mut Common) {
     let text = ByteString::from((now.as_micros() / 1_000).to_string());
-    common.actions.push_back(Action::Send { conn, command: Command::Ping(text) });
+    common.send(conn, Command::Ping(text));
 }
 
 fn wrong_server(found: ByteString, config: &Config, common: &mut Common) -> Heard {

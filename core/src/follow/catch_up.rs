@@ -275,7 +275,7 @@ impl Follower {
         ctx.common.fetches.replays.begin(ctx.me);
         let stream = ByteString::from(self.source.stream());
         let command = Command::Replicate(Replicate::Stream { stream, from: Some(from) });
-        ctx.common.actions.push_back(Action::Send { conn, command });
+        ctx.common.send(conn, command);
     }
 
     /// The server can be asked now.

@@ -6,6 +6,7 @@ use super::{Replays, repeats::SharedTokens};
 use crate::{
     action::Action,
     config::{Config, Start, Transport},
+    connection::Outbox,
     event::{Event, WaitOutcome},
     ids::{ConnectionId, QueryId},
     retry::Jitter,
@@ -15,6 +16,7 @@ use crate::{
     time::Timestamp,
     timer::Timers,
     wait::Waits,
+    wire::Command,
 };
 
 /// State of a stream that its sources share.
@@ -68,16 +70,21 @@ pub(crate) struct Fetches {
 }
 
 impl Fetches {
-    /// Whether the core ever asked for this fetch.
+    /// Whether the core ever asked for this fetch, or this page of an own log.
     pub(crate) const fn was_issued(&self, query: QueryId) -> bool {
         query.get() >= 1 && query.get() <= self.issued
     }
 
     pub(super) fn issue(&mut self, source: SourceIndex) -> QueryId {
-        self.issued += 1;
-        let query = QueryId::new(self.issued);
+        let query = self.next_id();
         self.in_flight.insert(query, source);
         query
+    }
+
+    /// An id for something that is no fetch: all queries are counted together.
+    pub(crate) const fn next_id(&mut self) -> QueryId {
+        self.issued += 1;
+        QueryId::new(self.issued)
     }
 
     pub(super) fn slot_is_free(&self, config: &Config) -> bool {
@@ -103,6 +110,8 @@ pub(crate) struct Common {
     pub(crate) stats: Stats,
     pub(crate) timers: Timers,
     pub(crate) fetches: Fetches,
+    /// What was sent on the present connection that we made, or the last one.
+    pub(crate) outbox: Outbox,
     pub(crate) waits: Waits,
     pub(crate) jitter: Jitter,
     /// Commands received on the connection that we make.
@@ -120,6 +129,12 @@ pub(crate) struct Common {
 impl Common {
     pub(crate) fn notify(&mut self, event: Event) {
         self.actions.push_back(Action::Notify(event));
+    }
+
+    /// Sends on the connection that we make; the number of the command on it.
+    pub(crate) fn send(&mut self, conn: ConnectionId, command: Command) -> u64 {
+        self.actions.push_back(Action::Send { conn, command });
+        self.outbox.on_send()
     }
 }
 

@@ -56,6 +56,15 @@ pub(super) fn input(original: &Input) -> Cow<'_, Input> {
         }
         return Cow::Owned(Input::Fetched { query: *query, result: Ok(page) });
     }
+    if let Input::LogRead { query, result: Ok(page) } = original
+        && page.updates.iter().any(|(_, row)| is_secret(row))
+    {
+        let mut page = page.clone();
+        for (_, row) in &mut page.updates {
+            *row = veiled(row);
+        }
+        return Cow::Owned(Input::LogRead { query: *query, result: Ok(page) });
+    }
     Cow::Borrowed(original)
 }
 

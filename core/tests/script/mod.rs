@@ -217,6 +217,7 @@ fn fail(rest: &str) -> Input {
     Input::Fetched { query: query(id), result: Err(error) }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the rest is shown as it is")]
 fn show(action: &Action, now: u64) -> String {
     match action {
         Action::Connect { conn } => format!("connect {conn}"),

@@ -41,6 +41,18 @@ impl<W: io::Write> Diagnostics<W> {
         }
     }
 
+    /// Something that is good to know, and may come often. Of each kind only so many are said per
+    /// minute, then their number.
+    pub(super) fn news(&mut self, kind: Kind, now: Instant, told: &str) {
+        if self.quiet {
+            return;
+        }
+        self.tell_ended(now);
+        if self.limiter.admits(kind, now) {
+            self.line(told);
+        }
+    }
+
     /// Something has failed for good. Always said.
     pub(super) fn error(&mut self, told: &str) {
         self.line(&format!("error: {told}"));
@@ -85,7 +97,7 @@ impl<W: io::Write> Diagnostics<W> {
     /// Says how many messages were held back, when their minute is over.
     pub(super) fn tell_ended(&mut self, now: Instant) {
         for (kind, count) in self.limiter.ended(now) {
-            self.line(&format!("warning: ... {count} more {kind} in the last minute"));
+            self.line(&format!("... {count} more {kind} in the last minute"));
         }
     }
 
@@ -93,7 +105,7 @@ impl<W: io::Write> Diagnostics<W> {
     pub(super) fn finish(&mut self) {
         self.make_room();
         for (kind, count) in self.limiter.finish() {
-            self.line(&format!("warning: ... {count} more {kind} in the last minute"));
+            self.line(&format!("... {count} more {kind} in the last minute"));
         }
     }
 
@@ -134,6 +146,7 @@ mod tests {
             diagnostics.problem(Kind::Other, start + WINDOW, "other");
         });
         assert_eq!(text.lines().count(), 22, "{text}");
+        assert_eq!(text.matches("warning: bad").count(), 20, "{text}");
         assert!(text.contains("... 9980 more malformed messages in the last minute"), "{text}");
     }
 

@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use synrepl_core::wire::Dialect;
 
-const ABOUT: &str = "Follow a Synapse deployment's replication streams";
+use super::serve::{self, flags::ServeFlags};
+
+const ABOUT: &str =
+    "Follow a Synapse deployment's replication streams, and write streams of your own";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -79,6 +82,9 @@ pub(super) enum Command {
     /// Follow a deployment and print one line per event
     #[command(long_about = FOLLOW_ABOUT, after_long_help = follow_after_help())]
     Follow(Box<FollowFlags>),
+    /// Write streams of your own, for Synapse or without it
+    #[command(long_about = serve::flags::ABOUT, after_long_help = serve_after_help())]
+    Serve(Box<ServeFlags>),
     /// Run recorded traces through the core and compare the actions
     #[command(long_about = REPLAY_ABOUT, after_long_help = replay_after_help())]
     Replay(ReplayFlags),
@@ -86,6 +92,10 @@ pub(super) enum Command {
 
 fn follow_after_help() -> String {
     format!("{FOLLOW_EXAMPLES}\n{EXIT_CODES}")
+}
+
+fn serve_after_help() -> String {
+    format!("{}\n{EXIT_CODES}", serve::flags::EXAMPLES)
 }
 
 fn replay_after_help() -> String {
@@ -275,7 +285,7 @@ fn instance(text: &str) -> Result<Instance, String> {
     Ok(Instance { name: name.to_owned(), url: url.to_owned() })
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write a number with its unit, as in 90s or 1h30m"))
 }
@@ -354,11 +364,13 @@ mod tests {
     #[test]
     fn every_flag_says_its_default_or_an_example() {
         let command = Cli::command();
-        let follow = command.find_subcommand("follow").unwrap();
-        for flag in follow.get_arguments().filter(|flag| flag.get_long_help().is_some()) {
-            let help = flag.get_long_help().unwrap().to_string();
-            let told = help.contains("Default") || help.contains("Example");
-            assert!(told || !flag.get_default_values().is_empty(), "{}: {help}", flag.get_id());
+        for name in ["follow", "serve"] {
+            let command = command.find_subcommand(name).unwrap();
+            for flag in command.get_arguments().filter(|flag| flag.get_long_help().is_some()) {
+                let help = flag.get_long_help().unwrap().to_string();
+                let told = help.contains("Default") || help.contains("Example");
+                assert!(told || !flag.get_default_values().is_empty(), "{}: {help}", flag.get_id());
+            }
         }
     }
 }

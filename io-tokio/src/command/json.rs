@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use synrepl_core::{
-    Event, GapReason, Origin,
+    ClearedReason, ConnectionId, Event, GapReason, Origin, SyncOrigin,
     stream::{Rows, Source, Token},
     wire::{Command, Replicate},
 };
@@ -11,7 +11,22 @@ use synrepl_core::{
 /// Appends the line of `event`, with its line feed, to `out`; nothing for events that are not
 /// for stdout (warnings, ended waits, the end).
 ///
-/// Every line is one object whose first field is `type`. Rows stand in it as they came, but that
+/// Every line is one object whose first field is `type`; those of a follower and their fields are
+/// in the help of `synrepl follow`. Others, where a node accepts peers, publishes or keeps account
+/// of users (`peer` is the peer's number, counted from 0):
+///
+/// | type | fields |
+/// |---|---|
+/// | `peer_connected` | `peer`, `dialect` |
+/// | `peer_named` | `peer`, `name` |
+/// | `peer_disconnected` | `peer`, `reason` |
+/// | `peer_command` | `peer`, `command` and its fields |
+/// | `published` | `stream`, `token` |
+/// | `user_syncing` | `instance_id` or `peer`, `user`, `device`, `syncing`, `last_sync_ms` |
+/// | `syncing_cleared` | `instance_id` or `peer`, `users`, `reason` (`stopped`, `silent`, `disconnected`) |
+/// | `federation_acked` | `token` |
+///
+/// Rows stand in it as they came, but that
 /// line feeds between their tokens become spaces, so that a line stays a line.
 pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
     match event {
@@ -54,7 +69,43 @@ pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
                 .boolean("retrying", retry_at.is_some())
                 .end();
         }
-        Event::Command { command } => append_command(out, command),
+        Event::Command { command } => {
+            command_fields(Object::of_type(out, "command"), command).end();
+        }
+        Event::PeerConnected { conn, dialect } => {
+            let line = Object::of_type(out, "peer_connected").number("peer", peer_number(*conn));
+            line.text("dialect", &dialect.to_string()).end();
+        }
+        Event::PeerNamed { conn, name } => {
+            let line = Object::of_type(out, "peer_named").number("peer", peer_number(*conn));
+            line.text("name", name).end();
+        }
+        Event::PeerDisconnected { conn, reason } => {
+            let line = Object::of_type(out, "peer_disconnected");
+            line.number("peer", peer_number(*conn)).text("reason", reason).end();
+        }
+        Event::PeerCommand { conn, command } => {
+            let line = Object::of_type(out, "peer_command").number("peer", peer_number(*conn));
+            command_fields(line, command).end();
+        }
+        Event::Published { stream, token } => {
+            Object::of_type(out, "published").text("stream", stream).token("token", *token).end();
+        }
+        Event::UserSyncing { origin, sync } => {
+            let line = of_origin(Object::of_type(out, "user_syncing"), origin);
+            line.text("user", &sync.user)
+                .optional_text("device", sync.device.as_deref())
+                .boolean("syncing", sync.syncing)
+                .number("last_sync_ms", sync.last_sync_ms)
+                .end();
+        }
+        Event::SyncingCleared { origin, users, reason } => {
+            let line = of_origin(Object::of_type(out, "syncing_cleared"), origin);
+            line.number("users", *users).name("reason", cleared_reason_name(*reason)).end();
+        }
+        Event::FederationAcked { token } => {
+            Object::of_type(out, "federation_acked").token("token", *token).end();
+        }
         // Said on stderr, not asked for here, or known from the end of the output.
         Event::Warning(_) | Event::WaitEnded { .. } | Event::Stopped => {}
         _ => {}
@@ -79,8 +130,32 @@ pub(super) const fn gap_reason_name(reason: &GapReason) -> &'static str {
     }
 }
 
-fn append_command(out: &mut Vec<u8>, command: &Command) {
-    let line = Object::of_type(out, "command").name("command", command.name());
+/// The number of a peer that connected to us, counted from 0. On a connection that we made, its
+/// own number.
+pub(super) const fn peer_number(conn: ConnectionId) -> u64 {
+    if conn.is_accepted() { conn.get() - ConnectionId::accepted(0).get() } else { conn.get() }
+}
+
+/// The name of why nothing is known of users any more.
+pub(super) const fn cleared_reason_name(reason: ClearedReason) -> &'static str {
+    match reason {
+        ClearedReason::Stopped => "stopped",
+        ClearedReason::Silent => "silent",
+        ClearedReason::Disconnected => "disconnected",
+        _ => "other",
+    }
+}
+
+fn of_origin<'a>(line: Object<'a>, origin: &SyncOrigin) -> Object<'a> {
+    match origin {
+        SyncOrigin::Instance(id) => line.text("instance_id", id),
+        SyncOrigin::Connection(conn) => line.number("peer", peer_number(*conn)),
+        _ => line,
+    }
+}
+
+fn command_fields<'a>(line: Object<'a>, command: &Command) -> Object<'a> {
+    let line = line.name("command", command.name());
     match command {
         Command::Server(name) => line.text("server", name),
         Command::Name(name) => line.text("name", name),
@@ -128,7 +203,6 @@ fn append_command(out: &mut Vec<u8>, command: &Command) {
         Command::NewActiveTask(task) | Command::CancelTask(task) => line.text("task", task),
         _ => line,
     }
-    .end();
 }
 
 fn of_source<'a>(out: &'a mut Vec<u8>, kind: &'static str, source: &Source) -> Object<'a> {

@@ -7,6 +7,7 @@ mod exit;
 mod flags;
 mod follow;
 mod json;
+mod library_log;
 mod limiter;
 mod positions_file;
 mod printer;
@@ -15,6 +16,7 @@ mod record;
 mod replay;
 mod saver;
 mod secrets;
+mod serve;
 mod shorten;
 mod stop;
 mod text;
@@ -32,7 +34,8 @@ pub(crate) use self::flags::Cli;
 /// Does what the flags say. The exit codes are those of the help text.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
-        Command::Follow(flags) => follow_on_runtime(*flags),
+        Command::Follow(flags) => on_runtime(follow::run(*flags)),
+        Command::Serve(flags) => on_runtime(serve::run(*flags)),
         Command::Replay(flags) => Ok(replay::run(&flags)),
     };
     result.unwrap_or_else(|failure| {
@@ -42,14 +45,17 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     })
 }
 
-fn follow_on_runtime(flags: flags::FollowFlags) -> Result<ExitCode, Failure> {
+fn on_runtime(
+    program: impl Future<Output = Result<ExitCode, Failure>>,
+) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("no threads or sockets to run on: {error}")))?;
-    let result = runtime.block_on(follow::run(flags));
-    // A write to a stdout that nobody reads may still hang on a thread; it must not hang us.
+    let result = runtime.block_on(program);
+    // A write to a stdout that nobody reads, or a read of stdin, may still hang on a thread; it
+    // must not hang us.
     runtime.shutdown_background();
     result
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use synrepl_core::{
-    Event, GapReason, Origin,
+    ConnectionId, Event, GapReason, Origin, SyncOrigin,
     stream::{Rows, Source},
     wire::Command,
 };
@@ -95,6 +95,18 @@ impl TextFormat {
             Event::Command { command } => {
                 self.line(out, time, Colour::Dim, &told_command(command));
             }
+            Event::PeerConnected { .. }
+            | Event::PeerNamed { .. }
+            | Event::PeerDisconnected { .. }
+            | Event::PeerCommand { .. }
+            | Event::Published { .. }
+            | Event::UserSyncing { .. }
+            | Event::SyncingCleared { .. }
+            | Event::FederationAcked { .. } => {
+                if let Some(told) = told_of_others(event) {
+                    self.line(out, time, Colour::Dim, &told);
+                }
+            }
             // Said on stderr, not asked for here, or known from the end of the output.
             Event::Warning(_) | Event::WaitEnded { .. } | Event::Stopped => {}
             _ => {}
@@ -150,6 +162,53 @@ pub(super) fn why(reason: &GapReason) -> String {
     }
 }
 
+/// What is to be said of peers and of what others say, in one line.
+pub(super) fn told_of_others(event: &Event) -> Option<String> {
+    let told = match event {
+        Event::PeerConnected { conn, dialect } => {
+            format!("{} has connected, to be spoken to as release {dialect}", peer(*conn))
+        }
+        Event::PeerNamed { conn, name } => {
+            format!("{} is called {}", peer(*conn), shortened(name, NAME_CHARS_MAX))
+        }
+        Event::PeerDisconnected { conn, reason } => {
+            format!("{} is gone: {}", peer(*conn), shortened(reason, 400))
+        }
+        Event::PeerCommand { conn, command } => {
+            format!("{} says {}", peer(*conn), told_command(command))
+        }
+        Event::Published { stream, token } => {
+            format!("{} is published up to {token}", shortened(stream, NAME_CHARS_MAX))
+        }
+        Event::UserSyncing { origin, sync } => {
+            let does = if sync.syncing { "syncs" } else { "no longer syncs" };
+            format!("{} {does} at {}", shortened(&sync.user, 200), told_origin(origin))
+        }
+        Event::SyncingCleared { origin, users, reason } => {
+            let why = json::cleared_reason_name(*reason);
+            format!("{users} users no longer sync at {} ({why})", told_origin(origin))
+        }
+        Event::FederationAcked { token } => {
+            format!("every federation sender has stored federation up to {token}")
+        }
+        _ => return None,
+    };
+    Some(told)
+}
+
+/// A peer that connected to us, by its number.
+pub(super) fn peer(conn: ConnectionId) -> String {
+    format!("peer {}", json::peer_number(conn))
+}
+
+fn told_origin(origin: &SyncOrigin) -> String {
+    match origin {
+        SyncOrigin::Instance(id) => format!("instance {}", shortened(id, NAME_CHARS_MAX)),
+        SyncOrigin::Connection(conn) => peer(*conn),
+        _ => "another instance".to_owned(),
+    }
+}
+
 fn told_command(command: &Command) -> String {
     let mut line = Vec::new();
     json::append(&mut line, &Event::Command { command: command.clone() });
@@ -166,9 +225,9 @@ mod tests {
     use std::time::Duration;
 
     use synrepl_core::{
-        ConnectionId, Timestamp,
+        ClearedReason, Timestamp,
         stream::{Row, Token},
-        wire::LockReleased,
+        wire::{Dialect, LockReleased, UserSync},
     };
 
     use super::*;
@@ -234,6 +293,50 @@ mod tests {
         );
         let replicate = Command::Replicate(synrepl_core::wire::Replicate::Everything);
         assert_eq!(told(&Event::Command { command: replicate }), "01:01:01 REPLICATE");
+    }
+
+    #[test]
+    fn peers_are_told_by_their_numbers_and_without_control_characters() {
+        let conn = ConnectionId::accepted(3);
+        let command = Box::new(Command::RemoteServerUp("a\u{1b}b".into()));
+        let sync = Box::new(UserSync {
+            instance_id: Some("abcde".into()),
+            user: "@u:x".into(),
+            device: None,
+            syncing: false,
+            last_sync_ms: 5,
+        });
+        let origin = SyncOrigin::Instance("abcde".into());
+        for (event, expected) in [
+            (
+                Event::PeerConnected { conn, dialect: Dialect::V1_13 },
+                "peer 3 has connected, to be spoken to as release 1.13",
+            ),
+            (Event::PeerNamed { conn, name: "w\n1".into() }, r"peer 3 is called w\u{a}1"),
+            (Event::PeerDisconnected { conn, reason: "reset".to_owned() }, "peer 3 is gone: reset"),
+            (
+                Event::PeerCommand { conn, command },
+                r#"peer 3 says REMOTE_SERVER_UP  "server":"a\u001bb""#,
+            ),
+            (
+                Event::Published { stream: "s".into(), token: Token::new(9) },
+                "s is published up to 9",
+            ),
+            (
+                Event::UserSyncing { origin: origin.clone(), sync },
+                "@u:x no longer syncs at instance abcde",
+            ),
+            (
+                Event::SyncingCleared { origin, users: 2, reason: ClearedReason::Silent },
+                "2 users no longer sync at instance abcde (silent)",
+            ),
+            (
+                Event::FederationAcked { token: Token::new(4) },
+                "every federation sender has stored federation up to 4",
+            ),
+        ] {
+            assert_eq!(told(&event), format!("01:01:01 {expected}"));
+        }
     }
 
     #[test]

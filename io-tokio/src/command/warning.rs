@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use synrepl_core::{
-    NotSentReason, Warning,
+    ConnectionId, NotSentReason, Warning,
     stream::{FetchError, Source, Token},
 };
 
-use super::shorten::shortened;
+use super::{shorten::shortened, text::peer};
 
 /// Longest text of others that is told, in characters.
 const TEXT_CHARS_MAX: usize = 400;
@@ -25,6 +25,11 @@ pub(super) enum Kind {
     Overflow,
     TooManySources,
     NotSent,
+    PeerCutOff,
+    PeerError,
+    Peers,
+    Log,
+    RowTooLong,
     Positions,
     Other,
 }
@@ -42,6 +47,11 @@ impl fmt::Display for Kind {
             Self::Overflow => "overflows",
             Self::TooManySources => "ignored sources",
             Self::NotSent => "commands not sent",
+            Self::PeerCutOff => "peers cut off",
+            Self::PeerError => "errors of peers",
+            Self::Peers => "peers that came and went",
+            Self::Log => "failed reads of the log",
+            Self::RowTooLong => "rows too long for a line",
             Self::Positions => "failed saves of positions",
             Self::Other => "warnings",
         })
@@ -151,6 +161,68 @@ impl Circumstances {
                 };
                 (Kind::NotSent, format!("{} was not sent: {why}", shortened(command, 40)))
             }
+            Warning::PeerTooSlow { conn, pending } => {
+                let told = format!(
+                    "{} left {pending} commands untaken and was cut off; it can connect again and \
+                     catch up",
+                    peer(*conn)
+                );
+                (Kind::PeerCutOff, told)
+            }
+            Warning::PeerRefused { conn, told } => {
+                let told = shortened(told, TEXT_CHARS_MAX);
+                (Kind::PeerCutOff, format!("{} was cut off: {told}", peer(*conn)))
+            }
+            Warning::PeerError { conn, text } => {
+                let told = shortened(text, TEXT_CHARS_MAX);
+                (Kind::PeerError, format!("{} says ERROR: {told}", of(*conn)))
+            }
+            Warning::TooManyPeers { conn } => {
+                let told = format!(
+                    "{} was refused: there are as many connections as are allowed",
+                    peer(*conn)
+                );
+                (Kind::PeerCutOff, told)
+            }
+            Warning::WrongServer { expected, found } => {
+                let told = format!(
+                    "the server there is of {}, not of {}: compare the address and --server-name",
+                    shortened(found, TEXT_CHARS_MAX),
+                    shortened(expected, TEXT_CHARS_MAX)
+                );
+                (Kind::Connection, told)
+            }
+            Warning::LogFailed { error, attempt, retry_in } => {
+                let told = format!(
+                    "{} (attempt {attempt}, the next one in {:.1} s); nothing is lost, but rows \
+                     wait to be published",
+                    shortened(&error.to_string(), TEXT_CHARS_MAX),
+                    retry_in.as_secs_f64()
+                );
+                (Kind::Log, told)
+            }
+            Warning::RowTooLong { stream, token } => {
+                let told = format!(
+                    "a row of {} at {token} is too long for a line of direct TCP; its batch is \
+                     announced there, and has to be fetched",
+                    shortened(stream, TEXT_CHARS_MAX)
+                );
+                (Kind::RowTooLong, told)
+            }
+            Warning::TooManyStreams { stream } => {
+                let told = format!(
+                    "there are more own streams than are published; {} is not",
+                    shortened(stream, TEXT_CHARS_MAX)
+                );
+                (Kind::TooManySources, told)
+            }
+            Warning::TooManySyncing { user } => {
+                let told = format!(
+                    "more users sync than are remembered; {} is not",
+                    shortened(user, TEXT_CHARS_MAX)
+                );
+                (Kind::Overflow, told)
+            }
             other => (Kind::Other, shortened(&format!("{other:?}"), TEXT_CHARS_MAX)),
         }
     }
@@ -215,6 +287,11 @@ impl Circumstances {
     }
 }
 
+/// Whoever is at the other end: a peer that connected to us, or the server that we connected to.
+fn of(conn: ConnectionId) -> String {
+    if conn.is_accepted() { peer(conn) } else { "the server".to_owned() }
+}
+
 /// A source's name, fit for a terminal.
 pub(super) fn name(source: &Source) -> String {
     shortened(&source.to_string(), TEXT_CHARS_MAX)
@@ -222,7 +299,10 @@ pub(super) fn name(source: &Source) -> String {
 
 #[cfg(test)]
 mod tests {
-    use synrepl_core::wire::{BadRow, DecodeError, DecodeErrorKind};
+    use synrepl_core::{
+        stream::LogError,
+        wire::{BadRow, DecodeError, DecodeErrorKind},
+    };
 
     use super::*;
 
@@ -318,6 +398,8 @@ mod tests {
     #[test]
     fn every_other_warning_is_one_sentence_without_control_characters() {
         let odd = Source::new("ev\nents", "p\u{1b}1");
+        let conn = ConnectionId::accepted(3);
+        let log = LogError { stream: "a\nb".to_owned(), message: "a\nb".to_owned() };
         for warning in [
             Warning::Unanswered { sources: 3, example: odd.clone(), asked: 2 },
             Warning::DuplicateInstance { instance: "a\nb".to_owned() },
@@ -325,6 +407,16 @@ mod tests {
             Warning::BatchOverflow { source: odd.clone() },
             Warning::TooManySources { source: odd },
             Warning::NotSent { command: "A\nB".into(), reason: NotSentReason::Disconnected },
+            Warning::PeerTooSlow { conn, pending: 10_001 },
+            Warning::PeerRefused { conn, told: "a\nb".to_owned() },
+            Warning::PeerError { conn, text: "a\nb".into() },
+            Warning::PeerError { conn: ConnectionId::new(1), text: "a\nb".into() },
+            Warning::TooManyPeers { conn },
+            Warning::WrongServer { expected: "a\nb".to_owned(), found: "a\nb".into() },
+            Warning::LogFailed { error: log, attempt: 2, retry_in: Duration::from_millis(100) },
+            Warning::RowTooLong { stream: "a\nb".into(), token: Token::new(5) },
+            Warning::TooManyStreams { stream: "a\nb".into() },
+            Warning::TooManySyncing { user: "a\nb".into() },
         ] {
             let (_, told) = circumstances().sentence(&warning);
             assert!(!told.is_empty() && !told.chars().any(char::is_control), "{told}");

@@ -50,6 +50,11 @@ impl LogEnds {
         }
     }
 
+    /// The next news, if there are any.
+    pub(crate) fn take(&self) -> Option<(ByteString, Token)> {
+        self.state().news.pop_first()
+    }
+
     /// No code panics while holding the state, so it is never torn.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,7 +1,18 @@
 //! The logs of own streams: where appended rows are kept, and from where they are published and
 //! fetched.
 
+mod batch;
 mod ends;
+mod json;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod line;
+mod memory;
+mod page;
+mod progress;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, future::Future, pin::Pin};
 
@@ -11,7 +22,14 @@ use synrepl_core::{
 };
 use thiserror::Error;
 
-pub use self::ends::LogEnds;
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{SqliteLog, SqliteOpenError, SqliteOptions};
+pub use self::{
+    batch::{LogLimits, STREAM_NAME_BYTES_MAX},
+    ends::LogEnds,
+    json::{JsonBatch, JsonBatchError},
+    memory::{MemoryLog, MemoryOptions},
+};
 
 /// The future of one append.
 pub type AppendFuture = Pin<Box<dyn Future<Output = Result<Token, AppendError>> + Send>>;
@@ -84,6 +102,20 @@ pub enum AppendError {
         rows: usize,
         /// The limit.
         rows_max: usize,
+    },
+    /// The batch has more bytes than a follower takes together.
+    #[error("the rows of the batch have {bytes} bytes; at most {bytes_max} share a token")]
+    TooManyBytes {
+        /// How many they have.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The stream would be one too many.
+    #[error("the log has {streams_max} streams already and takes no new one")]
+    TooManyStreams {
+        /// The limit.
+        streams_max: usize,
     },
     /// The store failed. Whether it will again is unknown.
     #[error("the log cannot be written: {message}")]

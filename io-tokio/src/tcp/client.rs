@@ -230,3 +230,6 @@ fn hand_over<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
         socket.push(Chunk { lines: lines.split().freeze(), commands });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -208,3 +208,6 @@ impl Peers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

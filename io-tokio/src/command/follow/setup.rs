@@ -7,13 +7,13 @@ use std::{
 
 use synrepl::{Builder, Positions, Start};
 use synrepl_core::stream::CATALOGUE;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::command::{
     address,
     diagnostics::Diagnostics,
     exit::Failure,
-    flags::{FollowFlags, Loudness, StartFlag},
+    flags::{FollowFlags, StartFlag},
+    library_log,
     positions_file::PositionsFile,
     printer::Printer,
     record::{self, TraceFile},
@@ -35,7 +35,7 @@ pub(super) struct Setup {
 
 /// Reads the files, opens those to write, and fills the builder. Nothing is connected.
 pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
-    listen_to_library(&flags.loudness);
+    library_log::show(&flags.loudness, false);
     let instances = instance_names(&flags)?;
     check_combination(&flags)?;
     let builder = builder(&flags)?;
@@ -188,21 +188,4 @@ fn instance_names(flags: &FollowFlags) -> Result<BTreeSet<String>, Failure> {
 
 fn is_known(stream: &str) -> bool {
     CATALOGUE.iter().any(|(name, _)| *name == stream)
-}
-
-/// Shows the library's own diagnostics on stderr, as much as `-v` asks for.
-fn listen_to_library(loudness: &Loudness) {
-    let level = match loudness.verbose {
-        0 => return,
-        1 => LevelFilter::INFO,
-        2 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    };
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_max_level(level)
-        .finish();
-    // Fails only if there is one already, and then that one is to be used.
-    let _ = tracing::subscriber::set_global_default(subscriber);
 }

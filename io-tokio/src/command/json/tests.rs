@@ -3,8 +3,8 @@ use synrepl_core::{
     ConnectionId, Timestamp, WaitId, WaitOutcome, Warning,
     stream::{FetchError, Row},
     wire::{
-        FederationAck, InvalidateCache, LockReleased, Position, Rdata, RemovePusher, Secret,
-        UserIp, UserSync,
+        Dialect, FederationAck, InvalidateCache, LockReleased, Position, Rdata, RemovePusher,
+        Secret, UserIp, UserSync,
     },
 };
 
@@ -205,4 +205,72 @@ fn what_is_not_for_stdout_writes_nothing() {
         append(&mut out, &event);
         assert!(out.is_empty());
     }
+}
+
+#[test]
+fn events_of_peers_publishing_and_users_have_the_promised_fields() {
+    let conn = ConnectionId::accepted(3);
+    let user_sync = UserSync {
+        instance_id: Some("abcde".into()),
+        user: "@u:x".into(),
+        device: None,
+        syncing: true,
+        last_sync_ms: 5,
+    };
+    let instance = || SyncOrigin::Instance("abcde".into());
+    for (event, golden) in [
+        (
+            Event::PeerConnected { conn, dialect: Dialect::V1_13 },
+            r#"{"type":"peer_connected","peer":3,"dialect":"1.13"}"#,
+        ),
+        (
+            Event::PeerNamed { conn, name: "w\n".into() },
+            r#"{"type":"peer_named","peer":3,"name":"w\u000a"}"#,
+        ),
+        (
+            Event::PeerDisconnected { conn, reason: "reset".to_owned() },
+            r#"{"type":"peer_disconnected","peer":3,"reason":"reset"}"#,
+        ),
+        (
+            Event::PeerCommand { conn, command: Box::new(Command::RemoteServerUp("h".into())) },
+            r#"{"type":"peer_command","peer":3,"command":"REMOTE_SERVER_UP","server":"h"}"#,
+        ),
+        (
+            Event::Published { stream: "s".into(), token: Token::new(9) },
+            r#"{"type":"published","stream":"s","token":9}"#,
+        ),
+        (
+            Event::UserSyncing { origin: instance(), sync: Box::new(user_sync) },
+            r#"{"type":"user_syncing","instance_id":"abcde","user":"@u:x","device":null,"syncing":true,"last_sync_ms":5}"#,
+        ),
+        (
+            Event::SyncingCleared {
+                origin: SyncOrigin::Connection(conn),
+                users: 2,
+                reason: ClearedReason::Silent,
+            },
+            r#"{"type":"syncing_cleared","peer":3,"users":2,"reason":"silent"}"#,
+        ),
+        (
+            Event::FederationAcked { token: Token::new(4) },
+            r#"{"type":"federation_acked","token":4}"#,
+        ),
+    ] {
+        assert_eq!(line(&event), golden);
+    }
+}
+
+#[test]
+fn a_command_of_a_peer_shows_no_access_token() {
+    let seen = UserIp {
+        user: "@u:x".into(),
+        access_token: Secret::new("syt_secret".to_owned()),
+        ip: "::1".into(),
+        user_agent: "a".into(),
+        device: None,
+        last_seen_ms: 1,
+    };
+    let command = Box::new(Command::UserIp(Box::new(seen)));
+    let line = line(&Event::PeerCommand { conn: ConnectionId::accepted(0), command });
+    assert!(line.contains(r#""command":"USER_IP""#) && !line.contains("syt_secret"), "{line}");
 }

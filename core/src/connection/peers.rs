@@ -1,0 +1,350 @@
+//! All accepted connections: who gets what, and who is cut off.
+
+use std::sync::Arc;
+
+use bytestring::ByteString;
+
+use super::{
+    direction,
+    keep_alive::Due,
+    peer::{Peer, PeerReading, Subscription},
+    untaken::size_of_line,
+};
+use crate::{
+    action::{Action, Audience},
+    config::Config,
+    event::{Event, Warning},
+    ids::ConnectionId,
+    publish::OwnIndex,
+    timer::TimerKey,
+    turn::Turn,
+    wire::{Command, Dialect},
+};
+
+/// The accepted connections, in order of their acceptance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Peers {
+    list: Vec<Peer>,
+    /// The id accepted last; ids rise.
+    newest: Option<ConnectionId>,
+    /// Rebuilt when peers come, go or are cut off.
+    named: Option<Arc<Audience>>,
+    /// By stream, where the oldest dialect makes a difference; rebuilt with subscriptions too.
+    subscribers: Vec<Option<Arc<Audience>>>,
+}
+
+/// Whom a broadcast is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum To {
+    /// All that speak of instances. The others hear of positions only when they have asked.
+    Named,
+    /// All that take rows of this stream.
+    Subscribers(OwnIndex),
+    /// All but one, as far as their dialect has the command.
+    Relay { origin: Option<ConnectionId> },
+}
+
+impl To {
+    fn includes(self, peer: &Peer, command: &Command) -> bool {
+        match self {
+            Self::Named => peer.open && peer.dialect.names_instances(),
+            Self::Subscribers(stream) => peer.takes(stream),
+            Self::Relay { origin } => {
+                peer.open && origin != Some(peer.conn) && is_relayed(command, peer.dialect)
+            }
+        }
+    }
+}
+
+/// Whether a command that is not about rows or the connection itself may go to peers of `dialect`.
+fn is_relayed(command: &Command, dialect: Dialect) -> bool {
+    let free = match command {
+        Command::RemoteServerUp(_) => dialect != Dialect::V0_22,
+        Command::Sync(_) | Command::LockReleased(_) => true,
+        Command::Server(_)
+        | Command::Name(_)
+        | Command::Ping(_)
+        | Command::Error(_)
+        | Command::Replicate(_)
+        | Command::Rdata(_)
+        | Command::Position(_)
+        | Command::UserSync(_)
+        | Command::ClearUserSync(_)
+        | Command::FederationAck(_)
+        | Command::RemovePusher(_)
+        | Command::InvalidateCache(_)
+        | Command::UserIp(_)
+        | Command::NewActiveTask(_)
+        | Command::CancelTask(_) => false,
+    };
+    free && direction::server_may_send(command, dialect)
+}
+
+impl Peers {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Whether a new peer may have this id.
+    pub(crate) fn may_accept(&self, conn: ConnectionId) -> bool {
+        conn.is_accepted() && self.newest.is_none_or(|newest| newest < conn)
+    }
+
+    fn index(&self, conn: ConnectionId) -> Option<usize> {
+        self.list.binary_search_by_key(&conn, |peer| peer.conn).ok()
+    }
+
+    pub(crate) fn get(&self, conn: ConnectionId) -> Option<&Peer> {
+        self.index(conn).map(|index| &self.list[index])
+    }
+
+    /// The peer, unless we have closed its connection.
+    pub(crate) fn open(&mut self, conn: ConnectionId) -> Option<&mut Peer> {
+        self.index(conn).map(|index| &mut self.list[index]).filter(|peer| peer.open)
+    }
+
+    /// Whether this many commands sent on the connection have not been reported as gone out.
+    pub(crate) fn has_untaken(&self, conn: ConnectionId, count: u32) -> bool {
+        self.get(conn).is_some_and(|peer| peer.untaken.len() >= count as usize)
+    }
+
+    /// The open connections on which subscriptions are made one by one.
+    pub(crate) fn oldest_dialect(&self) -> impl Iterator<Item = ConnectionId> + '_ {
+        let oldest = |peer: &&Peer| peer.open && !peer.dialect.names_instances();
+        self.list.iter().filter(oldest).map(|peer| peer.conn)
+    }
+
+    /// Whether anyone takes rows of the stream.
+    pub(crate) fn anyone_takes(&self, stream: OwnIndex) -> bool {
+        self.list.iter().any(|peer| peer.takes(stream))
+    }
+
+    /// Whether one of those that take rows of the stream may be given more of them. The others
+    /// are not waited for.
+    pub(crate) fn has_room(&self, stream: OwnIndex, config: &Config) -> bool {
+        self.list.iter().any(|peer| peer.takes(stream) && peer.has_room(config))
+    }
+
+    /// Who is there has changed, or what they take.
+    fn changed(&mut self) {
+        self.named = None;
+        self.subscribers.clear();
+    }
+
+    /// A peer connected: greets it (`protocol.md` 3.1), or refuses it.
+    pub(crate) fn accept(&mut self, conn: ConnectionId, dialect: Dialect, turn: &mut Turn<'_>) {
+        let open = self.list.iter().filter(|peer| peer.open).count();
+        self.newest = Some(conn);
+        self.list.push(Peer::new(conn, dialect, turn.now));
+        self.changed();
+        turn.common.stats.peers_now += 1;
+        turn.notify(Event::PeerConnected { conn, dialect });
+        if open >= turn.config.peers_max as usize {
+            self.say_error(conn, ByteString::from_static("Too many connections"), turn);
+            turn.notify(Event::Warning(Warning::TooManyPeers { conn }));
+            return;
+        }
+        let Some(name) = turn.config.server_name.clone() else {
+            self.refuse(conn, "No server name is configured here".to_owned(), turn);
+            return;
+        };
+        self.send(conn, Command::Server(name), turn);
+        self.ping(conn, turn);
+        turn.common.timers.set(TimerKey::KeepAlive(conn), turn.now + turn.config.ping_every);
+    }
+
+    fn ping(&mut self, conn: ConnectionId, turn: &mut Turn<'_>) {
+        let ms = turn.now.as_micros() / 1_000;
+        self.send(conn, Command::Ping(ByteString::from(ms.to_string())), turn);
+    }
+
+    /// The connection is gone.
+    pub(crate) fn remove(&mut self, conn: ConnectionId, turn: &mut Turn<'_>) -> Option<Peer> {
+        let index = self.index(conn)?;
+        let peer = self.list.remove(index);
+        self.changed();
+        turn.common.timers.clear(TimerKey::KeepAlive(conn));
+        turn.common.stats.peers_now -= 1;
+        Some(peer)
+    }
+
+    /// Notes a sign of life, and whether the peer may say this at all; if not, cuts it off.
+    pub(crate) fn may_say(
+        &mut self,
+        conn: ConnectionId,
+        command: &Command,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let Some(peer) = self.open(conn) else { return false };
+        if !direction::client_may_send(command, peer.dialect) {
+            self.refuse(conn, format!("invalid command: {}", command.name()), turn);
+            return false;
+        }
+        peer.keep_alive.on_heard(turn.now, matches!(command, Command::Ping(_)));
+        true
+    }
+
+    /// Sends to one peer; false if it is not there any more, or no longer.
+    pub(crate) fn send(
+        &mut self,
+        conn: ConnectionId,
+        command: Command,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let size = size_of_line(&command);
+        let Some(peer) = self.open(conn) else { return false };
+        if peer.untaken.would_overflow(size, turn.config) {
+            self.cut_off_slow(conn, turn);
+            return false;
+        }
+        peer.untaken.push(size);
+        peer.keep_alive.on_sent(turn.now);
+        turn.common.actions.push_back(Action::Send { conn, command });
+        true
+    }
+
+    /// Sends to many. Who has left too much untaken is cut off instead; the others do not notice.
+    /// False if there is nobody to send to.
+    pub(crate) fn broadcast(&mut self, to: To, command: Command, turn: &mut Turn<'_>) -> bool {
+        let size = size_of_line(&command);
+        let mut slow = Vec::new();
+        for peer in self.list.iter_mut().filter(|peer| to.includes(peer, &command)) {
+            if peer.untaken.would_overflow(size, turn.config) {
+                slow.push(peer.conn);
+            } else {
+                peer.untaken.push(size);
+                peer.keep_alive.on_sent(turn.now);
+            }
+        }
+        for conn in slow {
+            self.cut_off_slow(conn, turn);
+        }
+        let audience = self.audience(to, &command);
+        if audience.connections().is_empty() {
+            return false;
+        }
+        let command = Box::new(command);
+        turn.common.actions.push_back(Action::Broadcast { audience, command });
+        true
+    }
+
+    fn audience(&mut self, to: To, command: &Command) -> Arc<Audience> {
+        let list = &self.list;
+        let build = || {
+            let included = list.iter().filter(|peer| to.includes(peer, command));
+            Arc::new(included.map(|peer| peer.conn).collect())
+        };
+        match to {
+            To::Named => self.named.get_or_insert_with(build).clone(),
+            To::Subscribers(stream) => {
+                let index = stream.as_usize();
+                if self.subscribers.len() <= index {
+                    self.subscribers.resize(index + 1, None);
+                }
+                self.subscribers[index].get_or_insert_with(build).clone()
+            }
+            To::Relay { .. } => build(),
+        }
+    }
+
+    /// The peer is now at `subscription` with this stream.
+    pub(crate) fn subscribe(
+        &mut self,
+        conn: ConnectionId,
+        stream: OwnIndex,
+        subscription: Subscription,
+    ) {
+        let Some(peer) = self.open(conn) else { return };
+        let before = peer.subscriptions.insert(stream, subscription);
+        if before == Some(Subscription::Live) || subscription == Subscription::Live {
+            self.changed();
+        }
+    }
+
+    /// Commands have gone out to the peer. True if it waited for that to be read on.
+    pub(crate) fn on_sent(&mut self, conn: ConnectionId, count: u32, config: &Config) -> bool {
+        let Some(index) = self.index(conn) else { return false };
+        let peer = &mut self.list[index];
+        let was_half_full = peer.untaken.is_half_full(config);
+        peer.untaken.take(count);
+        peer.moved = true;
+        was_half_full && peer.has_room(config)
+    }
+
+    /// Time for a look: says PING, or gives up a peer that is dead or takes nothing.
+    pub(crate) fn on_keep_alive_due(&mut self, conn: ConnectionId, turn: &mut Turn<'_>) {
+        let Some(peer) = self.open(conn) else { return };
+        let stalled = !std::mem::take(&mut peer.moved) && peer.untaken.is_half_full(turn.config);
+        match peer.keep_alive.look(turn.now, turn.config) {
+            Due::TimedOut => {
+                self.refuse(conn, "ping timeout".to_owned(), turn);
+                return;
+            }
+            // Reads for it have stopped, so it would never reach the limit.
+            _ if stalled => {
+                self.cut_off_slow(conn, turn);
+                return;
+            }
+            Due::Ping => self.ping(conn, turn),
+            Due::Nothing => {}
+        }
+        turn.common.timers.set(TimerKey::KeepAlive(conn), turn.now + turn.config.ping_every);
+    }
+
+    fn cut_off_slow(&mut self, conn: ConnectionId, turn: &mut Turn<'_>) {
+        let Some(peer) = self.open(conn) else { return };
+        let pending = u32::try_from(peer.untaken.len()).unwrap_or(u32::MAX);
+        self.say_error(conn, ByteString::from_static("Failed to keep up"), turn);
+        turn.notify(Event::Warning(Warning::PeerTooSlow { conn, pending }));
+    }
+
+    /// Cuts a peer off that broke the protocol, with a text that says how.
+    pub(crate) fn refuse(&mut self, conn: ConnectionId, told: String, turn: &mut Turn<'_>) {
+        if self.open(conn).is_none() {
+            return;
+        }
+        self.say_error(conn, ByteString::from(told.as_str()), turn);
+        turn.notify(Event::Warning(Warning::PeerRefused { conn, told }));
+    }
+
+    fn say_error(&mut self, conn: ConnectionId, text: ByteString, turn: &mut Turn<'_>) {
+        let Some(peer) = self.open(conn) else { return };
+        let command = Command::Error(text);
+        // The last word is said however full the queue is.
+        peer.untaken.push(size_of_line(&command));
+        turn.common.actions.push_back(Action::Send { conn, command });
+        turn.common.stats.peers_cut_off += 1;
+        self.close(conn, turn);
+    }
+
+    /// Closes; what still arrives on the connection is ignored.
+    pub(crate) fn close(&mut self, conn: ConnectionId, turn: &mut Turn<'_>) {
+        let Some(peer) = self.open(conn) else { return };
+        peer.open = false;
+        peer.subscriptions.clear();
+        peer.reading = PeerReading::Idle;
+        self.changed();
+        turn.common.timers.clear(TimerKey::KeepAlive(conn));
+        turn.common.actions.push_back(Action::Close { conn });
+    }
+
+    /// Closes all; the oldest dialect is told why.
+    pub(crate) fn close_all(&mut self, turn: &mut Turn<'_>) {
+        let all: Vec<_> = self.list.iter().map(|peer| (peer.conn, peer.dialect)).collect();
+        for (conn, dialect) in all {
+            if !dialect.names_instances() {
+                let text = ByteString::from_static("server shutting down");
+                self.send(conn, Command::Error(text), turn);
+            }
+            self.close(conn, turn);
+        }
+    }
+
+    /// A connection that comes while we are stopping: closed without a word.
+    pub(crate) fn accept_not(&mut self, conn: ConnectionId, dialect: Dialect, turn: &mut Turn<'_>) {
+        self.newest = Some(conn);
+        self.list.push(Peer { announced: false, ..Peer::new(conn, dialect, turn.now) });
+        turn.common.stats.peers_now += 1;
+        self.close(conn, turn);
+    }
+}

@@ -1,0 +1,91 @@
+//! What was sent to a peer and has not gone out yet (`protocol.md` 3.3).
+
+use std::collections::VecDeque;
+
+use crate::{config::Config, wire::Command};
+
+/// The commands that a peer has not taken, as their sizes, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Untaken {
+    sizes: VecDeque<u32>,
+    bytes: u64,
+}
+
+/// Names, token and delimiter of a line, about.
+const LINE_OVERHEAD_BYTES: usize = 32;
+
+/// About how long a command is as a line, in bytes.
+pub(super) fn size_of_line(command: &Command) -> u32 {
+    let text = if let Command::Rdata(rdata) = command {
+        rdata.row.len() + rdata.stream.len() + rdata.instance.len()
+    } else {
+        LINE_OVERHEAD_BYTES
+    };
+    u32::try_from(text + LINE_OVERHEAD_BYTES).unwrap_or(u32::MAX)
+}
+
+impl Untaken {
+    pub(super) fn len(&self) -> usize {
+        self.sizes.len()
+    }
+
+    /// Whether a further command of `size` is one too many. The first one never is.
+    pub(super) fn would_overflow(&self, size: u32, config: &Config) -> bool {
+        self.len() >= config.peer_pending_max as usize
+            || (!self.sizes.is_empty()
+                && self.bytes + u64::from(size) > u64::from(config.peer_pending_bytes_max))
+    }
+
+    /// Whether more than half of what may be untaken is.
+    pub(super) fn is_half_full(&self, config: &Config) -> bool {
+        self.len() > config.peer_pending_max as usize / 2
+            || self.bytes > u64::from(config.peer_pending_bytes_max) / 2
+    }
+
+    pub(super) fn push(&mut self, size: u32) {
+        self.sizes.push_back(size);
+        self.bytes += u64::from(size);
+    }
+
+    /// The oldest `count` have gone out.
+    pub(super) fn take(&mut self, count: u32) {
+        let count = self.sizes.len().min(count as usize);
+        let taken: u64 = self.sizes.drain(..count).map(u64::from).sum();
+        self.bytes -= taken;
+        if self.sizes.is_empty() {
+            // A peer that was slow once does not keep its queue's room.
+            self.sizes.shrink_to(64);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_command_more_than_allowed_is_too_many() {
+        let config = Config { peer_pending_max: 3, ..Config::default() };
+        let mut untaken = Untaken::default();
+        for _ in 0..3 {
+            assert!(!untaken.would_overflow(1, &config));
+            untaken.push(1);
+        }
+        assert!(untaken.would_overflow(1, &config));
+        untaken.take(1);
+        assert!(!untaken.would_overflow(1, &config));
+    }
+
+    #[test]
+    fn bytes_count_too_but_one_command_always_fits() {
+        let config = Config { peer_pending_bytes_max: 100, ..Config::default() };
+        let mut untaken = Untaken::default();
+        assert!(!untaken.would_overflow(1_000, &config));
+        untaken.push(60);
+        assert!(untaken.is_half_full(&config));
+        assert!(!untaken.would_overflow(40, &config));
+        assert!(untaken.would_overflow(41, &config));
+        untaken.take(1);
+        assert_eq!(untaken, Untaken::default());
+    }
+}

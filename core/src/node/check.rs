@@ -1,0 +1,98 @@
+//! Does the driver keep the contract of [`Node::handle`]?
+
+use super::Node;
+use crate::{
+    config::Transport, connection::Link, error::Misuse, ids::ConnectionId, input::Input,
+    time::Timestamp,
+};
+
+impl Node {
+    pub(super) fn check(&self, now: Timestamp, input: &Input) -> Result<(), Misuse> {
+        if now < self.now {
+            return Err(Misuse::TimeWentBack { from: self.now, to: now });
+        }
+        match input {
+            Input::Connected { conn } => match &self.bus.link {
+                Link::Connecting(open) | Link::Closing(open) if open == conn => Ok(()),
+                Link::Up(session) if session.conn == *conn => {
+                    Err(Misuse::WrongConnectionState(*conn))
+                }
+                Link::Connecting(_)
+                | Link::Refused(..)
+                | Link::Closing(_)
+                | Link::Up(_)
+                | Link::Down
+                | Link::Stopped => Err(Misuse::UnknownConnection(*conn)),
+            },
+            Input::LineTooLong { conn }
+                if !conn.is_accepted() && !matches!(self.config.transport, Transport::Tcp(_)) =>
+            {
+                // Lines are of direct TCP alone.
+                Err(self.check_usable(*conn).err().unwrap_or(Misuse::WrongConnectionState(*conn)))
+            }
+            Input::Received { conn, .. }
+            | Input::Malformed { conn, .. }
+            | Input::LineTooLong { conn } => self.check_usable(*conn),
+            Input::Sent { conn, count } => {
+                self.check_usable(*conn)?;
+                let matches = if conn.is_accepted() {
+                    self.peers.has_untaken(*conn, *count)
+                } else {
+                    u64::from(*count) <= self.common.outbox.unconfirmed()
+                };
+                if matches && *count > 0 { Ok(()) } else { Err(Misuse::NothingToConfirm(*conn)) }
+            }
+            Input::Disconnected { conn, .. } => match &self.bus.link {
+                _ if self.peers.get(*conn).is_some() || self.bus.is_or_was_up(*conn) => Ok(()),
+                Link::Connecting(open) if open == conn => Ok(()),
+                Link::Connecting(_)
+                | Link::Refused(..)
+                | Link::Closing(_)
+                | Link::Up(_)
+                | Link::Down
+                | Link::Stopped => Err(Misuse::UnknownConnection(*conn)),
+            },
+            Input::Accepted { conn, .. } if !self.peers.may_accept(*conn) => {
+                Err(Misuse::ConnectionIdInUse(*conn))
+            }
+            Input::Fetched { query, .. } | Input::LogRead { query, .. }
+                if !self.common.fetches.was_issued(*query) =>
+            {
+                Err(Misuse::UnknownQuery(*query))
+            }
+            Input::Appended { stream, .. }
+                if stream.is_empty()
+                    || stream.contains(|c: char| c.is_whitespace() || c.is_control()) =>
+            {
+                Err(Misuse::BadStreamName)
+            }
+            Input::WaitFor { wait, .. } if self.common.waits.contains(*wait) => {
+                Err(Misuse::WaitInUse(*wait))
+            }
+            Input::Accepted { .. }
+            | Input::Appended { .. }
+            | Input::LogRead { .. }
+            | Input::Syncing { .. }
+            | Input::Fetched { .. }
+            | Input::WaitFor { .. }
+            | Input::Send { .. }
+            | Input::CancelWait { .. }
+            | Input::Tick
+            | Input::Shutdown => Ok(()),
+        }
+    }
+
+    /// Whether something can arrive or go out on this connection.
+    fn check_usable(&self, conn: ConnectionId) -> Result<(), Misuse> {
+        match &self.bus.link {
+            _ if self.peers.get(conn).is_some() || self.bus.is_or_was_up(conn) => Ok(()),
+            Link::Connecting(open) if *open == conn => Err(Misuse::WrongConnectionState(conn)),
+            Link::Connecting(_)
+            | Link::Refused(..)
+            | Link::Closing(_)
+            | Link::Up(_)
+            | Link::Down
+            | Link::Stopped => Err(Misuse::UnknownConnection(conn)),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What a node hears and says of syncing users and of stored federation rows.
+
+use bytestring::ByteString;
+
+use super::Node;
+use crate::{event::Event, ids::ConnectionId, timer::TimerKey, wire::Command};
+
+impl Node {
+    /// A sync of a user of ours began or ended.
+    pub(super) fn on_syncing(
+        &mut self,
+        who: (ByteString, Option<ByteString>),
+        syncing: bool,
+        at_ms: i64,
+    ) {
+        let said = self.our_users.on_syncing(
+            self.now,
+            who,
+            syncing,
+            at_ms,
+            &self.config,
+            &mut self.common,
+        );
+        self.say_of_users(said);
+    }
+
+    pub(super) fn on_sync_end_due(&mut self, number: u64) {
+        let said = self.our_users.on_end_due(number, &self.config);
+        self.say_of_users(said);
+    }
+
+    /// One user is named again in time, for whoever counts us as silent otherwise.
+    pub(super) fn on_sync_repeat_due(&mut self) {
+        let said = self.our_users.anyone(&self.config);
+        self.say_of_users(said);
+    }
+
+    /// A new connection knows of none of our users.
+    pub(super) fn say_all_users(&mut self) {
+        let everyone: Vec<_> = self.our_users.everyone(&self.config).collect();
+        self.say_of_users(everyone);
+    }
+
+    /// Takes back what was said of our users, before the connection is closed in order.
+    pub(super) fn say_farewell(&mut self) {
+        if let Some(farewell) = self.our_users.farewell(&self.config) {
+            self.say(farewell);
+        }
+    }
+
+    fn say_of_users(&mut self, commands: impl IntoIterator<Item = Command>) {
+        let mut said = false;
+        for command in commands {
+            said |= self.say(command);
+        }
+        if said {
+            self.our_users.on_said();
+            let at = self.now + self.config.syncing_expires_after / 2;
+            self.common.timers.set(TimerKey::SyncRepeat, at);
+        }
+    }
+
+    /// Sends a command of our own accord, where that can be; what cannot be said now is said on
+    /// the next connection.
+    fn say(&mut self, command: Command) -> bool {
+        !self.config.observe_only
+            && self.bus.will_not_send(&command).is_none()
+            && self.bus.send(self.now, command, &mut self.common).is_some()
+    }
+
+    /// Keeps account of what `command` says of users or stored rows; gives it back if it is
+    /// something else, or not for us to account for.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are treated alike")]
+    pub(super) fn keep_account(&mut self, conn: ConnectionId, command: Command) -> Option<Command> {
+        match command {
+            Command::UserSync(sync) if self.config.presence_writer => {
+                if sync.instance_id.as_ref() == Some(&self.config.instance_id) {
+                    self.common.stats.echoes += 1;
+                } else {
+                    let (config, common) = (&self.config, &mut self.common);
+                    self.their_users.on_user_sync(self.now, conn, sync, config, common);
+                }
+                None
+            }
+            Command::ClearUserSync(instance_id) if self.config.presence_writer => {
+                self.their_users.on_clear(instance_id, &mut self.common);
+                None
+            }
+            Command::FederationAck(ack) if !self.config.federation_senders.is_empty() => {
+                let sent = self.publisher.end_of("federation");
+                if let Some(token) = self.federation_acks.on_ack(&ack, sent, &self.config) {
+                    self.common.notify(Event::FederationAcked { token });
+                }
+                None
+            }
+            command => Some(command),
+        }
+    }
+}

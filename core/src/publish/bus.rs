@@ -1,0 +1,196 @@
+//! The outlet to the bus: what was sent there, and what is known to have gone out
+//! (promise P3, `protocol.md` 5.4).
+
+use std::collections::VecDeque;
+
+use super::{
+    Context, Publisher,
+    page::LogPage,
+    stream::{OwnIndex, OwnStream},
+};
+use crate::{
+    event::Event,
+    stream::Token,
+    wire::{Command, Position, Rdata},
+};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct BusOutlet {
+    /// Which tokens are complete once which command has gone out.
+    marks: VecDeque<Mark>,
+    /// The last announcement of everything, while it may still be under way.
+    announcement: Option<Announcement>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Mark {
+    command: u64,
+    stream: OwnIndex,
+    token: Token,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Announcement {
+    last_command: u64,
+    last_stream: OwnIndex,
+}
+
+/// Where an own stream stands, for others.
+pub(super) fn position(
+    stream: &OwnStream,
+    me: &bytestring::ByteString,
+    prev: Token,
+    token: Token,
+) -> Command {
+    Command::Position(Position {
+        stream: stream.name.clone(),
+        instance: me.clone(),
+        prev,
+        token,
+        ends_catch_up: false,
+    })
+}
+
+impl Publisher {
+    /// Whether own rows can go out on the bus now.
+    pub(super) fn bus_is_open(&self, ctx: &Context<'_>) -> bool {
+        self.uses_bus && ctx.bus.up().is_some()
+    }
+
+    /// A connection was made: says where all own streams stand, and goes on behind that.
+    pub(crate) fn on_bus_up(&mut self, ctx: &mut Context<'_>) {
+        if !self.uses_bus {
+            return;
+        }
+        for stream in &mut self.streams {
+            stream.resume_on_bus();
+        }
+        self.announce_on_bus(ctx);
+        for index in 0..self.streams.len() {
+            self.want(OwnIndex::after(index));
+        }
+        self.pump(ctx);
+    }
+
+    /// The connection is gone, and with it the fate of what has not been confirmed.
+    pub(crate) fn on_bus_down(&mut self) {
+        self.bus = BusOutlet::default();
+    }
+
+    /// Another instance asks where everyone stands.
+    ///
+    /// Nothing is to be gained by a second announcement behind one that has not gone out yet: the
+    /// bus brings that one to who asked before it. It has gone out when its answer came or when
+    /// it came back to us, whichever is first.
+    pub(crate) fn on_asked_on_bus(&mut self, ctx: &mut Context<'_>) {
+        if self.bus_is_open(ctx) && self.bus.announcement.is_none() {
+            self.announce_on_bus(ctx);
+        }
+    }
+
+    fn announce_on_bus(&mut self, ctx: &mut Context<'_>) {
+        for index in 0..self.streams.len() {
+            let last_stream = OwnIndex::after(index);
+            let last_command = self.announce_one_on_bus(last_stream, ctx);
+            self.bus.announcement =
+                last_command.map(|last_command| Announcement { last_command, last_stream });
+        }
+    }
+
+    /// Never ahead of rows that are still to be sent: those come behind it (P4).
+    pub(super) fn announce_one_on_bus(
+        &mut self,
+        index: OwnIndex,
+        ctx: &mut Context<'_>,
+    ) -> Option<u64> {
+        let stream = &self.streams[index.as_usize()];
+        let at = stream.bus.sent;
+        let command = position(stream, &self.me, at, at);
+        let command = ctx.bus.send(ctx.turn.now, command, ctx.turn.common)?;
+        if at > stream.bus.confirmed {
+            self.bus.marks.push_back(Mark { command, stream: index, token: at });
+        }
+        Some(command)
+    }
+
+    /// Sends what the page holds above what was sent.
+    pub(super) fn page_to_bus(&mut self, index: OwnIndex, page: &LogPage, ctx: &mut Context<'_>) {
+        let takes = self.bus_is_open(ctx) && !self.bus_is_full(ctx);
+        let stream = &mut self.streams[index.as_usize()];
+        if !takes || !page.continues(stream.bus.sent) {
+            return;
+        }
+        let mut at = stream.bus.sent;
+        for batch in page.batches_above(at) {
+            let mut command = None;
+            for (nth, (token, row)) in batch.iter().enumerate() {
+                at = *token;
+                let rdata = Command::Rdata(Rdata {
+                    stream: stream.name.clone(),
+                    instance: self.me.clone(),
+                    token: (nth + 1 == batch.len()).then_some(*token),
+                    row: row.clone(),
+                });
+                command = ctx.bus.send(ctx.turn.now, rdata, ctx.turn.common);
+            }
+            ctx.turn.common.stats.rows_published += batch.len() as u64;
+            if let Some(command) = command {
+                self.bus.marks.push_back(Mark { command, stream: index, token: at });
+            }
+        }
+        if at < page.complete {
+            // The page is complete up to there, so no row lies between (P2).
+            let moved = position(stream, &self.me, at, page.complete);
+            if let Some(command) = ctx.bus.send(ctx.turn.now, moved, ctx.turn.common) {
+                self.bus.marks.push_back(Mark { command, stream: index, token: page.complete });
+            }
+        }
+        stream.bus.sent = page.complete;
+        stream.bus.highest = stream.bus.highest.max(page.complete);
+    }
+
+    /// Commands have gone out on the bus.
+    pub(crate) fn on_bus_sent(&mut self, was_full: bool, ctx: &mut Context<'_>) {
+        let gone_out = ctx.turn.common.outbox.gone_out();
+        let mut advanced = Vec::new();
+        while let Some(mark) = self.bus.marks.pop_front_if(|mark| mark.command <= gone_out) {
+            let cursor = &mut self.streams[mark.stream.as_usize()].bus;
+            if cursor.confirmed == cursor.told {
+                advanced.push(mark.stream);
+            }
+            cursor.confirmed = cursor.confirmed.max(mark.token);
+        }
+        for index in advanced {
+            let OwnStream { name, bus: cursor, .. } = &mut self.streams[index.as_usize()];
+            if cursor.told < cursor.confirmed {
+                cursor.told = cursor.confirmed;
+                let (stream, token) = (name.clone(), cursor.told);
+                ctx.turn.notify(Event::Published { stream, token });
+            }
+        }
+        if self.bus.announcement.is_some_and(|announcement| announcement.last_command <= gone_out) {
+            self.bus.announcement = None;
+        }
+        if was_full && !self.bus_is_full(ctx) {
+            self.look_for_room(ctx);
+        }
+    }
+
+    /// Whether as much is unconfirmed as may be.
+    pub(crate) fn bus_is_full(&self, ctx: &Context<'_>) -> bool {
+        ctx.turn.common.outbox.unconfirmed() >= u64::from(ctx.turn.config.unconfirmed_max)
+    }
+
+    /// RDATA (`token` is none inside a batch) or POSITION under our own name came in. True if it
+    /// is what we have sent ourselves.
+    pub(crate) fn on_own_name(&mut self, stream: &str, token: Option<Token>) -> bool {
+        let Some(index) = self.by_name.get(stream).copied().filter(|_| self.uses_bus) else {
+            return false;
+        };
+        if self.bus.announcement.is_some_and(|announcement| announcement.last_stream == index) {
+            self.bus.announcement = None;
+        }
+        let highest = self.streams[index.as_usize()].bus.highest;
+        token.is_none_or(|token| token <= highest)
+    }
+}

@@ -1,0 +1,312 @@
+//! Own streams: from the end of a log to the rows and announcements that others get
+//! (`protocol.md` 5).
+//!
+//! There are two outlets, the bus and the peers that connected to us, and each goes on at its own
+//! pace: [`bus`](mod@bus) and [`peers`](mod@peers). Both are fed from pages of the log, which are
+//! asked for when one of them is behind and has room; rows are never kept here.
+//! [`catch_up`](mod@catch_up) serves peers of the oldest dialect, which ask for old rows over the
+//! connection.
+
+mod bus;
+mod catch_up;
+mod page;
+mod peers;
+mod reads;
+mod stream;
+
+use std::collections::BTreeMap;
+
+use bytestring::ByteString;
+
+pub(crate) use self::stream::OwnIndex;
+use self::{
+    bus::BusOutlet,
+    page::LogPage,
+    reads::{Reader, Reads},
+    stream::{OwnStream, Reading},
+};
+use crate::{
+    config::{Config, Transport},
+    connection::{Bus, Peers},
+    event::{Event, Warning},
+    ids::QueryId,
+    stream::{LogError, Page, Token},
+    turn::Turn,
+};
+
+/// What publishing needs of the node around it.
+pub(crate) struct Context<'a> {
+    pub(crate) turn: Turn<'a>,
+    pub(crate) bus: &'a mut Bus,
+    pub(crate) peers: &'a mut Peers,
+}
+
+/// All own streams.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Publisher {
+    /// Our instance name.
+    me: ByteString,
+    /// The connection that we make takes own rows.
+    uses_bus: bool,
+    streams: Vec<OwnStream>,
+    by_name: BTreeMap<ByteString, OwnIndex>,
+    bus: BusOutlet,
+    reads: Reads,
+    limit_reported: bool,
+    /// Logs are taken to end where they do now; what is left of them goes out.
+    stopping: bool,
+}
+
+impl Publisher {
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut publisher = Self {
+            me: ByteString::from(config.instance.as_str()),
+            uses_bus: config.transport == Transport::Bus && !config.observe_only,
+            streams: Vec::new(),
+            by_name: BTreeMap::new(),
+            bus: BusOutlet::default(),
+            reads: Reads::default(),
+            limit_reported: false,
+            stopping: false,
+        };
+        if !config.observe_only {
+            for (name, end) in &config.own_streams {
+                publisher.add(ByteString::from(name.as_str()), *end);
+            }
+        }
+        publisher
+    }
+
+    fn add(&mut self, name: ByteString, end: Token) -> OwnIndex {
+        let index = OwnIndex::after(self.streams.len());
+        self.by_name.insert(name.clone(), index);
+        self.streams.push(OwnStream::new(name, end));
+        index
+    }
+
+    /// The last token of the log of an own stream.
+    pub(crate) fn end_of(&self, name: &str) -> Option<Token> {
+        self.by_name.get(name).map(|index| self.streams[index.as_usize()].end)
+    }
+
+    /// The log of an own stream goes up to `token`.
+    pub(crate) fn on_appended(&mut self, name: ByteString, token: Token, ctx: &mut Context<'_>) {
+        if ctx.turn.config.observe_only || self.stopping {
+            return;
+        }
+        let index = match self.by_name.get(&name) {
+            Some(index) => *index,
+            None if self.streams.len() >= ctx.turn.config.own_streams_max as usize => {
+                if !self.limit_reported {
+                    self.limit_reported = true;
+                    ctx.turn.notify(Event::Warning(Warning::TooManyStreams { stream: name }));
+                }
+                return;
+            }
+            None => {
+                let index = self.add(name, Token::START);
+                if self.bus_is_open(ctx) {
+                    self.announce_one_on_bus(index, ctx);
+                }
+                self.announce_to_all_peers(index, ctx);
+                index
+            }
+        };
+        let stream = &mut self.streams[index.as_usize()];
+        if stream.end < token {
+            stream.end = token;
+            self.want(index);
+            self.pump(ctx);
+        }
+    }
+
+    /// The outlets of this stream may be behind: gets in line for a read, unless one is on its way
+    /// anyhow.
+    fn want(&mut self, index: OwnIndex) {
+        let stream = &mut self.streams[index.as_usize()];
+        match stream.reading {
+            Reading::Idle | Reading::NoRoom => {
+                stream.reading = Reading::InLine;
+                self.reads.get_in_line(Reader::Outlets(index));
+            }
+            Reading::InLine | Reading::InFlight { .. } | Reading::BackingOff => {}
+        }
+    }
+
+    /// Asks for as many pages as may be under way.
+    fn pump(&mut self, ctx: &mut Context<'_>) {
+        while let Some(reader) = self.reads.next() {
+            match reader {
+                Reader::Outlets(index) => self.read_for_outlets(index, ctx),
+                Reader::Peer(conn) => self.read_for_peer(conn, ctx),
+            }
+        }
+    }
+
+    fn read_for_outlets(&mut self, index: OwnIndex, ctx: &mut Context<'_>) {
+        self.settle_peers(index, ctx);
+        let bus_open = self.bus_is_open(ctx);
+        let bus_full = self.bus_is_full(ctx);
+        let stream = &mut self.streams[index.as_usize()];
+        if stream.reading != Reading::InLine {
+            return;
+        }
+        let end = stream.end;
+        let behind = |cursor: Token| (cursor < end).then_some(cursor);
+        let bus = behind(stream.bus.sent).filter(|_| bus_open);
+        let peers = behind(stream.peers);
+        let is_behind = bus.is_some() || peers.is_some();
+        let bus = bus.filter(|_| !bus_full);
+        let peers = peers.filter(|_| self.stopping || ctx.peers.has_room(index, ctx.turn.config));
+        let from = match (bus, peers) {
+            // The one that is ahead would wait for all that the other is behind.
+            (Some(bus), Some(peers)) if bus != peers => {
+                stream.peers_turn = !stream.peers_turn;
+                if stream.peers_turn { peers } else { bus }
+            }
+            (Some(cursor), _) | (None, Some(cursor)) => cursor,
+            (None, None) if is_behind => {
+                stream.reading = Reading::NoRoom;
+                self.reads.wait_for_room(index);
+                return;
+            }
+            (None, None) => {
+                stream.reading = Reading::Idle;
+                return;
+            }
+        };
+        let rows_max = if ctx.peers.anyone_takes(index) {
+            Reads::rows_max_for_peers(ctx.turn.config)
+        } else {
+            ctx.turn.config.log_rows_max
+        };
+        let range = (stream.name.clone(), from, end);
+        let query = self.reads.start(Reader::Outlets(index), range, rows_max, ctx.turn.common);
+        stream.reading = Reading::InFlight { query, from, upto: end };
+    }
+
+    /// A page of an own log, or why there is none.
+    pub(crate) fn on_log_read(
+        &mut self,
+        query: QueryId,
+        result: Result<Page, LogError>,
+        ctx: &mut Context<'_>,
+    ) {
+        match self.reads.finish(query) {
+            Some(Reader::Outlets(index)) => self.on_page_for_outlets(index, result, ctx),
+            Some(Reader::Peer(conn)) => self.on_page_for_peer(conn, query, result, ctx),
+            // A second answer, or one to a fetch.
+            None => {}
+        }
+        self.pump(ctx);
+    }
+
+    fn on_page_for_outlets(
+        &mut self,
+        index: OwnIndex,
+        result: Result<Page, LogError>,
+        ctx: &mut Context<'_>,
+    ) {
+        let stream = &mut self.streams[index.as_usize()];
+        let Reading::InFlight { from, upto, .. } = stream.reading else { return };
+        stream.reading = Reading::Idle;
+        let was_failing = stream.attempt > 0;
+        let page = match self.checked(index, result, from, upto) {
+            Ok(page) => page,
+            Err(error) => {
+                self.on_log_failed(index, error, ctx);
+                return;
+            }
+        };
+        self.page_to_bus(index, &page, ctx);
+        self.page_to_peers(index, &page, ctx);
+        self.want(index);
+        if was_failing {
+            self.want_for_peers(ctx);
+        }
+    }
+
+    fn checked(
+        &mut self,
+        index: OwnIndex,
+        result: Result<Page, LogError>,
+        from: Token,
+        upto: Token,
+    ) -> Result<LogPage, LogError> {
+        let stream = &mut self.streams[index.as_usize()];
+        let page = result.and_then(|page| {
+            LogPage::check(page, from, upto)
+                .map_err(|message| LogError { stream: stream.name.to_string(), message })
+        })?;
+        stream.attempt = 0;
+        Ok(page)
+    }
+
+    /// A log cannot be read: nobody tries before the timer, whoever wanted the page.
+    fn on_log_failed(&mut self, index: OwnIndex, error: LogError, ctx: &mut Context<'_>) {
+        let turn = &mut ctx.turn;
+        turn.common.stats.log_reads_failed += 1;
+        let stream = &mut self.streams[index.as_usize()];
+        stream.attempt = stream.attempt.saturating_add(1);
+        let attempt = stream.attempt;
+        let retry_in = turn.common.jitter.delay(turn.config.log_retry, attempt);
+        turn.notify(Event::Warning(Warning::LogFailed { error, attempt, retry_in }));
+        match stream.reading {
+            // What cannot be read now is not sent before we stop.
+            _ if self.stopping => self.give_up(index),
+            // That read is on its way, and as good as a retry.
+            Reading::InFlight { .. } => {}
+            Reading::Idle | Reading::InLine | Reading::NoRoom | Reading::BackingOff => {
+                stream.reading = Reading::BackingOff;
+                turn.common.timers.set(index.retry(), turn.now + retry_in);
+            }
+        }
+    }
+
+    /// Time to read a log again that could not be read.
+    pub(crate) fn on_log_retry(&mut self, index: OwnIndex, ctx: &mut Context<'_>) {
+        let stream = &mut self.streams[index.as_usize()];
+        if stream.reading == Reading::BackingOff {
+            stream.reading = Reading::Idle;
+        }
+        self.want(index);
+        self.want_for_peers(ctx);
+        self.pump(ctx);
+    }
+
+    /// An outlet can take more again.
+    pub(crate) fn look_for_room(&mut self, ctx: &mut Context<'_>) {
+        for index in self.reads.take_waiting_for_room() {
+            self.want(index);
+        }
+        self.pump(ctx);
+    }
+
+    /// From now on only what the logs hold already goes out.
+    pub(crate) fn stop(&mut self, ctx: &mut Context<'_>) {
+        self.stopping = true;
+        for index in 0..self.streams.len() {
+            let index = OwnIndex::after(index);
+            if self.streams[index.as_usize()].reading == Reading::BackingOff {
+                self.give_up(index);
+            }
+        }
+        self.look_for_room(ctx);
+    }
+
+    /// What is left of this log will not go out.
+    fn give_up(&mut self, index: OwnIndex) {
+        let stream = &mut self.streams[index.as_usize()];
+        stream.reading = Reading::Idle;
+        stream.end = stream.bus.sent.min(stream.peers);
+    }
+
+    /// Whether all that the logs hold was sent, as far as anyone is there to take it.
+    pub(crate) fn is_drained(&self, ctx: &Context<'_>) -> bool {
+        let bus_open = self.bus_is_open(ctx);
+        self.streams.iter().zip(0..).all(|(stream, index)| {
+            (!bus_open || stream.bus.sent >= stream.end)
+                && (stream.peers >= stream.end || !ctx.peers.anyone_takes(OwnIndex::after(index)))
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! Reads of own logs: who waits for one, and which are under way.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::stream::OwnIndex;
+use crate::{
+    action::Action,
+    config::Config,
+    follow::Common,
+    ids::{ConnectionId, QueryId},
+    stream::Token,
+};
+
+/// Pages under way at once, over all streams. Enough to hide the time that one takes; a few,
+/// because each may bring [`Config::log_rows_max`] rows.
+const IN_FLIGHT_MAX: u32 = 4;
+
+/// Whom a page is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Reader {
+    /// The outlets of a stream.
+    Outlets(OwnIndex),
+    /// A peer of the oldest dialect that catches up.
+    Peer(ConnectionId),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Reads {
+    line: VecDeque<Reader>,
+    in_flight: BTreeMap<QueryId, Reader>,
+    /// Streams that were passed over because an outlet could take no more.
+    no_room: BTreeSet<OwnIndex>,
+}
+
+impl Reads {
+    /// Gets in line. Who is there already must not.
+    pub(super) fn get_in_line(&mut self, reader: Reader) {
+        self.line.push_back(reader);
+    }
+
+    /// The next in line, if a page may be asked for now.
+    pub(super) fn next(&mut self) -> Option<Reader> {
+        if self.in_flight.len() >= IN_FLIGHT_MAX as usize {
+            return None;
+        }
+        self.line.pop_front()
+    }
+
+    pub(super) fn wait_for_room(&mut self, stream: OwnIndex) {
+        self.no_room.insert(stream);
+    }
+
+    /// All that wait for room.
+    pub(super) fn take_waiting_for_room(&mut self) -> BTreeSet<OwnIndex> {
+        std::mem::take(&mut self.no_room)
+    }
+
+    /// Asks for rows of the log of `stream` in `(from, upto]`.
+    pub(super) fn start(
+        &mut self,
+        reader: Reader,
+        (stream, from, upto): (bytestring::ByteString, Token, Token),
+        rows_max: u32,
+        common: &mut Common,
+    ) -> QueryId {
+        let query = common.fetches.next_id();
+        self.in_flight.insert(query, reader);
+        common.stats.log_reads += 1;
+        common.actions.push_back(Action::ReadLog { query, stream, from, upto, rows_max });
+        query
+    }
+
+    /// The answer is there; whom it is for.
+    pub(super) fn finish(&mut self, query: QueryId) -> Option<Reader> {
+        self.in_flight.remove(&query)
+    }
+
+    /// Rows to ask for at once on behalf of peers: with all reads under way, a peer that had room
+    /// before still has room for all of them.
+    pub(super) fn rows_max_for_peers(config: &Config) -> u32 {
+        config.log_rows_max.min(config.peer_pending_max / 2 / IN_FLIGHT_MAX).max(1)
+    }
+}

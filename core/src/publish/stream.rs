@@ -1,0 +1,99 @@
+//! One own stream: how far its log goes, and how far each outlet has come.
+
+use bytestring::ByteString;
+
+use crate::{
+    ids::QueryId,
+    stream::{Token, traits},
+    timer::TimerKey,
+};
+
+/// An own stream, by order of first appearance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct OwnIndex(u32);
+
+impl OwnIndex {
+    pub(crate) const fn as_usize(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The index after `count` others, of which there are at most `own_streams_max`.
+    pub(super) fn after(count: usize) -> Self {
+        Self(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    pub(super) const fn retry(self) -> TimerKey {
+        TimerKey::LogRetry(self)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct OwnStream {
+    pub(super) name: ByteString,
+    /// The last token of its log.
+    pub(super) end: Token,
+    pub(super) bus: BusCursor,
+    /// Peers that take the stream were sent everything up to here.
+    pub(super) peers: Token,
+    pub(super) reading: Reading,
+    /// Reads of its log that failed in a row.
+    pub(super) attempt: u32,
+    /// The next read is for the peers, if the outlets stand at different tokens.
+    pub(super) peers_turn: bool,
+}
+
+/// How far a stream has come on the bus. `confirmed <= sent <= highest`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct BusCursor {
+    /// Everything up to here was sent on the present connection, or is confirmed.
+    pub(super) sent: Token,
+    /// Everything up to here is known to have gone out.
+    pub(super) confirmed: Token,
+    /// The application was told of this much.
+    pub(super) told: Token,
+    /// The last token that may have gone out, on any connection.
+    pub(super) highest: Token,
+}
+
+/// Where the reads of a stream for its outlets stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Reading {
+    Idle,
+    /// In the line for a read.
+    InLine,
+    /// An outlet is behind but can take no more now.
+    NoRoom,
+    InFlight {
+        query: QueryId,
+        from: Token,
+        upto: Token,
+    },
+    /// The log could not be read; nobody reads it until the timer.
+    BackingOff,
+}
+
+impl OwnStream {
+    /// A stream whose log ends at `end`; only rows above are news.
+    pub(super) const fn new(name: ByteString, end: Token) -> Self {
+        Self {
+            name,
+            end,
+            bus: BusCursor { sent: end, confirmed: end, told: end, highest: end },
+            peers: end,
+            reading: Reading::Idle,
+            attempt: 0,
+            peers_turn: false,
+        }
+    }
+
+    /// A connection was made to the bus: where it goes on. What went out on the one before is known
+    /// up to `confirmed`; between that and `highest` is anybody's guess.
+    ///
+    /// A follower that has such a row drops it when it comes again. But where tokens can start over
+    /// it takes a lower one for a new epoch, so there the rows are not sent again: it is told
+    /// that we are beyond them, and fetches what it misses.
+    pub(super) fn resume_on_bus(&mut self) {
+        self.bus.sent =
+            if traits(&self.name).resettable { self.bus.highest } else { self.bus.confirmed };
+    }
+}

@@ -1,0 +1,123 @@
+//! Our own syncing users: said on every connection, and taken back late.
+
+use std::collections::BTreeMap;
+
+use bytestring::ByteString;
+
+use super::UserDevice;
+use crate::{
+    config::Config,
+    event::{Event, Warning},
+    follow::Common,
+    time::Timestamp,
+    timer::TimerKey,
+    wire::{Command, UserSync},
+};
+
+/// Our users who sync, or did until a moment ago.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct OurUsers {
+    users: BTreeMap<UserDevice, Ours>,
+    /// Whom an end is due for, by the number in its timer.
+    ending: BTreeMap<u64, UserDevice>,
+    ends: u64,
+    /// Something was said under our id, so it must be taken back at the end.
+    spoken: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Ours {
+    /// Syncs under way; several of one device may overlap.
+    under_way: u32,
+    last_sync_ms: i64,
+    /// The number of the timer, once none is under way.
+    ending: Option<u64>,
+}
+
+impl OurUsers {
+    /// A sync began or ended. What is to be said of it at once, if anything.
+    pub(crate) fn on_syncing(
+        &mut self,
+        now: Timestamp,
+        who: UserDevice,
+        syncing: bool,
+        at_ms: i64,
+        config: &Config,
+        common: &mut Common,
+    ) -> Option<Command> {
+        let Some(known) = self.users.get_mut(&who) else {
+            if !syncing {
+                return None;
+            }
+            if self.users.len() >= config.syncing_users_max as usize {
+                let user = who.0;
+                common.notify(Event::Warning(Warning::TooManySyncing { user }));
+                return None;
+            }
+            let said = start(config, &who, at_ms);
+            self.users.insert(who, Ours { under_way: 1, last_sync_ms: at_ms, ending: None });
+            return Some(said);
+        };
+        known.last_sync_ms = at_ms;
+        if syncing {
+            known.under_way = known.under_way.saturating_add(1);
+            if let Some(number) = known.ending.take() {
+                self.ending.remove(&number);
+                common.timers.clear(TimerKey::SyncEnd(number));
+            }
+        } else {
+            known.under_way = known.under_way.saturating_sub(1);
+            if known.under_way == 0 && known.ending.is_none() {
+                self.ends += 1;
+                known.ending = Some(self.ends);
+                self.ending.insert(self.ends, who);
+                let at = now + config.user_sync_end_after;
+                common.timers.set(TimerKey::SyncEnd(self.ends), at);
+            }
+        }
+        None
+    }
+
+    /// A user did not come back in time.
+    pub(crate) fn on_end_due(&mut self, number: u64, config: &Config) -> Option<Command> {
+        let who = self.ending.remove(&number)?;
+        let last_sync_ms = self.users.remove(&who)?.last_sync_ms;
+        Some(said(config, &who, false, last_sync_ms))
+    }
+
+    /// What a new connection has to hear.
+    pub(crate) fn everyone(&self, config: &Config) -> impl Iterator<Item = Command> {
+        self.users.iter().map(|(who, ours)| start(config, who, ours.last_sync_ms))
+    }
+
+    /// Something to say so that we do not count as silent: any one user.
+    pub(crate) fn anyone(&self, config: &Config) -> Option<Command> {
+        self.everyone(config).next()
+    }
+
+    /// One of these commands went out.
+    pub(crate) const fn on_said(&mut self) {
+        self.spoken = true;
+    }
+
+    /// What to say at an orderly shutdown. The oldest dialect has no word for it: there, the end
+    /// of the connection says it.
+    pub(crate) fn farewell(&self, config: &Config) -> Option<Command> {
+        self.spoken.then(|| Command::ClearUserSync(config.instance_id.clone()))
+    }
+}
+
+fn start(config: &Config, who: &UserDevice, last_sync_ms: i64) -> Command {
+    said(config, who, true, last_sync_ms)
+}
+
+fn said(config: &Config, who: &UserDevice, syncing: bool, last_sync_ms: i64) -> Command {
+    let (user, device): &(ByteString, Option<ByteString>) = who;
+    Command::UserSync(UserSync {
+        instance_id: Some(config.instance_id.clone()),
+        user: user.clone(),
+        device: device.clone(),
+        syncing,
+        last_sync_ms,
+    })
+}

@@ -1,0 +1,98 @@
+//! What other processes say of their syncing users: kept by the presence writer until it is taken
+//! back, or its origin is gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytestring::ByteString;
+
+use super::UserDevice;
+use crate::{
+    config::Config,
+    event::{ClearedReason, Event, SyncOrigin, Warning},
+    follow::Common,
+    ids::ConnectionId,
+    time::Timestamp,
+    timer::TimerKey,
+    wire::UserSync,
+};
+
+/// The syncing users of every origin that spoke lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct TheirUsers {
+    origins: BTreeMap<SyncOrigin, Theirs>,
+    /// Whose silence is watched, by the number in its timer.
+    watched: BTreeMap<u64, SyncOrigin>,
+    watches: u64,
+    pairs: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Theirs {
+    users: BTreeSet<UserDevice>,
+    watch: u64,
+}
+
+impl TheirUsers {
+    /// An origin speaks of a user: told on, and its silence begins anew.
+    pub(crate) fn on_user_sync(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        sync: UserSync,
+        config: &Config,
+        common: &mut Common,
+    ) {
+        let origin =
+            sync.instance_id.clone().map_or(SyncOrigin::Connection(conn), SyncOrigin::Instance);
+        let who = (sync.user.clone(), sync.device.clone());
+        let known = self.origins.get(&origin).is_some_and(|theirs| theirs.users.contains(&who));
+        if sync.syncing && !known && self.pairs >= config.syncing_users_max as usize {
+            common.notify(Event::Warning(Warning::TooManySyncing { user: who.0 }));
+            return;
+        }
+        if !sync.syncing && !known {
+            return;
+        }
+        let theirs = self.origins.entry(origin.clone()).or_insert_with(|| {
+            self.watches += 1;
+            self.watched.insert(self.watches, origin.clone());
+            Theirs { users: BTreeSet::new(), watch: self.watches }
+        });
+        // The timer outlives the last user: an origin that stays silent then is forgotten.
+        common.timers.set(TimerKey::SyncExpiry(theirs.watch), now + config.syncing_expires_after);
+        if sync.syncing {
+            self.pairs += usize::from(theirs.users.insert(who));
+        } else {
+            self.pairs -= usize::from(theirs.users.remove(&who));
+        }
+        common.notify(Event::UserSyncing { origin, sync: Box::new(sync) });
+    }
+
+    /// A process stops and takes back what it said.
+    pub(crate) fn on_clear(&mut self, instance_id: ByteString, common: &mut Common) {
+        self.clear(SyncOrigin::Instance(instance_id), ClearedReason::Stopped, common);
+    }
+
+    /// A connection ended: in the oldest dialect, what was said on it is void.
+    pub(crate) fn on_disconnected(&mut self, conn: ConnectionId, common: &mut Common) {
+        self.clear(SyncOrigin::Connection(conn), ClearedReason::Disconnected, common);
+    }
+
+    /// An origin was silent for too long.
+    pub(crate) fn on_expiry_due(&mut self, watch: u64, common: &mut Common) {
+        if let Some(origin) = self.watched.get(&watch) {
+            self.clear(origin.clone(), ClearedReason::Silent, common);
+        }
+    }
+
+    fn clear(&mut self, origin: SyncOrigin, reason: ClearedReason, common: &mut Common) {
+        let Some(theirs) = self.origins.remove(&origin) else { return };
+        self.watched.remove(&theirs.watch);
+        common.timers.clear(TimerKey::SyncExpiry(theirs.watch));
+        self.pairs -= theirs.users.len();
+        if !theirs.users.is_empty() {
+            let users = u32::try_from(theirs.users.len()).unwrap_or(u32::MAX);
+            common.notify(Event::SyncingCleared { origin, users, reason });
+        }
+    }
+}

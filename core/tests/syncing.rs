@@ -1,0 +1,277 @@
+//! Who syncs where: what a node says of its own users, and what a presence writer makes of what
+//! the others say.
+#![expect(clippy::wildcard_enum_match_arm, reason = "only a few kinds matter here")]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use synrepl_core::{
+    Action, ClearedReason, Config, ConnectionId, Event, Input, Node, SyncOrigin, Timestamp,
+    Warning,
+    wire::{Command, Decoder, Dialect, encode},
+};
+
+struct World {
+    node: Node,
+    now: Timestamp,
+    conn: Option<ConnectionId>,
+    said: Vec<String>,
+    events: Vec<Event>,
+}
+
+impl World {
+    fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        config.instance_id = "aBcDe".into();
+        change(&mut config);
+        let node = Node::new(config).expect("good settings");
+        let mut world =
+            Self { node, now: Timestamp::ZERO, conn: None, said: vec![], events: vec![] };
+        world.drain();
+        world
+    }
+
+    fn connected(change: impl FnOnce(&mut Config)) -> Self {
+        let mut world = Self::new(change);
+        world.connect();
+        world
+    }
+
+    fn connect(&mut self) {
+        let conn = self.conn.expect("it asked for a connection");
+        self.handle(Input::Connected { conn });
+    }
+
+    fn cut(&mut self) {
+        let conn = self.conn.take().expect("connected");
+        self.handle(Input::Disconnected { conn, reason: "cut".to_owned() });
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.node.handle(self.now, input).expect("the contract is kept");
+        self.drain();
+    }
+
+    fn hear(&mut self, line: &str) {
+        let line = Bytes::copy_from_slice(line.as_bytes());
+        let command = Decoder::new().decode(&line).expect("a good line");
+        let conn = self.conn.expect("connected");
+        self.handle(Input::Received { conn, command });
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        let until = self.now + Duration::from_secs(seconds);
+        while let Some(at) = self.node.poll_timeout().filter(|at| *at <= until) {
+            self.now = at;
+            self.handle(Input::Tick);
+        }
+        self.now = until;
+    }
+
+    fn sync(&mut self, user: &'static str, syncing: bool) {
+        let at_ms = 1_000 + i64::try_from(self.now.as_micros() / 1_000).expect("small");
+        let (user, device) = (user.into(), Some("DEV".into()));
+        self.handle(Input::Syncing { user, device, syncing, at_ms });
+    }
+
+    fn drain(&mut self) {
+        while let Some(action) = self.node.poll_action() {
+            match action {
+                Action::Connect { conn } => self.conn = Some(conn),
+                Action::Send { command: Command::Replicate(_), .. } => {}
+                Action::Send { command, .. } => {
+                    let mut line = bytes::BytesMut::new();
+                    encode(&command, Dialect::LATEST, &mut line).expect("it can be said");
+                    self.said.push(String::from_utf8(line.to_vec()).expect("UTF-8"));
+                }
+                Action::Notify(event) => self.events.push(event),
+                Action::Close { conn } => {
+                    self.said.push("closed".to_owned());
+                    self.conn = Some(conn);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn said(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.said)
+    }
+
+    /// What the presence writer learned, in short.
+    fn learned(&mut self) -> Vec<String> {
+        let short = |event| match event {
+            Event::UserSyncing { sync, .. } => Some(format!("{} {}", sync.user, sync.syncing)),
+            Event::SyncingCleared { origin, users, reason } => {
+                let origin = match origin {
+                    SyncOrigin::Instance(id) => id.to_string(),
+                    SyncOrigin::Connection(_) => "connection".to_owned(),
+                    _ => unreachable!("no other origin is known"),
+                };
+                Some(format!("{origin} cleared {users} {reason:?}"))
+            }
+            Event::Command { command } => Some(command.name().to_owned()),
+            Event::Warning(Warning::TooManySyncing { user }) => Some(format!("{user} too many")),
+            _ => None,
+        };
+        std::mem::take(&mut self.events).into_iter().filter_map(short).collect()
+    }
+}
+
+#[test]
+fn a_sync_is_said_at_once_and_its_end_only_when_the_user_stays_away() {
+    let mut world = World::connected(|_| {});
+    world.sync("@a:x", true);
+    assert_eq!(world.said(), ["USER_SYNC aBcDe @a:x DEV start 1000"]);
+    world.sync("@a:x", false);
+    world.pass(9);
+    world.sync("@a:x", true);
+    world.pass(20);
+    assert_eq!(world.said(), [""; 0], "the user came back in time");
+    world.sync("@a:x", false);
+    world.pass(9);
+    assert_eq!(world.said(), [""; 0]);
+    world.pass(1);
+    assert_eq!(world.said(), ["USER_SYNC aBcDe @a:x DEV end 30000"]);
+    world.pass(1_000);
+    assert_eq!(world.said(), [""; 0], "who is gone is not named again");
+}
+
+#[test]
+fn overlapping_syncs_of_one_device_end_with_the_last() {
+    let mut world = World::connected(|_| {});
+    for syncing in [true, true, false] {
+        world.sync("@a:x", syncing);
+    }
+    world.pass(60);
+    assert_eq!(world.said().len(), 1, "one is still under way");
+    world.sync("@a:x", false);
+    world.pass(10);
+    assert!(world.said()[0].contains(" end "));
+}
+
+#[test]
+fn every_new_connection_hears_of_all_who_sync() {
+    let mut world = World::new(|_| {});
+    world.sync("@b:x", true);
+    world.sync("@a:x", true);
+    assert_eq!(world.said(), [""; 0], "nobody listens yet");
+    world.connect();
+    let all = ["USER_SYNC aBcDe @a:x DEV start 1000", "USER_SYNC aBcDe @b:x DEV start 1000"];
+    assert_eq!(world.said(), all);
+    world.cut();
+    world.pass(10);
+    world.connect();
+    assert_eq!(world.said(), all);
+}
+
+#[test]
+fn a_user_who_stays_is_named_again_before_the_others_forget_us() {
+    let mut world = World::connected(|_| {});
+    world.sync("@a:x", true);
+    world.said();
+    world.pass(299);
+    assert_eq!(world.said(), ["USER_SYNC aBcDe @a:x DEV start 1000"]);
+}
+
+#[test]
+fn an_orderly_shutdown_takes_everything_back_before_it_closes() {
+    let mut world = World::connected(|_| {});
+    world.sync("@a:x", true);
+    world.said();
+    world.handle(Input::Shutdown);
+    assert_eq!(world.said(), ["CLEAR_USER_SYNC aBcDe", "closed"]);
+}
+
+#[test]
+fn who_never_spoke_of_users_takes_nothing_back() {
+    let mut world = World::connected(|_| {});
+    world.handle(Input::Shutdown);
+    assert_eq!(world.said(), ["closed"]);
+}
+
+#[test]
+fn an_observer_says_nothing_of_its_users() {
+    let mut world = World::connected(|config| config.observe_only = true);
+    world.sync("@a:x", true);
+    world.sync("@a:x", false);
+    world.pass(600);
+    world.handle(Input::Shutdown);
+    assert_eq!(world.said(), ["closed"]);
+}
+
+#[test]
+fn users_beyond_the_limit_are_refused_with_a_warning() {
+    let mut world = World::connected(|config| {
+        config.presence_writer = true;
+        config.syncing_users_max = 1;
+    });
+    world.sync("@a:x", true);
+    world.sync("@b:x", true);
+    assert_eq!(world.said().len(), 1);
+    assert_eq!(world.learned(), ["@b:x too many"]);
+    world.hear("USER_SYNC other @c:x DEV start 1");
+    world.hear("USER_SYNC other @d:x DEV start 1");
+    assert_eq!(world.learned(), ["@c:x true", "@d:x too many"]);
+    world.hear("USER_SYNC other @c:x DEV end 1");
+    world.hear("USER_SYNC other @d:x DEV start 1");
+    assert_eq!(world.learned(), ["@c:x false", "@d:x true"], "an end makes room");
+}
+
+#[test]
+fn an_instance_that_falls_silent_has_no_syncing_users_any_more() {
+    let mut world = World::connected(|config| config.presence_writer = true);
+    world.hear("USER_SYNC other @a:x DEV start 1");
+    world.hear("USER_SYNC other @b:x None start 1");
+    world.pass(299);
+    world.hear("USER_SYNC other @a:x DEV start 2");
+    world.pass(299);
+    assert_eq!(world.learned(), ["@a:x true", "@b:x true", "@a:x true"]);
+    world.pass(1);
+    assert_eq!(world.learned(), ["other cleared 2 Silent"]);
+}
+
+#[test]
+fn an_instance_that_stops_takes_its_users_back_and_only_its_own() {
+    let mut world = World::connected(|config| config.presence_writer = true);
+    world.hear("USER_SYNC one @a:x DEV start 1");
+    world.hear("USER_SYNC two @a:x DEV start 1");
+    world.hear("CLEAR_USER_SYNC one");
+    world.hear("CLEAR_USER_SYNC one");
+    assert_eq!(
+        world.learned(),
+        ["@a:x true", "@a:x true", &format!("one cleared 1 {:?}", ClearedReason::Stopped)]
+    );
+    world.pass(300);
+    assert_eq!(world.learned(), ["two cleared 1 Silent"]);
+}
+
+#[test]
+fn in_the_oldest_dialect_the_end_of_the_connection_takes_its_users_back() {
+    let mut world = World::connected(|config| config.presence_writer = true);
+    world.hear("USER_SYNC @a:x start 1");
+    world.hear("USER_SYNC other @b:x DEV start 1");
+    world.cut();
+    assert_eq!(
+        world.learned(),
+        ["@a:x true", "@b:x true", "connection cleared 1 Disconnected"],
+        "a process outlives the connection by which we heard of it"
+    );
+}
+
+#[test]
+fn the_echo_of_what_we_said_of_our_own_users_is_ignored() {
+    let mut world = World::connected(|config| config.presence_writer = true);
+    world.hear("USER_SYNC aBcDe @a:x DEV start 1");
+    assert_eq!(world.learned(), [""; 0]);
+    assert_eq!(world.node.stats().echoes, 1);
+}
+
+#[test]
+fn who_is_not_the_presence_writer_gets_the_commands_as_they_are() {
+    let mut world = World::connected(|_| {});
+    world.hear("USER_SYNC other @a:x DEV start 1");
+    world.hear("CLEAR_USER_SYNC other");
+    world.pass(600);
+    assert_eq!(world.learned(), ["USER_SYNC", "CLEAR_USER_SYNC"]);
+}

@@ -1,0 +1,293 @@
+//! A node that writes streams, with its logs: what it does is shown as lines.
+//!
+//! | line | action |
+//! | --- | --- |
+//! | `c1< POSITION s me 3 3` | sent on the connection that it made |
+//! | `p0< PING 0` | sent on one it accepted; `p0,p1<` is a broadcast |
+//! | `read q1 s 0..3` | a page of a log is asked for |
+//! | `close p0` | a connection is closed |
+//! | anything else | an event |
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use synrepl_core::{
+    Action, ByteString, Config, ConnectionId, Event, Input, Misuse, Node, QueryId, Timestamp,
+    Warning,
+    stream::{LogError, Page, Row, Token},
+    wire::{Command, Decoder, Dialect, encode},
+};
+
+/// The instance name of the writer.
+pub(crate) const ME: &str = "me";
+
+pub(crate) fn config(own_streams: &[(&str, i64)]) -> Config {
+    let mut config = Config::default();
+    ME.clone_into(&mut config.instance);
+    config.server_name = Some(ByteString::from_static("hs"));
+    for (name, end) in own_streams {
+        config.own_streams.insert((*name).to_owned(), Token::new(*end));
+    }
+    config
+}
+
+pub(crate) fn peer(number: u64) -> ConnectionId {
+    ConnectionId::accepted(number)
+}
+
+pub(crate) struct Writer {
+    pub(crate) node: Node,
+    pub(crate) now_ms: u64,
+    pub(crate) conn: Option<ConnectionId>,
+    logs: BTreeMap<String, Vec<(i64, String)>>,
+    ends: BTreeMap<String, i64>,
+    /// Reads are answered when the test says so.
+    pub(crate) holds_reads: bool,
+    pub(crate) reads: Vec<Read>,
+    dialects: BTreeMap<ConnectionId, Dialect>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    pub(crate) query: QueryId,
+    pub(crate) stream: String,
+    pub(crate) from: Token,
+    pub(crate) upto: Token,
+    pub(crate) rows_max: u32,
+}
+
+impl Writer {
+    pub(crate) fn new(config: Config) -> Self {
+        let mut writer = Self {
+            ends: config.own_streams.iter().map(|(name, end)| (name.clone(), end.get())).collect(),
+            node: Node::new(config).expect("a good configuration"),
+            now_ms: 0,
+            conn: None,
+            logs: BTreeMap::new(),
+            holds_reads: false,
+            reads: Vec::new(),
+            dialects: BTreeMap::new(),
+        };
+        writer.drain();
+        writer
+    }
+
+    /// A writer whose connection to the bus stands, and everything said so far gone out.
+    pub(crate) fn on_bus(config: Config) -> Self {
+        let mut writer = Self::new(config);
+        writer.connect();
+        writer
+    }
+
+    pub(crate) fn handle(&mut self, input: Input) -> Vec<String> {
+        self.try_handle(input).expect("the contract is kept")
+    }
+
+    pub(crate) fn try_handle(&mut self, input: Input) -> Result<Vec<String>, Misuse> {
+        self.node.handle(Timestamp::from_micros(self.now_ms * 1_000), input)?;
+        Ok(self.drain())
+    }
+
+    fn drain(&mut self) -> Vec<String> {
+        let mut shown = Vec::new();
+        loop {
+            while let Some(action) = self.node.poll_action() {
+                if let Action::Connect { conn } = action {
+                    self.conn = Some(conn);
+                } else if let Action::ReadLog { query, stream, from, upto, rows_max } = &action {
+                    let stream = stream.to_string();
+                    let (query, from, upto, rows_max) = (*query, *from, *upto, *rows_max);
+                    self.reads.push(Read { query, stream, from, upto, rows_max });
+                    if !self.holds_reads {
+                        continue;
+                    }
+                }
+                shown.extend(self.show(&action));
+            }
+            if self.holds_reads || self.reads.is_empty() {
+                return shown;
+            }
+            let read = self.reads.remove(0);
+            let input = self.answer(&read);
+            let now = Timestamp::from_micros(self.now_ms * 1_000);
+            self.node.handle(now, input).expect("it was asked for");
+        }
+    }
+
+    pub(crate) fn answer(&self, read: &Read) -> Input {
+        let mut updates: Vec<(Token, Row)> = Vec::new();
+        let (mut upto, mut limited) = (read.upto, false);
+        for (token, row) in self.logs.get(&read.stream).into_iter().flatten() {
+            let token = Token::new(*token);
+            if token <= read.from || token > read.upto {
+                continue;
+            }
+            let starts_batch = updates.last().is_none_or(|(last, _)| *last != token);
+            if starts_batch && updates.len() >= read.rows_max as usize {
+                limited = true;
+                upto = updates.last().map_or(read.upto, |(last, _)| *last);
+                break;
+            }
+            updates.push((token, Row::from(row.as_str())));
+        }
+        let page = Page { updates, upto, limited };
+        Input::LogRead { query: read.query, result: Ok(page) }
+    }
+
+    /// Answers the oldest read that was held.
+    pub(crate) fn answer_next(&mut self) -> Vec<String> {
+        let read = self.reads.remove(0);
+        let input = self.answer(&read);
+        self.handle(input)
+    }
+
+    pub(crate) fn fail_next(&mut self) -> Vec<String> {
+        let Read { query, stream, .. } = self.reads.remove(0);
+        let error = LogError { stream, message: "disk on fire".to_owned() };
+        self.handle(Input::LogRead { query, result: Err(error) })
+    }
+
+    /// One batch; says what it led to.
+    pub(crate) fn append(&mut self, stream: &str, token: i64, rows: &[&str]) -> Vec<String> {
+        self.write(stream, token, rows);
+        self.handle(Input::Appended { stream: ByteString::from(stream), token: token.into() })
+    }
+
+    /// One batch in the log that nobody speaks of yet.
+    pub(crate) fn write(&mut self, stream: &str, token: i64, rows: &[&str]) {
+        let log = self.logs.entry(stream.to_owned()).or_default();
+        log.extend(rows.iter().map(|row| (token, (*row).to_owned())));
+    }
+
+    pub(crate) fn connect(&mut self) -> Vec<String> {
+        let conn = self.conn.expect("a connection was asked for");
+        self.handle(Input::Connected { conn })
+    }
+
+    pub(crate) fn lose(&mut self) -> Vec<String> {
+        let conn = self.conn.expect("a connection was asked for");
+        self.handle(Input::Disconnected { conn, reason: "lost".to_owned() })
+    }
+
+    /// Loses the connection and makes the next one; what that led to.
+    pub(crate) fn reconnect(&mut self) -> Vec<String> {
+        self.lose();
+        self.wait(10_000);
+        self.connect()
+    }
+
+    /// The oldest `count` commands on the connection to the bus have gone out.
+    pub(crate) fn sent(&mut self, count: u32) -> Vec<String> {
+        let conn = self.conn.expect("a connection was asked for");
+        self.handle(Input::Sent { conn, count })
+    }
+
+    pub(crate) fn wait(&mut self, ms: u64) -> Vec<String> {
+        self.now_ms += ms;
+        self.handle(Input::Tick)
+    }
+
+    /// A line on the connection to the bus.
+    pub(crate) fn hear(&mut self, line: &str) -> Vec<String> {
+        let conn = self.conn.expect("a connection was asked for");
+        self.handle(received(conn, line))
+    }
+
+    pub(crate) fn accept(&mut self, number: u64, dialect: Dialect) -> Vec<String> {
+        self.dialects.insert(peer(number), dialect);
+        self.handle(Input::Accepted { conn: peer(number), dialect })
+    }
+
+    /// A line of a peer.
+    pub(crate) fn says(&mut self, number: u64, line: &str) -> Vec<String> {
+        self.handle(received(peer(number), line))
+    }
+
+    /// A peer has taken this many commands.
+    pub(crate) fn takes(&mut self, number: u64, count: u32) -> Vec<String> {
+        self.handle(Input::Sent { conn: peer(number), count })
+    }
+
+    pub(crate) fn leaves(&mut self, number: u64) -> Vec<String> {
+        self.handle(Input::Disconnected { conn: peer(number), reason: "left".to_owned() })
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is shown as it is")]
+    fn show(&self, action: &Action) -> Option<String> {
+        Some(match action {
+            Action::Connect { conn } => format!("connect {conn}"),
+            Action::Close { conn } => format!("close {}", name(*conn)),
+            Action::Send { conn, command } => {
+                let dialect = self.dialects.get(conn).copied().unwrap_or_default();
+                format!("{}< {}", name(*conn), line(command, dialect))
+            }
+            Action::Broadcast { audience, command } => {
+                let names: Vec<_> = audience.connections().iter().map(|conn| name(*conn)).collect();
+                format!("{}< {}", names.join(","), line(command, Dialect::LATEST))
+            }
+            Action::ReadLog { query, stream, from, upto, .. } => {
+                format!("read {query} {stream} {from}..{upto}")
+            }
+            Action::Notify(event) => return show_event(event),
+            _ => format!("{action:?}"),
+        })
+    }
+}
+
+fn name(conn: ConnectionId) -> String {
+    if conn.is_accepted() { format!("p{}", conn.get() - peer(0).get()) } else { conn.to_string() }
+}
+
+fn line(command: &Command, dialect: Dialect) -> String {
+    let mut out = BytesMut::new();
+    encode(command, dialect, &mut out).expect("the peer can be told this");
+    String::from_utf8(out.to_vec()).expect("lines are text").trim_end().to_owned()
+}
+
+pub(crate) fn received(conn: ConnectionId, line: &str) -> Input {
+    match Decoder::new().decode(&Bytes::copy_from_slice(line.as_bytes())) {
+        Ok(command) => Input::Received { conn, command },
+        Err(error) => Input::Malformed { conn, error },
+    }
+}
+
+/// Only what is about publishing and peers.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the rest is shown as it is")]
+fn show_event(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Connected { .. }
+        | Event::Disconnected { .. }
+        | Event::Command { .. }
+        | Event::Warning(Warning::Unanswered { .. } | Warning::NothingHeard { .. }) => return None,
+        Event::Published { stream, token } => format!("published {stream} {token}"),
+        Event::PeerConnected { conn, dialect } => format!("{} connected, {dialect}", name(*conn)),
+        Event::PeerNamed { conn, name: label } => format!("{} is {label}", name(*conn)),
+        Event::PeerDisconnected { conn, .. } => format!("{} disconnected", name(*conn)),
+        Event::PeerCommand { conn, command } => {
+            format!("{} said {}", name(*conn), line(command, Dialect::LATEST))
+        }
+        Event::Warning(Warning::LogFailed { error, attempt, .. }) => {
+            format!("failed {attempt}: {error}")
+        }
+        Event::Warning(Warning::PeerTooSlow { conn, pending }) => {
+            format!("{} too slow, {pending} pending", name(*conn))
+        }
+        Event::Warning(Warning::PeerRefused { conn, told }) => {
+            format!("{} refused: {told}", name(*conn))
+        }
+        Event::Warning(Warning::PeerError { conn, text }) => {
+            format!("{} has an error: {text}", name(*conn))
+        }
+        Event::Warning(Warning::TooManyPeers { conn }) => {
+            format!("{} is one too many", name(*conn))
+        }
+        Event::Warning(Warning::RowTooLong { stream, token }) => {
+            format!("too long: {stream} {token}")
+        }
+        Event::Warning(warning) => format!("{warning:?}"),
+        Event::Stopped => "stopped".to_owned(),
+        event => format!("{event:?}"),
+    })
+}

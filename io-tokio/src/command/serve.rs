@@ -1,0 +1,342 @@
+//! `synrepl serve`: rows from stdin and HTTP into a log, and from there to followers.
+
+pub(super) mod flags;
+mod intake;
+mod lines;
+mod setup;
+mod taken;
+
+use std::{
+    collections::BTreeMap, fmt::Write as _, future::pending, io, process::ExitCode, sync::Arc,
+    time::Duration,
+};
+
+use synrepl::{DriverError, Replication};
+use synrepl_core::{ByteString, Event, stream::Token};
+use tokio::{
+    task::{JoinError, JoinHandle},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{flags::ServeFlags, intake::End, setup::Setup, taken::Taken};
+use super::{
+    diagnostics::Diagnostics,
+    exit::{FAILED, Failure, OK},
+    printer::GRACE,
+    shorten::shortened,
+    stop::{Stop, exit_on_interrupt},
+    text,
+    warning::{Circumstances, Kind},
+};
+
+/// Time between looks at progress.
+const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// Streams that are named in the progress line.
+const NAMED_MAX: usize = 3;
+
+type Driver = JoinHandle<Result<(), DriverError>>;
+type Intake = JoinHandle<(End, io::Result<()>)>;
+
+/// Serves until a reason to stop comes.
+///
+/// # Errors
+/// Wrong flags or files, found out before anything is taken or sent.
+pub(super) async fn run(flags: ServeFlags) -> Result<ExitCode, Failure> {
+    let now = Instant::now();
+    let until = flags.duration.and_then(|duration| now.checked_add(duration));
+    let Setup { log, taken, builder, http, diagnostics, circumstances, until_eof } =
+        setup::set_up(flags).await?;
+    let stop = Stop::new(until)
+        .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
+    let (replication, driver) =
+        builder.driver().map_err(|error| Failure::usage(error.to_string()))?;
+    let driver = tokio::spawn(driver.run());
+    let ending = CancellationToken::new();
+    let http = http.map(|(server, listener)| {
+        tokio::spawn(server.run(listener, ending.clone().cancelled_owned()))
+    });
+    let intake = tokio::spawn(intake::run(
+        tokio::io::stdin(),
+        tokio::io::stdout(),
+        Arc::clone(&log),
+        ending.clone(),
+    ));
+    let mut ticks = interval(HOUSEKEEPING);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let serve = Serve {
+        replication,
+        stop,
+        intake: Some(intake),
+        http,
+        diagnostics,
+        circumstances,
+        taken,
+        until_eof,
+        ticks,
+        ending,
+        deadline: None,
+        connected: false,
+        peers: 0,
+        published: BTreeMap::new(),
+        failed: false,
+    };
+    let code = serve.run(driver).await;
+    // Waits until the log is closed.
+    drop(log);
+    Ok(code)
+}
+
+struct Serve {
+    replication: Replication,
+    stop: Stop,
+    /// Until stdin has ended, or nobody reads stdout.
+    intake: Option<Intake>,
+    http: Option<JoinHandle<()>>,
+    diagnostics: Diagnostics<io::Stderr>,
+    circumstances: Circumstances,
+    taken: Arc<Taken>,
+    until_eof: bool,
+    ticks: Interval,
+    /// Ends the intake and HTTP.
+    ending: CancellationToken,
+    /// Set once a stop was requested: when to stop at the latest.
+    deadline: Option<Instant>,
+    connected: bool,
+    peers: u64,
+    published: BTreeMap<ByteString, Token>,
+    failed: bool,
+}
+
+/// What a turn begins with.
+enum Wakeup {
+    Stop,
+    TimeIsUp,
+    Intake(Result<(End, io::Result<()>), JoinError>),
+    HttpEnded(Result<(), JoinError>),
+    Tick,
+    Event(Option<Event>),
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// A reason to stop.
+    AskedToStop,
+    /// Everything that was taken is answered.
+    Answered,
+    /// The driver has sent everything and closed its connections.
+    Closed,
+}
+
+/// How a wait ended.
+enum Waited {
+    Done,
+    TimedOut,
+    DriverEnded,
+}
+
+impl Serve {
+    async fn run(mut self, driver: Driver) -> ExitCode {
+        let mut waited = self.wait(Until::AskedToStop).await;
+        self.ending.cancel();
+        if matches!(waited, Waited::Done) {
+            waited = self.wait(Until::Answered).await;
+            self.replication.handle().shutdown();
+        }
+        if matches!(waited, Waited::Done) {
+            waited = self.wait(Until::Closed).await;
+        }
+        self.diagnostics.make_room();
+        match waited {
+            Waited::Done => {}
+            Waited::DriverEnded => {
+                self.failed = true;
+                self.diagnostics.error(&ended_by_itself(driver).await);
+            }
+            Waited::TimedOut if self.intake.is_some() => {
+                self.failed = true;
+                self.diagnostics.error(
+                    "not every line could be answered in time: the log or the reader of stdout \
+                     is too slow. What was not answered may be in the log all the same",
+                );
+            }
+            Waited::TimedOut => {
+                self.diagnostics.note("not everything was sent in time; followers will fetch it");
+            }
+        }
+        let (batches, rows, refused) =
+            (self.taken.batches(), self.taken.rows(), self.taken.refused());
+        self.diagnostics
+            .note(&format!("stopped after {batches} batches of {rows} rows, {refused} refused"));
+        self.diagnostics.finish();
+        ExitCode::from(if self.failed { FAILED } else { OK })
+    }
+
+    async fn wait(&mut self, until: Until) -> Waited {
+        loop {
+            if until == Until::Answered && self.intake.is_none() && self.http.is_none() {
+                return Waited::Done;
+            }
+            match self.wakeup().await {
+                Wakeup::Stop => {
+                    exit_on_interrupt();
+                    self.deadline = Some(Instant::now() + GRACE);
+                    if until == Until::AskedToStop {
+                        return Waited::Done;
+                    }
+                }
+                Wakeup::TimeIsUp => return Waited::TimedOut,
+                Wakeup::Intake(ended) => {
+                    self.intake = None;
+                    if self.must_stop_after(ended) && until == Until::AskedToStop {
+                        return Waited::Done;
+                    }
+                }
+                Wakeup::HttpEnded(ended) => {
+                    self.http = None;
+                    if let Err(error) = ended {
+                        self.failed = true;
+                        self.diagnostics.error(&format!("HTTP broke off: {error}"));
+                    }
+                }
+                Wakeup::Tick => self.keep_house(),
+                Wakeup::Event(Some(event)) => self.take(&event),
+                Wakeup::Event(None) if until == Until::Closed => return Waited::Done,
+                Wakeup::Event(None) => return Waited::DriverEnded,
+            }
+        }
+    }
+
+    async fn wakeup(&mut self) -> Wakeup {
+        let deadline = self.deadline;
+        tokio::select! {
+            biased;
+            () = self.stop.requested(), if deadline.is_none() => Wakeup::Stop,
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                Wakeup::TimeIsUp
+            }
+            ended = joined(&mut self.intake) => Wakeup::Intake(ended),
+            ended = joined(&mut self.http) => Wakeup::HttpEnded(ended),
+            _ = self.ticks.tick() => Wakeup::Tick,
+            event = self.replication.next() => Wakeup::Event(event),
+        }
+    }
+
+    /// Whether the end of the intake is a reason to stop.
+    fn must_stop_after(&mut self, ended: Result<(End, io::Result<()>), JoinError>) -> bool {
+        match ended {
+            Err(error) => {
+                self.failed = true;
+                self.diagnostics.error(&format!("reading stdin broke off: {error}"));
+                true
+            }
+            Ok((_, Err(error))) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.diagnostics.note("nobody reads the tokens on stdout any more");
+                true
+            }
+            Ok((_, Err(error))) => {
+                self.failed = true;
+                self.diagnostics.error(&format!("stdout cannot be written to: {error}"));
+                true
+            }
+            Ok((End::Failed(error), Ok(()))) => {
+                self.failed = true;
+                self.diagnostics.error(&format!("stdin cannot be read: {error}"));
+                self.until_eof
+            }
+            Ok((End::Eof, Ok(()))) => {
+                if !self.until_eof {
+                    self.diagnostics.note("stdin has ended; serving goes on");
+                }
+                self.until_eof
+            }
+            Ok((End::Stopped | End::NoReader, Ok(()))) => false,
+        }
+    }
+
+    fn take(&mut self, event: &Event) {
+        let now = Instant::now();
+        match event {
+            Event::Connected { .. } => {
+                self.connected = true;
+                self.diagnostics.note("connected");
+            }
+            Event::Disconnected { reason, retry_at, .. } => {
+                self.connected = false;
+                if let Some(retry_at) = retry_at {
+                    let wait = retry_at.saturating_since(self.replication.now()).as_secs_f64();
+                    let reason = shortened(reason, 400);
+                    let told = format!("no connection: {reason}; next attempt in {wait:.1} s");
+                    self.diagnostics.problem(Kind::Connection, now, &told);
+                }
+            }
+            Event::Published { stream, token } => {
+                self.published.insert(stream.clone(), *token);
+            }
+            Event::PeerConnected { .. } => {
+                self.peers += 1;
+                self.tell_of_peer(event, now);
+            }
+            Event::PeerDisconnected { .. } => {
+                self.peers = self.peers.saturating_sub(1);
+                self.tell_of_peer(event, now);
+            }
+            Event::PeerNamed { .. } => self.tell_of_peer(event, now),
+            Event::Warning(warning) => {
+                let (kind, told) = self.circumstances.sentence(warning);
+                self.diagnostics.problem(kind, now, &told);
+            }
+            // What others say is not for a writer.
+            _ => {}
+        }
+    }
+
+    fn tell_of_peer(&mut self, event: &Event, now: Instant) {
+        if let Some(told) = text::told_of_others(event) {
+            self.diagnostics.news(Kind::Peers, now, &told);
+        }
+    }
+
+    fn keep_house(&mut self) {
+        self.diagnostics.tell_ended(Instant::now());
+        if self.diagnostics.is_terminal() {
+            let line = self.progress();
+            self.diagnostics.progress(Some(&line));
+        }
+    }
+
+    fn progress(&self) -> String {
+        let mut line = format!(
+            "{} batches of {} rows taken, {} peers",
+            self.taken.batches(),
+            self.taken.rows(),
+            self.peers
+        );
+        if self.connected {
+            line.push_str(", published:");
+            for (stream, token) in self.published.iter().take(NAMED_MAX) {
+                // Writing to memory does not fail.
+                let _ = write!(line, " {} {token}", shortened(stream, 20));
+            }
+        }
+        line
+    }
+}
+
+/// The end of a task, if it runs; else nothing, ever.
+async fn joined<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => pending().await,
+    }
+}
+
+/// Why the driver stopped though nobody asked it to.
+async fn ended_by_itself(driver: Driver) -> String {
+    match driver.await {
+        Ok(Ok(())) => "publishing ended by itself".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => format!("publishing broke off: {error}"),
+    }
+}

@@ -1,0 +1,83 @@
+//! Counts what goes into the log, whoever appends it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use synrepl::log::{AppendFuture, LogEnds, LogStore, ReadFuture};
+use synrepl_core::{
+    ByteString,
+    stream::{Row, Token},
+};
+
+/// What was appended so far.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    batches: AtomicU64,
+    rows: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Taken {
+    /// Batches that are in the log.
+    pub(super) fn batches(&self) -> u64 {
+        self.batches.load(Ordering::Relaxed)
+    }
+
+    /// Their rows.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Batches that the log refused, or failed to take.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+/// A log whose appends are counted.
+pub(super) struct CountedLog<L> {
+    log: L,
+    taken: Arc<Taken>,
+}
+
+impl<L: LogStore> CountedLog<L> {
+    /// Counts into `taken`.
+    pub(super) const fn new(log: L, taken: Arc<Taken>) -> Self {
+        Self { log, taken }
+    }
+}
+
+impl<L: LogStore> LogStore for CountedLog<L> {
+    fn streams(&self) -> BTreeMap<String, Token> {
+        self.log.streams()
+    }
+
+    fn attach(&self, ends: LogEnds) {
+        self.log.attach(ends);
+    }
+
+    fn append(&self, stream: ByteString, rows: Vec<Row>) -> AppendFuture {
+        let count = rows.len() as u64;
+        let append = self.log.append(stream, rows);
+        let taken = Arc::clone(&self.taken);
+        Box::pin(async move {
+            let result = append.await;
+            if result.is_ok() {
+                taken.batches.fetch_add(1, Ordering::Relaxed);
+                taken.rows.fetch_add(count, Ordering::Relaxed);
+            } else {
+                taken.refused.fetch_add(1, Ordering::Relaxed);
+            }
+            result
+        })
+    }
+
+    fn read(&self, stream: ByteString, from: Token, upto: Token, rows_max: u32) -> ReadFuture {
+        self.log.read(stream, from, upto, rows_max)
+    }
+}

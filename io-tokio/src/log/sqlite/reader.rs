@@ -1,0 +1,80 @@
+//! The threads that read pages.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use rusqlite::{Connection, Statement};
+use synrepl_core::{
+    ByteString,
+    stream::{LogError, Page, Token},
+};
+use tokio::sync::oneshot;
+
+use super::{Ready, SqliteOpenError, file};
+use crate::log::{line::Server, page::PageBuilder, progress::Progress};
+
+/// A page to read.
+pub(super) struct Read {
+    pub(super) stream: ByteString,
+    pub(super) from: Token,
+    pub(super) upto: Token,
+    pub(super) rows_max: u32,
+    pub(super) reply: oneshot::Sender<Result<Page, LogError>>,
+}
+
+/// Reads pages until the log is closed.
+pub(super) fn run(
+    server: &Server<Read>,
+    path: &Path,
+    busy_timeout: Duration,
+    progress: &Arc<Progress>,
+    ready: &Ready<()>,
+) -> Result<(), SqliteOpenError> {
+    let connection = file::open_reader(path, busy_timeout)?;
+    let mut reader = Reader::new(&connection, progress)
+        .map_err(|error| SqliteOpenError::sqlite(path, &error))?;
+    let _ = ready.send(Ok(()));
+    while let Some(reads) = server.take(|_| false) {
+        for read in reads {
+            let page = reader.read(&read).map_err(|error| LogError {
+                stream: read.stream.to_string(),
+                message: error.to_string(),
+            });
+            // Who no longer waits misses nothing.
+            let _ = read.reply.send(page);
+        }
+    }
+    Ok(())
+}
+
+struct Reader<'c> {
+    batches: Statement<'c>,
+    progress: &'c Progress,
+}
+
+impl<'c> Reader<'c> {
+    fn new(connection: &'c Connection, progress: &'c Progress) -> rusqlite::Result<Self> {
+        let batches = connection.prepare(
+            "SELECT token, row_count, rows FROM batches
+             WHERE stream = (SELECT id FROM streams WHERE name = ?1)
+                 AND token > ?2 AND token <= ?3
+             ORDER BY token",
+        )?;
+        Ok(Self { batches, progress })
+    }
+
+    fn read(&mut self, read: &Read) -> rusqlite::Result<Page> {
+        let &Read { ref stream, from, upto, rows_max, .. } = read;
+        // What is known to be durable is there to be read; what comes meanwhile is left alone.
+        let bound = upto.min(self.progress.last(stream));
+        let mut page = PageBuilder::new(from, rows_max);
+        let mut batches = self.batches.query((&**stream, from.get(), bound.get()))?;
+        while let Some(batch) = batches.next()? {
+            let (token, rows, text) = (batch.get(0)?, batch.get(1)?, batch.get_ref(2)?.as_str()?);
+            if !page.has_room_for(rows, text.len()) {
+                return Ok(page.limited());
+            }
+            page.push(Token::new(token), &ByteString::from(text));
+        }
+        Ok(page.complete(bound))
+    }
+}
