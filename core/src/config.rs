@@ -126,8 +126,8 @@ pub struct Config {
     pub replay_rows_max: u32,
     /// Bytes kept of one such answer. Default 16 MiB.
     pub replay_bytes_max: u32,
-    /// Tokens asked for at once in streams whose paging is broken (`backfill`). Default 99: a
-    /// full page of 100 rows would be cut.
+    /// Tokens asked for at once in streams whose paging is broken (`backfill`, `to_device`). Default
+    /// 99: a full page of 100 rows would be cut.
     pub burst_window_max: u32,
 
     /// Sources followed. Default 100,000 (some 25 MB). More are ignored with a warning.

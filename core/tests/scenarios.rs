@@ -114,6 +114,7 @@ scenarios! {
     f07_an_announcement_during_an_older_fetch_makes_live_at_its_end
     f07_fetches_wait_in_line
     gaps_rows_that_nobody_can_be_asked_for_are_reported
+    gaps_to_device_is_fetched_in_windows
     loose_a_low_row_before_the_announcement_is_delivered
     loose_a_low_row_during_a_fetch_is_delivered
     loose_a_page_that_ignores_its_end_is_taken_as_it_is
