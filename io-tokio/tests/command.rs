@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
 
 mod command {
+    mod demo;
     mod flags;
     mod follow;
     mod page_server;

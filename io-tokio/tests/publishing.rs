@@ -1,4 +1,4 @@
-//! A writer and those that connect to it, over sockets of loopback.
+//! A writer and its followers: over direct TCP on loopback, and over Redis.
 
 #![allow(
     clippy::unwrap_used,
@@ -6,8 +6,13 @@
     reason = "tests say what they expect"
 )]
 
+mod scripted;
+mod servers;
 mod publishing {
+    mod followers;
+    mod from_log;
     mod peers;
     mod raw;
+    mod redis;
     mod writer;
 }
