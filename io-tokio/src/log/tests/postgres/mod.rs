@@ -159,8 +159,9 @@ async fn an_append_that_the_server_still_works_on_is_ended_before_it_is_looked_f
     let key = format!("synrepl writer {} a", options.schema);
     let cut_off: i32 = blocker.query_one(holder, &[&key]).await.unwrap().get(0);
     let marked = append(&log, "s", &[&format!("[\"{MARK}\"]")]);
-    let waiting = "SELECT count(*) FROM pg_stat_activity
-        WHERE wait_event_type = 'Lock' AND query LIKE '%UPDATE streams%' AND pid != $1";
+    // Whoever waits holds another lock on the table, which is that of this test alone.
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+        AND pid != $1 AND pid IN (SELECT pid FROM pg_locks WHERE relation = 'streams'::regclass)";
     let back = async {
         // Whoever is in a transaction sees the same picture all the time.
         while watcher.query_one(waiting, &[&cut_off]).await.unwrap().get::<_, i64>(0) == 0 {
