@@ -68,7 +68,7 @@ pub trait LogStore: Send + Sync + 'static {
     fn read(&self, stream: ByteString, from: Token, upto: Token, rows_max: u32) -> ReadFuture;
 }
 
-/// A batch was not appended. Nothing of it is kept.
+/// A batch was not appended. Nothing of it is kept, unless the variant says that this is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AppendError {
@@ -123,7 +123,8 @@ pub enum AppendError {
         /// The limit.
         streams_max: usize,
     },
-    /// The store failed. Whether it will again is unknown.
+    /// The store failed. Whether it will again is unknown. Nothing is kept, unless the message says
+    /// that this is not known.
     #[error("the log cannot be written: {message}")]
     Store {
         /// What it said.
@@ -132,7 +133,8 @@ pub enum AppendError {
     /// There is no log: [`Builder::log`](crate::Builder::log) was not called.
     #[error("this instance has no log; give it one with Builder::log")]
     NoLog,
-    /// The store is closed.
+    /// The store is closed. If it was not when the batch was handed in, whether that is kept is
+    /// unknown.
     #[error("the log is closed")]
     Closed,
 }

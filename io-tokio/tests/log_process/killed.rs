@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     path::Path,
 };
 
@@ -40,8 +40,12 @@ pub(crate) fn acknowledged_batches_outlive_the_process_and_tokens_are_never_reus
     let mut known = Known::default();
     let mut chance = SEED;
     for life in 1..=LIVES {
-        let answers = 1 + next(&mut chance) % 3_000;
-        append_and_kill(&path, life, answers, &mut known);
+        // Under load, or at rest.
+        let kill = match next(&mut chance) % 3 {
+            0 => Kill::AtRest(1 + next(&mut chance) % 3),
+            _ => Kill::Answered(1 + next(&mut chance) % 3_000),
+        };
+        append_and_kill(&path, life, kill, &mut known);
         // In between, the next life has to mend what the kill left behind.
         if next(&mut chance).is_multiple_of(2) || life == LIVES {
             compare(&path, &mut known);
@@ -58,26 +62,50 @@ fn next(chance: &mut u64) -> u64 {
     *chance
 }
 
-fn append_and_kill(path: &Path, life: u64, answers: u64, known: &mut Known) {
+/// When to kill.
+#[derive(Clone, Copy, Debug)]
+enum Kill {
+    /// When so many appends were answered, and others are under way.
+    Answered(u64),
+    /// When it rests for this time, and nothing is under way.
+    AtRest(u64),
+}
+
+fn append_and_kill(path: &Path, life: u64, kill: Kill, known: &mut Known) {
     let arguments = ["append-for-ever", path.to_str().unwrap(), &life.to_string()];
     let mut child = crate::program(&arguments).spawn().unwrap();
-    let mut answer = String::new();
-    let mut answered = BufReader::new(child.stdout.take().unwrap());
-    let mut count = 0;
+    let mut stdin = child.stdin.take().unwrap();
+    let mut line = String::new();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let (mut answered, mut rests, mut killed) = (0, 0, false);
     // What it said before it was killed counts, also what is read only afterwards; but not a line
     // that the kill has cut.
-    while answered.read_line(&mut answer).unwrap() > 0 && answer.ends_with('\n') {
-        let words: Vec<_> = answer.trim_end().split(' ').collect();
-        let [stream, token, number, rows] = words[..] else { panic!("{answer:?}") };
-        let batch = (life, number.parse().unwrap(), rows.parse().unwrap());
-        known.learn(stream, token.parse().unwrap(), batch);
-        answer.clear();
-        count += 1;
-        if count == answers {
-            child.kill().unwrap();
+    while lines.read_line(&mut line).unwrap() > 0 && line.ends_with('\n') {
+        let words: Vec<_> = line.trim_end().split(' ').collect();
+        match words[..] {
+            [stream, token, number, rows] => {
+                let batch = (life, number.parse().unwrap(), rows.parse().unwrap());
+                known.learn(stream, token.parse().unwrap(), batch);
+                answered += 1;
+            }
+            _ => {
+                assert_eq!(line, "idle\n");
+                rests += 1;
+            }
         }
+        let due = match kill {
+            Kill::Answered(answers) => answered >= answers,
+            Kill::AtRest(times) => rests >= times,
+        };
+        if due && !killed {
+            child.kill().unwrap();
+            killed = true;
+        } else if words == ["idle"] && !killed {
+            stdin.write_all(b"\n").unwrap();
+        }
+        line.clear();
     }
-    assert!(count >= answers, "it ended by itself after {count} answers");
+    assert!(killed, "it ended by itself after {answered} answers");
     child.wait().unwrap();
 }
 

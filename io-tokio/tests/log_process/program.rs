@@ -23,21 +23,28 @@ pub(crate) fn row(life: u64, number: u64, index: u64, count: u64) -> String {
 }
 
 /// Batches of 1 to 5 rows to each of three streams in turn, many under way at a time, until it is
-/// killed. Every answer is a line: stream, token, number of the batch, rows.
+/// killed. Every answer is a line: stream, token, number of the batch, rows. Now and then all have
+/// been answered: it says `idle` and waits for a line.
 pub(crate) fn append_for_ever(path: &str, life: u64) -> ExitCode {
     let log = SqliteLog::open(path, SqliteOptions::default()).unwrap();
     let mut under_way = VecDeque::<(&str, u64, u64, AppendFuture)>::new();
-    for number in 0_u64.. {
-        if under_way.len() >= IN_FLIGHT {
-            let (stream, number, count, append) = under_way.pop_front().unwrap();
-            let token = runtime().block_on(append).unwrap();
-            println!("{stream} {token} {number} {count}");
-        }
+    let mut said = String::new();
+    for number in 1_u64.. {
         let stream = STREAMS[usize::try_from(number % 3).unwrap()];
         let count = 1 + number * 7 % 5;
         let rows = (0..count).map(|index| Row::from(&*row(life, number, index, count))).collect();
         let append = log.append(ByteString::from_static(stream), rows);
         under_way.push_back((stream, number, count, append));
+        let idle = number.is_multiple_of(500);
+        while under_way.len() > if idle { 0 } else { IN_FLIGHT } {
+            let (stream, number, count, append) = under_way.pop_front().unwrap();
+            let token = runtime().block_on(append).unwrap();
+            println!("{stream} {token} {number} {count}");
+        }
+        if idle {
+            println!("idle");
+            io::stdin().read_line(&mut said).unwrap();
+        }
     }
     ExitCode::FAILURE
 }

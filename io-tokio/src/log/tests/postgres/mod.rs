@@ -159,8 +159,9 @@ async fn an_append_that_the_server_still_works_on_is_ended_before_it_is_looked_f
     let key = format!("synrepl writer {} a", options.schema);
     let cut_off: i32 = blocker.query_one(holder, &[&key]).await.unwrap().get(0);
     let marked = append(&log, "s", &[&format!("[\"{MARK}\"]")]);
-    let waiting = "SELECT count(*) FROM pg_stat_activity
-        WHERE wait_event_type = 'Lock' AND query LIKE '%UPDATE streams%' AND pid != $1";
+    // Whoever waits holds another lock on the table, which is that of this test alone.
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+        AND pid != $1 AND pid IN (SELECT pid FROM pg_locks WHERE relation = 'streams'::regclass)";
     let back = async {
         // Whoever is in a transaction sees the same picture all the time.
         while watcher.query_one(waiting, &[&cut_off]).await.unwrap().get::<_, i64>(0) == 0 {
@@ -206,12 +207,15 @@ async fn appends_go_on_though_sessions_are_ended_all_the_time() {
 #[tokio::test]
 async fn pages_are_read_again_after_their_session_was_lost() {
     let options = options();
-    let log = open("a", &options).await;
+    // The sessions of the other tests are to be left alone.
+    let address = format!("{} application_name={}", server::address(), options.schema);
+    let log = PostgresLog::open(&address, "a", options.clone()).await.unwrap();
     append(&log, "s", &["[1]"]).await.unwrap();
     assert_eq!(tokens(&log, 9).await, [1]);
     let executioner = client(&options).await;
-    let end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE $1 AND pid != pg_backend_pid()";
-    executioner.execute(end, &[&"%lead(token)%"]).await.unwrap();
+    let end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+        WHERE application_name = $1 AND query LIKE '%lead(token)%'";
+    assert_eq!(executioner.execute(end, &[&options.schema]).await.unwrap(), 1);
     // The first one may still find the old session.
     let first = log.read("s".into(), Token::START, 9.into(), 9).await;
     assert!(first.is_ok() || first.unwrap_err().to_string().contains("cannot be read"));
