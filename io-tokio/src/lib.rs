@@ -19,6 +19,28 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A writer is built in the same way, with a [`log`] of its own streams: it publishes to Redis, to
+//! followers that connect to it, or to both.
+//!
+//! ```no_run
+//! # async fn write() -> Result<(), Box<dyn std::error::Error>> {
+//! use synrepl::{Builder, Dialect, Row, log::MemoryLog};
+//!
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:9092").await?;
+//! let mut replication = Builder::standalone()
+//!     .server_name("example.com")
+//!     .instance("writer")
+//!     .log(MemoryLog::default())
+//!     .listen(listener, Dialect::V1_22)
+//!     .spawn()?;
+//! let handle = replication.handle();
+//! tokio::spawn(async move { while replication.next().await.is_some() {} });
+//! let token = handle.append("typing", [Row::from(r#"["!room:example.com",[]]"#)]).await?;
+//! println!("durable, and on its way to every follower, as {token}");
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 mod builder;
