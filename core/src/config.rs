@@ -74,7 +74,9 @@ pub struct Config {
     /// Time after which a connection without a single command is reported. Default 10 s.
     pub nothing_heard_after: Duration,
     /// Quiet time after which an open burst is completed by a fetch, so that its rows can be
-    /// saved. Default 2 s: the writers' own POSITIONs mostly come within 0.25 s.
+    /// saved. Default 2 s: the writers' own POSITIONs mostly come within 0.25 s. On
+    /// direct TCP before 1.22, where nothing closes a burst, it is then taken to be whole, if
+    /// anything else has come since.
     pub burst_quiet_after: Duration,
 
     /// Delay between attempts to read an own log that failed. Default 0.1 s to 5 s.

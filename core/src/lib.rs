@@ -1,9 +1,10 @@
 //! Synapse's worker replication protocol as a pure state machine.
 //!
-//! A [`Node`] is one instance of a Synapse deployment that follows the streams the other instances
-//! write. This crate opens no socket, reads no clock, draws no random number and starts no thread:
-//! a driver tells the node what happened ([`Input`]) and does what it asks for ([`Action`]). The
-//! crate `synrepl` is such a driver, on tokio; who wants to follow a deployment starts there.
+//! A [`Node`] is one instance of a Synapse deployment: it follows the streams that the other
+//! instances write, and publishes its own, on a bus and to peers that connect to it. This crate
+//! opens no socket, reads no clock, draws no random number and starts no thread: a driver tells the
+//! node what happened ([`Input`]) and does what it asks for ([`Action`]). The crate `synrepl` is
+//! such a driver, on tokio; who wants to follow a deployment starts there.
 //!
 //! # How to drive it
 //!
@@ -51,6 +52,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Over which connection
+//!
+//! [`Transport`] says how the others are reached: over a bus (Redis), or over direct TCP to the main
+//! process, in the [`Dialect`](wire::Dialect) that it speaks. On direct TCP the main process writes
+//! every stream. A server of the oldest dialect (up to 1.12) is asked for missed rows on the
+//! connection itself, and there is no `Fetch`; with later ones rows are fetched as from a bus. Some
+//! old releases send tokens that fall or repeat inside one send:
+//! [`traits_on`](stream::traits_on) says which streams, and what follows.
+//!
 //! # What it promises
 //!
 //! Per source, that is, per (stream, writer):
@@ -71,6 +81,19 @@
 //! The writer's log is what its fetch source still holds: most streams keep only the newest row
 //! per key. Streams whose tokens do not simply rise, or whose fetch shows other writers' rows, have
 //! [traits](stream::StreamTraits) that say how the promises read for them.
+//!
+//! Per own stream, on the bus and to every accepted peer:
+//!
+//! | id | promise |
+//! |---|---|
+//! | P1 rows | every appended row is sent, in token order, its batch unbroken |
+//! | P2 moves | `POSITION prev new` is sent only when no row lies in `(prev, new]` |
+//! | P3 losses | after a send of unknown fate the next announcement stands at the last token known to have gone out; where tokens can start over, at the last that may have |
+//! | P4 announcements | they answer REPLICATE and follow every connection, never ahead of rows still unsent |
+//! | P5 slow peers | a peer that takes its commands too slowly is cut off at a limit, and costs the others nothing |
+//!
+//! A row that is too long for a line of direct TCP is announced to peers instead; those of the
+//! oldest dialect, which cannot fetch, miss it, and [`Warning::RowTooLong`] says so.
 //!
 //! What the protocol cannot show, no follower can see: a row whose PUBLISH was lost between two
 //! others of its writer, and an announcement that says there are no rows where there are.

@@ -201,6 +201,7 @@ impl<'a> Player<'a> {
         self.drain();
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other is expected")]
     fn drain(&mut self) {
         while let Some(action) = self.node.poll_action() {
             match action {
@@ -235,6 +236,7 @@ impl<'a> Player<'a> {
         self.say(&format!("POSITION {stream} {upto}"));
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest says nothing of rows")]
     fn watch(&mut self, event: &Event) {
         match event {
             Event::Rows { source, token, rows, .. } => {
@@ -352,6 +354,7 @@ fn a_cut_connection_loses_and_repeats_nothing_of_1_66_0() {
 
 /// Recorded answers to `REPLICATE stream from`, each on a connection of its own.
 #[test]
+#[expect(clippy::wildcard_enum_match_arm, reason = "the rest says nothing of rows")]
 fn recorded_answers_of_0_33_5_are_pages() {
     let asked = [
         ("account_data", 226),

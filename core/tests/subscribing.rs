@@ -149,3 +149,11 @@ fn e0_a_catch_up_waits_while_half_of_what_may_be_untaken_is() {
     assert_eq!(server.takes(0, 1), ["p0< RDATA a 4 []"]);
     assert_eq!(server.takes(0, 5), ["p0< RDATA a 5 []", "p0< RDATA a 6 []", "p0< POSITION a 6"]);
 }
+
+#[test]
+fn e0_the_name_of_an_unknown_stream_is_cut_short_in_the_answer() {
+    let mut server = server(&[]);
+    server.accept(0, OLDEST);
+    let shown = server.says(0, &format!("REPLICATE {} NOW", "\u{1}".repeat(16_000)));
+    assert!(shown[0].len() < 2_000, "{} bytes", shown[0].len());
+}

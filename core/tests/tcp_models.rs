@@ -200,6 +200,7 @@ impl Run {
         self.drain();
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other is expected")]
     fn drain(&mut self) {
         while let Some(action) = self.node.poll_action() {
             match action {

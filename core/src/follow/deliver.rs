@@ -70,7 +70,13 @@ impl Follower {
             self.emit(ctx, token, rows, Origin::Live, position);
         }
         if self.burst().overflows(ctx.config) {
-            self.fetch_up_to(ctx, token);
+            // What is known to be whole need not be remembered.
+            if let Some(ended) = self.burst().sends.ended().filter(|ended| *ended > position) {
+                self.advance_to(ctx, ended);
+            }
+            if self.burst().overflows(ctx.config) {
+                self.fetch_up_to(ctx, token);
+            }
         }
     }
 

@@ -18,6 +18,9 @@ use crate::{
     wire::{Command, Position, Rdata},
 };
 
+/// Longest name of an unknown stream that is repeated in an answer, in characters.
+const NAME_CHARS_MAX: usize = 100;
+
 impl Publisher {
     /// `REPLICATE stream token`, `REPLICATE stream NOW` (no token) or `REPLICATE ALL NOW`.
     pub(crate) fn on_subscribe(
@@ -39,7 +42,9 @@ impl Publisher {
             self.subscribe(conn, index, from, ctx);
             return;
         } else {
-            format!("failed to handle replicate: unknown stream {:?}", &**name)
+            // Cut short: the answer must fit a line.
+            let name: String = name.chars().take(NAME_CHARS_MAX).collect();
+            format!("failed to handle replicate: unknown stream {name:?}")
         };
         ctx.peers.refuse(conn, problem, &mut ctx.turn);
     }
