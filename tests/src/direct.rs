@@ -90,7 +90,15 @@ impl Delivered {
 ///
 /// What was caught up comes as the server holds it then, not as it was sent: compare that with
 /// [`judge`](crate::oracle::judge).
-pub fn compare(runs: &[Run], told: &Told, held: &BTreeMap<String, Rows>) -> Vec<String> {
+///
+/// `until` is where each stream stood when the follower was stopped at the end: what was sent above it
+/// may not have come.
+pub fn compare(
+    runs: &[Run],
+    told: &Told,
+    held: &BTreeMap<String, Rows>,
+    until: &BTreeMap<String, i64>,
+) -> Vec<String> {
     let mut wrong = Vec::new();
     let delivered = Delivered::read(runs);
     for (stream, rows) in &told.rows {
@@ -99,7 +107,8 @@ pub fn compare(runs: &[Run], told: &Told, held: &BTreeMap<String, Rows>) -> Vec<
             continue;
         };
         let first = of.first.unwrap_or(i64::MAX);
-        for row in rows.iter().filter(|(token, _)| *token > first) {
+        let until = until.get(stream).copied().unwrap_or(i64::MAX);
+        for row in rows.iter().filter(|(token, _)| first < *token && *token <= until) {
             if !of.rows.contains(row) && !of.was_caught_up(row.0) {
                 wrong.push(format!("{stream}: sent while live, never delivered: {row:?}"));
             }
@@ -178,13 +187,14 @@ mod tests {
     fn verdict(lines: Vec<Line>, sent: &[i64], held: &[i64]) -> Vec<String> {
         let held = held.iter().map(|token| (*token, token.to_string())).collect();
         let held = BTreeMap::from([("events".to_owned(), held)]);
-        compare(&[Run { saved: SavedPositions::new(), lines }], &told(sent), &held)
+        let until = BTreeMap::from([("events".to_owned(), 8)]);
+        compare(&[Run { saved: SavedPositions::new(), lines }], &told(sent), &held, &until)
     }
 
     #[test]
     fn what_was_sent_while_live_must_come() {
         let lines = || vec![live(3), rows(4, "live"), rows(6, "live")];
-        assert_eq!(verdict(lines(), &[2, 4, 6], &[]), Vec::<String>::new());
+        assert_eq!(verdict(lines(), &[2, 4, 6, 9], &[]), Vec::<String>::new(), "9 is too late");
         let wrong = verdict(lines(), &[4, 5, 6], &[]);
         assert_eq!(wrong.len(), 1, "{wrong:?}");
         assert!(wrong[0].contains("never delivered: (5,"), "{wrong:?}");

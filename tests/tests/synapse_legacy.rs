@@ -165,7 +165,7 @@ impl<'a> Scene<'a> {
         let delivered = Deliveries::read_with_unclosed(&self.runs, release.unclosed);
         let held = self.held(&delivered, announced)?;
         let told = self.truth.told();
-        let mut wrong = compare(&self.runs, &told, &held);
+        let mut wrong = compare(&self.runs, &told, &held, announced);
         let logs: BTreeMap<Source, Log> = held
             .into_iter()
             .map(|(stream, mut rows)| {
