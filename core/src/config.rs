@@ -74,7 +74,9 @@ pub struct Config {
     /// Time after which a connection without a single command is reported. Default 10 s.
     pub nothing_heard_after: Duration,
     /// Quiet time after which an open burst is completed by a fetch, so that its rows can be
-    /// saved. Default 2 s: the writers' own POSITIONs mostly come within 0.25 s.
+    /// saved. Default 2 s: the writers' own POSITIONs mostly come within 0.25 s. On
+    /// direct TCP before 1.22, where nothing closes a burst, it is then taken to be whole, if
+    /// anything else has come since.
     pub burst_quiet_after: Duration,
 
     /// Delay between attempts to read an own log that failed. Default 0.1 s to 5 s.
@@ -124,8 +126,8 @@ pub struct Config {
     pub replay_rows_max: u32,
     /// Bytes kept of one such answer. Default 16 MiB.
     pub replay_bytes_max: u32,
-    /// Tokens asked for at once in streams whose paging is broken (`backfill`). Default 99: a
-    /// full page of 100 rows would be cut.
+    /// Tokens asked for at once in streams whose paging is broken (`backfill`, `to_device`). Default
+    /// 99: a full page of 100 rows would be cut.
     pub burst_window_max: u32,
 
     /// Sources followed. Default 100,000 (some 25 MB). More are ignored with a warning.

@@ -42,7 +42,8 @@ pub enum Event {
         /// Seen live, or fetched.
         origin: Origin,
         /// Where to resume once these rows are handled. Equal to `token` but in streams whose
-        /// tokens do not rise (`backfill`, `caches`).
+        /// tokens do not rise (`backfill`, `caches`; more on direct TCP, see
+        /// [`traits_on`](crate::stream::traits_on)).
         position: Token,
     },
     /// The source is complete up to here; no rows came with it.
@@ -367,11 +368,17 @@ pub enum Warning {
         /// Name of the command.
         command: String,
     },
+    /// The server on the other end speaks a later dialect than it was said to: it would not
+    /// understand what missed rows are asked for with. The connection is closed and made again.
+    WrongDialect {
+        /// The dialect that was configured.
+        configured: Dialect,
+    },
     /// The server on the other end is of another homeserver.
     WrongServer {
         /// The name that was configured.
         expected: String,
-        /// The name that it gave.
+        /// The name that it gave; empty if it spoke of streams before it gave any.
         found: ByteString,
     },
     /// The log of an own stream could not be read; it is tried again.

@@ -52,6 +52,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Over which connection
+//!
+//! [`Transport`] says how the others are reached: over a bus (Redis), or over direct TCP to the main
+//! process, in the [`Dialect`](wire::Dialect) that it speaks. On direct TCP the main process writes
+//! every stream. A server of the oldest dialect (up to 1.12) is asked for missed rows on the
+//! connection itself, and there is no `Fetch`; with later ones rows are fetched as from a bus. Some
+//! old releases send tokens that fall or repeat inside one send:
+//! [`traits_on`](stream::traits_on) says which streams, and what follows.
+//!
 //! # What it promises
 //!
 //! Per source, that is, per (stream, writer):

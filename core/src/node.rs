@@ -2,6 +2,7 @@
 
 mod check;
 mod peers;
+mod replays;
 mod users;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -9,11 +10,11 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::{
     action::Action,
     config::{Config, Transport},
-    connection::{Bus, Link, Outbox, Peers, named_in},
+    connection::{Bus, Link, Outbox, Peers},
     error::{ConfigError, Misuse},
     event::{Event, NotSentReason, WaitOutcome, Warning},
     federation::FederationAcks,
-    follow::{Blame, Common, Context, FetchOutcome, Fetches, Follower, Lost, Replay, Stream},
+    follow::{Blame, Common, Context, FetchOutcome, Fetches, Follower, Lost, Stream},
     ids::{ConnectionId, QueryId, WaitId},
     input::Input,
     publish::{self, Publisher},
@@ -26,7 +27,7 @@ use crate::{
     timer::{TimerKey, Timers},
     turn::Turn,
     wait::Waits,
-    wire::{BadRow, Command, DecodeError, Rdata},
+    wire::{Command, DecodeError, Rdata},
 };
 
 /// One instance of a deployment: follows the streams that the others write, and publishes its own.
@@ -233,14 +234,11 @@ impl Node {
                 match self.role_of(&stream, &instance) {
                     Some(Role::Followed(source)) => {
                         self.common.stats.rdata += 1;
-                        let replays = &mut self.common.fetches.replays;
-                        if !replays.is_empty()
-                            && let Some(replay) = replays.get_mut(source)
-                        {
+                        if let Some(replay) = self.common.fetches.replays.get_mut(source) {
                             replay.push(token, &row, &self.config);
-                            return;
+                        } else {
+                            self.follow(source, |follower, ctx| follower.on_row(ctx, token, row));
                         }
-                        self.follow(source, |follower, ctx| follower.on_row(ctx, token, row));
                     }
                     role => self.on_unwanted(role, &stream, token),
                 }
@@ -249,14 +247,10 @@ impl Node {
                 match self.role_of(&position.stream, &position.instance) {
                     Some(Role::Followed(source)) => {
                         self.common.stats.positions += 1;
-                        if let Some(replay) = self.common.fetches.replays.take(source) {
-                            self.follow(source, |follower, ctx| {
-                                follower.on_replayed(ctx, replay, position.token);
-                            });
-                            return;
-                        }
-                        self.follow(source, |follower, ctx| {
-                            follower.on_position(ctx, position.prev, position.token);
+                        let replay = self.common.fetches.replays.take(source);
+                        self.follow(source, |follower, ctx| match replay {
+                            Some(replay) => follower.on_replayed(ctx, replay, position.token),
+                            None => follower.on_position(ctx, position.prev, position.token),
                         });
                     }
                     role => self.on_unwanted(role, &position.stream, Some(position.token)),
@@ -304,41 +298,6 @@ impl Node {
         {
             self.follow(source, |follower, ctx| follower.on_malformed(ctx, row.token));
         }
-    }
-
-    /// A line of a server of the oldest dialect could not be read, which says nothing twice.
-    /// Whether all is done that can be.
-    fn on_lost_line(&mut self, command: &str, row: Option<&BadRow>) -> bool {
-        let replays = &mut self.common.fetches.replays;
-        let source = row.and_then(|row| self.sources.find(&row.stream, &row.instance));
-        if let Some(Role::Followed(source)) = source {
-            return replays.get_mut(source).map(Replay::damage).is_some();
-        }
-        let waiting = self.common.unanswered > 0 || !replays.is_empty();
-        match command {
-            "POSITION" if waiting => self.bus.on_lost_answer(&mut self.common),
-            "RDATA" if row.is_none() => replays.damage_all(),
-            _ => return false,
-        }
-        true
-    }
-
-    /// The server is about to close the connection; in the oldest dialect perhaps because it will
-    /// not send what was asked for.
-    fn on_server_error(&mut self, text: &str) {
-        let replays = &self.common.fetches.replays;
-        if replays.is_empty() {
-            return;
-        }
-        let asked = replays
-            .sources()
-            .map(|index| (self.followers[index.as_usize()].0.source().stream(), index));
-        let blame = match named_in(text, asked) {
-            Some((_, index)) => Blame::Source(index),
-            None if text.contains("unknown stream") => Blame::Other,
-            None => Blame::Unknown,
-        };
-        self.refused = Some((text.to_owned(), blame));
     }
 
     fn on_connected(&mut self, conn: ConnectionId) {

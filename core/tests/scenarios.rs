@@ -114,6 +114,7 @@ scenarios! {
     f07_an_announcement_during_an_older_fetch_makes_live_at_its_end
     f07_fetches_wait_in_line
     gaps_rows_that_nobody_can_be_asked_for_are_reported
+    gaps_to_device_is_fetched_in_windows
     loose_a_low_row_before_the_announcement_is_delivered
     loose_a_low_row_during_a_fetch_is_delivered
     loose_a_page_that_ignores_its_end_is_taken_as_it_is
@@ -125,6 +126,7 @@ scenarios! {
     oldest_a_server_that_refuses_is_asked_again_and_given_up_if_wanted
     oldest_a_source_that_nobody_answers_for_is_reported_once
     oldest_a_stream_without_epochs_starts_over_and_is_asked_for_from_0
+    oldest_a_server_of_a_later_dialect_is_left
     oldest_an_announcement_that_does_not_parse_costs_the_connection
     oldest_an_answer_may_reach_beyond_what_was_asked_for
     oldest_an_application_cannot_subscribe_by_itself
@@ -177,6 +179,7 @@ scenarios! {
     unclosed_rows_before_the_announcement_wait_for_it
     unclosed_rows_that_fall_or_repeat_are_all_delivered
     unclosed_the_position_follows_while_rows_go_on_coming
+    unclosed_what_is_over_need_not_be_remembered
     wait_a_wait_is_met_by_where_the_source_is_first_seen_to_stand
     wait_one_that_cannot_be_met_any_more_is_not_opened
     wait_only_its_own_source_ends_a_wait_whoever_appeared_first

@@ -212,7 +212,8 @@ impl<C: Connector> Driver<C> {
         match lane {
             // While the application's queue is full nothing is read that would fill it further.
             Lane::Fetches if self.room => self.fetches.poll(cx).map(Wakeup::Fetched),
-            Lane::LogReads if !self.session.is_output_full() => {
+            // How many rows may be unanswered is the core's; how much may wait here is not.
+            Lane::LogReads if !self.session.is_output_long() => {
                 self.log_reads.poll(cx).map(Wakeup::LogRead)
             }
             Lane::LogEnds => {

@@ -52,11 +52,20 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// Whether new commands of the application, and more own rows, should wait.
+    /// Whether new commands of the application should wait.
     pub(crate) fn is_output_full(&self) -> bool {
         match self {
             Self::Redis(session) => session.is_output_full(),
-            Self::Tcp(session) => session.is_output_full(),
+            Self::Tcp(session) => session.is_output_long(),
+            Self::None => false,
+        }
+    }
+
+    /// Whether more own rows should wait, too.
+    pub(crate) fn is_output_long(&self) -> bool {
+        match self {
+            Self::Redis(session) => session.is_output_long(),
+            Self::Tcp(session) => session.is_output_long(),
             Self::None => false,
         }
     }

@@ -94,16 +94,19 @@ impl Client {
 
     fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let body = body.map_or_else(String::new, Value::to_string);
+        let authorization = match self.token.as_str() {
+            "" => String::new(),
+            token => format!("Authorization: Bearer {token}\r\n"),
+        };
         let mut socket = TcpStream::connect(&self.address)?;
         socket.set_read_timeout(Some(ANSWER))?;
         // HTTP/1.0, so that the answer ends with the connection and is not chunked.
         write!(
             socket,
-            "{method} /_matrix/client/v3{path} HTTP/1.0\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
+            "{method} /_matrix/client/v3{path} HTTP/1.0\r\nHost: {}\r\n{authorization}\
              X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: https\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.address,
-            self.token,
             body.len(),
         )?;
         let mut answer = String::new();

@@ -110,7 +110,8 @@ url_preview_enabled: false
 include_profile_updates_in_sync: true
 presence: {enabled: true}
 push: {enabled: true}
-caches: {global_factor: 0.5}
+# Two equal questions of a client are two questions.
+caches: {global_factor: 0.5, sync_response_cache_duration: 0s}
 federation: {client_timeout: 5s, max_short_retries: 0, max_long_retries: 0, destination_min_retry_interval: 3s, destination_max_retry_interval: 6s}
 experimental_features: {msc4306_enabled: true, msc4354_enabled: true, msc3391_enabled: true, msc3881_enabled: true}
 rc_message: $unlimited

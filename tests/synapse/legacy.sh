@@ -170,8 +170,10 @@ reset)
 status) if alive synapse; then echo "synapse up, pid $(pid_of synapse)"; else echo "synapse down"; fi ;;
 env) [ -s "$DIR/env" ] || die "was never started"; cat "$DIR/env" ;;
 logs)
-  tail -n "${3:-20}" "$LOG/synapse.out"
-  grep -aE ' (WARNING|ERROR|CRITICAL) ' "$LOG/synapse.log" | grep -avE 'httppusher|logging.context' | tail -n "${3:-20}" || true
+  tail -n "${3:-20}" "$LOG/synapse.out" | cut -c 1-300
+  # Pushes have nowhere to go, and sqlite is at times too slow for all that is written.
+  grep -aE ' (WARNING|ERROR|CRITICAL) ' "$LOG/synapse.log" | grep -avE 'httppusher|logging.context|client_ips' |
+    tail -n "${3:-20}" | cut -c 1-300 || true
   ;;
 *) usage ;;
 esac

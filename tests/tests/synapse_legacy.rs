@@ -54,11 +54,17 @@ impl<'a> Scene<'a> {
             traces: Vec::new(),
         };
         scene.start()?;
-        scene.follower()?.wait_until("every stream to be live", STEP, |lines| {
-            let live = lines.iter().filter(|line| matches!(line, Line::Live { .. }));
-            live.count() >= legacy.release().streams
-        })?;
+        scene.wait_until_live()?;
         Ok(scene)
+    }
+
+    /// Waits until this run has heard of every stream where it stands, and has caught up.
+    fn wait_until_live(&self) -> Result<(), Failure> {
+        let streams = self.legacy.release().streams;
+        self.follower()?.wait_until("every stream to be live", STEP, |lines| {
+            let live = lines.iter().filter(|line| matches!(line, Line::Live { .. }));
+            live.count() >= streams
+        })
     }
 
     fn step(&self, what: &str) {
@@ -239,6 +245,7 @@ fn every_row_arrives(version: &str) {
         scene.stop()?;
         // Every stream says where it stands, also those that moved without rows.
         scene.start()?;
+        scene.wait_until_live()?;
         let announced = announced(legacy, STEP)?;
         let wanted = announced.iter().map(|(of, token)| (Source::new(of, INSTANCE), *token));
         scene.follower()?.wait_for_positions(&wanted.collect(), STEP)?;

@@ -71,10 +71,18 @@ impl Server {
         self.life.on_heard(now, matches!(command, Command::Ping(_)));
         if matches!(command, Command::Rdata(_) | Command::Position(_)) {
             // Its name is the first thing that a server says.
-            if self.named || config.server_name.is_none() {
-                return Heard::Passed;
+            if !self.named && config.server_name.is_some() {
+                return wrong_server(ByteString::new(), config, common);
             }
-            return wrong_server(ByteString::new(), config, common);
+            if let Command::Position(position) = command
+                && self.replays()
+                && !position.ends_catch_up
+            {
+                let configured = self.dialect;
+                common.notify(Event::Warning(Warning::WrongDialect { configured }));
+                return Heard::Refused("failed to parse line");
+            }
+            return Heard::Passed;
         }
         if !server_may_send(command, self.dialect) {
             let command = command.name().to_owned();

@@ -12,7 +12,7 @@ use crate::{
     event::{Event, GapReason, Warning},
     ids::QueryId,
     sources::SourceIndex,
-    stream::{FetchError, Order, Page, Rows, Token},
+    stream::{FetchError, Page, Rows, Token},
     timer::TimerKey,
     wire::{Command, Replicate},
 };
@@ -127,9 +127,7 @@ impl Follower {
         let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
         let upto = match catch_up.window {
             Some(window) => from.advanced_by(window),
-            None if self.traits.order == Order::Bursts => {
-                from.advanced_by(ctx.config.burst_window_max)
-            }
+            None if self.traits.windowed => from.advanced_by(ctx.config.burst_window_max),
             None => catch_up.target,
         }
         .min(catch_up.target);
@@ -166,8 +164,7 @@ impl Follower {
                     catch_up.attempt = 0;
                     catch_up.window =
                         catch_up.window.and_then(|window| window.checked_mul(2)).filter(|window| {
-                            self.traits.order != Order::Bursts
-                                || *window < ctx.config.burst_window_max
+                            !self.traits.windowed || *window < ctx.config.burst_window_max
                         });
                     self.apply(ctx, checked);
                 }

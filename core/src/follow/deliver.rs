@@ -70,13 +70,19 @@ impl Follower {
             self.emit(ctx, token, rows, Origin::Live, position);
         }
         if self.burst().overflows(ctx.config) {
-            self.fetch_up_to(ctx, token);
+            // What is known to be whole need not be remembered.
+            if let Some(ended) = self.burst().sends.ended().filter(|ended| *ended > position) {
+                self.advance_to(ctx, ended);
+            }
+            if self.burst().overflows(ctx.config) {
+                self.fetch_up_to(ctx, token);
+            }
         }
     }
 
     /// The rows that were not delivered as part of the open burst.
     fn new_of_burst(&mut self, ctx: &mut Context<'_>, token: Token, rows: Rows) -> Option<Rows> {
-        let rewritten = self.traits.order == Order::UnclosedBursts;
+        let rewritten = ctx.on_tcp();
         let burst = self.burst();
         retain(ctx, rows, |_, row| {
             if rewritten { burst.insert(token, &identity(row)) } else { burst.insert(token, row) }

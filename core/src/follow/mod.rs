@@ -351,6 +351,7 @@ impl Follower {
     /// Nothing of this source was ever delivered, so there is nothing to forget.
     fn is_fresh(&self) -> bool {
         self.position.is_none_or(|position| position == Token::START)
+            && self.burst_highest().is_none()
     }
 
     /// Starts the source over and fetches up to `new`.
@@ -359,11 +360,12 @@ impl Follower {
         // What came before the announcement of a new epoch is of the old one.
         self.drop_held(ctx);
         self.hole = false;
+        let is_fresh = self.is_fresh();
         if let Memory::Burst(burst) = &mut self.memory {
             **burst = Burst::default();
         }
         let from = self.position.replace(Token::START).unwrap_or(Token::START);
-        if from != Token::START {
+        if !is_fresh {
             ctx.common.stats.resets += 1;
             let source = self.source.clone();
             ctx.notify(Event::Reset { source, from, token: Token::START });

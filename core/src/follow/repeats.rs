@@ -141,6 +141,11 @@ impl Sends {
         heard > self.heard
     }
 
+    /// Up to where the sends are over.
+    pub(super) const fn ended(&self) -> Option<Token> {
+        self.ended
+    }
+
     /// One look, every so often: up to where the sends are over that had ended at the look before,
     /// while rows go on coming.
     pub(super) const fn look(&mut self) -> Option<Token> {

@@ -31,7 +31,8 @@ impl Replays {
         self.open.len()
     }
 
-    /// The answer that rows of this source belong to, if one was asked for.
+    /// The answer that rows of this source belong to, if one was asked for. Costs nothing where
+    /// nothing is.
     pub(crate) fn get_mut(&mut self, source: SourceIndex) -> Option<&mut Replay> {
         self.open.get_mut(&source)
     }

@@ -36,6 +36,9 @@ pub struct StreamTraits {
     pub splits_tokens: bool,
     /// A page may hold rows above the token asked for.
     pub overruns: bool,
+    /// A page that was cut may lack rows, or not say that it was cut: few tokens are asked for at
+    /// once ([`Config::burst_window_max`](crate::Config)), so that none is cut.
+    pub windowed: bool,
 }
 
 impl StreamTraits {
@@ -45,8 +48,9 @@ impl StreamTraits {
         shared_fetch: false,
         splits_tokens: true,
         overruns: false,
+        windowed: false,
     };
-    const BURSTS: Self = Self { order: Order::Bursts, ..Self::RISING };
+    const BURSTS: Self = Self { order: Order::Bursts, windowed: true, ..Self::RISING };
     const LOOSE: Self = Self { order: Order::Loose, overruns: true, ..Self::RISING };
     const RESETTABLE: Self = Self { resettable: true, ..Self::RISING };
     const SHARED: Self = Self { shared_fetch: true, ..Self::RISING };
@@ -74,7 +78,8 @@ pub const CATALOGUE: [(&str, StreamTraits); 24] = [
     ("sticky_events", StreamTraits::SHARED),
     ("tag_account_data", StreamTraits::RISING),
     ("thread_subscriptions", StreamTraits::SHARED),
-    ("to_device", StreamTraits::RISING),
+    // Before 1.81 its pages end after 100 tokens without saying so (`protocol.md` 7.5).
+    ("to_device", StreamTraits { windowed: true, ..StreamTraits::RISING }),
     ("typing", StreamTraits::RESETTABLE),
     ("un_partial_stated_event", StreamTraits::RISING),
     ("un_partial_stated_room", StreamTraits::RISING),

@@ -2,6 +2,7 @@
 
 mod address;
 mod clock;
+mod demo;
 mod diagnostics;
 mod exit;
 mod flags;
@@ -34,6 +35,7 @@ pub(crate) use self::flags::Cli;
 /// Does what the flags say. The exit codes are those of the help text.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
+        Command::Demo(flags) => on_runtime(demo::run(flags)),
         Command::Follow(flags) => on_runtime(follow::run(*flags)),
         Command::Serve(flags) => on_runtime(serve::run(*flags)),
         Command::Replay(flags) => Ok(replay::run(&flags)),

@@ -85,9 +85,17 @@ impl Progress {
             | Event::Reset { .. }
             | Event::Command { .. }
             | Event::WaitEnded { .. }
+            | Event::PeerCommand { .. }
+            | Event::PeerConnected { .. }
+            | Event::PeerNamed { .. }
+            | Event::PeerDisconnected { .. }
+            | Event::Published { .. }
+            | Event::UserSyncing { .. }
+            | Event::SyncingCleared { .. }
+            | Event::FederationAcked { .. }
             | Event::Warning(_)
-            | Event::Stopped => {}
-            _ => {}
+            | Event::Stopped
+            | _ => {}
         }
     }
 

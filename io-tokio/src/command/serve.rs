@@ -287,8 +287,22 @@ impl Serve {
                 let (kind, told) = self.circumstances.sentence(warning);
                 self.diagnostics.problem(kind, now, &told);
             }
-            // What others say is not for a writer.
-            _ => {}
+            // Nothing is followed, and what others say is not for a writer.
+            Event::Rows { .. }
+            | Event::Position { .. }
+            | Event::Gap { .. }
+            | Event::Reset { .. }
+            | Event::CatchingUp { .. }
+            | Event::NotLive { .. }
+            | Event::Live { .. }
+            | Event::Command { .. }
+            | Event::PeerCommand { .. }
+            | Event::UserSyncing { .. }
+            | Event::SyncingCleared { .. }
+            | Event::FederationAcked { .. }
+            | Event::WaitEnded { .. }
+            | Event::Stopped
+            | _ => {}
         }
     }
 

@@ -166,7 +166,7 @@ pub(super) fn why(reason: &GapReason) -> String {
 pub(super) fn told_of_others(event: &Event) -> Option<String> {
     let told = match event {
         Event::PeerConnected { conn, dialect } => {
-            format!("{} has connected, to be spoken to as release {dialect}", peer(*conn))
+            format!("{} has connected; it is spoken to as since release {dialect}", peer(*conn))
         }
         Event::PeerNamed { conn, name } => {
             format!("{} is called {}", peer(*conn), shortened(name, NAME_CHARS_MAX))
@@ -191,7 +191,20 @@ pub(super) fn told_of_others(event: &Event) -> Option<String> {
         Event::FederationAcked { token } => {
             format!("every federation sender has stored federation up to {token}")
         }
-        _ => return None,
+        Event::Connected { .. }
+        | Event::Disconnected { .. }
+        | Event::Rows { .. }
+        | Event::Position { .. }
+        | Event::Gap { .. }
+        | Event::Reset { .. }
+        | Event::CatchingUp { .. }
+        | Event::NotLive { .. }
+        | Event::Live { .. }
+        | Event::Command { .. }
+        | Event::WaitEnded { .. }
+        | Event::Warning(_)
+        | Event::Stopped
+        | _ => return None,
     };
     Some(told)
 }
@@ -310,7 +323,7 @@ mod tests {
         for (event, expected) in [
             (
                 Event::PeerConnected { conn, dialect: Dialect::V1_13 },
-                "peer 3 has connected, to be spoken to as release 1.13",
+                "peer 3 has connected; it is spoken to as since release 1.13",
             ),
             (Event::PeerNamed { conn, name: "w\n1".into() }, r"peer 3 is called w\u{a}1"),
             (Event::PeerDisconnected { conn, reason: "reset".to_owned() }, "peer 3 is gone: reset"),

@@ -157,6 +157,7 @@ impl Circumstances {
             Warning::NotSent { command, reason } => {
                 let why = match reason {
                     NotSentReason::ObserveOnly => "--observe-only is set",
+                    NotSentReason::NotForClients => "a client of this release may not say it",
                     NotSentReason::Disconnected | _ => "there is no connection",
                 };
                 (Kind::NotSent, format!("{} was not sent: {why}", shortened(command, 40)))
@@ -183,6 +184,14 @@ impl Circumstances {
                     peer(*conn)
                 );
                 (Kind::PeerCutOff, told)
+            }
+            Warning::WrongDirection { conn, command } => {
+                let told = format!(
+                    "{} says {}, which its side may not say; it is left out",
+                    of(*conn),
+                    shortened(command, 40)
+                );
+                (Kind::PeerError, told)
             }
             Warning::WrongServer { expected, found } => {
                 let told = format!(
@@ -412,6 +421,7 @@ mod tests {
             Warning::PeerError { conn, text: "a\nb".into() },
             Warning::PeerError { conn: ConnectionId::new(1), text: "a\nb".into() },
             Warning::TooManyPeers { conn },
+            Warning::WrongDirection { conn, command: "A\nB".to_owned() },
             Warning::WrongServer { expected: "a\nb".to_owned(), found: "a\nb".into() },
             Warning::LogFailed { error: log, attempt: 2, retry_in: Duration::from_millis(100) },
             Warning::RowTooLong { stream: "a\nb".into(), token: Token::new(5) },

@@ -3,8 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    task::{Context, Poll, Waker},
 };
 
 /// Calls in the order in which they were made. What stands in line belongs to a caller who waits:
@@ -124,24 +123,19 @@ impl<T> Server<T> {
         Self(line)
     }
 
-    /// As [`Line::poll_take`], blocking the thread.
-    pub(super) fn take(&self, mut with: impl FnMut(&T) -> bool) -> Option<Vec<T>> {
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let mut cx = Context::from_waker(&waker);
-        loop {
-            match self.0.poll_take(&mut cx, &mut with) {
-                Poll::Ready(taken) => return taken,
-                Poll::Pending => thread::park(),
-            }
-        }
+    /// [`Line::poll_take`].
+    pub(super) fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        with: impl FnMut(&T) -> bool,
+    ) -> Poll<Option<Vec<T>>> {
+        self.0.poll_take(cx, with)
     }
-}
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
+    /// Whether nobody is let in any more.
+    #[cfg(feature = "postgres")]
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.state().closed
     }
 }
 
@@ -210,24 +204,5 @@ mod tests {
         drop(server);
         assert!(*told.lock().unwrap());
         assert!(line.stand(Told(Arc::clone(&told))).is_none());
-    }
-
-    #[test]
-    fn a_server_that_sleeps_wakes_for_the_next_call_and_for_the_end() {
-        let line = Line::new();
-        let server = Server::new(Arc::clone(&line));
-        let thread = thread::spawn(move || {
-            let mut all = Vec::new();
-            while let Some(taken) = server.take(|_| true) {
-                all.extend(taken);
-            }
-            all
-        });
-        let mut places = Vec::new();
-        for number in 0..1_000 {
-            places.push(line.stand(number).unwrap());
-        }
-        line.close();
-        assert_eq!(thread.join().unwrap(), (0..1_000).collect::<Vec<_>>());
     }
 }

@@ -1,6 +1,8 @@
 //! The logs of own streams: where appended rows are kept, and from where they are published and
 //! fetched.
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod append;
 mod batch;
 mod ends;
 mod json;
@@ -8,6 +10,8 @@ mod json;
 mod line;
 mod memory;
 mod page;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod progress;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -22,6 +26,8 @@ use synrepl_core::{
 };
 use thiserror::Error;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::{PostgresLog, PostgresOpenError, PostgresOptions};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteLog, SqliteOpenError, SqliteOptions};
 pub use self::{

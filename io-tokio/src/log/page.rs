@@ -9,7 +9,7 @@ use super::batch::rows_of;
 
 /// Bytes of rows after which a page is full, however many rows were asked for. A single batch may
 /// be as long.
-const PAGE_BYTES_MAX: usize = 8 << 20;
+pub(super) const PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// A page that is being filled, batch by batch, in order of tokens.
 pub(super) struct PageBuilder {

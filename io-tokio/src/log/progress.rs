@@ -21,16 +21,17 @@ struct State {
 
 impl Progress {
     /// These streams are durable up to these tokens.
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    #[cfg(feature = "sqlite")]
     pub(super) fn new(last: BTreeMap<ByteString, Token>) -> Self {
         Self(Mutex::new(State { last, ends: None }))
     }
 
-    /// The log of `stream` is durable up to `token`. A lower token changes nothing.
+    /// The log of `stream` is durable up to `token`. A token that is not higher changes nothing.
     pub(super) fn reached(&self, stream: &ByteString, token: Token) {
         let mut state = self.state();
         match state.last.get_mut(stream) {
-            Some(last) => *last = token.max(*last),
+            Some(last) if *last >= token => return,
+            Some(last) => *last = token,
             None => {
                 state.last.insert(stream.clone(), token);
             }
@@ -60,6 +61,12 @@ impl Progress {
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(super) fn last(&self, stream: &str) -> Token {
         self.state().last.get(stream).copied().unwrap_or(Token::START)
+    }
+
+    /// Whether there is a log of `stream`.
+    #[cfg(feature = "postgres")]
+    pub(super) fn knows(&self, stream: &str) -> bool {
+        self.state().last.contains_key(stream)
     }
 
     /// No code panics while holding the state, so it is never torn.

@@ -115,8 +115,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Whether new commands should wait.
     pub(super) fn is_output_full(&self) -> bool {
-        self.published.unanswered >= self.unanswered_max
-            || self.publisher.output_len() > self.output_bytes_max / 2
+        self.published.unanswered >= self.unanswered_max || self.is_output_long()
+    }
+
+    /// Whether as much waits to be written as should.
+    pub(super) fn is_output_long(&self) -> bool {
+        self.publisher.output_len() > self.output_bytes_max / 2
     }
 
     /// Whether every PUBLISH was answered.

@@ -79,6 +79,11 @@ impl<C: Connector> Session<C> {
         matches!(&self.now, Some((_, Phase::Open(link))) if link.is_output_full())
     }
 
+    /// Whether as much waits to go out as should.
+    pub(crate) fn is_output_long(&self) -> bool {
+        matches!(&self.now, Some((_, Phase::Open(link))) if link.is_output_long())
+    }
+
     /// Memory that the rows of the messages just read may keep alive, in bytes.
     pub(crate) fn take_bytes_read(&mut self) -> usize {
         match &mut self.now {

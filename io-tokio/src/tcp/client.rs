@@ -123,8 +123,8 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// Whether new commands of the application should wait.
-    pub(crate) fn is_output_full(&self) -> bool {
+    /// Whether as much waits to go out as should.
+    pub(crate) fn is_output_long(&self) -> bool {
         let Some((_, Phase::Open(socket))) = &self.now else { return false };
         socket.output_len() + self.lines.len() > self.server.output_bytes_max / 2
     }

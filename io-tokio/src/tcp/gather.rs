@@ -36,7 +36,6 @@ enum To {
     #[default]
     Nobody,
     One(ConnectionId),
-    /// Kept, so that its address tells it from any other.
     All(Arc<Audience>),
 }
 
@@ -50,7 +49,9 @@ struct Spoken {
 impl Gather {
     /// Whether what is added goes to exactly this audience.
     pub(super) fn is_at_all(&self, audience: &Arc<Audience>) -> bool {
-        matches!(&self.to, To::All(present) if Arc::ptr_eq(present, audience))
+        // Lists differ by stream, mostly in name only.
+        matches!(&self.to, To::All(present)
+            if Arc::ptr_eq(present, audience) || present.connections() == audience.connections())
     }
 
     /// Whether what is added goes to this connection alone.

@@ -27,8 +27,9 @@ pub trait Listener: Send + 'static {
 impl Listener for TcpListener {
     type Stream = TcpStream;
 
+    #[expect(clippy::use_self, reason = "`Self::accept` reads like a call of itself")]
     async fn accept(&mut self) -> io::Result<(TcpStream, String)> {
-        let (stream, peer) = TcpListener::accept(self).await?;
+        let (stream, peer) = Self::accept(self).await?;
         stream.set_nodelay(true)?;
         Ok((stream, peer.to_string()))
     }

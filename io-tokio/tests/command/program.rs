@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read},
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread::JoinHandle,
     time::Duration,
@@ -68,6 +68,35 @@ impl Running {
         let (stderr, reader) = lines(child.stderr.take().unwrap());
         let (_, stdout) = channel();
         (Self { child, stdout, stderr, readers: vec![reader] }, out)
+    }
+
+    /// Starts the command with a stdin to write to.
+    pub(crate) fn start_fed(mut command: Command) -> (Self, ChildStdin) {
+        command.stdin(Stdio::piped());
+        let mut running = Self::start(command);
+        let feed = running.take_stdin();
+        (running, feed)
+    }
+
+    /// The stdin of a command that was given a pipe.
+    pub(crate) fn take_stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().unwrap()
+    }
+
+    /// The most memory that the program has used so far, as the system counts it.
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// The next line of stdout; `None` once there are no more.
+    pub(crate) fn next_line(&self) -> Option<String> {
+        match self.stdout.recv_timeout(LIMIT) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("no line on stdout in time"),
+        }
     }
 
     /// Reads stdout until a line holds `text`, and gives all lines until then.

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use synrepl_core::wire::Dialect;
+use synrepl_core::wire::{Dialect, UnknownRelease};
 
 use crate::command::flags::{Loudness, duration};
 
@@ -165,21 +165,22 @@ pub(in crate::command) struct ServeFlags {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TcpFlag {
     pub(super) address: String,
+    /// The release as it was given.
+    pub(super) release: String,
     pub(super) dialect: Dialect,
 }
 
 fn tcp(text: &str) -> Result<TcpFlag, String> {
     let (address, query) = text.split_once('?').unwrap_or((text, ""));
-    let dialect = match query.split_once('=') {
-        None if query.is_empty() => Dialect::LATEST,
-        Some(("dialect", release)) => release
-            .parse()
-            .map_err(|error: synrepl_core::wire::UnknownRelease| error.to_string())?,
+    let release = match query.split_once('=') {
+        None if query.is_empty() => "latest",
+        Some(("dialect", release)) => release,
         _ => {
             return Err(format!(
                 "{query:?} is not `dialect=RELEASE`; write 127.0.0.1:9200?dialect=1.66"
             ));
         }
     };
-    Ok(TcpFlag { address: address.to_owned(), dialect })
+    let dialect = release.parse().map_err(|error: UnknownRelease| error.to_string())?;
+    Ok(TcpFlag { address: address.to_owned(), release: release.to_owned(), dialect })
 }

@@ -68,9 +68,9 @@ pub(super) async fn set_up(flags: ServeFlags) -> Result<Setup, Failure> {
     diagnostics.note(&told_log(&flags, &*log));
     let mut addresses = Addresses::default();
     let mut builder = builder.shared_log(Arc::clone(&log));
-    for TcpFlag { address, dialect } in &flags.tcp {
+    for TcpFlag { address, release, dialect } in &flags.tcp {
         let (listener, at) = listen("--tcp", address).await?;
-        diagnostics.note(&format!("direct TCP, lines of release {dialect}: {at}"));
+        diagnostics.note(&format!("direct TCP, as release {release} speaks it: {at}"));
         if !at.ip().is_loopback() {
             diagnostics.note("direct TCP has no passwords: whoever reaches it reads every row");
         }
@@ -102,6 +102,7 @@ pub(super) async fn set_up(flags: ServeFlags) -> Result<Setup, Failure> {
     if let Some(path) = &flags.addresses_file {
         addresses.write(path)?;
     }
+    diagnostics.note("rows in on stdin, one JSON object a line; listening");
     let circumstances = Circumstances {
         server_name: flags.server_name.unwrap_or_default(),
         has_secret,
@@ -124,6 +125,7 @@ fn builder(flags: &ServeFlags) -> Result<Builder, Failure> {
             )));
         }
     };
+    let ca_file = address::ca_file(flags.ca_file.as_deref(), flags.redis.as_deref())?;
     let builder = match (&flags.redis, server_name) {
         (Some(redis), Some(server_name)) => {
             let password = SecretSource {
@@ -132,7 +134,6 @@ fn builder(flags: &ServeFlags) -> Result<Builder, Failure> {
                 variable: "SYNREPL_REDIS_PASSWORD",
             }
             .read()?;
-            let ca_file = address::ca_file(flags.ca_file.as_deref(), [redis.as_str()])?;
             Builder::redis(&address::redis(redis, password.as_ref(), ca_file), server_name)
                 .map_err(|error| Failure::usage(format!("--redis: {error}")))?
         }

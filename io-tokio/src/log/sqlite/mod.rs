@@ -2,6 +2,7 @@
 
 mod file;
 mod reader;
+mod sleep;
 mod writer;
 
 use std::{
@@ -21,10 +22,10 @@ use synrepl_core::{
 use tokio::sync::oneshot;
 
 pub use self::file::SqliteOpenError;
-use self::{reader::Read, writer::Append};
+use self::reader::Read;
 use super::{
     AppendError, AppendFuture, LogEnds, LogLimits, LogStore, ReadFuture,
-    batch::Batch,
+    append::Append,
     line::{Line, Server},
     progress::Progress,
 };
@@ -175,14 +176,7 @@ impl LogStore for SqliteLog {
     }
 
     fn append(&self, stream: ByteString, rows: Vec<Row>) -> AppendFuture {
-        let (reply, answer) = oneshot::channel();
-        let place = Batch::check(&stream, &rows, &self.limits).and_then(|batch| {
-            self.appends.stand(Append { batch, reply }).ok_or(AppendError::Closed)
-        });
-        Box::pin(async move {
-            let _place = place?;
-            answer.await.unwrap_or(Err(AppendError::Closed))
-        })
+        Append::stand(&self.appends, &stream, &rows, &self.limits)
     }
 
     fn read(&self, stream: ByteString, from: Token, upto: Token, rows_max: u32) -> ReadFuture {

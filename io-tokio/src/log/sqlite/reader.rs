@@ -9,7 +9,7 @@ use synrepl_core::{
 };
 use tokio::sync::oneshot;
 
-use super::{Ready, SqliteOpenError, file};
+use super::{Ready, SqliteOpenError, file, sleep::take};
 use crate::log::{line::Server, page::PageBuilder, progress::Progress};
 
 /// A page to read.
@@ -33,7 +33,7 @@ pub(super) fn run(
     let mut reader = Reader::new(&connection, progress)
         .map_err(|error| SqliteOpenError::sqlite(path, &error))?;
     let _ = ready.send(Ok(()));
-    while let Some(reads) = server.take(|_| false) {
+    while let Some(reads) = take(server, |_| false) {
         for read in reads {
             let page = reader.read(&read).map_err(|error| LogError {
                 stream: read.stream.to_string(),

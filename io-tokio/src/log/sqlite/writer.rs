@@ -8,21 +8,15 @@ use std::{
 
 use rusqlite::{Connection, Statement, Transaction, TransactionBehavior, ffi};
 use synrepl_core::{ByteString, stream::Token};
-use tokio::sync::oneshot;
 
-use super::{Ready, SqliteOpenError, SqliteOptions, file};
+use super::{Ready, SqliteOpenError, SqliteOptions, file, sleep::take};
 use crate::log::{
     AppendError,
+    append::{Append, group_of},
     batch::{Batch, next_token},
     line::Server,
     progress::Progress,
 };
-
-/// A batch to append.
-pub(super) struct Append {
-    pub(super) batch: Batch,
-    pub(super) reply: oneshot::Sender<Result<Token, AppendError>>,
-}
 
 /// Appends until the log is closed and nobody waits.
 pub(super) fn run(
@@ -44,20 +38,11 @@ pub(super) fn run(
         broken: None,
     };
     let _ = ready.send(Ok(Arc::clone(&progress)));
-    while let Some(group) = server.take(group_of(options)) {
+    while let Some(group) = take(server, group_of(options.group_rows_max, options.group_bytes_max))
+    {
         writer.append(group, &progress);
     }
     Ok(())
-}
-
-/// Whether the next append may still be in the same transaction.
-fn group_of(options: &SqliteOptions) -> impl FnMut(&Append) -> bool {
-    let (mut rows, mut bytes) = (0_usize, 0_usize);
-    move |append| {
-        rows += append.batch.rows as usize;
-        bytes += append.batch.text.len();
-        rows <= options.group_rows_max && bytes <= options.group_bytes_max
-    }
 }
 
 /// What is known of one stream.
@@ -143,8 +128,7 @@ impl Writer<'_> {
             Err(error) => vec![Err(error); group.len()],
         };
         for (append, answer) in group.into_iter().zip(answers) {
-            // The append is done, whether or not anybody still waits for it.
-            let _ = append.reply.send(answer);
+            append.answer(answer);
         }
     }
 

@@ -1,6 +1,8 @@
 //! What every store must do, tried on each.
 
 mod paging;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -11,7 +13,6 @@ use super::*;
 /// A store, and what must outlive it.
 struct Store {
     store: Box<dyn LogStore>,
-    #[cfg(feature = "sqlite")]
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -23,25 +24,29 @@ impl Deref for Store {
     }
 }
 
-/// One store of each kind, empty.
-fn stores() -> Vec<Store> {
-    let memory: Box<dyn LogStore> = Box::new(MemoryLog::default());
+/// One store of each kind, empty, with these limits.
+async fn stores_with(limits: &LogLimits) -> Vec<Store> {
+    let options = MemoryOptions { limits: limits.clone(), ..MemoryOptions::default() };
+    let store = Box::new(MemoryLog::new(options));
+    let mut stores = vec![Store { store, _folder: None }];
     #[cfg(feature = "sqlite")]
-    let (memory, sqlite) = {
+    {
         let folder = tempfile::tempdir().unwrap();
-        let log = SqliteLog::open(folder.path().join("log"), SqliteOptions::default()).unwrap();
-        (
-            Store { store: memory, _folder: None },
-            Store { store: Box::new(log), _folder: Some(folder) },
-        )
-    };
-    #[cfg(not(feature = "sqlite"))]
-    let memory = Store { store: memory };
-    vec![
-        memory,
-        #[cfg(feature = "sqlite")]
-        sqlite,
-    ]
+        let options = SqliteOptions { limits: limits.clone(), ..SqliteOptions::default() };
+        let store = Box::new(SqliteLog::open(folder.path().join("log"), options).unwrap());
+        stores.push(Store { store, _folder: Some(folder) });
+    }
+    #[cfg(feature = "postgres")]
+    {
+        let options = PostgresOptions { limits: limits.clone(), ..postgres::options() };
+        let log = PostgresLog::open(&postgres::server::address(), "me", options).await.unwrap();
+        stores.push(Store { store: Box::new(log), _folder: None });
+    }
+    stores
+}
+
+async fn stores() -> Vec<Store> {
+    stores_with(&LogLimits::default()).await
 }
 
 fn rows(texts: &[&str]) -> Vec<Row> {
@@ -77,7 +82,7 @@ fn news(ends: &LogEnds) -> Vec<(ByteString, Token)> {
 
 #[tokio::test]
 async fn tokens_rise_by_stream_in_the_order_of_the_calls_not_of_the_polls() {
-    for store in stores() {
+    for store in stores().await {
         let first = append(&*store, "typing", &["[1]"]);
         let other = append(&*store, "events", &["[2]"]);
         let second = append(&*store, "typing", &["[3]"]);
@@ -91,7 +96,7 @@ async fn tokens_rise_by_stream_in_the_order_of_the_calls_not_of_the_polls() {
 
 #[tokio::test]
 async fn a_batch_comes_back_whole_and_verbatim_under_one_token() {
-    for store in stores() {
+    for store in stores().await {
         let texts = [r#"["a", {"b":"\n\u0000"}]"#, "[ 1.50 ]", r#"["é"]"#];
         append(&*store, "s", &texts).await.unwrap();
         let (updates, upto, limited) = read(&*store, "s", 0, 1, 1).await;
@@ -102,7 +107,7 @@ async fn a_batch_comes_back_whole_and_verbatim_under_one_token() {
 
 #[tokio::test]
 async fn a_bad_batch_fails_alone_and_takes_no_token() {
-    for store in stores() {
+    for store in stores().await {
         let good = append(&*store, "s", &["[1]"]);
         let bad = append(&*store, "s", &["[2]", "{}"]);
         let empty = append(&*store, "s", &[]);
@@ -118,7 +123,7 @@ async fn a_bad_batch_fails_alone_and_takes_no_token() {
 
 #[tokio::test]
 async fn a_page_is_complete_up_to_the_end_of_the_log_and_no_further() {
-    for store in stores() {
+    for store in stores().await {
         for text in ["[1]", "[2]", "[3]"] {
             append(&*store, "s", &[text]).await.unwrap();
         }
@@ -136,7 +141,7 @@ async fn a_page_is_complete_up_to_the_end_of_the_log_and_no_further() {
 
 #[tokio::test]
 async fn a_stream_that_is_not_known_has_no_rows() {
-    for store in stores() {
+    for store in stores().await {
         append(&*store, "s", &["[1]"]).await.unwrap();
         assert_eq!(read(&*store, "t", 0, 99, 10).await, (vec![], 0, false));
         assert_eq!(read(&*store, "S", 0, 99, 10).await, (vec![], 0, false));
@@ -146,7 +151,7 @@ async fn a_stream_that_is_not_known_has_no_rows() {
 
 #[tokio::test]
 async fn the_end_of_the_log_is_told_once_rows_can_be_read() {
-    for store in stores() {
+    for store in stores().await {
         append(&*store, "before", &["[0]"]).await.unwrap();
         let ends = LogEnds::default();
         store.attach(ends.clone());
@@ -163,16 +168,7 @@ async fn the_end_of_the_log_is_told_once_rows_can_be_read() {
 #[tokio::test]
 async fn streams_are_limited() {
     let limits = LogLimits { streams_max: 2, ..LogLimits::default() };
-    let memory = MemoryOptions { limits: limits.clone(), ..MemoryOptions::default() };
-    let mut stores: Vec<Box<dyn LogStore>> = vec![Box::new(MemoryLog::new(memory))];
-    #[cfg(feature = "sqlite")]
-    let folder = tempfile::tempdir().unwrap();
-    #[cfg(feature = "sqlite")]
-    {
-        let options = SqliteOptions { limits, ..SqliteOptions::default() };
-        stores.push(Box::new(SqliteLog::open(folder.path().join("log"), options).unwrap()));
-    }
-    for store in stores {
+    for store in stores_with(&limits).await {
         let [a, b, c, again] = ["a", "b", "c", "a"].map(|stream| append(&*store, stream, &["[1]"]));
         assert_eq!((a.await, b.await), (Ok(1.into()), Ok(1.into())));
         assert_eq!(c.await, Err(AppendError::TooManyStreams { streams_max: 2 }));

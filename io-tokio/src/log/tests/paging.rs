@@ -37,9 +37,9 @@ proptest! {
             .enumerate()
             .map(|(token, size)| (0..*size).map(|index| format!("[{token},{index}]")).collect())
             .collect();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        for store in stores() {
-            runtime.block_on(async {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            for store in stores().await {
                 let appends: Vec<_> = log
                     .iter()
                     .map(|batch| append(&*store, "s", &batch.iter().map(String::as_str).collect::<Vec<_>>()))
@@ -63,7 +63,7 @@ proptest! {
                     from = upto;
                 }
                 assert_eq!(all, expected(&log, 0, i64::MAX, u32::MAX).0);
-            });
-        }
+            }
+        });
     }
 }

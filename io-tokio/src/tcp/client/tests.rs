@@ -125,14 +125,14 @@ async fn nothing_is_read_while_too_much_waits_to_go_out() {
     let limits = Limits { output_bytes_max: 1, ..Limits::default() };
     let (mut session, mut far) = connected(16, &limits).await;
     far.write_all(b"PING 1\n").await.unwrap();
-    assert!(!session.is_output_full());
+    assert!(!session.is_output_long());
     session.send(CONN, &ping(&"x".repeat(200))).unwrap();
-    assert!(session.is_output_full());
+    assert!(session.is_output_long());
     assert!(is_pending(&mut session, true).await);
     let mut heard = [0; 206];
     let (_, input) = tokio::join!(far.read_exact(&mut heard), next(&mut session));
     assert_eq!(input, Input::Sent { conn: CONN, count: 1 });
-    assert!(!session.is_output_full());
+    assert!(!session.is_output_long());
     assert!(matches!(next(&mut session).await, Input::Received { .. }));
 }
 

@@ -68,16 +68,21 @@ impl TestLog {
     }
 
     fn append_now(&self, stream: &str, rows: Vec<Row>) -> Result<Token, AppendError> {
-        if let Some(message) = *self.0.failure.lock().unwrap() {
+        let failure = self.0.failure.lock().ok().and_then(|failure| *failure);
+        if let Some(message) = failure {
             return Err(AppendError::Store { message: message.to_owned() });
         }
         if rows.is_empty() {
             return Err(AppendError::Empty);
         }
+        Ok(self.push(stream, rows))
+    }
+
+    fn push(&self, stream: &str, rows: Vec<Row>) -> Token {
         let mut streams = self.0.streams.lock().unwrap();
         let log = streams.entry(stream.to_owned()).or_default();
         log.push(rows);
-        Ok(Token::new(i64::try_from(log.len()).unwrap()))
+        Token::new(i64::try_from(log.len()).unwrap())
     }
 
     fn page(&self, stream: &str, from: Token, upto: Token, rows_max: u32) -> Page {

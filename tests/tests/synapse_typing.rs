@@ -1,0 +1,123 @@
+//! A real Synapse whose `typing` is written by `synrepl serve`: what is appended there shows in a
+//! client's `/sync`, also what was missed, and after the writer has started over.
+
+#![expect(clippy::print_stdout, reason = "a test's output, shown when it fails")]
+
+use std::{fs, time::Duration};
+
+use serde_json::{Value, json};
+use synrepl_tests::{
+    Failure,
+    clock::{Deadline, Stopwatch},
+    cluster::{Cluster, REDIS, SERVER_NAME},
+    matrix::Client,
+    serve::Writer,
+};
+
+/// How long a step may take before it counts as stuck.
+const STEP: Duration = Duration::from_secs(60);
+/// The writer's HTTP replication listener, as the cluster's `instance_map` has it.
+const HTTP: &str = "127.0.0.1:19006";
+/// The client API of the worker that answers `/sync`, and its log.
+const SYNC: (&str, &str) = ("127.0.0.1:18015", "log/client1.log");
+/// The client API of the main process.
+const MAIN: &str = "127.0.0.1:18008";
+/// A catch-up call, as it is spelled on both sides.
+const CALL: &str = "get_repl_stream_updates/typing";
+
+fn start_writer(cluster: &Cluster, name: &str) -> Result<Writer, Failure> {
+    let secret = cluster.path("follow/secret").display().to_string();
+    let redis = format!("redis://{REDIS}");
+    let writer = Writer::launch(
+        &cluster.path("follow"),
+        name,
+        &[
+            &["--memory", "--name", "synrepl", "--redis", &redis, "--server-name", SERVER_NAME],
+            &["--http", HTTP, "--secret-file", &secret, "--access-log"][..],
+        ]
+        .concat(),
+    )?;
+    Ok(writer)
+}
+
+/// The row that says who types in `room`.
+fn row(room: &str, users: &[&str]) -> [Value; 1] {
+    [json!([room, users])]
+}
+
+/// Waits until a file has a line with all these words behind its first `skipped` bytes.
+fn wait_for_log(
+    cluster: &Cluster,
+    file: &str,
+    words: &[&str],
+    skipped: usize,
+) -> Result<(), Failure> {
+    let deadline = Deadline::after(STEP);
+    loop {
+        let text = fs::read(cluster.path(file))?;
+        let text = String::from_utf8_lossy(text.get(skipped..).unwrap_or_default()).into_owned();
+        if text.lines().any(|line| words.iter().all(|word| line.contains(word))) {
+            return Ok(());
+        }
+        if !deadline.pause() {
+            return Err(format!("{file} has no line with {words:?}").into());
+        }
+    }
+}
+
+fn length(cluster: &Cluster, file: &str) -> Result<usize, Failure> {
+    Ok(fs::read(cluster.path(file))?.len())
+}
+
+fn story(cluster: &Cluster) -> Result<(), Failure> {
+    let clock = Stopwatch::start();
+    let step = |what: &str| println!("{:6.1?} {what}", clock.elapsed());
+    let mut writer = start_writer(cluster, "writer-0")?;
+    let alice = Client::register(MAIN, "alice")?;
+    let room = alice.create_room()?;
+    let alice = alice.at(SYNC.0);
+    let user = alice.user();
+    alice.wait_for_typing(&room, &[], STEP)?;
+    step("a user and a room");
+
+    writer.append("typing", &row(&room, &[user]))?;
+    alice.wait_for_typing(&room, &[user], STEP)?;
+    writer.append("typing", &row(&room, &[user, "@bob:localhost:18448"]))?;
+    alice.wait_for_typing(&room, &[user, "@bob:localhost:18448"], STEP)?;
+    step("rows show in /sync as they come");
+
+    // The worker is held still until the writer has said everything on the new Redis, so that
+    // nothing of it is live for the worker.
+    cluster.freeze("client1")?;
+    cluster.stop_one("redis")?;
+    let (said, logged) = (writer.stderr().len(), length(cluster, SYNC.1)?);
+    let missed = writer.append("typing", &row(&room, &["@carol:localhost:18448"]))?;
+    cluster.start_one("redis")?;
+    writer.wait_for_stderr_line(&["connected"], said, STEP)?;
+    cluster.thaw("client1")?;
+    alice.wait_for_typing(&room, &["@carol:localhost:18448"], STEP)?;
+    let upto = format!("upto_token={missed}");
+    wait_for_log(cluster, SYNC.1, &[CALL, &upto], logged)?;
+    let served = writer.wait_for_stderr_line(&[CALL, &upto, "200"], said, STEP)?;
+    step(&format!("a row that was missed was fetched: {served}"));
+
+    writer.kill()?;
+    let mut writer = start_writer(cluster, "writer-1")?;
+    let token = writer.append("typing", &row(&room, &[user]))?;
+    if token >= missed {
+        return Err(format!("token {token} after {missed}: the log did not start over").into());
+    }
+    alice.wait_for_typing(&room, &[user], STEP)?;
+    let token = writer.append("typing", &row(&room, &[]))?;
+    alice.wait_for_typing(&room, &[], STEP)?;
+    step(&format!("the worker follows a writer that has started over, now at {token}"));
+    Ok(())
+}
+
+#[test]
+fn a_worker_shows_what_we_write_also_what_it_missed_and_after_we_start_over() {
+    let cluster = Cluster::start_for_typing(HTTP).unwrap_or_else(|error| panic!("{error}"));
+    if let Err(error) = story(&cluster) {
+        panic!("{}\n{error}", cluster.logs());
+    }
+}
