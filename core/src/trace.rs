@@ -207,7 +207,11 @@ mod tests {
             written(&TraceLine::input(Timestamp::ZERO, &Input::Send { command: rdata.clone() })),
             written(&TraceLine::input(
                 Timestamp::ZERO,
-                &Input::Fetched { query: QueryId::new(1), result: Ok(page) },
+                &Input::Fetched { query: QueryId::new(1), result: Ok(page.clone()) },
+            )),
+            written(&TraceLine::input(
+                Timestamp::ZERO,
+                &Input::LogRead { query: QueryId::new(1), result: Ok(page) },
             )),
             written(&TraceLine::action(&Action::Notify(rows))),
             written(&TraceLine::action(&Action::Send { conn, command: rdata })),

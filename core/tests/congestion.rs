@@ -154,3 +154,20 @@ fn a_row_that_only_its_names_make_too_long_is_too_long() {
     let shown = server.append(&stream, 2, &[&row]);
     assert!(shown[0].starts_with("p0< RDATA") && shown[0].len() - 4 <= 16_384);
 }
+
+#[test]
+fn p5_a_peer_that_takes_something_between_two_looks_is_slow_but_not_cut_off() {
+    let mut config = alone(&[("s", 0)]);
+    config.peer_pending_max = 16;
+    let mut server = Writer::new(config);
+    server.accept(0, NEWEST);
+    for token in 1..=99 {
+        server.write("s", token, &["[]"]);
+    }
+    server.append("s", 100, &["[]"]);
+    for _ in 0..3 {
+        server.takes(0, 1);
+        assert_eq!(server.wait(5_000).len(), 1, "a PING, for rows went out long ago");
+    }
+    assert_eq!(server.wait(5_000)[0], "p0< ERROR Failed to keep up");
+}

@@ -363,3 +363,13 @@ fn inputs_of_connections_that_do_not_exist_are_misuse() {
     }
     server.takes(5, 2);
 }
+
+#[test]
+fn an_observer_publishes_nothing_to_peers_either() {
+    let mut config = alone(&[("s", 4)]);
+    config.observe_only = true;
+    let mut server = Writer::new(config);
+    server.accept(0, NEWEST);
+    assert_eq!(server.append("s", 5, &["[]"]), NOTHING);
+    assert_eq!(server.says(0, "REPLICATE "), NOTHING);
+}

@@ -14,6 +14,9 @@ pub(crate) struct Untaken {
 /// Names, token and delimiter of a line, about.
 const LINE_OVERHEAD_BYTES: usize = 32;
 
+/// Commands for which an empty queue keeps its room: that of a usual page of rows.
+const KEPT_ROOM: usize = 1_024;
+
 /// About how long a command is as a line, in bytes.
 pub(super) fn size_of_line(command: &Command) -> u32 {
     let text = if let Command::Rdata(rdata) = command {
@@ -54,7 +57,7 @@ impl Untaken {
         self.bytes -= taken;
         if self.sizes.is_empty() {
             // A peer that was slow once does not keep its queue's room.
-            self.sizes.shrink_to(64);
+            self.sizes.shrink_to(KEPT_ROOM);
         }
     }
 }
