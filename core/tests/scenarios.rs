@@ -123,10 +123,10 @@ scenarios! {
     oldest_a_lost_connection_in_mid_back_off_asks_when_both_are_over
     oldest_a_row_that_does_not_parse_is_asked_for
     oldest_a_row_whose_stream_does_not_parse_spoils_every_answer
+    oldest_a_server_of_a_later_dialect_is_left
     oldest_a_server_that_refuses_is_asked_again_and_given_up_if_wanted
     oldest_a_source_that_nobody_answers_for_is_reported_once
     oldest_a_stream_without_epochs_starts_over_and_is_asked_for_from_0
-    oldest_a_server_of_a_later_dialect_is_left
     oldest_an_announcement_that_does_not_parse_costs_the_connection
     oldest_an_answer_may_reach_beyond_what_was_asked_for
     oldest_an_application_cannot_subscribe_by_itself
@@ -134,6 +134,7 @@ scenarios! {
     oldest_everything_is_subscribed_to_and_comes_live
     oldest_from_the_beginning_is_from_0
     oldest_late_rows_below_the_announcement_are_not_repeated
+    oldest_missed_rows_are_asked_for_only_once_the_stream_is_announced
     oldest_missed_rows_come_over_the_connection
     oldest_of_an_answer_that_is_too_long_the_lowest_rows_are_taken
     oldest_only_wanted_streams_are_asked_for
@@ -169,8 +170,10 @@ scenarios! {
     tcp_no_connection_is_made_where_none_is_wanted
     tcp_what_a_client_may_not_say_is_not_sent
     tcp_what_a_server_may_not_say_is_ignored
+    unclosed_a_batch_does_not_end_the_send_it_is_in
     unclosed_a_cut_inside_one_repeats_nothing
     unclosed_a_long_one_is_completed_by_a_fetch
+    unclosed_a_lower_row_shows_that_the_send_goes_on
     unclosed_a_page_in_no_order_is_not_believed_to_be_whole
     unclosed_a_row_that_does_not_parse_is_fetched
     unclosed_a_stall_inside_one_does_not_move_the_position
