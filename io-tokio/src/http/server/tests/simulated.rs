@@ -27,8 +27,7 @@ fn simulate(
     log: TestLog,
     client: impl Future<Output = Result<(), Box<dyn std::error::Error>>> + 'static,
 ) {
-    let mut sim =
-        turmoil::Builder::new().simulation_duration(Duration::from_secs(600)).build();
+    let mut sim = turmoil::Builder::new().simulation_duration(Duration::from_secs(600)).build();
     sim.host("writer", move || {
         let log = log.clone();
         async move {
@@ -52,9 +51,10 @@ fn rows_are_served_over_a_simulated_network() {
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
-        assert!(answer.ends_with(
-            r#"{"updates":[[1,["r1"]],[2,["r2"]]],"upto_token":2,"limited":false}"#
-        ));
+        assert!(
+            answer
+                .ends_with(r#"{"updates":[[1,["r1"]],[2,["r2"]]],"upto_token":2,"limited":false}"#)
+        );
         Ok(())
     });
 }
