@@ -29,7 +29,7 @@ impl Listener for TcpListener {
 
     #[expect(clippy::use_self, reason = "`Self::accept` reads like a call of itself")]
     async fn accept(&mut self) -> io::Result<(TcpStream, String)> {
-        let (stream, peer) = Self::accept(self).await?;
+        let (stream, peer) = TcpListener::accept(self).await?;
         stream.set_nodelay(true)?;
         Ok((stream, peer.to_string()))
     }
