@@ -128,15 +128,6 @@ impl Legacy {
         self.setting("server_name")
     }
 
-    /// Ends it by SIGKILL and starts it again, on the same ports and the same database.
-    ///
-    /// # Errors
-    /// When it does not come up.
-    pub fn kill_and_start(&self) -> Result<(), Failure> {
-        self.run("kill")?;
-        self.run("start")
-    }
-
     /// Warnings and errors from its log, for a failed test's output.
     pub fn logs(&self) -> String {
         match self.script("logs").stderr(Stdio::inherit()).output() {
