@@ -193,6 +193,13 @@ impl Circumstances {
                 );
                 (Kind::PeerError, told)
             }
+            Warning::WrongDialect { configured } => {
+                let told = format!(
+                    "the server there is of a later release than {configured}, which --dialect \
+                     says; give its own"
+                );
+                (Kind::Connection, told)
+            }
             Warning::WrongServer { expected, found } => {
                 let told = format!(
                     "the server there is of {}, not of {}: compare the address and --server-name",
