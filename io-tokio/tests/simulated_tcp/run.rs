@@ -50,12 +50,14 @@ pub(super) fn run(seed: u64) -> Ran {
             Ok(true) => return Ran { writer, heard },
             Ok(false) => {}
             Err(error) => {
-                for heard in heard {
-                    let events = heard.events();
-                    let last = events[events.len().saturating_sub(30)..].join("\n");
-                    eprintln!("seed {seed}: the last events of a follower:\n{last}");
-                }
-                panic!("seed {seed}: {error}");
+                let last: Vec<String> = heard
+                    .iter()
+                    .map(|heard| {
+                        let events = heard.events();
+                        events[events.len().saturating_sub(30)..].join("\n")
+                    })
+                    .collect();
+                panic!("seed {seed}: {error}\nlast events per follower:\n{}", last.join("\n\n"));
             }
         }
     }

@@ -4,7 +4,8 @@
 //! and never reads. Measured before, during and after: the time from handing a row to the writer
 //! until a follower has it (a durable append included), and the writer's memory. The bench fails if
 //! the sleeper is not cut off at the limit, if a follower misses a row, or if the others feel it.
-#![allow(clippy::print_stdout, reason = "a bench says what it measured")]
+#![expect(clippy::print_stdout, reason = "the table is what it is for")]
+#![expect(clippy::disallowed_methods, reason = "it measures time, and writes at a pace")]
 
 mod follower;
 mod process;
@@ -78,7 +79,8 @@ fn run() -> Result<(), Failure> {
         |writer: &mut Writer, goes_on: &mut dyn FnMut() -> bool, rss: &mut u64| {
             let (began, first) = (Instant::now(), written);
             while goes_on() {
-                let due = first + (began.elapsed().as_secs_f64() * f64::from(RATE)) as u64;
+                let micros = u64::try_from(began.elapsed().as_micros())?;
+                let due = first + micros * u64::from(RATE) / 1_000_000;
                 let rows = due.saturating_sub(written);
                 for _ in 0..rows {
                     written += 1;
@@ -135,11 +137,13 @@ fn run() -> Result<(), Failure> {
     let mut seen = Vec::new();
     for (latencies, rss_kib) in latencies.iter_mut().zip(rss) {
         latencies.sort_unstable();
-        let at = |share: f64| {
-            let index = (latencies.len() as f64 * share) as usize;
-            latencies.get(index).copied().ok_or("no row was seen in a phase")
+        let at = |share: usize| {
+            latencies
+                .get(latencies.len() * share / 100)
+                .copied()
+                .ok_or("no row was seen in a phase")
         };
-        let (median, slowest_hundredth) = (at(0.5)?, at(0.99)?);
+        let (median, slowest_hundredth) = (at(50)?, at(99)?);
         seen.push(Seen { median, slowest_hundredth, rss_kib });
     }
     report(&seen, slept, written)

@@ -25,6 +25,7 @@ impl Deref for Store {
 }
 
 /// One store of each kind, empty, with these limits.
+#[cfg_attr(not(feature = "postgres"), expect(clippy::unused_async, reason = "as with postgres"))]
 async fn stores_with(limits: &LogLimits) -> Vec<Store> {
     let options = MemoryOptions { limits: limits.clone(), ..MemoryOptions::default() };
     let store = Box::new(MemoryLog::new(options));
