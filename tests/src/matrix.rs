@@ -69,7 +69,7 @@ impl Client {
         self.request("GET", &format!("/sync?timeout=2000{since}"), None)
     }
 
-    /// Syncs from the beginning until the users who are typing in `room` are these.
+    /// Syncs from the beginning until the users who are typing in `room` are these, given by name.
     ///
     /// # Errors
     /// When they are not within the time; with who is.
@@ -124,12 +124,15 @@ fn text(answer: &Value, field: &str) -> Result<String, Failure> {
     Ok(value.to_owned())
 }
 
-/// Who is typing in this room, as one answer of `/sync` says; nobody if it says nothing.
+/// Who is typing in this room, as one answer of `/sync` says, by name: a server names them in any
+/// order. Nobody if it says nothing.
 pub fn typing<'a>(answer: &'a Value, room: &str) -> Vec<&'a str> {
     let events = answer["rooms"]["join"][room]["ephemeral"]["events"].as_array();
     let typing = events.into_iter().flatten().rfind(|event| event["type"] == "m.typing");
     let users = typing.and_then(|event| event["content"]["user_ids"].as_array());
-    users.into_iter().flatten().filter_map(Value::as_str).collect()
+    let mut users: Vec<_> = users.into_iter().flatten().filter_map(Value::as_str).collect();
+    users.sort_unstable();
+    users
 }
 
 #[cfg(test)]
@@ -138,7 +141,7 @@ mod tests {
 
     #[test]
     fn who_types_is_found_in_an_answer() {
-        let event = json!({"type": "m.typing", "content": {"user_ids": ["@a:x", "@b:x"]}});
+        let event = json!({"type": "m.typing", "content": {"user_ids": ["@b:x", "@a:x"]}});
         let answer = json!({"rooms": {"join": {"!r:x": {"ephemeral": {"events": [event]}}}}});
         assert_eq!(typing(&answer, "!r:x"), ["@a:x", "@b:x"]);
         assert!(typing(&answer, "!s:x").is_empty());

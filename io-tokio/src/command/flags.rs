@@ -152,7 +152,8 @@ pub(super) struct FollowFlags {
     /// Any release from 0.22 on, as in 1.66.0 or 1.13, or `latest`. Nothing on the wire tells, and
     /// servers before 1.13 and from 1.13 on do not understand each other's clients.
     /// Default: latest. Example: --dialect 1.12
-    #[arg(long, value_name = "RELEASE", requires = "tcp")]
+    // `requires` alone is not asked where --redis, which rules --tcp out, is given.
+    #[arg(long, value_name = "RELEASE", requires = "tcp", conflicts_with = "redis")]
     pub(super) dialect: Option<Dialect>,
 
     /// The homeserver's server_name, which is the name of the Redis channel
@@ -377,7 +378,7 @@ mod tests {
             assert!(message.contains(expected), "{flags:?}: {message}");
         }
         let redis = ["--redis", "redis://r", "--server-name", "x", "--dialect", "1.13"];
-        assert!(parsed(&redis).unwrap_err().contains("--tcp"));
+        assert!(parsed(&redis).unwrap_err().contains("cannot be used with"));
         assert!(parsed(&["--server-name", "x"]).unwrap_err().contains("--redis"));
     }
 
