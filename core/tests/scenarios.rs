@@ -126,18 +126,22 @@ scenarios! {
     oldest_a_server_of_a_later_dialect_is_left
     oldest_a_server_that_refuses_is_asked_again_and_given_up_if_wanted
     oldest_a_source_that_nobody_answers_for_is_reported_once
+    oldest_a_stream_that_is_not_there_is_not_the_fault_of_others
     oldest_a_stream_without_epochs_starts_over_and_is_asked_for_from_0
     oldest_an_announcement_that_does_not_parse_costs_the_connection
     oldest_an_answer_may_reach_beyond_what_was_asked_for
     oldest_an_application_cannot_subscribe_by_itself
+    oldest_answers_wait_in_line
     oldest_backfill_is_completed_over_the_connection
     oldest_everything_is_subscribed_to_and_comes_live
     oldest_from_the_beginning_is_from_0
     oldest_late_rows_below_the_announcement_are_not_repeated
     oldest_missed_rows_are_asked_for_only_once_the_stream_is_announced
     oldest_missed_rows_come_over_the_connection
+    oldest_nothing_is_asked_for_on_a_connection_that_closes
     oldest_of_an_answer_that_is_too_long_the_lowest_rows_are_taken
     oldest_only_wanted_streams_are_asked_for
+    oldest_what_the_server_says_last_is_where_it_stands
     pages_a_token_cut_in_two_is_asked_for_again
     pages_a_token_that_no_page_can_hold_is_reported
     pages_one_that_is_too_large_is_asked_for_in_halves
@@ -167,9 +171,11 @@ scenarios! {
     tcp_a_shutdown_while_a_faulty_connection_closes_waits_for_it
     tcp_an_error_of_the_server_is_a_warning
     tcp_an_observer_says_no_more_than_its_name
+    tcp_anything_that_is_heard_is_a_sign_of_life
     tcp_no_connection_is_made_where_none_is_wanted
     tcp_what_a_client_may_not_say_is_not_sent
     tcp_what_a_server_may_not_say_is_ignored
+    tcp_what_the_application_says_is_a_sign_of_life_too
     unclosed_a_batch_does_not_end_the_send_it_is_in
     unclosed_a_cut_inside_one_repeats_nothing
     unclosed_a_long_one_is_completed_by_a_fetch
