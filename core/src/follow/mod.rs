@@ -260,8 +260,10 @@ impl Follower {
         self.ensure_started(ctx, first_held.map_or(new, |first| first.before().min(new)));
         let Some(position) = self.position else { return };
         let live = self.is_live() || fresh;
-        let verdict = Relation::of(self.seen_up_to(position), prev, new)
-            .verdict(live, self.traits.resettable);
+        // Who says no more than where it stands may have died inside a burst, and started again.
+        let may_be_cut = prev >= new && self.traits.order == Order::Bursts;
+        let seen = if may_be_cut { position } else { self.seen_up_to(position) };
+        let verdict = Relation::of(seen, prev, new).verdict(live, self.traits.resettable);
         self.answer(ctx);
         match verdict {
             Verdict::Reset => self.reset(ctx, new),
