@@ -55,12 +55,11 @@ impl Known<'_> {
         row.len() > self.row_bytes_max
     }
 
-    /// The first token in `(from, upto]` with rows that `reader` must get.
-    fn missed(&self, from: Token, upto: Token, reader: Reader) -> Option<Token> {
+    /// The first token in `(from, upto]` that may not be left out.
+    fn missed(&self, from: Token, upto: Token, may_be_long: bool) -> Option<Token> {
         let mut batches = self.log.between(from, upto);
-        let found = batches.find(|(_, rows)| {
-            reader == Reader::Bus || !rows.iter().any(|row| self.is_too_long(row))
-        });
+        let found =
+            batches.find(|(_, rows)| !may_be_long || !rows.iter().any(|row| self.is_too_long(row)));
         found.map(|(token, _)| token)
     }
 
@@ -86,15 +85,23 @@ impl Outlet {
         }
     }
 
+    /// Whether what comes after `upto` may come next. A batch with a row that fits no line of direct
+    /// TCP is left out there; a reader that fetches must be told by a POSITION above it.
     fn check_continues(
         &self,
         stream: &str,
         heard: Heard,
         upto: Token,
         known: Known<'_>,
+        with_position: bool,
     ) -> Verdict {
         let (Heard::Nothing(from) | Heard::UpTo(from) | Heard::Asked(from, _)) = heard;
-        let missed = known.missed(from, upto, self.reader);
+        let may_be_long = match self.reader {
+            Reader::Bus => false,
+            Reader::Named => with_position,
+            Reader::Oldest => true,
+        };
+        let missed = known.missed(from, upto, may_be_long);
         holds(missed.is_none(), || format!("P1: {missed:?} of {stream} left out after {heard:?}"))
     }
 
@@ -123,7 +130,7 @@ impl Outlet {
         if let Heard::UpTo(at) = heard {
             holds(at < token, || format!("P1: {token} of {stream} after {at}"))?;
         }
-        self.check_continues(stream, heard, token.before(), known)?;
+        self.check_continues(stream, heard, token.before(), known, false)?;
         self.heard.insert(stream.to_string(), Heard::UpTo(token));
         Ok(())
     }
@@ -139,9 +146,9 @@ impl Outlet {
         match heard {
             Heard::UpTo(at) => {
                 holds(prev >= at, || format!("P4: {position:?} after {at}"))?;
-                self.check_continues(stream, heard, prev, known)?;
+                self.check_continues(stream, heard, prev, known, true)?;
             }
-            Heard::Nothing(_) => self.check_continues(stream, heard, prev, known)?,
+            Heard::Nothing(_) => self.check_continues(stream, heard, prev, known, true)?,
             Heard::Asked(from, count) => {
                 let owed = known.lines(from, token).count();
                 holds(count == owed, || {
@@ -149,7 +156,7 @@ impl Outlet {
                 })?;
             }
         }
-        let between = known.missed(prev, token, Reader::Bus);
+        let between = known.missed(prev, token, false);
         holds(between.is_none(), || format!("P2: {position:?}, but rows at {between:?}"))?;
         self.heard.insert(stream.to_string(), Heard::UpTo(token));
         Ok(())
@@ -168,8 +175,75 @@ impl Outlet {
             Some(Heard::Asked(from, count)) => {
                 Err(format!("P1: {stream} was asked for above {from}, and ends after {count} rows"))
             }
-            Some(heard) => self.check_continues(stream, *heard, known.end, known),
+            Some(heard) => self.check_continues(stream, *heard, known.end, known, false),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows at 1, 2 (two of them), 4, 5 (two), 7 and 8 (two); none at 3 and 6.
+    fn said(reader: Reader, heard: Heard, commands: &[&str]) -> Verdict {
+        let log = Log::ending_at(8.into());
+        let known = Known { log: &log, end: log.end, row_bytes_max: 100 };
+        let mut outlet = Outlet::new(reader);
+        outlet.heard.insert("events".to_owned(), heard);
+        commands.iter().try_for_each(|command| {
+            let words: Vec<&str> = command.split(' ').collect();
+            let number = |nth: usize| Token::new(words[nth].parse().expect("a number"));
+            let (stream, instance) = ("events".into(), "synrepl".into());
+            if words[0] == "row" {
+                let token = (words[1] != "batch").then(|| number(1));
+                let row = Row::from(words[2]);
+                outlet.on_rdata(&Rdata { stream, instance, token, row }, known)
+            } else {
+                let (prev, token) = (number(1), number(2));
+                let ends_catch_up = reader == Reader::Oldest;
+                let position = Position { stream, instance, prev, token, ends_catch_up };
+                outlet.on_position(&position, known)
+            }
+        })
+    }
+
+    #[track_caller]
+    fn breaks(reader: Reader, heard: Heard, commands: &[&str], promise: &str) {
+        let (_, before) = commands.split_last().expect("there are commands");
+        assert_eq!(said(reader, heard, before), Ok(()), "only the last one is wrong");
+        let broken = said(reader, heard, commands).expect_err("it is wrong");
+        assert!(broken.starts_with(promise), "{broken}");
+    }
+
+    const BEGIN: Heard = Heard::UpTo(Token::START);
+
+    #[test]
+    fn rows_left_out_split_or_repeated_are_noticed() {
+        let all = ["row 1 [1,0]", "row batch [2,0]", "row 2 [2,1]", "position 2 3", "row 4 [4,0]"];
+        assert_eq!(said(Reader::Bus, BEGIN, &all), Ok(()));
+        breaks(Reader::Bus, BEGIN, &["row batch [2,0]", "row 2 [2,1]"], "P1");
+        breaks(Reader::Bus, BEGIN, &["row 1 [1,0]", "row 2 [2,0]"], "P1");
+        breaks(Reader::Bus, BEGIN, &["row 1 [1,0]", "row 1 [1,0]"], "P1");
+        breaks(Reader::Named, Heard::Nothing(2.into()), &["row batch [5,0]", "row 5 [5,1]"], "P1");
+    }
+
+    #[test]
+    fn positions_over_rows_or_beside_the_mark_are_noticed() {
+        breaks(Reader::Bus, BEGIN, &["position 0 1"], "P2");
+        breaks(Reader::Bus, BEGIN, &["position 1 1"], "P1");
+        breaks(Reader::Bus, BEGIN, &["row 1 [1,0]", "position 0 0"], "P4");
+        breaks(Reader::Bus, BEGIN, &["row 1 [1,0]", "row batch [2,0]", "position 1 1"], "P1");
+        breaks(Reader::Bus, Heard::UpTo(8.into()), &["position 8 9"], "P2");
+    }
+
+    #[test]
+    fn a_catch_up_that_leaves_rows_out_is_noticed() {
+        let asked = Heard::Asked(4.into(), 0);
+        let rows = ["row 5 [5,0]", "row 5 [5,1]", "row 7 [7,0]", "position 7 7"];
+        assert_eq!(said(Reader::Oldest, asked, &rows), Ok(()));
+        breaks(Reader::Oldest, asked, &["row 5 [5,1]"], "P1");
+        breaks(Reader::Oldest, asked, &["row 5 [5,0]", "position 5 5"], "P1");
+        breaks(Reader::Oldest, asked, &["row batch [5,0]"], "P1");
     }
 }
