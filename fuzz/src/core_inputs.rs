@@ -44,8 +44,9 @@ struct Done {
 pub fn core_inputs(data: &[u8]) {
     let mut choices = Choices::new(data);
     let settings = settings::decoded(&mut choices);
-    let recorded = choices.below(8) == 7;
-    let mut run = Run::new(&settings);
+    let end = choices.byte();
+    let (recorded, abrupt) = (end % 8 == 7, end & 8 != 0);
+    let mut run = Run::new(&settings, abrupt);
     if let Err(broken) = run.play(choices) {
         panic!("{broken}\n{:?}\n{}", settings.config, shown(&run.first, &run.list));
     }
@@ -77,18 +78,20 @@ struct Run {
     driver: Driver,
     watch: Watch,
     is_wide: bool,
+    /// The shutdown comes in whatever state the node is in.
+    abrupt: bool,
     first: Vec<Action>,
     list: Vec<Done>,
     rows: usize,
 }
 
 impl Run {
-    fn new(settings: &Settings) -> Self {
+    fn new(settings: &Settings, abrupt: bool) -> Self {
         let (node, first) = started(&settings.config);
         let driver = Driver::new(&settings.config, settings.is_wide);
         let watch = Watch::new(&settings.config);
         let is_wide = settings.is_wide;
-        Self { node, driver, watch, is_wide, first, list: Vec::new(), rows: 0 }
+        Self { node, driver, watch, is_wide, abrupt, first, list: Vec::new(), rows: 0 }
     }
 
     fn play(&mut self, mut choices: Choices<'_>) -> Result<(), String> {
@@ -143,17 +146,21 @@ impl Run {
 
     /// From now on the world is kind: everything goes out, then a shutdown ends.
     fn end(&mut self) -> Result<(), String> {
-        for _ in 0..3 {
-            self.settle()?;
-            self.driver.now = self.driver.now + LONG;
-            if !self.node.is_stopped() {
-                self.step(Input::Tick)?;
+        if !self.abrupt {
+            for _ in 0..3 {
+                self.settle()?;
+                self.driver.now = self.driver.now + LONG;
+                if !self.node.is_stopped() {
+                    self.step(Input::Tick)?;
+                }
             }
+            self.settle()?;
         }
-        self.settle()?;
-        let is_up = matches!(self.driver.link, Link::Up(_));
         if !self.node.is_stopped() {
-            self.watch.check_complete(is_up, &self.driver.logs)?;
+            if !self.abrupt {
+                let is_up = matches!(self.driver.link, Link::Up(_));
+                self.watch.check_complete(is_up, &self.driver.logs)?;
+            }
             self.step(Input::Shutdown)?;
         }
         self.settle()?;

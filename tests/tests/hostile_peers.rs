@@ -17,7 +17,7 @@ use serde_json::json;
 use synrepl_tests::{
     Source,
     clock::{Deadline, Stopwatch},
-    follow::Follower,
+    follow::{Follower, Line},
     serve::Writer,
 };
 use tempfile::TempDir;
@@ -158,11 +158,8 @@ impl Stage {
     }
 }
 
-fn rows_token(line: &synrepl_tests::follow::Line) -> Option<i64> {
-    match line {
-        synrepl_tests::follow::Line::Rows { token, .. } => Some(*token),
-        _ => None,
-    }
+fn rows_token(line: &Line) -> Option<i64> {
+    if let Line::Rows { token, .. } = line { Some(*token) } else { None }
 }
 
 fn page_path(from: &str, upto: &str) -> String {
