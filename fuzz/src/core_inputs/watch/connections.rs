@@ -153,3 +153,93 @@ impl Connections {
         self.ours.is_none() && self.accepted.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use synrepl_core::{
+        stream::Row,
+        wire::{Dialect, Rdata},
+    };
+
+    use super::*;
+
+    const OURS: ConnectionId = ConnectionId::new(1);
+    const PEER: ConnectionId = ConnectionId::accepted(0);
+
+    /// A connection of our own that is up, and a peer.
+    fn connections(change: impl FnOnce(&mut Config)) -> Connections {
+        let mut config = Config::default();
+        config.transport = Transport::Tcp(Dialect::LATEST);
+        config.peer_pending_max = 2;
+        change(&mut config);
+        let mut connections = Connections::new(&config);
+        assert_eq!(connections.on_connect(OURS), Ok(()));
+        connections.on_input(&Input::Connected { conn: OURS });
+        connections.on_input(&Input::Accepted { conn: PEER, dialect: Dialect::LATEST });
+        connections
+    }
+
+    fn ping() -> Command {
+        Command::Ping("1".into())
+    }
+
+    fn rdata() -> Command {
+        let (stream, instance) = ("events".into(), "synrepl".into());
+        Command::Rdata(Rdata { stream, instance, token: None, row: Row::from("[]") })
+    }
+
+    #[track_caller]
+    fn breaks(verdict: Verdict, expected: &str) {
+        let broken = verdict.expect_err("it is wrong");
+        assert!(broken.contains(expected), "{broken}");
+    }
+
+    #[test]
+    fn what_is_sent_where_nothing_may_be_is_noticed() {
+        let mut connections = connections(|_| {});
+        for conn in [OURS, PEER] {
+            assert_eq!(connections.on_send(conn, &ping()), Ok(()));
+            assert_eq!(connections.on_close(conn), Ok(()));
+            breaks(connections.on_send(conn, &ping()), "after its end");
+            breaks(connections.on_close(conn), "twice");
+            connections.on_input(&Input::Disconnected { conn, reason: String::new() });
+            breaks(connections.on_send(conn, &ping()), "not there");
+            breaks(connections.on_close(conn), "not there");
+        }
+        breaks(connections.on_connect(OURS), "used before");
+        assert_eq!(connections.on_connect(ConnectionId::new(2)), Ok(()));
+        breaks(connections.on_send(ConnectionId::new(2), &ping()), "not up");
+    }
+
+    #[test]
+    fn what_a_side_may_not_say_is_noticed() {
+        breaks(connections(|_| {}).on_send(OURS, &rdata()), "not for a client");
+        breaks(connections(|_| {}).on_send(PEER, &Command::Name("x".into())), "not for a server");
+        let mut observer = connections(|config| config.observe_only = true);
+        assert_eq!(observer.on_send(OURS, &ping()), Ok(()));
+        breaks(observer.on_send(PEER, &rdata()), "an observer");
+        breaks(observer.on_send(OURS, &Command::UserSync(user_sync())), "an observer");
+    }
+
+    fn user_sync() -> synrepl_core::wire::UserSync {
+        synrepl_core::wire::UserSync {
+            instance_id: None,
+            user: "@a:x".into(),
+            device: None,
+            syncing: true,
+            last_sync_ms: 0,
+        }
+    }
+
+    #[test]
+    fn a_peer_that_takes_nothing_and_an_error_without_an_end_are_noticed() {
+        let mut connections = connections(|_| {});
+        assert_eq!(connections.on_send(PEER, &ping()), Ok(()));
+        assert_eq!(connections.on_send(PEER, &ping()), Ok(()));
+        breaks(connections.on_send(PEER, &ping()), "P5");
+        assert_eq!(connections.on_send(PEER, &Command::Error("slow".into())), Ok(()));
+        breaks(connections.check(), "an ERROR");
+        assert_eq!(connections.on_close(PEER), Ok(()));
+        assert_eq!(connections.check(), Ok(()));
+    }
+}
