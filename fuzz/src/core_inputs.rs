@@ -1,19 +1,34 @@
 //! The node under any list of inputs that its contract allows.
 
+mod accepted;
 mod driver;
+mod logs;
 mod settings;
 mod watch;
+mod world;
+
+use std::time::Duration;
 
 use synrepl_core::{
     Action, Config, Input, Node, Timestamp,
     trace::{End, Replayer, TraceLine},
 };
 
-use self::{driver::Driver, watch::Watch};
+use self::{
+    driver::{Driver, Link},
+    settings::Settings,
+    watch::Watch,
+};
 use crate::choices::Choices;
 
 /// Inputs of one run.
 const INPUTS_MAX: usize = 300;
+
+/// Inputs of a kind world within which a node has nothing left to do.
+const KIND_INPUTS_MAX: usize = 2_000;
+
+/// Longer than every delay after which a node tries again by itself.
+const LONG: Duration = Duration::from_secs(60);
 
 /// One input and what the node made of it.
 struct Done {
@@ -23,18 +38,23 @@ struct Done {
 }
 
 /// Decodes settings and inputs as it goes, for ids come from the node. After each step the rules
-/// of `Watch` hold; a second node that is given the same list does the same and ends in the same
-/// state; and so does one that is given the recorded trace.
+/// of `Watch` hold; an input that the contract forbids is refused and changes nothing; once the
+/// world is kind, everything is sent, and a shutdown ends. A second node that is given the same
+/// list does the same and ends in the same state; and so does one that is given the recorded trace.
 pub fn core_inputs(data: &[u8]) {
     let mut choices = Choices::new(data);
-    let config = settings::decoded(&mut choices);
-    let recorded = choices.below(8) == 7;
-    let (node, first, list) = play(&config, choices);
-    let (again, first_again) = started(&config);
-    assert_eq!(first_again, first);
-    check_same(again, &list, &node);
+    let settings = settings::decoded(&mut choices);
+    let end = choices.byte();
+    let (recorded, abrupt) = (end % 8 == 7, end & 8 != 0);
+    let mut run = Run::new(&settings, abrupt);
+    if let Err(broken) = run.play(choices) {
+        panic!("{broken}\n{:?}\n{}", settings.config, shown(&run.first, &run.list));
+    }
+    let (again, first_again) = started(&settings.config);
+    assert_eq!(first_again, run.first);
+    check_same(again, &run.list, &run.node);
     if recorded {
-        check_trace(&config, &first, &list);
+        check_trace(&settings.config, &run.first, &run.list);
     }
 }
 
@@ -52,27 +72,123 @@ fn drained(node: &mut Node) -> Vec<Action> {
     std::iter::from_fn(|| node.poll_action()).collect()
 }
 
-fn play(config: &Config, mut choices: Choices<'_>) -> (Node, Vec<Action>, Vec<Done>) {
-    let (mut driver, mut watch) = (Driver::default(), Watch::new(config));
-    let (mut node, first) = started(config);
-    let mut list: Vec<Done> = Vec::new();
-    let mut verdict = first.iter().try_for_each(|action| watch.on_action(action));
-    driver.on_actions(&first);
-    while verdict.is_ok() && !choices.is_done() && list.len() < INPUTS_MAX && !node.is_stopped() {
-        let (now, input) = driver.next_input(&mut choices, node.poll_timeout());
-        watch.on_input(&input);
-        verdict = node.handle(now, input.clone()).map_err(|misuse| misuse.to_string());
-        let actions = drained(&mut node);
-        driver.on_actions(&actions);
-        verdict = verdict
-            .and_then(|()| actions.iter().try_for_each(|action| watch.on_action(action)))
-            .and_then(|()| watch.check(&node, now, &input));
-        list.push(Done { now, input, actions });
+/// A node, and what it was given.
+struct Run {
+    node: Node,
+    driver: Driver,
+    watch: Watch,
+    is_wide: bool,
+    /// The shutdown comes in whatever state the node is in.
+    abrupt: bool,
+    first: Vec<Action>,
+    list: Vec<Done>,
+    rows: usize,
+}
+
+impl Run {
+    fn new(settings: &Settings, abrupt: bool) -> Self {
+        let (node, first) = started(&settings.config);
+        let driver = Driver::new(&settings.config, settings.is_wide);
+        let watch = Watch::new(&settings.config);
+        let is_wide = settings.is_wide;
+        Self { node, driver, watch, is_wide, abrupt, first, list: Vec::new(), rows: 0 }
     }
-    if let Err(broken) = verdict {
-        panic!("{broken}\n{config:?}\n{}", shown(&first, &list));
+
+    fn play(&mut self, mut choices: Choices<'_>) -> Result<(), String> {
+        let first = self.first.clone();
+        self.carry_out(&first)?;
+        while !choices.is_done() && self.list.len() < INPUTS_MAX && !self.node.is_stopped() {
+            let input = self.driver.next_input(&mut choices, self.node.poll_timeout());
+            self.step(input)?;
+            if self.is_wide && choices.below(16) == 15 {
+                self.misuse(&mut choices)?;
+            }
+        }
+        if self.is_wide { self.end() } else { Ok(()) }
     }
-    (node, first, list)
+
+    fn carry_out(&mut self, actions: &[Action]) -> Result<(), String> {
+        let logs = &self.driver.logs;
+        actions.iter().try_for_each(|action| self.watch.on_action(action, logs))?;
+        self.driver.on_actions(actions);
+        Ok(())
+    }
+
+    fn step(&mut self, input: Input) -> Result<(), String> {
+        let now = self.driver.now;
+        self.watch.on_input(&input);
+        // Each row that came may wait, and be asked for again in another page.
+        let page = rows_of(&input);
+        self.rows += page.min(1);
+        let actions_max = self.watch.actions_max(&self.node, self.rows + page);
+        let verdict = self.node.handle(now, input.clone()).map_err(|misuse| misuse.to_string());
+        let actions = drained(&mut self.node);
+        self.list.push(Done { now, input: input.clone(), actions: actions.clone() });
+        verdict?;
+        self.carry_out(&actions)?;
+        if actions.len() > actions_max {
+            return Err(format!("{} actions for one input, not {actions_max}", actions.len()));
+        }
+        self.watch.check(&self.node, now, &input)
+    }
+
+    /// An input that breaks the contract is refused, and is as if it had not come.
+    fn misuse(&mut self, choices: &mut Choices<'_>) -> Result<(), String> {
+        let before = self.node.clone();
+        let (now, input) = self.driver.misuse(choices);
+        let verdict = self.node.handle(now, input.clone());
+        match verdict {
+            Ok(()) => Err(format!("taken, against the contract: {input:?}")),
+            Err(_) if self.node != before => Err(format!("changed by what it refused: {input:?}")),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// From now on the world is kind: everything goes out, then a shutdown ends.
+    fn end(&mut self) -> Result<(), String> {
+        if !self.abrupt {
+            for _ in 0..3 {
+                self.settle()?;
+                self.driver.now = self.driver.now + LONG;
+                if !self.node.is_stopped() {
+                    self.step(Input::Tick)?;
+                }
+            }
+            self.settle()?;
+        }
+        if !self.node.is_stopped() {
+            if !self.abrupt {
+                let is_up = matches!(self.driver.link, Link::Up(_));
+                self.watch.check_complete(is_up, &self.driver.logs)?;
+            }
+            self.step(Input::Shutdown)?;
+        }
+        self.settle()?;
+        if self.node.is_stopped() { Ok(()) } else { Err("a shutdown that does not end".to_owned()) }
+    }
+
+    fn settle(&mut self) -> Result<(), String> {
+        let mut dull = Choices::new(&[]);
+        for _ in 0..KIND_INPUTS_MAX {
+            if self.node.is_stopped() {
+                return Ok(());
+            }
+            let Some(input) = self.driver.kind_input(&mut dull) else { return Ok(()) };
+            self.step(input)?;
+        }
+        Err("busy without an end, though everything is answered".to_owned())
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others bring no rows")]
+fn rows_of(input: &Input) -> usize {
+    match input {
+        Input::Received { .. } => 1,
+        Input::Fetched { result: Ok(page), .. } | Input::LogRead { result: Ok(page), .. } => {
+            page.updates.len()
+        }
+        _ => 0,
+    }
 }
 
 fn shown(first: &[Action], list: &[Done]) -> String {

@@ -96,6 +96,18 @@ impl Writer {
         }
     }
 
+    /// The most memory that it has had at once so far, in bytes (`VmHWM` of Linux).
+    ///
+    /// # Errors
+    /// When it has ended, or the system does not say.
+    pub fn peak_memory(&self) -> Result<u64, Failure> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kibibytes: u64 = kibibytes.ok_or("its memory is not told; has it ended?")?.parse()?;
+        Ok(kibibytes << 10)
+    }
+
     /// Ends it by SIGKILL.
     ///
     /// # Errors

@@ -2,48 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use synrepl_core::{
-    Action, ConnectionId, Input, QueryId, Timestamp, WaitId,
-    stream::{FetchError, Page, Row, Source, Token},
-    wire::{
-        BadRow, Command, DecodeError, DecodeErrorKind, Decoder, LockReleased, Position, Rdata,
-        Replicate,
-    },
+    Action, Config, ConnectionId, Input, QueryId, Timestamp, Transport, WaitId,
+    stream::{FetchError, Page, Source, Token},
+    wire::Command,
 };
 
+use super::{
+    accepted::AcceptedConnections,
+    logs::{Asked, Log, Logs, OWN_STREAMS},
+    world::{self, STREAMS, WRITERS, small_token},
+};
 use crate::choices::Choices;
 
-/// One of each class, and one that is not known.
-pub(super) const STREAMS: [&str; 9] = [
-    "events",
-    "receipts",
-    "typing",
-    "backfill",
-    "caches",
-    "device_lists",
-    "profile_updates",
-    "federation",
-    "from_the_future",
-];
-
-/// The last one is our own name.
-pub(super) const WRITERS: [&str; 4] = ["w0", "w1", "w2", "synrepl"];
-
-/// Mostly small, so that tokens meet; sometimes at an end of the range.
-pub(super) fn small_token(choices: &mut Choices<'_>) -> Token {
-    Token::new(match choices.byte() {
-        255 => i64::MAX,
-        254 => i64::MIN,
-        253 => -1,
-        252 => i64::MAX - 1,
-        251 => 1_000_000,
-        byte => i64::from(byte % 24),
-    })
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
+pub(super) enum Link {
     Down,
     Connecting(ConnectionId),
     Up(ConnectionId),
@@ -59,36 +32,67 @@ struct Fetch {
 
 /// Decodes inputs that fit what the node has asked for so far.
 pub(super) struct Driver {
-    now: Timestamp,
-    link: Link,
+    pub(super) now: Timestamp,
+    pub(super) link: Link,
+    transport: Transport,
+    is_wide: bool,
+    /// A server says its name before anything else, mostly.
+    server_is_silent: bool,
+    /// Commands sent on the connection that we make, and not reported as gone out.
+    pub(super) unreported: u32,
     fetches: Vec<Fetch>,
     /// Cancelled before their answer came, which may still come.
     cancelled: Vec<QueryId>,
+    reads: Vec<(QueryId, Asked)>,
+    /// Answered once.
+    answered: Vec<QueryId>,
+    pub(super) accepted: AcceptedConnections,
+    pub(super) logs: Logs,
     waits: BTreeSet<WaitId>,
     waits_ever: u64,
 }
 
-impl Default for Driver {
-    fn default() -> Self {
+impl Driver {
+    pub(super) fn new(config: &Config, is_wide: bool) -> Self {
+        let mut logs = Logs::default();
+        for (stream, end) in &config.own_streams {
+            logs.insert(stream, Log::ending_at(*end));
+        }
         Self {
             now: Timestamp::ZERO,
             link: Link::Down,
+            transport: config.transport,
+            is_wide,
+            server_is_silent: true,
+            unreported: 0,
             fetches: Vec::new(),
             cancelled: Vec::new(),
+            reads: Vec::new(),
+            answered: Vec::new(),
+            accepted: AcceptedConnections::default(),
+            logs,
             waits: BTreeSet::new(),
             waits_ever: 0,
         }
     }
-}
 
-impl Driver {
     #[expect(clippy::wildcard_enum_match_arm, reason = "nothing is to be done for the others")]
     pub(super) fn on_actions(&mut self, actions: &[Action]) {
         for action in actions {
             match action {
-                Action::Connect { conn } => self.link = Link::Connecting(*conn),
+                Action::Connect { conn } => {
+                    self.link = Link::Connecting(*conn);
+                    self.unreported = 0;
+                    self.server_is_silent = true;
+                }
+                Action::Close { conn } if conn.is_accepted() => self.accepted.on_close(*conn),
                 Action::Close { conn } => {
                     self.link = Link::Closing(*conn, matches!(self.link, Link::Up(_)));
+                }
+                Action::Send { conn, .. } if conn.is_accepted() => self.accepted.on_send(*conn),
+                Action::Send { .. } => self.unreported += 1,
+                Action::Broadcast { audience, .. } => {
+                    audience.connections().iter().for_each(|conn| self.accepted.on_send(*conn));
                 }
                 Action::Fetch { query, from, upto, .. } => {
                     self.fetches.push(Fetch { query: *query, from: *from, upto: *upto });
@@ -97,24 +101,24 @@ impl Driver {
                     self.fetches.retain(|fetch| fetch.query != *query);
                     self.cancelled.push(*query);
                 }
+                Action::ReadLog { query, stream, from, upto, rows_max } => {
+                    let (stream, rows_max) = (stream.to_string(), *rows_max as usize);
+                    let asked = Asked { stream, from: *from, upto: *upto, rows_max };
+                    self.reads.push((*query, asked));
+                }
                 _ => {}
             }
         }
     }
 
-    /// The next input and its time. What needs something that is not there becomes a step towards
-    /// having it.
+    /// The next input. What needs something that is not there becomes a step towards having it.
     pub(super) fn next_input(
         &mut self,
         choices: &mut Choices<'_>,
         timeout: Option<Timestamp>,
-    ) -> (Timestamp, Input) {
-        let input = self.decoded(choices, timeout);
-        (self.now, input)
-    }
-
-    fn decoded(&mut self, choices: &mut Choices<'_>, timeout: Option<Timestamp>) -> Input {
-        match choices.below(32) {
+    ) -> Input {
+        let kinds = if self.is_wide { 64 } else { 32 };
+        match choices.below(kinds) {
             1 => Input::Tick,
             2 => {
                 let ms = choices.one_of(&[1, 100, 700, 3_000]);
@@ -122,32 +126,77 @@ impl Driver {
                 Input::Tick
             }
             3 => self.disconnected(timeout),
-            4..=10 => self.received(choices, timeout, rdata),
-            11..=15 => self.received(choices, timeout, position),
-            16 | 17 => self.received(choices, timeout, batch_row),
-            18..=22 => {
-                self.fetched(choices, timeout, |choices, fetch| Ok(good_page(choices, fetch)))
-            }
-            23 => self.fetched(choices, timeout, |choices, _| Ok(any_page(choices))),
-            24 => self.fetched(choices, timeout, |choices, _| Err(fetch_error(choices))),
+            4..=10 => self.received(choices, timeout, world::rdata),
+            11..=15 => self.received(choices, timeout, world::position),
+            16 | 17 => self.received(choices, timeout, world::batch_row),
+            18..=22 => self.fetched(choices, timeout, |choices, fetch| {
+                Ok(world::good_page(choices, fetch.from, fetch.upto))
+            }),
+            23 => self.fetched(choices, timeout, |choices, _| Ok(world::any_page(choices))),
+            24 => self.fetched(choices, timeout, |choices, _| Err(world::fetch_error(choices))),
             25 => match self.cancelled.pop() {
-                Some(query) => Input::Fetched { query, result: Ok(any_page(choices)) },
+                Some(query) => Input::Fetched { query, result: Ok(world::any_page(choices)) },
                 None => self.step(timeout),
             },
             26 => match self.usable() {
-                Some(conn) => Input::Malformed { conn, error: bad_row(choices) },
+                Some(conn) => Input::Malformed { conn, error: world::bad_row(choices) },
                 None => self.step(timeout),
             },
             27 => match self.usable() {
-                Some(conn) => raw_line(choices, conn),
+                Some(conn) => world::raw_line(choices, conn),
                 None => self.step(timeout),
             },
-            28 => self.received(choices, timeout, other_command),
-            29 => Input::Send { command: other_command(choices) },
+            28 => self.received(choices, timeout, world::other_command),
+            29 => Input::Send { command: world::other_command(choices) },
             30 => self.wait(choices),
             31 if choices.byte() == 255 => Input::Shutdown,
+            kind @ 32.. => self.next_wide_input(kind, choices, timeout),
             _ => self.step(timeout),
         }
+    }
+
+    /// Of publishing, accepted connections and direct TCP.
+    fn next_wide_input(
+        &mut self,
+        kind: u8,
+        choices: &mut Choices<'_>,
+        timeout: Option<Timestamp>,
+    ) -> Input {
+        let found = match kind {
+            32..=36 => {
+                let stream = choices.one_of(&OWN_STREAMS);
+                let token = self.logs.entry(stream).append(choices);
+                Some(Input::Appended { stream: stream.into(), token })
+            }
+            37 => {
+                let stream = choices.one_of(&OWN_STREAMS);
+                let token = self.logs.entry(stream).end.min(small_token(choices));
+                Some(Input::Appended { stream: stream.into(), token })
+            }
+            38..=42 => {
+                self.log_read(choices, |logs, asked, choices| logs.good(asked, choices.byte()))
+            }
+            43 => self.log_read(choices, Logs::bad),
+            44 => self.answered.pop().map(|query| match choices.below(2) {
+                0 => Input::LogRead { query, result: Ok(world::any_page(choices)) },
+                _ => Input::Fetched { query, result: Ok(world::any_page(choices)) },
+            }),
+            45 | 46 => self.all_sent(choices),
+            47..=49 => self.accepted.sent(choices),
+            50 | 51 => Some(self.accepted.accept(choices)),
+            52..=56 => self.accepted.said(choices),
+            57 => self.accepted.disconnected(choices),
+            58 => self.usable().and_then(|conn| {
+                matches!(self.transport, Transport::Tcp(_)).then_some(Input::LineTooLong { conn })
+            }),
+            59 | 60 => Some(world::syncing(choices)),
+            61 => Some(Input::Send { command: world::any_command(choices) }),
+            62 => self
+                .usable()
+                .map(|conn| Input::Received { conn, command: world::any_command(choices) }),
+            _ => (choices.byte() > 250).then_some(Input::Shutdown),
+        };
+        found.unwrap_or_else(|| self.step(timeout))
     }
 
     /// What a driver in an empty world would do: connect, or wait until the next deadline.
@@ -161,6 +210,12 @@ impl Driver {
                 self.link = Link::Down;
                 Input::Disconnected { conn, reason: "closed".to_owned() }
             }
+            Link::Up(conn)
+                if self.server_is_silent && matches!(self.transport, Transport::Tcp(_)) =>
+            {
+                self.server_is_silent = false;
+                Input::Received { conn, command: Command::Server(world::SERVER.into()) }
+            }
             Link::Up(_) | Link::Down => {
                 self.now = timeout.unwrap_or(self.now).max(self.now);
                 Input::Tick
@@ -168,6 +223,23 @@ impl Driver {
         }
     }
 
+    /// What a driver does to whom the world is kind: all that is sent goes out, and own logs are
+    /// read in full. Fetches stay open, for one of a stream with small windows has no end in a world
+    /// that announces any token.
+    pub(super) fn kind_input(&mut self, choices: &mut Choices<'_>) -> Option<Input> {
+        if !matches!(self.link, Link::Up(_) | Link::Down) {
+            return Some(self.step(None));
+        }
+        if let (Link::Up(conn), count @ 1..) = (self.link, self.unreported) {
+            self.unreported = 0;
+            return Some(Input::Sent { conn, count });
+        }
+        self.log_read(choices, |logs, asked, _| logs.good(asked, 0))
+            .or_else(|| self.accepted.closed())
+            .or_else(|| self.accepted.all_sent())
+    }
+
+    /// The present connection breaks.
     fn disconnected(&mut self, timeout: Option<Timestamp>) -> Input {
         match self.link {
             Link::Connecting(conn) | Link::Up(conn) | Link::Closing(conn, _) => {
@@ -179,7 +251,7 @@ impl Driver {
     }
 
     /// The connection on which something may arrive.
-    const fn usable(&self) -> Option<ConnectionId> {
+    pub(super) const fn usable(&self) -> Option<ConnectionId> {
         match self.link {
             Link::Up(conn) | Link::Closing(conn, true) => Some(conn),
             Link::Down | Link::Connecting(_) | Link::Closing(..) => None,
@@ -193,7 +265,11 @@ impl Driver {
         command: impl Fn(&mut Choices<'_>) -> Command,
     ) -> Input {
         match self.usable() {
-            Some(conn) => Input::Received { conn, command: command(choices) },
+            Some(conn) => {
+                let command = command(choices);
+                let command = world::in_dialect(command, self.transport, choices);
+                Input::Received { conn, command }
+            }
             None => self.step(timeout),
         }
     }
@@ -211,6 +287,27 @@ impl Driver {
         Input::Fetched { query: fetch.query, result: result(choices, &fetch) }
     }
 
+    fn log_read(
+        &mut self,
+        choices: &mut Choices<'_>,
+        result: impl Fn(&Logs, &Asked, &mut Choices<'_>) -> Result<Page, synrepl_core::stream::LogError>,
+    ) -> Option<Input> {
+        if self.reads.is_empty() {
+            return None;
+        }
+        let (query, asked) = self.reads.remove(usize::from(choices.byte()) % self.reads.len());
+        self.answered.push(query);
+        Some(Input::LogRead { query, result: result(&self.logs, &asked, choices) })
+    }
+
+    /// Some of what was sent on the connection that we make has gone out.
+    fn all_sent(&mut self, choices: &mut Choices<'_>) -> Option<Input> {
+        let conn = self.usable().filter(|_| self.unreported > 0)?;
+        let count = 1 + u32::from(choices.byte()) % self.unreported;
+        self.unreported -= count;
+        Some(Input::Sent { conn, count })
+    }
+
     /// Opens a wait, or cancels one that may have ended.
     fn wait(&mut self, choices: &mut Choices<'_>) -> Input {
         if choices.below(4) == 3 {
@@ -225,106 +322,28 @@ impl Driver {
         let source = Source::new(choices.one_of(&STREAMS), choices.one_of(&WRITERS));
         Input::WaitFor { wait, source, token: small_token(choices), deadline }
     }
-}
 
-fn row(choices: &mut Choices<'_>) -> Row {
-    match choices.byte() {
-        255 => Row::from(format!("[\"{}\"]", "x".repeat(60)).as_str()),
-        254 => Row::from(r#"["get_user_by_access_token",["syt_abcdefghijkl"],1]"#),
-        byte => Row::from(format!("[{}]", byte % 6).as_str()),
-    }
-}
-
-fn rdata(choices: &mut Choices<'_>) -> Command {
-    let (stream, instance) = (choices.one_of(&STREAMS), choices.one_of(&WRITERS));
-    let token = Some(small_token(choices));
-    Command::Rdata(Rdata {
-        stream: stream.into(),
-        instance: instance.into(),
-        token,
-        row: row(choices),
-    })
-}
-
-fn batch_row(choices: &mut Choices<'_>) -> Command {
-    let (stream, instance) = (choices.one_of(&STREAMS), choices.one_of(&WRITERS));
-    let row = row(choices);
-    Command::Rdata(Rdata { stream: stream.into(), instance: instance.into(), token: None, row })
-}
-
-fn position(choices: &mut Choices<'_>) -> Command {
-    Command::Position(Position {
-        stream: choices.one_of(&STREAMS).into(),
-        instance: choices.one_of(&WRITERS).into(),
-        prev: small_token(choices),
-        token: small_token(choices),
-        ends_catch_up: false,
-    })
-}
-
-fn other_command(choices: &mut Choices<'_>) -> Command {
-    match choices.below(4) {
-        0 => Command::Replicate(Replicate::Everything),
-        1 => Command::RemoteServerUp("remote.example".into()),
-        2 => Command::LockReleased(LockReleased {
-            instance: choices.one_of(&WRITERS).to_owned(),
-            lock: "lock".to_owned(),
-            key: "key".to_owned(),
-        }),
-        _ => Command::Ping("1".into()),
-    }
-}
-
-/// A page that keeps the rules: rows in order, all in what was asked for, which it ends.
-fn good_page(choices: &mut Choices<'_>, fetch: &Fetch) -> Page {
-    let shape = choices.byte();
-    let limited = shape & 1 == 1;
-    let mut updates = Vec::new();
-    let mut token = fetch.from;
-    for _ in 0..shape >> 1 & 7 {
-        token = token.advanced_by(u32::from(choices.below(4)));
-        if token > fetch.from && token <= fetch.upto {
-            updates.push((token, row(choices)));
-        }
-    }
-    let last = updates.last().map(|(token, _)| *token);
-    match last.filter(|_| limited) {
-        Some(upto) => Page { updates, upto, limited },
-        None => Page { updates, upto: fetch.upto, limited: false },
-    }
-}
-
-/// A page of anything.
-fn any_page(choices: &mut Choices<'_>) -> Page {
-    let shape = choices.byte();
-    let updates = (0..shape >> 1 & 7).map(|_| (small_token(choices), row(choices))).collect();
-    Page { updates, upto: small_token(choices), limited: shape & 1 == 1 }
-}
-
-fn fetch_error(choices: &mut Choices<'_>) -> FetchError {
-    let endpoint = "http://writer".to_owned();
-    match choices.below(5) {
-        0 => FetchError::TimedOut { endpoint, after_ms: 1 },
-        1 => FetchError::TooLarge { limit_bytes: 1 },
-        2 => FetchError::Malformed { endpoint, message: "no".to_owned() },
-        3 => FetchError::NoEndpoint { instance: "w0".to_owned() },
-        _ => FetchError::Unreachable { endpoint, message: "no".to_owned() },
-    }
-}
-
-fn bad_row(choices: &mut Choices<'_>) -> DecodeError {
-    let error = DecodeError::new(DecodeErrorKind::BadJson, 0, "a row", b"RDATA");
-    let stream = choices.one_of(&STREAMS).to_owned();
-    let instance = choices.one_of(&WRITERS).to_owned();
-    let token = (choices.below(2) == 0).then(|| small_token(choices));
-    error.with_row(BadRow { stream, instance, token })
-}
-
-/// A line of the fuzzer's own making.
-fn raw_line(choices: &mut Choices<'_>, conn: ConnectionId) -> Input {
-    let length = usize::from(choices.byte());
-    match Decoder::new().decode(&Bytes::copy_from_slice(choices.bytes(length))) {
-        Ok(command) => Input::Received { conn, command },
-        Err(error) => Input::Malformed { conn, error },
+    /// An input that breaks the contract, and its time.
+    pub(super) fn misuse(&self, choices: &mut Choices<'_>) -> (Timestamp, Input) {
+        let nobody = ConnectionId::new(u64::MAX >> 20);
+        let query = QueryId::new(u64::MAX);
+        let any = self.usable().or_else(|| self.accepted.any(choices)).unwrap_or(nobody);
+        let pending = self.usable().map_or(0, |_| self.unreported);
+        let pending = if any.is_accepted() { self.accepted.unreported(any) } else { pending };
+        let input = match choices.below(12) {
+            0 => Input::Sent { conn: any, count: 0 },
+            1 => Input::Sent { conn: any, count: pending + 1 },
+            2 => Input::Sent { conn: any, count: u32::MAX },
+            3 => Input::LogRead { query, result: Ok(world::any_page(choices)) },
+            4 => Input::Fetched { query, result: Ok(world::any_page(choices)) },
+            5 => self.accepted.accept_again(choices),
+            6 => Input::Appended { stream: "a b".into(), token: small_token(choices) },
+            7 => Input::Connected { conn: nobody },
+            8 => Input::LineTooLong { conn: nobody },
+            9 => Input::Disconnected { conn: nobody, reason: String::new() },
+            10 if self.now > Timestamp::ZERO => return (Timestamp::ZERO, Input::Tick),
+            _ => Input::Received { conn: nobody, command: world::any_command(choices) },
+        };
+        (self.now, input)
     }
 }

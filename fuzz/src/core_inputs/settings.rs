@@ -1,12 +1,21 @@
 //! Settings from bytes.
 
-use synrepl_core::{Config, Start, stream::Token};
+use synrepl_core::{Config, Start, Transport, stream::Token, wire::Dialect};
 
-use super::driver::{STREAMS, WRITERS, small_token};
+use super::{
+    logs::OWN_STREAMS,
+    world::{SERVER, STREAMS, WRITERS, small_token},
+};
 use crate::choices::Choices;
 
+/// Settings, and whether the run has more than a bus that is only followed.
+pub(super) struct Settings {
+    pub(super) config: Config,
+    pub(super) is_wide: bool,
+}
+
 /// Defaults for zeros.
-pub(super) fn decoded(choices: &mut Choices<'_>) -> Config {
+pub(super) fn decoded(choices: &mut Choices<'_>) -> Settings {
     let mut config = Config::default();
     let flags = choices.byte();
     let is_set = |bit: u8| flags >> bit & 1 == 1;
@@ -46,5 +55,53 @@ pub(super) fn decoded(choices: &mut Choices<'_>) -> Config {
             config.positions.set(stream, writer, token);
         }
     }
-    config
+    let is_wide = is_set(7);
+    if is_wide {
+        widen(&mut config, choices);
+    }
+    Settings { config, is_wide }
+}
+
+/// Settings of what publishes, accepts peers, and speaks direct TCP.
+fn widen(config: &mut Config, choices: &mut Choices<'_>) {
+    config.transport = match choices.below(16) {
+        0..=6 => Transport::Bus,
+        7..=9 => Transport::None,
+        nth => Transport::Tcp(Dialect::ALL[usize::from(nth - 10)]),
+    };
+    if let Transport::Tcp(dialect) = config.transport {
+        // Not possible there, as `Config::validate` says.
+        config.observe_only &= dialect.names_instances();
+    }
+    let flags = choices.byte();
+    let is_set = |bit: u8| flags >> bit & 1 == 1;
+    config.server_name = (!is_set(0)).then(|| SERVER.into());
+    config.presence_writer = is_set(1);
+    if is_set(2) {
+        config.federation_senders = ["w0", "w1"].map(str::to_owned).into();
+    }
+    if is_set(3) {
+        config.log_rows_max = 2;
+        config.unconfirmed_max = 3;
+    }
+    if is_set(4) {
+        config.peers_max = 2;
+        config.peer_pending_max = 6;
+        config.peer_pending_bytes_max = 300;
+    }
+    if is_set(5) {
+        config.own_streams_max = 3;
+        config.syncing_users_max = 2;
+        config.replay_rows_max = 2;
+        config.replay_bytes_max = 30;
+    }
+    if is_set(6) {
+        config.row_bytes_max = 40;
+    }
+    if is_set(7) {
+        for _ in 0..1 + choices.below(3) {
+            let (stream, end) = (choices.one_of(&OWN_STREAMS), small_token(choices));
+            config.own_streams.insert(stream.to_owned(), end);
+        }
+    }
 }

@@ -1,11 +1,21 @@
 //! What must hold whatever happens, judged from outside.
 
-use std::collections::BTreeMap;
+mod connections;
+mod outlet;
+mod published;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, Input, Node, QueryId, Timestamp, WaitId, WaitOutcome,
-    stream::{Order, Positions, Source, Token, traits},
+    Action, Config, Event, Input, Node, QueryId, Timestamp, WaitId, WaitOutcome,
+    stream::{Order, Positions, Source, StreamTraits, Token, traits_on},
 };
+
+use self::{connections::Connections, published::Published};
+use super::logs::Logs;
+
+/// Reads of own logs under way at once. The node has few, because each may bring many rows.
+const READS_MAX: usize = 4;
 
 /// What was broken, with the names of the promises of the core.
 pub(super) type Verdict = Result<(), String>;
@@ -24,8 +34,9 @@ pub(super) struct Watch {
     sources: BTreeMap<Source, Seen>,
     in_flight: BTreeMap<QueryId, Source>,
     queries: u64,
-    connections: u64,
-    up: Option<ConnectionId>,
+    reads: BTreeSet<QueryId>,
+    connections: Connections,
+    published: Published,
     waits: BTreeMap<WaitId, Token>,
     stopped: bool,
 }
@@ -43,8 +54,9 @@ impl Watch {
             sources,
             in_flight: BTreeMap::new(),
             queries: 0,
-            connections: 0,
-            up: None,
+            reads: BTreeSet::new(),
+            connections: Connections::new(config),
+            published: Published::new(config),
             waits: BTreeMap::new(),
             stopped: false,
         }
@@ -52,9 +64,14 @@ impl Watch {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others change nothing here")]
     pub(super) fn on_input(&mut self, input: &Input) {
+        self.connections.on_input(input);
+        self.published.on_input(input);
         match input {
             Input::Fetched { query, .. } => {
                 self.in_flight.remove(query);
+            }
+            Input::LogRead { query, .. } => {
+                self.reads.remove(query);
             }
             Input::WaitFor { wait, token, .. } => {
                 self.waits.insert(*wait, *token);
@@ -66,20 +83,32 @@ impl Watch {
         }
     }
 
-    pub(super) fn on_action(&mut self, action: &Action) -> Verdict {
+    pub(super) fn on_action(&mut self, action: &Action, logs: &Logs) -> Verdict {
         holds(!self.stopped, || format!("after the end: {action:?}"))?;
         match action {
-            Action::Connect { conn } => {
-                holds(conn.get() > self.connections, || format!("{conn} was used before"))?;
-                self.connections = conn.get();
-                Ok(())
+            Action::Connect { conn } => self.connections.on_connect(*conn),
+            Action::Close { conn } => self.connections.on_close(*conn),
+            Action::Send { conn, command } => {
+                self.connections.on_send(*conn, command)?;
+                self.published.on_send(*conn, command, logs)
             }
-            Action::Close { conn } => {
-                holds(conn.get() == self.connections, || format!("{conn} is not the present one"))
+            Action::Broadcast { audience, command } => {
+                let audience = audience.connections();
+                holds(!audience.is_empty(), || "a broadcast to nobody".to_owned())?;
+                audience.iter().try_for_each(|conn| {
+                    holds(conn.is_accepted(), || format!("a broadcast to {conn}"))?;
+                    self.connections.on_send(*conn, command)?;
+                    self.published.on_send(*conn, command, logs)
+                })
             }
-            Action::Send { conn, .. } => {
-                holds(!self.config.observe_only, || "an observer sends nothing".to_owned())?;
-                holds(self.up == Some(*conn), || format!("sent on {conn}, which is not up"))
+            Action::ReadLog { query, stream, from, upto, rows_max } => {
+                self.on_new_query(*query)?;
+                self.reads.insert(*query);
+                let (count, end) = (self.reads.len(), self.published.end_of(stream));
+                holds(count <= READS_MAX, || format!("F9: {count} reads in flight"))?;
+                holds(from < upto && Some(*upto) <= end && *rows_max > 0, || {
+                    format!("{action:?} of a log that ends at {end:?}")
+                })
             }
             Action::Fetch { query, source, from, upto } => {
                 self.on_fetch(*query, source, *from, *upto)
@@ -95,9 +124,14 @@ impl Watch {
         }
     }
 
-    fn on_fetch(&mut self, query: QueryId, source: &Source, from: Token, upto: Token) -> Verdict {
+    fn on_new_query(&mut self, query: QueryId) -> Verdict {
         holds(query.get() > self.queries, || format!("{query} was used before"))?;
         self.queries = query.get();
+        Ok(())
+    }
+
+    fn on_fetch(&mut self, query: QueryId, source: &Source, from: Token, upto: Token) -> Verdict {
+        self.on_new_query(query)?;
         holds(from < upto, || format!("a fetch of ({from}, {upto}] of {source}"))?;
         self.check_wanted(source)?;
         let twice = self.in_flight.values().any(|other| other == source);
@@ -110,9 +144,12 @@ impl Watch {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other events promise nothing")]
     fn on_event(&mut self, event: &Event) -> Verdict {
         match event {
-            Event::Connected { conn } => self.up = Some(*conn),
-            Event::Disconnected { .. } => self.up = None,
-            Event::Stopped => self.stopped = true,
+            Event::Stopped => {
+                self.stopped = true;
+                let all_gone = self.connections.is_empty();
+                holds(all_gone, || "stopped with connections that are there".to_owned())?;
+            }
+            Event::Published { stream, token } => self.published.on_published(stream, *token)?,
             Event::Rows { source, token, rows, position, .. } => {
                 holds(!rows.is_empty(), || format!("no rows at {token} of {source}"))?;
                 self.on_rows(source, *token, *position)?;
@@ -124,7 +161,7 @@ impl Watch {
                 holds(from < upto, || format!("catching up ({from}, {upto}] of {source}"))?;
             }
             Event::Reset { source, from, .. } => {
-                let resettable = traits(source.stream()).resettable;
+                let resettable = self.traits(source).resettable;
                 holds(resettable, || format!("F10: a reset of {source}"))?;
                 let before = self.sources.insert(source.clone(), Seen::default());
                 let before = before.and_then(|seen| seen.position);
@@ -139,8 +176,12 @@ impl Watch {
         }
     }
 
+    fn traits(&self, source: &Source) -> StreamTraits {
+        traits_on(self.config.transport, source.stream())
+    }
+
     fn on_rows(&mut self, source: &Source, token: Token, position: Token) -> Verdict {
-        if traits(source.stream()).order != Order::Rising {
+        if self.traits(source).order != Order::Rising {
             return Ok(());
         }
         holds(token == position, || format!("F6: {token} of {source} at position {position}"))?;
@@ -198,7 +239,22 @@ impl Watch {
             let next = node.poll_timeout();
             holds(next.is_none_or(|next| next > now), || format!("due again at once: {next:?}"))?;
         }
+        holds(node.is_stopped() == self.stopped, || "stopped without saying so".to_owned())?;
+        self.connections.check()?;
+        self.published.check(self.connections.open())?;
         self.check_positions(&node.positions())
+    }
+
+    /// How many actions one input may bring, given the rows that may wait or come with it.
+    pub(super) fn actions_max(&self, node: &Node, rows: usize) -> usize {
+        let (peers, streams) = (self.connections.open().count() + 1, self.published.streams() + 1);
+        let sources = self.sources.len() + usize::try_from(node.stats().sources_now).unwrap_or(0);
+        32 + 4 * (rows + sources + self.waits.len() + self.in_flight.len() + peers * streams)
+    }
+
+    /// What holds once nothing more is asked of the driver.
+    pub(super) fn check_complete(&self, bus_is_up: bool, logs: &Logs) -> Verdict {
+        self.published.check_complete(self.connections.open(), bus_is_up, logs)
     }
 
     /// The positions that went with the events are the node's.
@@ -251,7 +307,8 @@ mod tests {
         let mut config = Config::default();
         config.fetches_in_flight_max = 2;
         let mut watch = Watch::new(&config);
-        actions.iter().try_for_each(|action| watch.on_action(action))
+        let logs = Logs::default();
+        actions.iter().try_for_each(|action| watch.on_action(action, &logs))
     }
 
     #[track_caller]
