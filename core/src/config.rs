@@ -156,6 +156,11 @@ pub struct Config {
     pub shared_tokens_max: u32,
     /// Open waits. Default 10,000. More are refused.
     pub waits_max: u32,
+
+    /// A bug to have, to see it caught. Default none.
+    #[cfg(feature = "planted-bugs")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planted: Option<crate::PlantedBug>,
 }
 
 /// How the other instances are reached by the connection that we make ourselves.
@@ -263,6 +268,8 @@ impl Default for Config {
             burst_bytes_max: 4 << 20,
             shared_tokens_max: 65_536,
             waits_max: 10_000,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
         }
     }
 }

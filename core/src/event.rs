@@ -42,8 +42,8 @@ pub enum Event {
         /// Seen live, or fetched.
         origin: Origin,
         /// Where to resume once these rows are handled. Equal to `token` but in streams whose
-        /// tokens do not rise (`backfill`, `caches`; more on direct TCP, see
-        /// [`traits_on`](crate::stream::traits_on)).
+        /// tokens do not rise (see [`traits_on`](crate::stream::traits_on)), and where a gap follows
+        /// because not all rows of the token could be had.
         position: Token,
     },
     /// The source is complete up to here; no rows came with it.

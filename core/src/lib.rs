@@ -112,6 +112,7 @@ mod follow;
 mod ids;
 mod input;
 mod node;
+mod planted;
 mod publish;
 mod retry;
 mod sources;
@@ -139,3 +140,6 @@ pub use crate::{
     time::Timestamp,
 };
 pub use bytestring::ByteString;
+
+#[cfg(feature = "planted-bugs")]
+pub use crate::planted::PlantedBug;

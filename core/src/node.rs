@@ -17,6 +17,7 @@ use crate::{
     follow::{Blame, Common, Context, FetchOutcome, Fetches, Follower, Lost, Stream},
     ids::{ConnectionId, QueryId, WaitId},
     input::Input,
+    planted::planted,
     publish::{self, Publisher},
     retry::Jitter,
     sources::{Role, SourceIndex, Sources},
@@ -292,6 +293,13 @@ impl Node {
         {
             return;
         }
+        if planted!(self.config, UpsetsOthers) {
+            for index in 0..self.followers.len() {
+                self.follow(SourceIndex::after(index), |follower, ctx| {
+                    follower.on_malformed(ctx, None);
+                });
+            }
+        }
         if let Some(row) = row
             // A bad line is not believed as far as to follow a source that nobody else speaks of.
             && let Some(Role::Followed(source)) = self.sources.find(&row.stream, &row.instance)
@@ -487,7 +495,7 @@ impl Node {
         if let Some(role) = self.sources.find(stream, instance) {
             return Some(role);
         }
-        if instance == self.config.instance {
+        if instance == self.config.instance && !planted!(self.config, DeliversEchoes) {
             return Some(Role::Own);
         }
         if self.config.streams.as_ref().is_some_and(|wanted| !wanted.contains(stream)) {

@@ -2,30 +2,84 @@
 //! of writers, a bus and fetch sources that fail on purpose, and judged by an oracle that knows
 //! what each writer wrote.
 //!
-//! A [`Scenario`] is plain data, drawn from a seed. [`run`] plays it: a safety phase with faults,
-//! then a liveness phase without, in which every source must reach its writer. Same scenario, same
-//! run, in every process. What breaks a promise is a [`Violation`] that names the promise.
+//! A [`Scenario`] is plain data: drawn from a seed in a [`Mode`], from any bytes, or written by hand.
+//! A run has a safety phase with faults, in which every promise is judged after every step, then a
+//! liveness phase without, in which everything that was announced must arrive within 300 s of
+//! simulated time, and what is written after that within 120 s. Same scenario, same run, in every
+//! process. What breaks a promise is a [`Violation`] that names the promise.
 //!
 //! ```
-//! use synrepl_sim::{Scenario, run};
+//! use synrepl_sim::{Mode, Scenario, run};
 //!
-//! let report = run(&Scenario::from_seed(7))?;
+//! let report = run(&Scenario::draw(Mode::Swarm, 7))?;
 //! assert!(report.rows_delivered > 0);
 //! # Ok::<(), Box<synrepl_sim::Failure>>(())
 //! ```
+//!
+//! # An application under the same faults
+//!
+//! [`run_with_handler`] gives the events of the first follower to a [`Handler`], with what the
+//! writers hold as the truth to compare with. `examples/stale_cache.rs` is a cache that must never
+//! serve a stale entry, and a wrong one that is caught.
+//!
+//! ```
+//! use synrepl_core::{Event, Timestamp};
+//! use synrepl_sim::{Scenario, Truth, run_with_handler};
+//!
+//! let mut rows = 0;
+//! let mut count = |_: Timestamp, event: &Event, _: Truth<'_>| {
+//!     if let Event::Rows { rows: more, .. } = event {
+//!         rows += more.len();
+//!     }
+//!     Ok(())
+//! };
+//! run_with_handler(&Scenario::from_seed(7), &mut count)?;
+//! assert!(rows > 0);
+//! # Ok::<(), Box<synrepl_sim::Failure>>(())
+//! ```
+//!
+//! # What a fault can hide
+//!
+//! Writers that break their side of the protocol (a lost PUBLISH that they do not notice, POSITION
+//! over real rows, no announcement after a reconnection, death inside a burst) can leave no trace
+//! on the wire. Rows that were lost like that are not held against a follower; a report counts
+//! them.
 #![forbid(unsafe_code)]
 
-#[cfg(test)]
-mod model;
+mod bugs;
+mod determinism;
+mod handler;
+mod kept;
+mod logical;
+mod machine;
+mod marks;
+#[cfg(feature = "network")]
+pub mod network;
 mod oracle;
+mod planted;
+pub mod reference;
+pub mod report;
+mod run;
 mod scenario;
 mod shrink;
-mod world;
-mod writer;
+#[cfg(test)]
+mod steps;
+pub mod trace;
 
 pub use crate::{
+    bugs::{Caught, catch},
+    determinism::{Difference, check_determinism, fingerprint},
+    handler::{Handler, Truth},
+    kept::{Kept, KeptError},
+    logical::{Failure, Log, Outcome, Report},
+    machine::{Cast, Machine, Shipped},
+    marks::{Mark, Marks},
     oracle::{Promise, Violation},
-    scenario::{FetchFault, Scenario, Step, StreamPlan},
+    planted::{DriverBug, Planted},
+    run::{Choice, play, run, run_with_handler},
+    scenario::{
+        FetchFault, FollowerPlan, Happening, Manners, Mode, Noise, Pattern, Scenario, StreamPlan,
+        Timed, Via, WriterPlan,
+    },
     shrink::shrink,
-    world::{Failure, Report, run},
 };

@@ -1,47 +1,124 @@
 //! Makes a failing scenario smaller while it breaks the same promise.
 
-use crate::{Failure, Scenario, run};
+use crate::{
+    logical::Failure,
+    planted::Planted,
+    run::{Choice, play},
+    scenario::Scenario,
+};
+
+/// Runs that a shrinking may take.
+const RUNS_MAX: u32 = 2_000;
 
 /// The smallest scenario found that breaks the same promise as `failure`, with how it fails.
 ///
-/// Removes steps, in halves first and then one by one, then whole streams. Deterministic.
-pub fn shrink(failure: &Failure) -> Box<Failure> {
-    let mut best = Box::new(failure.clone());
-    let mut chunk = best.scenario.steps.len().div_ceil(2);
-    while chunk > 0 {
-        let mut at = 0;
-        let mut removed = false;
-        while at < best.scenario.steps.len() {
-            let mut steps = best.scenario.steps.clone();
-            steps.drain(at..(at + chunk).min(steps.len()));
-            if try_better(&mut best, |scenario| scenario.steps = steps) {
-                removed = true;
-            } else {
-                at += chunk;
-            }
-        }
-        if !removed || chunk > 1 {
-            chunk /= 2;
+/// Removes events, in halves first and then one by one, then followers, writers and streams, then
+/// makes what is left plainer. Deterministic. `planted` is the bug that the run had, if one.
+pub fn shrink(failure: &Failure, planted: Option<Planted>) -> Box<Failure> {
+    let mut search = Search { best: Box::new(failure.clone()), planted, runs: 0 };
+    loop {
+        let before = search.best.scenario.clone();
+        search.remove_events();
+        search.remove_parts();
+        search.make_plainer();
+        if search.best.scenario == before || search.runs >= RUNS_MAX {
+            return search.best;
         }
     }
-    for index in (0..best.scenario.streams.len()).rev() {
-        if best.scenario.streams.len() > 1 {
-            try_better(&mut best, |scenario| {
-                scenario.streams.remove(index);
+}
+
+struct Search {
+    best: Box<Failure>,
+    planted: Option<Planted>,
+    runs: u32,
+}
+
+impl Search {
+    fn remove_events(&mut self) {
+        let mut chunk = self.best.scenario.events.len().div_ceil(2);
+        while chunk > 0 {
+            let mut at = 0;
+            let mut removed = false;
+            while at < self.best.scenario.events.len() {
+                let better = self.better(|scenario| {
+                    let end = (at + chunk).min(scenario.events.len());
+                    scenario.events.drain(at..end);
+                });
+                removed |= better;
+                if !better {
+                    at += chunk;
+                }
+            }
+            if !removed || chunk > 1 {
+                chunk /= 2;
+            }
+        }
+    }
+
+    fn remove_parts(&mut self) {
+        for at in (0..self.best.scenario.followers.len()).rev() {
+            if self.best.scenario.followers.len() > 1 {
+                self.better(|scenario| {
+                    scenario.followers.remove(at);
+                });
+            }
+        }
+        for at in (0..self.best.scenario.streams.len()).rev() {
+            if self.best.scenario.streams.len() > 1 {
+                self.better(|scenario| {
+                    scenario.streams.remove(at);
+                });
+            }
+        }
+        for stream in 0..self.best.scenario.streams.len() {
+            for at in (0..self.best.scenario.streams[stream].writers.len()).rev() {
+                if self.best.scenario.streams[stream].writers.len() > 1 {
+                    self.better(|scenario| {
+                        scenario.streams[stream].writers.remove(at);
+                    });
+                }
+            }
+        }
+        if self.best.scenario.writers.len() > 1 {
+            self.better(|scenario| {
+                scenario.writers.pop();
             });
         }
     }
-    best
-}
 
-fn try_better(best: &mut Box<Failure>, change: impl FnOnce(&mut Scenario)) -> bool {
-    let mut scenario = best.scenario.clone();
-    change(&mut scenario);
-    match run(&scenario) {
-        Err(failure) if failure.violation.promise == best.violation.promise => {
-            *best = failure;
-            true
+    fn make_plainer(&mut self) {
+        self.better(|scenario| scenario.delay_us = (1_000, 1_000));
+        self.better(|scenario| scenario.page_rows_max = 100);
+        for at in 0..self.best.scenario.followers.len() {
+            self.better(|scenario| scenario.followers[at].handler_us = 0);
+            self.better(|scenario| scenario.followers[at].tight_limits = false);
+            self.better(|scenario| scenario.followers[at].gives_up = false);
+            self.better(|scenario| scenario.followers[at].from_beginning = false);
+            self.better(|scenario| scenario.followers[at].namesake_of = None);
         }
-        Ok(_) | Err(_) => false,
+        for at in 0..self.best.scenario.writers.len() {
+            self.better(|scenario| scenario.writers[at].starts_ms = 0);
+        }
+        for at in 0..self.best.scenario.events.len() {
+            self.better(|scenario| scenario.events[at].what.make_plain());
+        }
+    }
+
+    /// Keeps a change if the scenario then still breaks the same promise.
+    fn better(&mut self, change: impl FnOnce(&mut Scenario)) -> bool {
+        let mut scenario = self.best.scenario.clone();
+        change(&mut scenario);
+        if scenario == self.best.scenario || self.runs >= RUNS_MAX {
+            return false;
+        }
+        self.runs += 1;
+        let choice = Choice { planted: self.planted, ..Choice::default() };
+        match play(&scenario, choice).violations.into_iter().next() {
+            Some(violation) if violation.promise == self.best.violation.promise => {
+                *self.best = Failure { violation, scenario };
+                true
+            }
+            Some(_) | None => false,
+        }
     }
 }

@@ -1,33 +1,44 @@
 //! Many seeds, no broken promise; and the same seed, the same run.
 
-use synrepl_sim::{Report, Scenario, run, shrink};
+use synrepl_sim::{Mark, Marks, Mode, Pattern, Scenario, run, shrink};
 
-#[test]
-fn no_seed_breaks_a_promise() {
-    let mut total = Report::default();
-    for seed in 0..4_000 {
-        match run(&Scenario::from_seed(seed)) {
+/// Plays the seeds of a mode; what they reached together.
+fn play(mode: Mode, seeds: std::ops::Range<u64>) -> (Marks, u64) {
+    let mut marks = Marks::default();
+    let mut rows = 0;
+    for seed in seeds {
+        match run(&Scenario::draw(mode, seed)) {
             Ok(report) => {
-                total.inputs += report.inputs;
-                total.rows_delivered += report.rows_delivered;
-                total.rows_fetched += report.rows_fetched;
-                total.gaps += report.gaps;
-                total.resets += report.resets;
-                total.overflows += report.overflows;
+                marks.unite(report.marks);
+                rows += report.rows_delivered;
             }
-            Err(failure) => panic!("{}", shrink(&failure)),
+            Err(failure) => panic!("found {failure}\nsmallest: {}", shrink(&failure, None)),
         }
     }
-    // Seeds in which nothing happens would prove nothing.
-    assert!(total.rows_delivered > 100_000, "{total:?}");
-    assert!(total.rows_fetched > 10_000, "{total:?}");
-    assert!(total.resets > 1_000 && total.overflows > 100 && total.gaps > 10, "{total:?}");
+    (marks, rows)
 }
 
 #[test]
-fn the_same_seed_is_the_same_run() {
-    for seed in 0..100 {
-        let scenario = Scenario::from_seed(seed);
-        assert_eq!(run(&scenario), run(&scenario), "seed {seed}");
+fn no_seed_breaks_a_promise_and_every_mark_is_reached() {
+    let (mut marks, rows) = play(Mode::Swarm, 0..1_500);
+    assert!(rows > 100_000, "{rows} rows");
+    marks.unite(play(Mode::Storm, 0..300).0);
+    let missing: Vec<Mark> = marks.missing().collect();
+    assert!(missing.is_empty(), "never reached: {missing:?}");
+}
+
+#[test]
+fn no_calm_run_breaks_a_promise() {
+    let (marks, rows) = play(Mode::Calm, 0..300);
+    assert!(rows > 10_000, "{rows} rows");
+    let faults = [Mark::FetchFailed, Mark::WriterCrashed, Mark::FollowerCrashed, Mark::Untold];
+    assert!(!faults.into_iter().any(|fault| marks.has(fault)), "{marks:?}");
+}
+
+#[test]
+fn no_pattern_breaks_a_promise() {
+    for pattern in Pattern::ALL {
+        let (_, rows) = play(Mode::Pattern(pattern), 0..30);
+        assert!(rows > 100, "{pattern:?}: {rows} rows");
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     event::{Event, NotSentReason, Warning},
     follow::Common,
     ids::ConnectionId,
+    planted::planted,
     stream::Source,
     time::Timestamp,
     timer::TimerKey,
@@ -148,6 +149,8 @@ impl Bus {
             }
         };
         let stopping = matches!(self.link, Link::Closing(_));
+        let gives_up =
+            planted!(config, NeverReconnects) && matches!(self.link, Link::Connecting(_));
         let retry_at = if stopping {
             None
         } else {
@@ -156,7 +159,9 @@ impl Bus {
         common.notify(Event::Disconnected { conn, reason, retry_at });
         if let Some(at) = retry_at {
             self.link = Link::Down;
-            common.timers.set(TimerKey::Reconnect, at);
+            if !gives_up {
+                common.timers.set(TimerKey::Reconnect, at);
+            }
         } else {
             self.link = Link::Stopped;
         }
@@ -166,7 +171,8 @@ impl Bus {
     /// oldest dialect is asked once: its answers come in order and whole, or not at all.
     fn ask(&mut self, now: Timestamp, config: &Config, common: &mut Common) {
         let Link::Up(session) = &mut self.link else { return };
-        if config.observe_only {
+        let is_silent = config.observe_only && !planted!(config, ObserverAsks);
+        if is_silent || (planted!(config, NeverAsksAgain) && session.asked > 0) {
             return;
         }
         let conn = session.conn;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{config::Config, wire::Command};
+use crate::{config::Config, planted::planted, wire::Command};
 
 /// The commands that a peer has not taken, as their sizes, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -34,7 +34,9 @@ impl Untaken {
 
     /// Whether a further command of `size` is one too many. The first one never is.
     pub(super) fn would_overflow(&self, size: u32, config: &Config) -> bool {
-        self.len() >= config.peer_pending_max as usize
+        let too_many =
+            self.len() >= config.peer_pending_max as usize && !planted!(config, NeverCutsOff);
+        too_many
             || (!self.sizes.is_empty()
                 && self.bytes + u64::from(size) > u64::from(config.peer_pending_bytes_max))
     }

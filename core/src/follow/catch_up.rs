@@ -11,6 +11,7 @@ use crate::{
     action::Action,
     event::{Event, GapReason, Warning},
     ids::QueryId,
+    planted::planted,
     sources::SourceIndex,
     stream::{FetchError, Page, Rows, Token},
     timer::TimerKey,
@@ -158,8 +159,22 @@ impl Follower {
         let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
         let Step::InFlight { from, upto, .. } = catch_up.step else { return };
         let span = u32::try_from(upto.distance_from(from)).unwrap_or(u32::MAX);
+        let mut traits = self.traits;
+        traits.splits_tokens &= !planted!(ctx.config, BelievesCutTokens);
         match outcome {
-            Ok(page) => match page::judge(page, from, upto, self.traits) {
+            #[cfg(feature = "planted-bugs")]
+            Ok(page)
+                if planted!(ctx.config, BelievesBurstPages)
+                    && traits.order == crate::stream::Order::Bursts =>
+            {
+                self.apply(ctx, page::Checked::unjudged(page, upto));
+            }
+            #[cfg(feature = "planted-bugs")]
+            Ok(page) if planted!(ctx.config, BelievesPagesBeyond) && page.upto > upto => {
+                let complete = page.upto;
+                self.apply(ctx, page::Checked::unjudged(page, complete));
+            }
+            Ok(page) => match page::judge(page, from, upto, traits) {
                 Judgement::Apply(checked) => {
                     catch_up.attempt = 0;
                     catch_up.window =
@@ -171,6 +186,10 @@ impl Follower {
                 Judgement::Narrow => {
                     catch_up.window = Some((span / 2).max(1));
                     self.fetch_next(ctx);
+                }
+                Judgement::Unusable(_) if planted!(ctx.config, EndsAtStuckPages) => {
+                    self.advance_to(ctx, upto);
+                    self.continue_or_finish(ctx);
                 }
                 Judgement::Unusable(message) => {
                     self.on_fetch_failed(ctx, from, upto, FetchError::Unusable { message });
@@ -186,21 +205,29 @@ impl Follower {
     }
 
     pub(super) fn apply(&mut self, ctx: &mut Context<'_>, checked: page::Checked) {
-        let page::Checked { rows, complete, split, repeated } = checked;
+        let page::Checked { mut rows, complete, split, repeated } = checked;
+        if planted!(ctx.config, DeliversPagesUnderOneToken) {
+            rows.iter_mut().for_each(|(token, _)| *token = complete);
+        }
+        if planted!(ctx.config, TellsPositionFirst) {
+            self.advance_to(ctx, complete);
+        }
         ctx.common.stats.rows_repeated += repeated;
+        // Not all rows of the last token are there: only the gap behind them says that it is done.
+        let whole = if split { complete.before() } else { complete };
         let mut rows = rows.into_iter().peekable();
         while let Some((token, row)) = rows.next() {
             let mut group = vec![row];
             while let Some((_, row)) = rows.next_if(|(next, _)| *next == token) {
                 group.push(row);
             }
-            self.deliver_fetched(ctx, token, Rows::from(group), complete);
-        }
-        if self.position.is_none_or(|position| position < complete) {
-            self.advance_to(ctx, complete);
+            self.deliver_fetched(ctx, token, Rows::from(group), whole);
         }
         if split {
-            self.notify_gap(ctx, complete.before(), complete, GapReason::SplitToken);
+            self.notify_gap(ctx, whole, complete, GapReason::SplitToken);
+            self.set_position(ctx, complete);
+        } else if self.position.is_none_or(|position| position < complete) {
+            self.advance_to(ctx, complete);
         }
         self.continue_or_finish(ctx);
     }
@@ -211,7 +238,7 @@ impl Follower {
             self.fetch_next(ctx);
         } else {
             self.phase = Phase::Idle;
-            if self.answered {
+            if self.answered || planted!(ctx.config, OldFetchMakesLive) {
                 self.go_live(ctx);
             }
         }
@@ -234,7 +261,9 @@ impl Follower {
         }
         catch_up.step = Step::BackingOff;
         let retry_in = ctx.common.jitter.delay(ctx.config.fetch_retry, attempt);
-        ctx.common.timers.set(TimerKey::FetchRetry(ctx.me), ctx.now + retry_in);
+        if !planted!(ctx.config, NeverRetriesFetches) {
+            ctx.common.timers.set(TimerKey::FetchRetry(ctx.me), ctx.now + retry_in);
+        }
         let source = self.source.clone();
         ctx.notify(Event::Warning(Warning::FetchFailed {
             source,
@@ -349,6 +378,9 @@ impl Follower {
 
     fn notify_gap(&self, ctx: &mut Context<'_>, from: Token, upto: Token, reason: GapReason) {
         ctx.common.stats.gaps += 1;
+        if planted!(ctx.config, HidesGaps) {
+            return;
+        }
         let source = self.source.clone();
         ctx.notify(Event::Gap { source, from, upto, reason });
     }

@@ -9,6 +9,7 @@ use crate::{
     connection::Outbox,
     event::{Event, WaitOutcome},
     ids::{ConnectionId, QueryId},
+    planted::planted,
     retry::Jitter,
     sources::SourceIndex,
     stats::Stats,
@@ -89,6 +90,7 @@ impl Fetches {
 
     pub(super) fn slot_is_free(&self, config: &Config) -> bool {
         self.in_flight.len() + self.replays.len() < config.fetches_in_flight_max as usize
+            || planted!(config, FetchesWithoutLimit)
     }
 
     /// Forgets all fetches; those under way.
@@ -153,10 +155,12 @@ impl Context<'_> {
     }
 
     pub(super) fn end_waits(&mut self, position: Token) {
-        if self.common.waits.is_empty() {
+        if self.common.waits.is_empty() || planted!(self.config, NeverEndsWaits) {
             return;
         }
-        while let Some(wait) = self.common.waits.pop_reached(self.me, position) {
+        let early = u32::from(planted!(self.config, EndsWaitsEarly));
+        let reached = position.advanced_by(early);
+        while let Some(wait) = self.common.waits.pop_reached(self.me, reached) {
             self.common.timers.clear(crate::timer::TimerKey::Wait(wait));
             self.notify(Event::WaitEnded { wait, outcome: WaitOutcome::Reached { position } });
         }

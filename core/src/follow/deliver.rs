@@ -3,6 +3,7 @@
 use super::{Burst, Context, Follower, Memory, Repeats, repeats::identity};
 use crate::{
     event::{Event, Origin},
+    planted::planted,
     stream::{Order, Row, Rows, Token},
     time::Timestamp,
     timer::TimerKey,
@@ -13,8 +14,12 @@ impl Follower {
     pub(super) fn deliver_live(&mut self, ctx: &mut Context<'_>, token: Token, rows: Rows) {
         let position = self.position.unwrap_or(Token::START);
         match self.traits.order {
-            Order::Rising if token > position => {
-                if self.traits.shared_fetch && !ctx.stream.shared.insert(token, ctx.config) {
+            Order::Rising if token > position || planted!(ctx.config, DeliversOldRows) => {
+                let repeats = planted!(ctx.config, RepeatsSharedRows);
+                if self.traits.shared_fetch
+                    && !repeats
+                    && !ctx.stream.shared.insert(token, ctx.config)
+                {
                     ctx.common.stats.rows_repeated += rows.len() as u64;
                     self.advance_to(ctx, token);
                 } else {
@@ -28,7 +33,13 @@ impl Follower {
                 self.lose_footing(ctx);
             }
             Order::Rising => ctx.common.stats.rows_repeated += rows.len() as u64,
-            Order::Bursts if token > position => self.deliver_burst(ctx, token, rows),
+            Order::Bursts
+                if token > position
+                    && !(planted!(ctx.config, DropsFallingRows)
+                        && self.burst_highest().is_some_and(|highest| highest > token)) =>
+            {
+                self.deliver_burst(ctx, token, rows);
+            }
             Order::Bursts => ctx.common.stats.rows_repeated += rows.len() as u64,
             Order::UnclosedBursts => {
                 // The rows of a batch are so many commands.
@@ -56,6 +67,8 @@ impl Follower {
 
     fn deliver_burst(&mut self, ctx: &mut Context<'_>, token: Token, rows: Rows) {
         let position = self.position.unwrap_or(Token::START);
+        let moves = planted!(ctx.config, MovesPositionInsideBursts);
+        let position = if moves { position.max(token) } else { position };
         let burst = self.burst();
         if burst.is_empty() {
             burst.continuous = true;

@@ -30,6 +30,7 @@ pub(crate) use self::{
 };
 use crate::{
     event::{Event, Warning},
+    planted::planted,
     stream::{Order, Row, Rows, Source, StreamTraits, Token},
 };
 
@@ -145,6 +146,9 @@ impl Follower {
 
     /// A row that ends a batch, or one of a source that is not simply live.
     fn on_last_row(&mut self, ctx: &mut Context<'_>, token: Token, row: Row) {
+        if planted!(ctx.config, TakesTornBatchForWhole) {
+            (self.torn, self.hole) = (false, false);
+        }
         let rows = match self.batch.take() {
             Some(batch) => Some(batch.finish(row)),
             // The first rows of this batch were dropped; it must be fetched.
@@ -222,6 +226,9 @@ impl Follower {
         let fresh = self.is_fresh();
         self.ensure_started(ctx, token.before());
         self.answer(ctx);
+        if planted!(ctx.config, BelievesRowsBeforePosition) {
+            self.advance_to(ctx, token.before());
+        }
         if suspicious || (self.traits.resettable && !fresh && !self.is_catching_up()) {
             self.reset(ctx, token);
         } else {
@@ -231,15 +238,24 @@ impl Follower {
 
     /// An announcement: no row lies in `(prev, new]`.
     pub(crate) fn on_position(&mut self, ctx: &mut Context<'_>, prev: Token, new: Token) {
-        if self.batch.is_some() {
+        if self.batch.is_some() && !planted!(ctx.config, IgnoresPositionInBatch) {
             self.tear_batch();
         }
+        if planted!(ctx.config, DiscardsRedundantPositions)
+            && self.position.is_some_and(|position| new <= position)
+        {
+            return;
+        }
+        let prev = if planted!(ctx.config, IgnoresPrevious) { Token::START } else { prev };
         self.on_announced(ctx, prev, new);
     }
 
     /// An announcement, when its turn has come: a batch that is open now may have begun after it.
     fn on_announced(&mut self, ctx: &mut Context<'_>, prev: Token, new: Token) {
-        let started_over = self.traits.resettable && new < self.heard_up_to();
+        let mut resettable = self.traits.resettable;
+        resettable &= !planted!(ctx.config, NeverResets);
+        resettable |= planted!(ctx.config, ResetsAnyStream);
+        let started_over = resettable && new < self.heard_up_to();
         if let Phase::CatchingUp(catch_up) = &mut self.phase {
             if started_over {
                 self.answer(ctx);
@@ -263,7 +279,7 @@ impl Follower {
         // Who says no more than where it stands may have died inside a burst, and started again.
         let may_be_cut = prev >= new && self.traits.order == Order::Bursts;
         let seen = if may_be_cut { position } else { self.seen_up_to(position) };
-        let verdict = Relation::of(seen, prev, new).verdict(live, self.traits.resettable);
+        let verdict = Relation::of(seen, prev, new).verdict(live, resettable);
         self.answer(ctx);
         match verdict {
             Verdict::Reset => self.reset(ctx, new),
@@ -284,6 +300,9 @@ impl Follower {
     /// An RDATA of this source could not be read. A token that could be read of it is not believed
     /// either: a fetch up to a wrong one would be answered as if there were nothing below.
     pub(crate) fn on_malformed(&mut self, ctx: &mut Context<'_>, token: Option<Token>) {
+        if planted!(ctx.config, IgnoresMalformedRows) {
+            return;
+        }
         self.tear_batch();
         // A number ends a batch; `batch` itself may be what could not be read.
         self.torn = token.is_none();
@@ -297,6 +316,9 @@ impl Follower {
     /// The connection is gone: nothing that was heard on it is evidence any more. `lost` says what
     /// became of an answer that was coming in on it.
     pub(crate) fn on_disconnected(&mut self, ctx: &mut Context<'_>, lost: &Lost<'_>) {
+        if planted!(ctx.config, StaysLiveAcrossConnections) && self.is_live() {
+            return;
+        }
         self.batch = None;
         self.torn = false;
         self.unsure = false;
@@ -309,7 +331,9 @@ impl Follower {
             // In the oldest dialect what was started over is asked for from the start again, and
             // later each time.
             Phase::CatchingUp(_)
-                if !self.traits.resettable || (ctx.over_connection() && self.is_fresh()) =>
+                if !self.traits.resettable
+                    || planted!(ctx.config, KeepsFetchOverReset)
+                    || (ctx.over_connection() && self.is_fresh()) =>
             {
                 self.on_replay_lost(ctx, lost);
             }
@@ -346,7 +370,8 @@ impl Follower {
         if self.position.is_none() {
             let settling = ctx.settling();
             let start = ctx.stream.start(ctx.config.start, current, settling);
-            self.set_position(ctx, start);
+            let skips = planted!(ctx.config, SkipsFirstRowsOfNewWriters) && !settling;
+            self.set_position(ctx, if skips { current } else { start });
         }
     }
 
@@ -403,7 +428,15 @@ impl Follower {
                 Held::Rows { token, rows } if self.is_live() => {
                     let fetched = self.traits.order != Order::Loose
                         && position.is_some_and(|position| token <= position);
-                    if fetched {
+                    if fetched && planted!(ctx.config, RepeatsHeldRows) {
+                        ctx.notify(Event::Rows {
+                            source: self.source.clone(),
+                            token,
+                            rows,
+                            origin: crate::event::Origin::Live,
+                            position: token,
+                        });
+                    } else if fetched {
                         ctx.common.stats.rows_repeated += rows.len() as u64;
                     } else if self.hole {
                         self.fetch_up_to(ctx, token);
@@ -420,6 +453,9 @@ impl Follower {
     }
 
     fn hold_rows(&mut self, ctx: &mut Context<'_>, token: Token, rows: &Rows) {
+        if planted!(ctx.config, DropsRowsWhileCatchingUp) {
+            return;
+        }
         let holding = self.held.get_or_insert_default();
         if !holding.push_rows(token, rows, ctx.config, &mut ctx.common.stats.held_bytes_now) {
             self.overflow(ctx, token);
@@ -437,7 +473,9 @@ impl Follower {
     fn overflow(&mut self, ctx: &mut Context<'_>, token: Token) {
         let held = self.held.as_ref().and_then(|holding| holding.highest());
         self.drop_held(ctx);
-        self.raise_target(held.map_or(token, |held| held.max(token)));
+        if !planted!(ctx.config, DropsOverflow) {
+            self.raise_target(held.map_or(token, |held| held.max(token)));
+        }
         ctx.common.stats.overflows += 1;
         let source = self.source.clone();
         ctx.notify(Event::Warning(Warning::HoldingOverflow { source }));

@@ -3,7 +3,7 @@
 use super::Node;
 use crate::{
     config::Transport, connection::Link, error::Misuse, ids::ConnectionId, input::Input,
-    time::Timestamp,
+    planted::planted, time::Timestamp,
 };
 
 impl Node {
@@ -55,9 +55,13 @@ impl Node {
             Input::Accepted { conn, .. } if !self.peers.may_accept(*conn) => {
                 Err(Misuse::ConnectionIdInUse(*conn))
             }
-            Input::Fetched { query, .. } | Input::LogRead { query, .. }
-                if !self.common.fetches.was_issued(*query) =>
+            Input::Fetched { query, .. } | Input::Fetched { query, .. }
+                if planted!(self.config, RefusesLateAnswers)
+                    && !self.common.fetches.in_flight.contains_key(query) =>
             {
+                Err(Misuse::UnknownQuery(*query))
+            }
+            Input::LogRead { query, .. } if !self.common.fetches.was_issued(*query) => {
                 Err(Misuse::UnknownQuery(*query))
             }
             Input::Appended { stream, .. }

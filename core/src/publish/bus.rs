@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     event::Event,
+    planted::planted,
     stream::Token,
     wire::{Command, Position, Rdata},
 };
@@ -63,9 +64,13 @@ impl Publisher {
             return;
         }
         for stream in &mut self.streams {
-            stream.resume_on_bus();
+            if !planted!(ctx.turn.config, ForgetsUnconfirmed) {
+                stream.resume_on_bus();
+            }
         }
-        self.announce_on_bus(ctx);
+        if !planted!(ctx.turn.config, NeverAnnouncesOnConnect) {
+            self.announce_on_bus(ctx);
+        }
         for index in 0..self.streams.len() {
             self.want(OwnIndex::after(index));
         }
@@ -83,7 +88,8 @@ impl Publisher {
     /// bus brings that one to who asked before it. It has gone out when its answer came or when
     /// it came back to us, whichever is first.
     pub(crate) fn on_asked_on_bus(&mut self, ctx: &mut Context<'_>) {
-        if self.bus_is_open(ctx) && self.bus.announcement.is_none() {
+        let is_rude = planted!(ctx.turn.config, NeverAnswersReplicate);
+        if self.bus_is_open(ctx) && self.bus.announcement.is_none() && !is_rude {
             self.announce_on_bus(ctx);
         }
     }
@@ -104,7 +110,8 @@ impl Publisher {
         ctx: &mut Context<'_>,
     ) -> Option<u64> {
         let stream = &self.streams[index.as_usize()];
-        let at = stream.bus.sent;
+        let ahead = planted!(ctx.turn.config, AnnouncesAhead);
+        let at = if ahead { stream.end } else { stream.bus.sent };
         let command = position(stream, &self.me, at, at);
         let command = ctx.bus.send(ctx.turn.now, command, ctx.turn.common)?;
         if at > stream.bus.confirmed {
@@ -122,13 +129,17 @@ impl Publisher {
         }
         let mut at = stream.bus.sent;
         for batch in page.batches_above(at) {
+            if planted!(ctx.turn.config, DropsOwnRows) && batch.len() > 2 {
+                continue;
+            }
+            let splits = planted!(ctx.turn.config, SplitsOwnBatches);
             let mut command = None;
             for (nth, (token, row)) in batch.iter().enumerate() {
                 at = *token;
                 let rdata = Command::Rdata(Rdata {
                     stream: stream.name.clone(),
                     instance: self.me.clone(),
-                    token: (nth + 1 == batch.len()).then_some(*token),
+                    token: (nth + 1 == batch.len() || splits).then_some(*token),
                     row: row.clone(),
                 });
                 command = ctx.bus.send(ctx.turn.now, rdata, ctx.turn.common);

@@ -118,9 +118,7 @@ impl Watch {
                 holds(known, || format!("{query} was cancelled but is not in flight"))
             }
             Action::Notify(event) => self.on_event(event),
-            other @ (Action::Broadcast { .. } | Action::ReadLog { .. } | _) => {
-                Err(format!("an action that this driver does not know: {other:?}"))
-            }
+            other => Err(format!("an action that this driver does not know: {other:?}")),
         }
     }
 

@@ -8,12 +8,12 @@ use synrepl_core::{
     stream::{Order, Positions, Row, Source, Token},
 };
 
-use crate::writer::Log;
+use super::writer::Log;
 
 /// The promises of a follower, per source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum Promise {
+pub(super) enum Promise {
     /// F1: delivered tokens rise, between resets.
     Order,
     /// F2: every row between two positions is delivered, or a gap stands in its place.
@@ -38,13 +38,13 @@ pub enum Promise {
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Violation {
+pub(super) struct Violation {
     /// Which one.
-    pub promise: Promise,
+    pub(super) promise: Promise,
     /// Of which source, if of one.
-    pub source: Option<Source>,
+    pub(super) source: Option<Source>,
     /// What was expected and what came.
-    pub what: String,
+    pub(super) what: String,
 }
 
 impl fmt::Display for Violation {

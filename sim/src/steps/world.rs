@@ -1,19 +1,16 @@
 //! Plays a scenario: writers, a bus, fetch sources and one follower, on virtual time.
 
-#[cfg(test)]
+use std::collections::VecDeque;
 use std::hash::Hash;
-use std::{collections::VecDeque, fmt};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use synrepl_core::{
     Action, Config, ConnectionId, Event, Input, Node, QueryId, Start, Timestamp, WaitId,
     stream::{FetchError, Page, Source, Token, traits},
     wire::{Command, Decoder},
 };
-use thiserror::Error;
 
-use crate::{
+use super::{
     oracle::{Oracle, Promise, Violation},
     scenario::{FetchFault, Scenario, Step},
     writer::{Instance, Log, page},
@@ -21,64 +18,6 @@ use crate::{
 
 /// Simulated time within which everything must arrive once all faults are gone.
 const CONVERGES_WITHIN_S: u64 = 600;
-/// Lines kept for the report of a failure.
-const TRACE_LINES_MAX: usize = 200;
-
-/// What a run without a violation did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// Inputs handed to the follower.
-    pub inputs: u64,
-    /// Rows that it delivered.
-    pub rows_delivered: u64,
-    /// Rows of these that were fetched.
-    pub rows_fetched: u64,
-    /// Gaps that it reported.
-    pub gaps: u64,
-    /// Resets that it reported.
-    pub resets: u64,
-    /// Times that a queue overflowed into a fetch.
-    pub overflows: u64,
-    /// A fingerprint of all inputs and actions; equal runs have equal ones.
-    pub fingerprint: u64,
-}
-
-/// A run that broke a promise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
-pub struct Failure {
-    /// Which promise, and how.
-    pub violation: Violation,
-    /// The last inputs and actions before it.
-    pub trace: Vec<String>,
-    /// The scenario, to play again.
-    pub scenario: Scenario,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}: {}", self.scenario.seed, self.violation)?;
-        for line in &self.trace {
-            writeln!(f, "  {line}")?;
-        }
-        write!(f, "scenario: {}", serde_json::to_string(&self.scenario).unwrap_or_default())
-    }
-}
-
-/// Plays a scenario to its end.
-///
-/// # Errors
-/// The first promise that was broken.
-pub fn run(scenario: &Scenario) -> Result<Report, Box<Failure>> {
-    let mut world = World::new(scenario);
-    match world.play(scenario) {
-        Ok(()) => Ok(world.report()),
-        Err(violation) => Err(Box::new(Failure {
-            violation,
-            trace: world.trace.into(),
-            scenario: scenario.clone(),
-        })),
-    }
-}
 
 fn start(config: &Config) -> Node {
     Node::new(config.clone()).expect("the settings of simulations are good")
@@ -109,8 +48,6 @@ pub(crate) struct World {
     serial: u64,
     page_rows_max: u32,
     oracle: Oracle,
-    report: Report,
-    trace: VecDeque<String>,
 }
 
 impl World {
@@ -155,33 +92,10 @@ impl World {
             serial: 0,
             page_rows_max: scenario.page_rows_max.max(1),
             oracle: Oracle::default(),
-            report: Report::default(),
-            trace: VecDeque::new(),
         }
-    }
-
-    fn report(&self) -> Report {
-        let stats = self.node.stats();
-        Report {
-            rows_delivered: self.oracle.rows_delivered,
-            rows_fetched: stats.rows_caught_up,
-            gaps: self.oracle.gaps,
-            resets: self.oracle.resets,
-            overflows: stats.overflows,
-            ..self.report.clone()
-        }
-    }
-
-    fn play(&mut self, scenario: &Scenario) -> Result<(), Violation> {
-        self.drain()?;
-        for step in &scenario.steps {
-            self.step(*step)?;
-        }
-        self.converge()
     }
 
     pub(crate) fn step(&mut self, step: Step) -> Result<(), Violation> {
-        self.note(format_args!("step {step:?}"));
         match step {
             Step::Write { source, rows } => {
                 self.write(usize::from(source) % self.logs.len(), rows.clamp(1, 4));
@@ -406,8 +320,6 @@ impl World {
     }
 
     fn handle(&mut self, input: Input) -> Result<(), Violation> {
-        self.report.inputs += 1;
-        self.note(format_args!("> {input:?}"));
         self.node.handle(self.now, input).map_err(|misuse| Violation {
             promise: Promise::Total,
             source: None,
@@ -426,7 +338,6 @@ impl World {
     #[expect(clippy::wildcard_enum_match_arm, reason = "other actions are for real sockets")]
     pub(crate) fn drain(&mut self) -> Result<(), Violation> {
         while let Some(action) = self.node.poll_action() {
-            self.note(format_args!("< {action:?}"));
             match action {
                 Action::Connect { conn } => self.conn = conn,
                 Action::Send { command: Command::Replicate(_), .. } => {
@@ -452,7 +363,6 @@ impl World {
 
     /// The liveness phase: no more faults, one more row everywhere, and all of it must arrive.
     pub(crate) fn converge(&mut self) -> Result<(), Violation> {
-        self.note(format_args!("all faults end"));
         self.lose_replicate = false;
         for writer in 0..self.instances.len() {
             self.bring_online(writer);
@@ -497,22 +407,8 @@ impl World {
         let what = "did not stop".to_owned();
         Err(Violation { promise: Promise::Progress, source: None, what })
     }
-
-    fn note(&mut self, line: fmt::Arguments<'_>) {
-        let line = format!("{} {line}", self.now);
-        for byte in line.bytes() {
-            // FNV-1a: fixed for all time, unlike the standard library's hasher.
-            self.report.fingerprint =
-                (self.report.fingerprint ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-        if self.trace.len() == TRACE_LINES_MAX {
-            self.trace.pop_front();
-        }
-        self.trace.push_back(line);
-    }
 }
 
-#[cfg(test)]
 impl World {
     /// What the future depends on, which is all but the trace and the tallies.
     pub(crate) fn essence(&self) -> impl Hash + Eq + '_ {

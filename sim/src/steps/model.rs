@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use stateright::{Checker as _, Model, Property};
 
-use crate::{
+use super::{
     oracle::Violation,
     scenario::{FetchFault, Scenario, Step, StreamPlan},
     world::World,

@@ -1,0 +1,95 @@
+//! The cache, right and wrong.
+
+use std::collections::BTreeMap;
+
+use synrepl_core::{
+    Event, Timestamp,
+    stream::{Source, Token},
+};
+use synrepl_sim::{FollowerPlan, Handler, Manners, Scenario, StreamPlan, Truth, Via};
+
+/// How the cache treats what it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// Drops what was invalidated, and everything where invalidations may have been missed.
+    Right,
+    /// Believes that rows are all that matters: a gap passes over rows that never come.
+    IgnoresGaps,
+}
+
+/// What was loaded of one key, and from which version of it.
+type Entries = BTreeMap<u64, Token>;
+
+/// A cache of values by key. The database has, for each key, the token of its last change.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    rule: Rule,
+    entries: BTreeMap<Source, Entries>,
+}
+
+impl Cache {
+    pub(crate) fn new(rule: Rule) -> Self {
+        Self { rule, entries: BTreeMap::new() }
+    }
+}
+
+/// Which of eight keys a row is about. Rows are `[serial]` in the simulator.
+fn key(row: &str) -> u64 {
+    row.trim_matches(['[', ']']).parse::<u64>().unwrap_or(0) % 8
+}
+
+/// The last change of each key up to `position`, as the database has it.
+fn database(truth: Truth<'_>, source: &Source, position: Token) -> Entries {
+    let upto = truth.rows(source).filter(|(token, _)| *token <= position);
+    upto.flat_map(|(token, rows)| rows.iter().map(move |row| (key(row.as_str()), token))).collect()
+}
+
+impl Handler for Cache {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other events change no entry")]
+    fn on_event(&mut self, _: Timestamp, event: &Event, truth: Truth<'_>) -> Result<(), String> {
+        let Some((source, position)) = event.position() else { return Ok(()) };
+        let entries = self.entries.entry(source.clone()).or_default();
+        match event {
+            Event::Rows { rows, .. } => {
+                for row in rows.iter() {
+                    entries.remove(&key(row.as_str()));
+                }
+            }
+            Event::Reset { .. } => entries.clear(),
+            Event::Gap { .. } if self.rule == Rule::Right => entries.clear(),
+            _ => {}
+        }
+        // Everybody asks for every key now. What is not there is loaded, at its newest.
+        let newest = database(truth, source, Token::new(i64::MAX));
+        for (key, changed) in database(truth, source, position) {
+            let loaded = *entries.entry(key).or_insert_with(|| newest[&key]);
+            if loaded < changed {
+                return Err(format!("key {key} is of {loaded}, it changed at {changed}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn on_restart(&mut self) {
+        self.entries.clear();
+    }
+}
+
+/// The schedule, with this one stream and a follower that gives fetches up.
+pub(crate) fn scenario(mut scenario: Scenario) -> Scenario {
+    scenario.streams = vec![StreamPlan { name: "receipts".to_owned(), writers: vec![0, 1] }];
+    // No follower can see a row whose PUBLISH a writer lost between two others.
+    for writer in &mut scenario.writers {
+        writer.manners = Manners::Ours;
+    }
+    scenario.followers = vec![FollowerPlan {
+        via: Via::Bus,
+        from_beginning: false,
+        observe_only: false,
+        tight_limits: false,
+        gives_up: true,
+        namesake_of: None,
+        handler_us: 0,
+    }];
+    scenario
+}

@@ -1,0 +1,155 @@
+//! `check-determinism`: the same seed is the same run, here and in another process.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+use serde_json::json;
+
+use super::{
+    engine,
+    exit::{Ending, Refusal},
+    flags::{DeterminismFlags, DrawFlags},
+    interrupt::Interrupt,
+    output::Output,
+    pool,
+    progress::{Progress, thousands},
+    seeds::Seeds,
+};
+
+/// Seeds that are compared if none are named.
+const SEEDS: Seeds = Seeds::new(0, 100);
+
+pub(super) fn run(
+    flags: &DeterminismFlags,
+    output: &mut Output,
+    interrupt: &Interrupt,
+) -> Result<Ending, Refusal> {
+    let seeds = flags.draw.seeds_or(SEEDS);
+    let (mode, level) = (flags.draw.mode, flags.draw.level);
+    let mut other = Other::start(seeds, &mode.to_string(), level.name())
+        .map_err(|error| Refusal::new(format!("no second process can be started: {error}")))?;
+    let mut progress = Progress::new();
+    let (mut differences, mut fingerprints) = (0, BTreeMap::new());
+    let done = std::cell::Cell::new(0);
+    let work = |seed| {
+        let scenario = mode.scenario(seed);
+        [(); 2].map(|()| engine::play(level, &scenario, None).report.fingerprint)
+    };
+    let complete = pool::over(
+        seeds,
+        interrupt,
+        work,
+        |seed, [first, second]: [u64; 2]| {
+            done.set(done.get() + 1);
+            if first != second {
+                differences += 1;
+                let what = format!("{first:016x} and {second:016x} in one process");
+                say_difference(seed, &what, output);
+            }
+            fingerprints.insert(seed, first);
+            !output.is_gone()
+        },
+        || {
+            let (done, all) = (thousands(done.get()), thousands(seeds.count()));
+            progress.tell(|| format!("{done} of {all} seeds"));
+        },
+    );
+    progress.clear();
+    if !complete {
+        other.kill();
+        return Ok(if differences > 0 { Ending::Broken } else { Ending::Interrupted });
+    }
+    let theirs = other.wait().map_err(Refusal::new)?;
+    for (seed, ours) in &fingerprints {
+        let what = match theirs.get(seed) {
+            Some(theirs) if theirs == ours => continue,
+            Some(theirs) => format!("{ours:016x} here, {theirs:016x} in another process"),
+            None => "not played by the other process".to_owned(),
+        };
+        differences += 1;
+        say_difference(*seed, &what, output);
+    }
+    output.say(
+        || match differences {
+            0 => format!(
+                "{} seeds ({seeds}): equal twice in this process and in another",
+                thousands(seeds.count())
+            ),
+            _ => format!("{differences} differences in {} seeds", thousands(seeds.count())),
+        },
+        "summary",
+        json!({"seeds": seeds.count(), "broken": differences, "complete": true}),
+    );
+    Ok(if differences > 0 { Ending::Broken } else { Ending::Fine })
+}
+
+fn say_difference(seed: u64, what: &str, output: &mut Output) {
+    output.say(
+        || format!("seed {seed} is not the same run each time: {what}"),
+        "difference",
+        json!({"seed": seed, "what": what}),
+    );
+}
+
+/// Prints `SEED FINGERPRINT` for every seed.
+pub(super) fn fingerprints(flags: DrawFlags, output: &mut Output, interrupt: &Interrupt) -> Ending {
+    let work =
+        |seed| engine::play(flags.level, &flags.mode.scenario(seed), None).report.fingerprint;
+    let each = |seed: u64, fingerprint: u64| {
+        let line = || format!("{seed} {fingerprint:016x}");
+        output.say(line, "run", json!({"seed": seed, "fingerprint": fingerprint}));
+        !output.is_gone()
+    };
+    let complete = pool::over(flags.seeds_or(SEEDS), interrupt, work, each, || {});
+    if complete { Ending::Fine } else { Ending::Interrupted }
+}
+
+/// This program once more, playing the same seeds.
+#[derive(Debug)]
+struct Other {
+    child: Child,
+    reader: Option<thread::JoinHandle<BTreeMap<u64, u64>>>,
+}
+
+impl Other {
+    fn start(seeds: Seeds, mode: &str, level: &str) -> io::Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["fingerprints", "--mode", mode, "--level", level, "--seeds"])
+            .arg(seeds.as_range())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let reader = child.stdout.take().map(|stdout| {
+            thread::spawn(move || {
+                let lines = BufReader::new(stdout).lines().map_while(Result::ok);
+                lines.filter_map(|line| fingerprint(&line)).collect()
+            })
+        });
+        Ok(Self { child, reader })
+    }
+
+    /// What it printed, once it has ended.
+    fn wait(mut self) -> Result<BTreeMap<u64, u64>, String> {
+        let fingerprints = self.reader.take().and_then(|reader| reader.join().ok());
+        let status = self.child.wait().map_err(|error| error.to_string())?;
+        if !status.success() {
+            return Err(format!("the second process ended with {status}"));
+        }
+        Ok(fingerprints.unwrap_or_default())
+    }
+
+    fn kill(&mut self) {
+        // It may have ended by itself, by the same Ctrl-C.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn fingerprint(line: &str) -> Option<(u64, u64)> {
+    let (seed, fingerprint) = line.split_once(' ')?;
+    Some((seed.parse().ok()?, u64::from_str_radix(fingerprint, 16).ok()?))
+}

@@ -1,0 +1,163 @@
+//! What the command asks of the library.
+
+use std::{fmt, str::FromStr};
+
+use synrepl_sim::{
+    Choice, Failure, Mode, Outcome, Pattern, Planted, Scenario, Via, play as play_with,
+    reference::{Company, Era, Losses},
+    shrink as shrink_failure,
+    trace::Trace,
+};
+
+use super::flags::Level;
+
+/// How scenarios are drawn from seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drawn {
+    /// From seed to seed another mode: of eight, four swarm, two storm, one calm, one a pattern.
+    Mixed,
+    /// All in this mode.
+    In(Mode),
+}
+
+impl Drawn {
+    /// All that can be asked for.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let modes = [Mode::Calm, Mode::Swarm, Mode::Storm].into_iter();
+        let patterns = Pattern::ALL.into_iter().map(Mode::Pattern);
+        std::iter::once(Self::Mixed).chain(modes.chain(patterns).map(Self::In))
+    }
+
+    /// The names of all, with commas.
+    pub(super) fn names() -> String {
+        Self::all().map(|drawn| drawn.to_string()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The mode of this seed.
+    fn mode(self, seed: u64) -> Mode {
+        match (self, seed % 8) {
+            (Self::In(mode), _) => mode,
+            (Self::Mixed, 0..=3) => Mode::Swarm,
+            (Self::Mixed, 4 | 5) => Mode::Storm,
+            (Self::Mixed, 6) => Mode::Calm,
+            (Self::Mixed, _) => {
+                let count = Pattern::ALL.len() as u64;
+                let index = usize::try_from(seed / 8 % count).unwrap_or_default();
+                Mode::Pattern(Pattern::ALL[index])
+            }
+        }
+    }
+
+    /// The scenario of this seed.
+    pub(super) fn scenario(self, seed: u64) -> Scenario {
+        Scenario::draw(self.mode(seed), seed)
+    }
+}
+
+impl fmt::Display for Drawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mixed => f.write_str("mixed"),
+            Self::In(mode) => f.write_str(&mode_name(*mode)),
+        }
+    }
+}
+
+impl FromStr for Drawn {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = Self::all().find(|drawn| drawn.to_string() == name);
+        found.ok_or_else(|| format!("there is no mode {name:?}; there are {}", Self::names()))
+    }
+}
+
+/// The name of a mode on the command line and in file names.
+pub(super) fn mode_name(mode: Mode) -> String {
+    synrepl_sim::report::mode_name(mode)
+}
+
+/// What ours and the reference did under one schedule.
+#[derive(Clone, Debug)]
+pub(super) struct Compared {
+    pub(super) era: Era,
+    pub(super) ours: Losses,
+    pub(super) reference: Losses,
+}
+
+/// The name of a planted bug on the command line, without spaces.
+pub(super) fn bug_name(bug: Planted) -> String {
+    bug.to_string().replace(' ', ":")
+}
+
+/// Plays a scenario up to the first broken promise.
+pub(super) fn play(level: Level, scenario: &Scenario, bug: Option<Planted>) -> Outcome {
+    #[cfg(feature = "network")]
+    if level == Level::Turmoil {
+        return synrepl_sim::network::play(scenario, false, bug);
+    }
+    let mut choice = Choice::default();
+    choice.planted = bug;
+    play_with(scenario, choice)
+}
+
+/// Plays a scenario up to the first broken promise and records it.
+pub(super) fn trace(level: Level, scenario: &Scenario, bug: Option<Planted>) -> Trace {
+    let outcome = match level {
+        Level::Logical => {
+            let mut choice = Choice::default();
+            choice.planted = bug;
+            choice.traced = true;
+            play_with(scenario, choice)
+        }
+        #[cfg(feature = "network")]
+        Level::Turmoil => synrepl_sim::network::play(scenario, true, bug),
+    };
+    outcome.trace.unwrap_or_else(|| Trace::empty(scenario))
+}
+
+/// Plays a scenario with our core, and its bug if it is to have one, and with the reference's
+/// rules, each to its end. Followers are on the bus, where every era is at home.
+pub(super) fn compare(scenario: &Scenario, era: Era, bug: Option<Planted>) -> Compared {
+    let mut scenario = scenario.clone();
+    scenario.followers.iter_mut().for_each(|plan| plan.via = Via::Bus);
+    let losses = |company: &Company, bug| {
+        let mut choice = Choice::default();
+        choice.cast = company;
+        choice.planted = bug;
+        choice.to_the_end = true;
+        company.losses(&play_with(&scenario, choice).logs)
+    };
+    let ours = losses(&Company::ours(), bug);
+    let reference = losses(&Company::of(era.rules()), None);
+    Compared { era, ours, reference }
+}
+
+/// The smallest scenario found that breaks the same promise; `None` if this one breaks none.
+pub(super) fn shrink(scenario: &Scenario, bug: Option<Planted>) -> Option<Scenario> {
+    let violation = play(Level::Logical, scenario, bug).violations.into_iter().next()?;
+    let failure = Failure { violation, scenario: scenario.clone() };
+    Some(shrink_failure(&failure, bug).scenario)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mode_has_a_name_of_its_own_by_which_it_is_found() {
+        for drawn in Drawn::all() {
+            assert_eq!(drawn.to_string().parse(), Ok(drawn));
+        }
+    }
+
+    #[test]
+    fn mixed_seeds_are_of_every_mode() {
+        let seen: Vec<_> = (0..8 * 14).map(|seed| Drawn::Mixed.mode(seed)).collect();
+        for drawn in Drawn::all() {
+            if let Drawn::In(mode) = drawn {
+                assert!(seen.contains(&mode), "{drawn}");
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The flags, and what `--help` says about them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use synrepl_sim::{Planted, reference::Era};
+
+use super::{
+    engine::{Drawn, bug_name},
+    seeds::Seeds,
+};
+
+const ABOUT: &str = "Play simulated schedules for followers and writers of Synapse's replication";
+
+const LONG_ABOUT: &str = "\
+Play simulated schedules for followers and writers of Synapse's replication.
+
+A seed decides a scenario: who writes and follows which streams, what is written, and what goes \
+wrong, each at its time. The shipped core plays every instance in virtual time while an oracle, \
+which knows what each writer logged, judges every step. First faults happen (safety), then they \
+end, and everything must arrive within a stated time (liveness). The same scenario is the same run \
+on every machine.";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    no promise was broken; bugs: every planted bug was caught; check-determinism: all equal
+  1    a promise was broken, a planted bug was not caught, or two runs differed
+  2    wrong flags or files, nothing was played
+  130  interrupted (Ctrl-C, SIGTERM): what was known until then is said; a second one ends at once";
+
+const EXAMPLES: &str = "\
+Examples:
+  Ten thousand scenarios, on all cores:
+    synrepl-sim run --seeds 0..10000
+
+  One of them, with what Synapse itself would have lost under the same schedule:
+    synrepl-sim run --seed 7 --mode storm --reference e3
+
+  A failure: play it again, then make it small and look at its page:
+    synrepl-sim replay target/synrepl-sim/swarm-17.json
+    synrepl-sim shrink target/synrepl-sim/swarm-17.json
+
+  Does the simulator see what it should? Bugs put in on purpose must be caught:
+    synrepl-sim bugs
+";
+
+const JSON_LINES: &str = "\
+JSON lines (--json), on stdout, each an object with \"type\":
+  run         seed, mode, steps, rows_written, rows_delivered, fingerprint, broken (true, false)
+  violation   seed, mode, promise, id, at_us, instance, source, what, scenario (path), page (path),
+              command (to replay)
+  reference   seed, mode, rules, lost, repeated, mixed, torn
+  bug         bug, origin, description, caught_in, played, first_seed
+  difference  seed, what
+  summary     seeds, steps, seconds, steps_per_second, broken, complete (false if interrupted)
+Fields are only ever added.";
+
+const RUN_ABOUT: &str = "\
+Play seeds and judge every step. A violation is printed with its seed, its scenario, the time line \
+around it and the command that plays it again; the scenario (JSON) and a page with a space-time \
+diagram (HTML, opens from disk) are written to --out.
+
+Modes: calm (nothing goes wrong), swarm (each kind of fault on or off for the whole run), storm \
+(everything goes wrong), the name of a pattern (an order of events that is known to be hard), or \
+mixed (from seed to seed another).";
+
+const BUGS_ABOUT: &str = "\
+Play the same seeds once for each bug that is put in on purpose, and count in how many scenarios it \
+is caught. A bug that survives is a hole in the simulator.";
+
+const DETERMINISM_ABOUT: &str = "\
+Play every seed twice in this process and once in another, and compare the fingerprints of all \
+inputs and actions.";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "synrepl-sim",
+    version,
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_help = EXIT_CODES,
+    after_long_help = long_help()
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// One JSON object per line on stdout instead of text
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+fn run_about() -> String {
+    format!("{RUN_ABOUT}\n\nAll modes: {}", Drawn::names())
+}
+
+fn long_help() -> String {
+    format!("{EXAMPLES}\n{JSON_LINES}\n\n{EXIT_CODES}")
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Play seeds and judge every step
+    #[command(long_about = run_about())]
+    Run(RunFlags),
+    /// Play a saved scenario again, with its time line and page
+    Replay(FileFlags),
+    /// Make a failing scenario smaller while it breaks the same promise
+    Shrink(FileFlags),
+    /// Count in how many scenarios each planted bug is caught
+    #[command(long_about = BUGS_ABOUT)]
+    Bugs(BugsFlags),
+    /// Compare runs of the same seed, in this process and in another
+    #[command(long_about = DETERMINISM_ABOUT)]
+    CheckDeterminism(DeterminismFlags),
+    /// Print the fingerprint of every seed: the other process of check-determinism
+    #[command(hide = true)]
+    Fingerprints(DrawFlags),
+}
+
+/// Which scenarios are played.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct DrawFlags {
+    /// One seed
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    pub(super) seed: Option<u64>,
+    /// Seeds from A up to, not with, B
+    #[arg(long, value_name = "A..B")]
+    pub(super) seeds: Option<Seeds>,
+    /// What goes wrong: mixed, calm, swarm, storm, or a pattern
+    #[arg(long, value_name = "MODE", default_value = "mixed")]
+    pub(super) mode: Drawn,
+    /// How deep the simulation goes
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Logical)]
+    pub(super) level: Level,
+}
+
+impl DrawFlags {
+    /// The seeds, or these by default.
+    pub(super) fn seeds_or(self, default: Seeds) -> Seeds {
+        self.seed.map(Seeds::one).or(self.seeds).unwrap_or(default)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunFlags {
+    #[command(flatten)]
+    pub(super) draw: DrawFlags,
+    /// Also play a model of Synapse's own rules under the same schedule: what it loses stands
+    /// beside what ours does
+    #[arg(long, value_name = "ERA", value_parser = ["e1", "e2", "e3"])]
+    reference: Option<String>,
+    /// Put in a bug on purpose (names: see `bugs`)
+    #[arg(long, value_name = "NAME", value_parser = planted)]
+    pub(super) bug: Option<Planted>,
+    /// Where scenarios and pages of failures are written
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Stop after so many failures
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) failures: u32,
+}
+
+impl RunFlags {
+    pub(super) fn reference(&self) -> Option<Era> {
+        self.reference.as_deref().and_then(|name| name.parse().ok())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FileFlags {
+    /// A scenario, as JSON
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// How deep the simulation goes
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Logical)]
+    pub(super) level: Level,
+    /// Also play a model of Synapse's own rules under the same schedule
+    #[arg(long, value_name = "ERA", value_parser = ["e1", "e2", "e3"])]
+    reference: Option<String>,
+    /// Put in a bug on purpose (names: see `bugs`)
+    #[arg(long, value_name = "NAME", value_parser = planted)]
+    pub(super) bug: Option<Planted>,
+    /// Where what is made is written
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+}
+
+impl FileFlags {
+    pub(super) fn reference(&self) -> Option<Era> {
+        self.reference.as_deref().and_then(|name| name.parse().ok())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BugsFlags {
+    /// Seeds from A up to, not with, B, played for each bug
+    #[arg(long, value_name = "A..B", default_value = "0..200")]
+    pub(super) seeds: Seeds,
+    /// Only these
+    #[arg(long, value_name = "NAME", value_parser = planted)]
+    pub(super) bug: Vec<Planted>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeterminismFlags {
+    #[command(flatten)]
+    pub(super) draw: DrawFlags,
+}
+
+/// How deep the simulation goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Level {
+    /// Cores on one queue of events, in virtual time: thousands of scenarios a minute
+    Logical,
+    /// The whole tokio driver over simulated TCP: followers and writers as people run them
+    #[cfg(feature = "network")]
+    Turmoil,
+}
+
+impl Level {
+    /// What files about a seed are called.
+    pub(super) fn file_name(self, mode: &str, seed: u64) -> String {
+        match self {
+            Self::Logical => format!("{mode}-{seed}"),
+            #[cfg(feature = "network")]
+            Self::Turmoil => format!("turmoil-{mode}-{seed}"),
+        }
+    }
+
+    /// The name on the command line.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Logical => "logical",
+            #[cfg(feature = "network")]
+            Self::Turmoil => "turmoil",
+        }
+    }
+}
+
+/// A planted bug by its name.
+fn planted(name: &str) -> Result<Planted, String> {
+    Planted::all().find(|bug| bug_name(*bug) == name).ok_or_else(|| {
+        let names: Vec<_> = Planted::all().map(bug_name).collect();
+        format!("there is no planted bug {name:?}; there are {}", names.join(", "))
+    })
+}

@@ -1,0 +1,58 @@
+//! The `synrepl-sim` command: flags in, verdicts out. What is played and judged is the library's.
+
+mod bugs;
+mod decoded;
+mod determinism;
+mod engine;
+mod exit;
+mod files;
+mod flags;
+mod interrupt;
+mod output;
+mod pool;
+mod progress;
+mod replay;
+mod run;
+mod seeds;
+mod telling;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+pub(crate) use self::flags::Cli;
+use self::{
+    exit::{Ending, Refusal},
+    flags::Command,
+    interrupt::Interrupt,
+    output::Output,
+};
+
+/// Does what the flags say. The exit codes are those of the help text.
+pub(crate) fn run(cli: Cli) -> ExitCode {
+    carry_out(cli).map_or_else(
+        |refusal| {
+            // If stderr is gone, the exit code has to do.
+            let _ = writeln!(io::stderr(), "error: {refusal}");
+            ExitCode::from(exit::USAGE)
+        },
+        Ending::code,
+    )
+}
+
+fn carry_out(cli: Cli) -> Result<Ending, Refusal> {
+    let interrupt = Interrupt::listen()
+        .map_err(|error| Refusal::new(format!("signals cannot be listened to: {error}")))?;
+    let mut output = Output::to_stdout(cli.json);
+    match cli.command {
+        Command::Run(flags) => run::run(&flags, &mut output, &interrupt),
+        Command::Replay(flags) => replay::replay(&flags, &mut output),
+        Command::Shrink(flags) => replay::shrink(&flags, &mut output),
+        Command::Bugs(flags) => bugs::run(&flags, &mut output, &interrupt),
+        Command::CheckDeterminism(flags) => determinism::run(&flags, &mut output, &interrupt),
+        Command::Fingerprints(flags) => {
+            Ok(determinism::fingerprints(flags, &mut output, &interrupt))
+        }
+    }
+}

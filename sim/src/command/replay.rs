@@ -1,0 +1,59 @@
+//! `replay` and `shrink`: one scenario from a file.
+
+use synrepl_sim::Scenario;
+
+use super::{
+    engine,
+    exit::{Ending, Refusal},
+    files,
+    flags::{FileFlags, Level},
+    output::Output,
+    telling::{Telling, stem},
+};
+
+/// Plays a saved scenario with its time line and page.
+pub(super) fn replay(flags: &FileFlags, output: &mut Output) -> Result<Ending, Refusal> {
+    let scenario = files::read(&flags.file)?;
+    tell(flags, stem(&flags.file), &scenario, output)
+}
+
+/// Makes a failing scenario smaller while it breaks the same promise.
+pub(super) fn shrink(flags: &FileFlags, output: &mut Output) -> Result<Ending, Refusal> {
+    if flags.level != Level::Logical {
+        let what = "a scenario is made smaller on the logical level; leave --level out";
+        return Err(Refusal::new(what));
+    }
+    let scenario = files::read(&flags.file)?;
+    let Some(small) = engine::shrink(&scenario, flags.bug) else {
+        output.say(
+            || {
+                let bug = "; if it needs a planted bug, name it with --bug";
+                let bug = if flags.bug.is_none() { bug } else { "" };
+                format!("No promise is broken, so there is nothing to make smaller{bug}.")
+            },
+            "summary",
+            serde_json::json!({"broken": 0}),
+        );
+        return Ok(Ending::Fine);
+    };
+    let (before, after) = (scenario.events.len(), small.events.len());
+    output.say(
+        || format!("{before} events shrunk to {after}"),
+        "shrunk",
+        serde_json::json!({"events_before": before, "events_after": after}),
+    );
+    tell(flags, format!("{}-small", stem(&flags.file)), &small, output)
+}
+
+fn tell(
+    flags: &FileFlags,
+    name: String,
+    scenario: &Scenario,
+    output: &mut Output,
+) -> Result<Ending, Refusal> {
+    let out = flags.out.as_deref();
+    let telling =
+        Telling { name, out, level: flags.level, bug: flags.bug, reference: flags.reference() };
+    let violation = telling.tell(scenario, output)?;
+    Ok(if violation.is_some() { Ending::Broken } else { Ending::Fine })
+}

@@ -1,0 +1,174 @@
+//! What a writer has written: the truth that every follower is judged against, and the pages that
+//! its fetch source answers with (`protocol.md` 6.1, 7.5).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
+
+use bytestring::ByteString;
+use synrepl_core::stream::{Order, Page, Row, Source, StreamTraits, Token, traits};
+
+/// One (stream, writer) pair as its writer knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Log {
+    pub(crate) source: Source,
+    pub(crate) traits: StreamTraits,
+    /// Who writes it.
+    pub(crate) writer: usize,
+    /// Which stream, by number: logs of one stream share a sequence and, in some, their fetch.
+    pub(crate) stream: usize,
+    /// What the writer still holds.
+    pub(crate) entries: BTreeMap<Token, Vec<Row>>,
+    /// Everything that was ever written, over all restarts.
+    pub(crate) ever: BTreeMap<(Token, u32), Vec<Row>>,
+    /// How often the writer has started over.
+    pub(crate) epoch: u32,
+    /// The highest token that this writer knows of.
+    pub(crate) current: Token,
+    /// Announced or sent up to here, as the writer believes.
+    pub(crate) last_token: Token,
+    /// The highest token of this epoch that anything on the bus spoke of.
+    pub(crate) published: Token,
+    /// Tokens whose rows can be missed without a trace on the wire: the writer broke its side of
+    /// the protocol there.
+    pub(crate) untold: BTreeSet<Token>,
+    /// The last row of a batch was lost: its first rows will pass for those of the next one.
+    pub(crate) torn: bool,
+    /// The last announcement was lost before the bus, and none came after it.
+    pub(crate) unannounced: bool,
+}
+
+impl Log {
+    pub(crate) fn new(source: Source, writer: usize, stream: usize) -> Self {
+        let traits = traits(source.stream());
+        // New database streams take 1 as seen; those in memory start at 0.
+        let start = if traits.resettable { Token::START } else { Token::new(1) };
+        Self {
+            source,
+            traits,
+            writer,
+            stream,
+            entries: BTreeMap::new(),
+            ever: BTreeMap::new(),
+            epoch: 0,
+            current: start,
+            last_token: start,
+            published: start,
+            untold: BTreeSet::new(),
+            torn: false,
+            unannounced: false,
+        }
+    }
+
+    /// The source.
+    pub const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The highest token that the writer knows of.
+    pub const fn current(&self) -> Token {
+        self.current
+    }
+
+    /// What the writer holds, by token.
+    pub fn rows(&self) -> impl Iterator<Item = (Token, &[Row])> {
+        self.entries.iter().map(|(token, rows)| (*token, rows.as_slice()))
+    }
+
+    pub(crate) fn append(&mut self, token: Token, rows: u8, serial: &mut u64) {
+        let rows: Vec<_> = (0..rows)
+            .map(|_| {
+                *serial += 1;
+                Row::from_text(ByteString::from(format!("[{serial}]")))
+            })
+            .collect();
+        self.current = token;
+        self.ever.insert((token, self.epoch), rows.clone());
+        self.entries.insert(token, rows);
+    }
+
+    /// What is held in `(from, upto]`.
+    pub(crate) fn between(
+        &self,
+        from: Token,
+        upto: Token,
+    ) -> impl DoubleEndedIterator<Item = (Token, &Vec<Row>)> {
+        let upto = upto.max(from);
+        self.entries
+            .range((Bound::Excluded(from), Bound::Included(upto)))
+            .filter(move |(token, _)| **token > from)
+            .map(|(token, rows)| (*token, rows))
+    }
+
+    /// What was written under `token` and has `row`, whenever that was.
+    pub(crate) fn wrote(&self, token: Token, row: &Row) -> Option<&Vec<Row>> {
+        self.ever
+            .range((token, 0)..=(token, u32::MAX))
+            .map(|(_, rows)| rows)
+            .find(|rows| rows.contains(row))
+    }
+
+    /// The rows in `(from, upto]` may be missed without a trace on the wire.
+    pub(crate) fn excuse(&mut self, from: Token, upto: Token) -> usize {
+        let tokens: Vec<_> = self.between(from, upto).map(|(token, _)| token).collect();
+        let count = tokens.len();
+        self.untold.extend(tokens);
+        count
+    }
+
+    /// The process dies and comes back.
+    pub(crate) fn restart(&mut self) {
+        self.epoch += 1;
+        if self.traits.resettable {
+            self.entries.clear();
+            self.untold.clear();
+            self.current = Token::START;
+            self.published = Token::START;
+        }
+        self.last_token = self.current;
+    }
+}
+
+/// What the fetch source of `log`'s writer answers. `all` are the logs of the same stream, whose
+/// rows it shows as well if the stream is like that.
+pub(crate) fn page<'a>(
+    log: &'a Log,
+    all: impl Iterator<Item = &'a Log>,
+    from: Token,
+    upto: Token,
+    rows_max: u32,
+) -> Page {
+    // `caches` ignores the upper token.
+    let end = if log.traits.order == Order::Loose { Token::new(i64::MAX) } else { upto };
+    let mut updates: Vec<(Token, Row)> = Vec::new();
+    let shown = |log: &'a Log, updates: &mut Vec<(Token, Row)>| {
+        for (token, rows) in log.between(from, end) {
+            updates.extend(rows.iter().map(|row| (token, row.clone())));
+        }
+    };
+    if log.traits.shared_fetch {
+        for log in all {
+            shown(log, &mut updates);
+        }
+        updates.sort_by_key(|(token, _)| *token);
+    } else {
+        shown(log, &mut updates);
+    }
+    if log.traits.order == Order::Bursts {
+        updates.sort_by_key(|(token, _)| std::cmp::Reverse(*token));
+    }
+    let total = updates.len();
+    let mut keep = total.min(rows_max as usize);
+    if !log.traits.splits_tokens {
+        while keep < total && keep > 0 && updates[keep].0 == updates[keep - 1].0 {
+            keep += 1;
+        }
+    }
+    updates.truncate(keep);
+    if keep < total {
+        let upto = updates.last().map_or(from, |(token, _)| *token);
+        return Page { updates, upto, limited: true };
+    }
+    Page { updates, upto, limited: false }
+}

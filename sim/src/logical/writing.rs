@@ -1,0 +1,468 @@
+//! Writers: what they append, and what the builtin ones send, by the rules of Synapse's
+//! (`protocol.md` 5.3, 5.4).
+
+use std::{fmt::Write as _, time::Duration};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use synrepl_core::{
+    ConnectionId, Input, QueryId,
+    stream::{Order, Page, Row, Source, Token},
+    wire::Command,
+};
+
+use super::{
+    process::{Due, LinkState, LogRead, ProcessIndex},
+    world::World,
+};
+use crate::{marks::Mark, scenario::Manners, trace::What};
+
+/// Time until a writer's send loop has seen a write.
+const LOOP_AFTER: Duration = Duration::from_micros(500);
+/// Time until a writer has seen that another one of its stream moved on.
+const FOLLOWS_AFTER: Duration = Duration::from_millis(200);
+
+impl World<'_> {
+    /// A writer appends rows, under `tokens` tokens in one transaction.
+    pub(super) fn write(&mut self, index: usize, tokens: u8, rows: u8) {
+        let log = &self.logs[index];
+        let (writer, stream) = (log.writer, log.stream);
+        if self.processes[writer].writer.as_ref().is_none_or(|w| w.down || !w.started) {
+            return;
+        }
+        let first = self.serial + 1;
+        for _ in 0..tokens {
+            let log = &mut self.logs[index];
+            let token = if log.traits.resettable {
+                log.current.advanced_by(1)
+            } else {
+                let next = self.sequences[log.stream].advanced_by(1);
+                self.sequences[log.stream] = next;
+                next
+            };
+            log.append(token, rows, &mut self.serial);
+        }
+        let (last, upto) = (self.serial, self.logs[index].current);
+        let source = self.logs[index].source.clone();
+        self.note(writer, Some(&source), || What::Wrote {
+            text: format!("rows {first} to {last}, up to token {upto}"),
+        });
+        self.poke(index, writer);
+        if self.logs[index].traits.resettable {
+            return;
+        }
+        for other in 0..self.logs.len() {
+            let log = &self.logs[other];
+            if log.stream == stream && log.writer != writer {
+                let at = self.now + FOLLOWS_AFTER;
+                self.plan_loop(log.writer, at);
+            }
+        }
+    }
+
+    /// Tells a writer that its log has grown.
+    fn poke(&mut self, index: usize, writer: ProcessIndex) {
+        if self.processes[writer].machine.is_some() {
+            let log = &self.logs[index];
+            let (stream, token) = (ByteString::from(log.source.stream()), log.current);
+            self.feed(writer, Input::Appended { stream, token }, None);
+        } else {
+            let at = self.now + LOOP_AFTER;
+            self.plan_loop(writer, at);
+        }
+    }
+
+    pub(super) fn plan_loop(&mut self, index: ProcessIndex, at: synrepl_core::Timestamp) {
+        if let Some(writer) = &mut self.processes[index].writer
+            && !writer.loop_planned
+        {
+            writer.loop_planned = true;
+            self.queue.plan(at.max(writer.stalled_until), Due::SendLoop { writer: index });
+        }
+    }
+
+    /// A writer looks at its logs.
+    pub(super) fn on_send_loop(&mut self, index: ProcessIndex) {
+        let now = self.now;
+        let Some(writer) = &mut self.processes[index].writer else { return };
+        writer.loop_planned = false;
+        if writer.down || !writer.started {
+            return;
+        }
+        if writer.stalled_until > now {
+            self.plan_loop(index, now);
+            return;
+        }
+        let is_up = self.processes[index].link.is_up();
+        let machine = self.processes[index].machine.is_some();
+        let mut announce = false;
+        if let Some(writer) = &mut self.processes[index].writer
+            && is_up
+        {
+            announce = std::mem::take(&mut writer.must_announce);
+        }
+        for log in 0..self.logs.len() {
+            if self.logs[log].writer != index {
+                continue;
+            }
+            // A writer of a shared sequence sees the others' tokens go by and follows them.
+            let seen = self.sequences[self.logs[log].stream];
+            let entry = &mut self.logs[log];
+            let moved = !entry.traits.resettable && entry.current < seen;
+            if moved {
+                entry.current = seen;
+            }
+            if machine {
+                if moved {
+                    self.poke(log, index);
+                }
+            } else if is_up {
+                self.flush(index, log, announce);
+            } else {
+                self.pass_over(index, log);
+            }
+        }
+        if let Some(writer) = &mut self.processes[index].writer
+            && is_up
+        {
+            writer.empty_next = false;
+        }
+    }
+
+    /// Without a connection a writer moves on and sends nothing.
+    fn pass_over(&mut self, index: ProcessIndex, log: usize) {
+        let mute = self.scenario.writers[index].manners == Manners::Mute;
+        let log = &mut self.logs[log];
+        if mute {
+            let count = log.excuse(log.last_token, log.current);
+            self.report.rows_untold += count as u64;
+            if count > 0 {
+                self.marks.hit(Mark::Untold);
+            }
+        }
+        log.last_token = log.current;
+    }
+
+    /// One look of a builtin writer's send loop at one log.
+    fn flush(&mut self, index: ProcessIndex, at: usize, announce: bool) {
+        let hasty = self.scenario.writers[index].manners == Manners::Hasty;
+        let log = &self.logs[at];
+        let (prev, current) = (log.last_token, log.current);
+        if announce && !hasty {
+            self.announce(index, at, prev, prev);
+        }
+        if prev == current {
+            return;
+        }
+        let empty = self.processes[index].writer.as_ref().is_some_and(|w| w.empty_next);
+        let log = &mut self.logs[at];
+        log.last_token = current;
+        if empty {
+            let count = log.excuse(prev, current);
+            self.report.rows_untold += count as u64;
+            if count > 0 {
+                self.marks.hit(Mark::EmptyPosition);
+                self.marks.hit(Mark::Untold);
+            }
+            self.announce(index, at, prev, current);
+            return;
+        }
+        let mut updates: Vec<(Token, Vec<Row>)> =
+            log.between(prev, current).map(|(token, rows)| (token, rows.clone())).collect();
+        if log.traits.order == Order::Bursts {
+            updates.reverse();
+            if updates.len() > 1 {
+                self.marks.hit(Mark::FallingBurst);
+            }
+        }
+        if self.logs[at].traits.order == Order::Loose && updates.len() > 1 {
+            // The look is not bounded and so sees rows again.
+            updates.extend_from_within(updates.len() - 2..);
+            self.marks.hit(Mark::Repeated);
+        }
+        let mut last_sent = prev;
+        let source = self.logs[at].source.clone();
+        for (token, rows) in updates {
+            let mut batch = Vec::new();
+            for (number, row) in rows.iter().enumerate() {
+                let token = (number + 1 == rows.len()).then_some(token);
+                batch.push(rdata(&source, token, row));
+            }
+            self.send_batch(index, at, token, &batch);
+            if let Some(writer) = &mut self.processes[index].writer {
+                writer.last_batch = batch;
+            }
+            last_sent = token;
+        }
+        if last_sent < current {
+            self.announce(index, at, last_sent, current);
+        }
+    }
+
+    /// Sends the rows of one token, but for those that get lost.
+    fn send_batch(&mut self, index: ProcessIndex, at: usize, token: Token, batch: &[Bytes]) {
+        let mut opened = false;
+        for (number, line) in batch.iter().enumerate() {
+            let last = number + 1 == batch.len();
+            if self.loses(index, at, token) {
+                // What was sent of the batch is taken for the beginning of the next one.
+                self.logs[at].torn |= last && opened;
+                continue;
+            }
+            opened = true;
+            let log = &mut self.logs[at];
+            if last && std::mem::take(&mut log.torn) {
+                log.untold.insert(token);
+            }
+            self.publish(index, line.clone());
+        }
+    }
+
+    fn announce(&mut self, index: ProcessIndex, at: usize, prev: Token, new: Token) {
+        let lost = self.loses(index, at, new);
+        let log = &mut self.logs[at];
+        log.unannounced = lost;
+        if lost {
+            return;
+        }
+        log.torn = false;
+        let (stream, instance) = (log.source.stream(), log.source.instance());
+        let line = format!("POSITION {stream} {instance} {prev} {new}");
+        self.publish(index, Bytes::from(line));
+    }
+
+    /// Whether the next message of a builtin writer is lost before the bus. Nobody can know what it
+    /// would have told.
+    fn loses(&mut self, index: ProcessIndex, at: usize, token: Token) -> bool {
+        let Some(writer) = self.processes[index].writer.as_mut().filter(|w| w.lose > 0) else {
+            return false;
+        };
+        writer.lose -= 1;
+        self.marks.hit(Mark::PublishLost);
+        let log = &mut self.logs[at];
+        let count = log.excuse(log.published.min(token.before()), token);
+        self.report.rows_untold += count as u64;
+        if count > 0 {
+            self.marks.hit(Mark::Untold);
+        }
+        let source = self.logs[at].source.clone();
+        self.note(index, Some(&source), || What::Fault {
+            text: format!("a message about token {token} was lost before the bus"),
+        });
+        true
+    }
+
+    /// A builtin writer heard a REPLICATE, or has just connected.
+    pub(super) fn on_asked_to_announce(&mut self, index: ProcessIndex) {
+        if self.scenario.writers[index].manners == Manners::Hasty {
+            for at in 0..self.logs.len() {
+                if self.logs[at].writer == index {
+                    let log = &self.logs[at];
+                    let current = log.current;
+                    if log.last_token < current {
+                        self.marks.hit(Mark::AnnouncedAhead);
+                    }
+                    self.announce(index, at, current, current);
+                }
+            }
+            return;
+        }
+        if let Some(writer) = &mut self.processes[index].writer {
+            writer.must_announce = true;
+            let at = self.now + LOOP_AFTER;
+            self.plan_loop(index, at);
+        }
+    }
+
+    /// A writer sends its last batch once more.
+    pub(super) fn repeat(&mut self, index: ProcessIndex) {
+        let Some(writer) = &self.processes[index].writer else { return };
+        let batch = writer.last_batch.clone();
+        if writer.down || !self.processes[index].link.is_up() || batch.is_empty() {
+            return;
+        }
+        self.marks.hit(Mark::Repeated);
+        for line in batch {
+            self.publish(index, line);
+        }
+    }
+
+    /// A writer starts, for the first time or after it died.
+    pub(super) fn start_writer(&mut self, index: ProcessIndex) {
+        let Some(writer) = &mut self.processes[index].writer else { return };
+        if !writer.down {
+            return;
+        }
+        let first = !std::mem::replace(&mut writer.started, true);
+        writer.down = false;
+        writer.last_batch.clear();
+        let builtin = writer.is_builtin;
+        for at in 0..self.logs.len() {
+            let log = &mut self.logs[at];
+            if log.writer != index {
+                continue;
+            }
+            if first {
+                if !log.traits.resettable {
+                    log.current = self.sequences[log.stream];
+                    log.last_token = log.current;
+                    log.published = log.current;
+                }
+                for process in &mut self.processes {
+                    if let Some(follower) = &mut process.follower
+                        && follower.live_since.is_some_and(|since| {
+                            self.now.saturating_since(since) > process.config.settling_for
+                        })
+                    {
+                        follower.oracle.expect_all(&self.logs[at]);
+                    }
+                }
+            } else {
+                log.restart();
+            }
+        }
+        let lane = self.lane(index);
+        self.note(lane, None, || What::Input { text: "starts".to_owned() });
+        if builtin {
+            self.bring_back(index);
+        } else {
+            let own_streams = self.own_streams(index);
+            for log in self.logs.iter().filter(|log| log.writer == index) {
+                self.publish.on_start(log);
+            }
+            let config = &mut self.processes[index].config;
+            config.own_streams = own_streams;
+            // It follows nothing.
+            config.streams = Some(["-".to_owned()].into());
+            self.start_machine(index);
+        }
+    }
+
+    /// A builtin writer comes back to the bus: it says REPLICATE and announces.
+    pub(super) fn bring_back(&mut self, index: ProcessIndex) {
+        let now = self.now;
+        let bus_at = self.bus_down_until;
+        let process = &mut self.processes[index];
+        let Some(writer) = &mut process.writer else { return };
+        if writer.down || process.link.is_up() || !writer.is_builtin {
+            return;
+        }
+        if process.link.refuse_until > now || bus_at > now {
+            let at = process.link.refuse_until.max(bus_at) + LOOP_AFTER;
+            self.queue.plan(at, Due::WriterBack { writer: index });
+            return;
+        }
+        process.link.state = LinkState::Up;
+        process.link.since = now;
+        process.link.broken = false;
+        process.link.conn = ConnectionId::new(process.link.conn.get() + 1);
+        (process.link.outward_at, process.link.inward_at) = (now, now);
+        // What was written meanwhile is passed over.
+        for at in 0..self.logs.len() {
+            if self.logs[at].writer == index {
+                self.pass_over(index, at);
+            }
+        }
+        if self.scenario.writers[index].manners != Manners::Mute {
+            self.publish(index, Bytes::from_static(b"REPLICATE "));
+            self.on_asked_to_announce(index);
+        }
+    }
+
+    /// A builtin writer's connection ends.
+    pub(super) fn take_offline(&mut self, index: ProcessIndex) {
+        let conn = self.processes[index].link.conn;
+        self.disconnect(index, conn, "the writer went away");
+    }
+
+    pub(super) fn on_log_read(
+        &mut self,
+        index: ProcessIndex,
+        life: u32,
+        query: QueryId,
+        read: &LogRead,
+    ) {
+        if self.processes[index].life != life {
+            return;
+        }
+        let LogRead { stream, from, upto, rows_max } = read;
+        let log =
+            self.logs.iter().find(|log| log.writer == index && log.source.stream() == &**stream);
+        let mut page = Page { updates: Vec::new(), upto: *upto, limited: false };
+        if let Some(log) = log {
+            for (token, rows) in log.between(*from, *upto) {
+                if page.updates.len() >= *rows_max as usize {
+                    page.limited = true;
+                    break;
+                }
+                page.updates.extend(rows.iter().map(|row| (token, row.clone())));
+                page.upto = token;
+            }
+            if !page.limited {
+                page.upto = *upto;
+            }
+        }
+        self.feed(index, Input::LogRead { query, result: Ok(page) }, None);
+    }
+
+    /// Something of a log reached the bus.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other commands are not of a log")]
+    pub(super) fn on_published(
+        &mut self,
+        sender: ProcessIndex,
+        command: &Command,
+        source: Option<&Source>,
+    ) {
+        let Some(at) = source.and_then(|source| self.log_of(source)) else { return };
+        if self.logs[at].writer != sender {
+            return;
+        }
+        if self.processes[sender].machine.is_some() {
+            self.marks.hit(Mark::OursPublished);
+            match self.publish.judge(self.now, command, &self.logs[at]) {
+                Ok(true) => self.marks.hit(Mark::OursAnnouncedAgain),
+                Ok(false) => {}
+                Err(violation) => self.break_promise(sender, violation),
+            }
+        }
+        let token = match command {
+            Command::Rdata(rdata) => rdata.token,
+            Command::Position(position) => Some(position.token),
+            _ => None,
+        };
+        if let Some(token) = token {
+            let log = &mut self.logs[at];
+            log.published = log.published.max(token.min(log.current));
+        }
+    }
+
+    /// A writer's connection is gone, with what was on its way. One that does not announce when it
+    /// is back leaves no trace of that on the wire, nor does one that was in the middle of a burst
+    /// and then announces its top: that is how the end of a burst of one token looks.
+    pub(super) fn on_writer_disconnected(&mut self, index: ProcessIndex) {
+        let mute = self.scenario.writers[index].manners == Manners::Mute;
+        for log in self.logs.iter_mut().filter(|log| log.writer == index) {
+            let bursts = log.traits.order == Order::Bursts;
+            // A burst that ends in its middle looks like one that was whole.
+            let from = if bursts { Token::new(log.published.get() - 16) } else { log.published };
+            // Nor does one that started over, and whose first announcement and rows were lost
+            // together: the next announcement may be where the old epoch was.
+            let restarted = log.traits.resettable && log.epoch > 0 && log.published == Token::START;
+            if mute || bursts || restarted {
+                log.torn = mute;
+                self.report.rows_untold += log.excuse(from, log.current) as u64;
+            }
+        }
+    }
+}
+
+fn rdata(source: &Source, token: Option<Token>, row: &Row) -> Bytes {
+    let mut line = String::with_capacity(64);
+    write!(line, "RDATA {} {} ", source.stream(), source.instance()).ok();
+    match token {
+        Some(token) => write!(line, "{token} ").ok(),
+        None => write!(line, "batch ").ok(),
+    };
+    line.push_str(row.as_str());
+    Bytes::from(line)
+}

@@ -1,0 +1,169 @@
+//! Coverage marks: what a run reached. A test unites the marks of its seeds and fails when one is
+//! missing, so that a kind of fault that quietly stopped happening is noticed.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! marks {
+    ($($(#[$doc:meta])* $name:ident,)+) => {
+        /// Something that a run can reach.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(rename_all = "snake_case")]
+        #[non_exhaustive]
+        pub enum Mark {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Mark {
+            /// All marks.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+        }
+    };
+}
+
+marks! {
+    /// A connection ended inside a batch.
+    CutInBatch,
+    /// A connection ended during a catch-up.
+    CutInCatchUp,
+    /// A connection ended between an announcement and the rows after it.
+    CutAfterPosition,
+    /// A connection carried nothing for a while before it ended.
+    HalfOpen,
+    /// A connection could not be made.
+    ConnectionRefused,
+    /// Messages of two writers arrived in another order than they were sent.
+    WritersReordered,
+    /// Batches of two writers interleaved at a follower.
+    BatchesInterleaved,
+    /// A REPLICATE got lost.
+    ReplicateLost,
+    /// A PUBLISH of a writer that does not notice got lost.
+    PublishLost,
+    /// A PUBLISH of our own writer got lost.
+    OurPublishLost,
+    /// A follower heard its own commands.
+    Echo,
+    /// Rows came twice.
+    Repeated,
+    /// An RDATA was damaged.
+    Damaged,
+    /// A stranger said something that is no command.
+    Garbage,
+    /// A stranger announced a stream that there is not.
+    UnknownStream,
+    /// A fetch failed.
+    FetchFailed,
+    /// A fetch was answered with a page that breaks its rules.
+    FetchUnusable,
+    /// A page was limited.
+    FetchPaged,
+    /// A page ended between the rows of one token.
+    FetchSplitToken,
+    /// A page had rows from below what was asked.
+    FetchTooMuch,
+    /// A page came after the connection under which it was asked for.
+    FetchAfterReconnect,
+    /// There was nowhere to fetch from.
+    FetchNoEndpoint,
+    /// Events were handled late.
+    SlowHandler,
+    /// A follower took its messages so slowly that the bus cut it off.
+    SlowFollowerCut,
+    /// A writer died and came back.
+    WriterCrashed,
+    /// A follower died and came back.
+    FollowerCrashed,
+    /// A follower died with events that it had not handled.
+    FollowerCrashedBusy,
+    /// A writer was away from the bus.
+    WriterOffline,
+    /// A writer appeared mid-run.
+    WriterAppeared,
+    /// A writer announced ahead of its rows.
+    AnnouncedAhead,
+    /// A writer announced that there is nothing where there are rows.
+    EmptyPosition,
+    /// A clock jumped.
+    ClockJumped,
+    /// The bus went away.
+    BusRestarted,
+    /// A follower had a writer's name.
+    SameName,
+    /// An observer became live.
+    ObserverLive,
+    /// A stream started over.
+    Reset,
+    /// A stream started over twice at one follower.
+    ResetTwice,
+    /// A reset came during a catch-up.
+    ResetInCatchUp,
+    /// A holding queue overflowed.
+    Overflow,
+    /// A gap was reported.
+    Gap,
+    /// A source lost its footing.
+    NotLive,
+    /// POSITION: the follower was behind.
+    PositionBehind,
+    /// POSITION: the follower was at its previous token.
+    PositionAtPrev,
+    /// POSITION: the follower was inside.
+    PositionInside,
+    /// POSITION: the follower was there.
+    PositionAtNew,
+    /// POSITION: the follower was ahead.
+    PositionAhead,
+    /// RDATA of a source came before its POSITION on this connection.
+    RdataBeforePosition,
+    /// A wait was met.
+    WaitMet,
+    /// Two waits for one token were open at once.
+    WaitTwice,
+    /// Rows of one send came in falling order.
+    FallingBurst,
+    /// A fetch showed another writer's rows.
+    SharedFetch,
+    /// A follower that resumed caught up.
+    ResumedCatchUp,
+    /// Our own writer published.
+    OursPublished,
+    /// Our own writer announced again after a send of unknown fate.
+    OursAnnouncedAgain,
+    /// A peer connected over direct TCP.
+    Accepted,
+    /// Our server closed a peer's connection.
+    PeerClosed,
+    /// Rows could be missed without a trace on the wire.
+    Untold,
+}
+
+/// A set of marks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Marks(u64);
+
+impl Marks {
+    /// Adds one.
+    pub const fn hit(&mut self, mark: Mark) {
+        self.0 |= 1 << mark as u32;
+    }
+
+    /// Adds those of another run.
+    pub const fn unite(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    /// Whether it was reached.
+    pub const fn has(self, mark: Mark) -> bool {
+        self.0 & (1 << mark as u32) != 0
+    }
+
+    /// Those that were not reached.
+    pub fn missing(self) -> impl Iterator<Item = Mark> {
+        Mark::ALL.iter().copied().filter(move |mark| !self.has(*mark))
+    }
+}
+
+const _: () = assert!(Mark::ALL.len() <= 64);

@@ -1,0 +1,250 @@
+//! What happens, when, and when it is over again.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use synrepl_core::Timestamp;
+use tokio::sync::mpsc;
+use turmoil::Sim;
+
+use super::{
+    hosts::{follower_host, writer_host},
+    redis::{HOST, Party},
+    stage::Stage,
+};
+use crate::{
+    scenario::{Happening, Noise},
+    trace::What,
+};
+
+/// How long a follower is dead.
+const FOLLOWER_DOWN: Duration = Duration::from_millis(500);
+/// How long a fetch that is to be spoiled finds no way, for each one.
+const SPOILED_FOR: Duration = Duration::from_secs(2);
+
+/// Something that ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum End {
+    Release(String, String),
+    Repair(String, String),
+    Bounce(String),
+}
+
+/// The network and its hosts, as they are made to fail.
+pub(super) struct Faults {
+    stage: Stage,
+    noise: mpsc::Sender<Bytes>,
+    /// What ends at which time, in order.
+    ends: BTreeMap<(Timestamp, u64), End>,
+    count: u64,
+}
+
+impl Faults {
+    pub(super) const fn new(stage: Stage, noise: mpsc::Sender<Bytes>) -> Self {
+        Self { stage, noise, ends: BTreeMap::new(), count: 0 }
+    }
+
+    /// Ends what is over.
+    pub(super) fn end_due(&mut self, sim: &mut Sim<'_>, now: Timestamp) {
+        while let Some(entry) = self.ends.first_entry() {
+            if entry.key().0 > now {
+                return;
+            }
+            end(sim, &entry.remove());
+        }
+    }
+
+    /// All faults end.
+    pub(super) fn heal(&mut self, sim: &mut Sim<'_>, now: Timestamp) {
+        for end_of in std::mem::take(&mut self.ends).into_values() {
+            end(sim, &end_of);
+        }
+        let mut stage = self.stage.lock();
+        let bus = stage.bus_lane();
+        stage.note(now, bus, None, || What::FaultsEnd);
+        for writer in &mut stage.writers {
+            writer.lose = 0;
+        }
+        for follower in &mut stage.followers {
+            follower.slow_until = now;
+            (follower.lose_replicates, follower.refuse) = (0, 0);
+            (follower.damage, follower.cut_after) = (None, None);
+        }
+    }
+
+    /// A stranger asks everyone to announce, as happens in every deployment from time to time:
+    /// an observer asks for nothing itself.
+    pub(super) fn ask(&self) {
+        self.noise.try_send(line(Noise::Replicate)).ok();
+    }
+
+    /// Makes it happen.
+    pub(super) fn happen(&mut self, sim: &mut Sim<'_>, now: Timestamp, what: Happening) {
+        let (writers, followers, sources) = {
+            let stage = self.stage.lock();
+            (stage.writers.len(), stage.followers.len(), stage.logs.len())
+        };
+        let (writer_of, follower_of) = (
+            |number: u8| usize::from(number) % writers,
+            |number: u8| usize::from(number) % followers,
+        );
+        let millis = |ms: u16| Duration::from_millis(u64::from(ms));
+        let bus = HOST.to_owned();
+        if what.is_fault() {
+            self.say(now, what, writers, followers);
+        }
+        match what {
+            Happening::Write { source, tokens, rows } => {
+                let index = usize::from(source) % sources.max(1);
+                self.stage.lock().write(now, index, tokens.clamp(1, 8), rows.clamp(1, 4));
+            }
+            Happening::Cut { follower, after } => {
+                let mut stage = self.stage.lock();
+                let part = &mut stage.followers[follower_of(follower)];
+                part.cut_after = Some(after.max(1));
+            }
+            Happening::HalfOpen { follower, ms } => {
+                let host = follower_host(follower_of(follower));
+                self.partition(sim, host, bus, now + millis(ms));
+            }
+            Happening::RefuseConnections { follower, count } => {
+                let mut stage = self.stage.lock();
+                let part = &mut stage.followers[follower_of(follower)];
+                part.refuse = count;
+                part.kick.notify_waiters();
+            }
+            Happening::DelayFollower { follower, ms } => {
+                let host = follower_host(follower_of(follower));
+                self.hold(sim, host, bus, now + millis(ms));
+            }
+            Happening::DelayWriter { writer, ms } | Happening::StallWriter { writer, ms } => {
+                let host = writer_host(writer_of(writer));
+                self.hold(sim, host, bus, now + millis(ms));
+            }
+            Happening::WriterOffline { writer, ms } => {
+                let host = writer_host(writer_of(writer));
+                self.partition(sim, host, bus, now + millis(ms));
+            }
+            Happening::CrashFollower { follower } => {
+                self.crash(sim, follower_host(follower_of(follower)), now + FOLLOWER_DOWN);
+            }
+            Happening::CrashWriter { writer, down_ms } => {
+                let writer = writer_of(writer);
+                if self.crash(sim, writer_host(writer), now + millis(down_ms)) {
+                    self.stage.lock().writers[writer].is_up = false;
+                }
+            }
+            Happening::RestartBus { down_ms } => {
+                self.crash(sim, bus, now + millis(down_ms));
+            }
+            Happening::SlowHandler { follower, ms } => {
+                let until = now + millis(ms);
+                self.stage.lock().followers[follower_of(follower)].slow_until = until;
+            }
+            Happening::LoseReplicate { follower } => {
+                self.stage.lock().followers[follower_of(follower)].lose_replicates += 1;
+            }
+            Happening::Damage { follower, byte } => {
+                self.stage.lock().followers[follower_of(follower)].damage = Some(byte);
+            }
+            Happening::SpoilFetches { follower, count, .. } => {
+                let host = follower_host(follower_of(follower));
+                let until = now + SPOILED_FOR * u32::from(count.clamp(1, 4));
+                for writer in 0..writers {
+                    self.partition(sim, host.clone(), writer_host(writer), until);
+                }
+            }
+            Happening::LosePublish { writer, count } => {
+                self.stage.lock().writers[writer_of(writer)].lose = count;
+            }
+            Happening::Noise { noise } => {
+                // A server that is down has no ear for it.
+                self.noise.try_send(line(noise)).ok();
+            }
+            Happening::ClockJump { .. }
+            | Happening::WaitFor { .. }
+            | Happening::Repeat { .. }
+            | Happening::EmptyPosition { .. } => {}
+        }
+    }
+
+    /// Records a fault where it strikes.
+    fn say(&self, now: Timestamp, what: Happening, writers: usize, followers: usize) {
+        let mut stage = self.stage.lock();
+        let lane = match struck(what) {
+            Some(Party::Writer(writer)) => writer % writers,
+            Some(Party::Follower(follower)) => stage.follower_lane(follower % followers),
+            None => stage.bus_lane(),
+        };
+        stage.note(now, lane, None, || What::Fault { text: format!("{what:?}") });
+    }
+
+    fn until(&mut self, at: Timestamp, end: End) {
+        self.count += 1;
+        self.ends.insert((at, self.count), end);
+    }
+
+    fn hold(&mut self, sim: &mut Sim<'_>, a: String, b: String, until: Timestamp) {
+        sim.hold(a.as_str(), b.as_str());
+        self.until(until, End::Release(a, b));
+    }
+
+    fn partition(&mut self, sim: &mut Sim<'_>, a: String, b: String, until: Timestamp) {
+        sim.partition(a.as_str(), b.as_str());
+        self.until(until, End::Repair(a, b));
+    }
+
+    /// False if it is dead already.
+    fn crash(&mut self, sim: &mut Sim<'_>, host: String, until: Timestamp) -> bool {
+        if self.ends.values().any(|end| *end == End::Bounce(host.clone())) {
+            return false;
+        }
+        sim.crash(host.as_str());
+        self.until(until, End::Bounce(host));
+        true
+    }
+}
+
+/// Whom a fault strikes; the bus if nobody.
+fn struck(what: Happening) -> Option<Party> {
+    match what {
+        Happening::Write { .. } | Happening::RestartBus { .. } | Happening::Noise { .. } => None,
+        Happening::WaitFor { follower, .. }
+        | Happening::Cut { follower, .. }
+        | Happening::HalfOpen { follower, .. }
+        | Happening::RefuseConnections { follower, .. }
+        | Happening::DelayFollower { follower, .. }
+        | Happening::CrashFollower { follower }
+        | Happening::SlowHandler { follower, .. }
+        | Happening::ClockJump { follower, .. }
+        | Happening::LoseReplicate { follower }
+        | Happening::Damage { follower, .. }
+        | Happening::SpoilFetches { follower, .. } => Some(Party::Follower(follower.into())),
+        Happening::CrashWriter { writer, .. }
+        | Happening::WriterOffline { writer, .. }
+        | Happening::LosePublish { writer, .. }
+        | Happening::DelayWriter { writer, .. }
+        | Happening::StallWriter { writer, .. }
+        | Happening::Repeat { writer }
+        | Happening::EmptyPosition { writer } => Some(Party::Writer(writer.into())),
+    }
+}
+
+fn end(sim: &mut Sim<'_>, end: &End) {
+    match end {
+        End::Release(a, b) => sim.release(a.as_str(), b.as_str()),
+        End::Repair(a, b) => sim.repair(a.as_str(), b.as_str()),
+        End::Bounce(host) => sim.bounce(host.as_str()),
+    }
+}
+
+fn line(noise: Noise) -> Bytes {
+    Bytes::from_static(match noise {
+        Noise::Replicate => b"REPLICATE ",
+        Noise::Garbage => b"\xff\xfe not a command",
+        Noise::Blank => b"",
+        Noise::UnknownCommand => b"FROM_THE_FUTURE 1 2 3",
+        Noise::UnknownStream => b"POSITION nobody_knows stranger 3 9",
+        Noise::RemoteServerUp => b"REMOTE_SERVER_UP example.org",
+    })
+}

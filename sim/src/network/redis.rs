@@ -1,0 +1,319 @@
+//! A Redis server with the commands that publish/subscribe needs, and what goes wrong with it.
+
+use std::{cell::RefCell, io, rc::Rc, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use synrepl_core::{
+    ByteString,
+    stream::Source,
+    wire::{Command, Decoder, Frame, RespDecoder, RespLimits, encode_command},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::{Notify, mpsc},
+    task::JoinSet,
+};
+use turmoil::net::{TcpListener, TcpStream};
+
+use super::stage::{Stage, now};
+use crate::trace::{MessageKind, What};
+
+pub(super) const HOST: &str = "redis";
+pub(super) const PORT: u16 = 6379;
+pub(super) const CHANNEL: &str = "example.com";
+
+/// Messages that wait for one subscriber. A slower one is cut off, as Redis does it.
+const OUTBOX: usize = 4_096;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Party {
+    Writer(usize),
+    Follower(usize),
+}
+
+struct Hub {
+    stage: Stage,
+    /// In the order in which they subscribed.
+    subscribers: Vec<Subscriber>,
+}
+
+struct Subscriber {
+    party: Party,
+    channel: Bytes,
+    outbox: mpsc::Sender<Bytes>,
+}
+
+/// The server, until it dies. What its clients had subscribed to is gone then.
+///
+/// # Errors
+/// The port is taken, or a task of the server panicked.
+pub(super) async fn serve(
+    stage: Stage,
+    noise: Rc<RefCell<mpsc::Receiver<Bytes>>>,
+) -> turmoil::Result {
+    let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
+    let hub = Rc::new(RefCell::new(Hub { stage: stage.clone(), subscribers: Vec::new() }));
+    let mut clients: JoinSet<io::Result<()>> = JoinSet::new();
+    loop {
+        let strange = std::future::poll_fn(|cx| noise.borrow_mut().poll_recv(cx));
+        tokio::select! {
+            biased;
+            // A client that breaks off is none of the server's business; a panic is ours.
+            Some(ended) = clients.join_next() => { ended?.ok(); }
+            Some(line) = strange => { hub.borrow_mut().publish(None, CHANNEL.as_bytes(), &line); }
+            accepted = listener.accept() => {
+                let (stream, address) = accepted?;
+                let host = turmoil::reverse_lookup(address.ip()).unwrap_or_default();
+                let Some(party) = party_of(&host) else { continue };
+                if takes(&stage, party) {
+                    clients.spawn_local(serve_client(stream, Rc::clone(&hub), party));
+                }
+            }
+        }
+    }
+}
+
+/// The instance on this host: `w0`, `w1`, ... and `f0`, `f1`, ....
+fn party_of(host: &str) -> Option<Party> {
+    let number = |text: &str| text.parse().ok();
+    match host.split_at_checked(1)? {
+        ("w", rest) => number(rest).map(Party::Writer),
+        ("f", rest) => number(rest).map(Party::Follower),
+        _ => None,
+    }
+}
+
+/// Whether the server takes a connection.
+fn takes(stage: &Stage, party: Party) -> bool {
+    let Party::Follower(index) = party else { return true };
+    let refuse = &mut stage.lock().followers[index].refuse;
+    let takes = *refuse == 0;
+    *refuse = refuse.saturating_sub(1);
+    takes
+}
+
+impl Hub {
+    /// Hands a message to all who listen, and says how many they are.
+    fn publish(&mut self, from: Option<Party>, channel: &[u8], payload: &Bytes) -> usize {
+        let text = String::from_utf8_lossy(payload).into_owned();
+        let source = source_of(payload);
+        let mut stage = self.stage.lock();
+        let at = now();
+        let bus = stage.bus_lane();
+        let sender = match from {
+            Some(Party::Writer(writer)) => Some(writer),
+            Some(Party::Follower(follower)) => Some(stage.follower_lane(follower)),
+            None => None,
+        };
+        if let Some(lane) = sender {
+            // When it left its sender is not seen: it arrives here.
+            let message = stage.next_message();
+            let text = text.clone();
+            stage.note(at, lane, source.as_ref(), || What::Sent {
+                message,
+                to: bus,
+                kind: MessageKind::Command,
+                text,
+            });
+            stage.note(at, bus, None, || What::Received { message });
+        }
+        drop(stage);
+        let mut listeners = 0;
+        let stage = self.stage.clone();
+        self.subscribers.retain(|subscriber| {
+            if subscriber.channel != channel {
+                return true;
+            }
+            listeners += 1;
+            let payload = match subscriber.party {
+                Party::Follower(follower) => {
+                    on_way_to(&stage, follower, payload, source.as_ref(), &text)
+                }
+                Party::Writer(_) => payload.clone(),
+            };
+            let mut message = BytesMut::new();
+            encode_command(&[b"message", channel, &payload], &mut message);
+            subscriber.outbox.try_send(message.freeze()).is_ok()
+        });
+        listeners
+    }
+}
+
+/// What becomes of a message on its way to a follower.
+fn on_way_to(
+    stage: &Stage,
+    follower: usize,
+    payload: &Bytes,
+    source: Option<&Source>,
+    text: &str,
+) -> Bytes {
+    let mut stage = stage.lock();
+    let (at, bus, lane) = (now(), stage.bus_lane(), stage.follower_lane(follower));
+    let mut payload = payload.clone();
+    if payload.starts_with(b"RDATA ")
+        && source.is_some()
+        && let Some(byte) = stage.followers[follower].damage.take()
+    {
+        // Damage that leaves the source readable: what is lost beyond that, nobody can know.
+        let names: usize = text.split(' ').take(3).map(|word| word.len() + 1).sum();
+        let rest = payload.len().saturating_sub(names).max(1);
+        payload.truncate(names + usize::from(byte) % rest);
+        stage.note(at, bus, source, || What::Fault { text: format!("damaged: {text}") });
+    }
+    let message = stage.next_message();
+    let text = String::from_utf8_lossy(&payload).into_owned();
+    let part = &mut stage.followers[follower];
+    part.under_way.push_back((message, ByteString::from(text.as_str())));
+    let cut = part.cut_after.map(|left| left.saturating_sub(1));
+    part.cut_after = cut.filter(|left| *left > 0);
+    if cut == Some(0) {
+        part.kick.notify_waiters();
+        let text = "the server cuts the connection".to_owned();
+        stage.note(at, lane, None, || What::Fault { text });
+    }
+    stage.note(at, bus, source, || What::Sent {
+        message,
+        to: lane,
+        kind: MessageKind::Command,
+        text,
+    });
+    payload
+}
+
+/// The source that a message is of, if it is RDATA or POSITION.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others are of none")]
+pub(super) fn source_of(payload: &Bytes) -> Option<Source> {
+    match Decoder::new().decode(payload).ok()? {
+        Command::Rdata(rdata) => Some(Source::new(&rdata.stream, &rdata.instance)),
+        Command::Position(position) => Some(Source::new(&position.stream, &position.instance)),
+        _ => None,
+    }
+}
+
+async fn serve_client(
+    mut stream: TcpStream,
+    hub: Rc<RefCell<Hub>>,
+    party: Party,
+) -> io::Result<()> {
+    let kick = kick_of(&hub.borrow().stage, party);
+    let (outbox, mut messages) = mpsc::channel(OUTBOX);
+    let mut outbox = Some(outbox);
+    let mut decoder = RespDecoder::new(RespLimits::default());
+    let mut input = BytesMut::new();
+    let kicked = kick.notified();
+    tokio::pin!(kicked);
+    loop {
+        loop {
+            let frame = decoder.decode(&mut input).map_err(io::Error::other)?;
+            let Some(words) = frame.and_then(words) else { break };
+            let Some(reply) = answer(&words, &hub, &mut outbox, party) else {
+                // Lost, and so is the connection.
+                return Ok(());
+            };
+            stream.write_all(&reply).await?;
+        }
+        tokio::select! {
+            biased;
+            () = &mut kicked => return Ok(()),
+            message = messages.recv() => match message {
+                Some(message) => stream.write_all(&message).await?,
+                // Too slow: cut off.
+                None => return Ok(()),
+            },
+            read = stream.read_buf(&mut input) => if read? == 0 {
+                return Ok(());
+            },
+        }
+    }
+}
+
+fn kick_of(stage: &Stage, party: Party) -> Arc<Notify> {
+    let stage = stage.lock();
+    match party {
+        Party::Writer(index) => Arc::clone(&stage.writers[index].kick),
+        Party::Follower(index) => Arc::clone(&stage.followers[index].kick),
+    }
+}
+
+/// The reply to a command; `None` if it and the connection get lost.
+fn answer(
+    words: &[Bytes],
+    hub: &RefCell<Hub>,
+    outbox: &mut Option<mpsc::Sender<Bytes>>,
+    party: Party,
+) -> Option<Vec<u8>> {
+    let subscribed = outbox.is_none();
+    let reply = match words.iter().map(|word| &word[..]).collect::<Vec<_>>().as_slice() {
+        [b"PING"] if subscribed => b"*2\r\n$4\r\npong\r\n$0\r\n\r\n".to_vec(),
+        [b"PING"] => b"+PONG\r\n".to_vec(),
+        [b"SUBSCRIBE", channel] => match outbox.take() {
+            Some(outbox) => {
+                let channel_name = words[1].clone();
+                let subscriber = Subscriber { party, channel: channel_name, outbox };
+                hub.borrow_mut().subscribers.push(subscriber);
+                let head = format!("*3\r\n$9\r\nsubscribe\r\n${}\r\n", channel.len());
+                [head.as_bytes(), channel, b"\r\n:1\r\n"].concat()
+            }
+            None => b"-ERR one channel each\r\n".to_vec(),
+        },
+        [b"PUBLISH", channel, _] => {
+            let payload = &words[2];
+            let stage = hub.borrow().stage.clone();
+            match fate(&stage, party, payload) {
+                Fate::Passes => {
+                    let count = hub.borrow_mut().publish(Some(party), channel, payload);
+                    format!(":{count}\r\n").into_bytes()
+                }
+                Fate::VanishesUnseen => b":0\r\n".to_vec(),
+                Fate::BreaksConnection => return None,
+            }
+        }
+        _ => b"-ERR unknown command\r\n".to_vec(),
+    };
+    Some(reply)
+}
+
+/// What becomes of a PUBLISH.
+enum Fate {
+    Passes,
+    /// Answered, but nobody hears it.
+    VanishesUnseen,
+    /// Not answered: its sender does not know.
+    BreaksConnection,
+}
+
+fn fate(stage: &Stage, party: Party, payload: &Bytes) -> Fate {
+    let mut stage = stage.lock();
+    let (at, bus) = (now(), stage.bus_lane());
+    match party {
+        Party::Follower(index) => {
+            let lose = &mut stage.followers[index].lose_replicates;
+            if *lose == 0 || !payload.starts_with(b"REPLICATE") {
+                return Fate::Passes;
+            }
+            *lose -= 1;
+            let text = "a REPLICATE gets lost".to_owned();
+            stage.note(at, bus, None, || What::Fault { text });
+            Fate::VanishesUnseen
+        }
+        Party::Writer(index) => {
+            let source = source_of(payload);
+            let lose = &mut stage.writers[index].lose;
+            if *lose == 0 || source.is_none() {
+                return Fate::Passes;
+            }
+            *lose -= 1;
+            let text = String::from_utf8_lossy(payload);
+            let text = format!("lost with its connection: {text}");
+            stage.note(at, bus, source.as_ref(), || What::Fault { text });
+            Fate::BreaksConnection
+        }
+    }
+}
+
+fn words(frame: Frame) -> Option<Vec<Bytes>> {
+    let Frame::Array(parts) = frame else { return None };
+    let word = |part| if let Frame::Bulk(word) = part { word } else { None };
+    parts.into_iter().map(word).collect()
+}

@@ -1,0 +1,188 @@
+//! One run: the hosts, the network, the two phases.
+
+use std::{
+    cell::RefCell,
+    hash::Hasher as _,
+    rc::Rc,
+    time::{Duration, SystemTime},
+};
+
+use synrepl_core::Timestamp;
+use tokio::sync::mpsc;
+use turmoil::{Builder, Sim};
+
+use super::{
+    fault::Faults,
+    hosts::{follower, follower_host, writer, writer_host},
+    redis::{self, HOST},
+    stage::{Contents, Stage},
+};
+use crate::{
+    logical::{Outcome, Report},
+    oracle::{Promise, Violation},
+    planted::Planted,
+    scenario::Scenario,
+};
+
+/// Simulated time without faults within which everything must have arrived. The longest retry is
+/// that of a fetch, 30 s and a quarter, and one may follow the other.
+const CONVERGES_WITHIN: Duration = Duration::from_secs(300);
+/// Simulated time within which rows written after that must have arrived.
+const FRESH_WITHIN: Duration = Duration::from_secs(120);
+/// Simulated time between looks whether everything has arrived.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Simulated time between two REPLICATEs of a stranger, where somebody only listens.
+const ASKED_EVERY: Duration = Duration::from_secs(15);
+/// What strangers say and nobody has heard yet.
+const NOISE_MAX: usize = 16;
+const TICK: Duration = Duration::from_millis(10);
+
+/// Plays a scenario with the whole driver, up to the first broken promise.
+///
+/// The same scenario is the same run in every process. It takes seconds rather than milliseconds.
+/// A scenario without a writer or a follower is an empty run.
+pub fn play(scenario: &Scenario, traced: bool, planted: Option<Planted>) -> Outcome {
+    let stage = Stage::new(Contents::new(scenario, traced));
+    if !scenario.writers.is_empty() && !scenario.followers.is_empty() {
+        Run::new(scenario, &stage, planted).play(scenario);
+    }
+    let mut contents = stage.lock();
+    let mut report = Report {
+        steps: contents.steps,
+        rows_written: contents.serial,
+        rows_fetched: contents.rows_fetched,
+        marks: contents.marks,
+        fingerprint: contents.fingerprint.finish(),
+        ..Report::default()
+    };
+    for part in &contents.followers {
+        report.rows_delivered += part.oracle.rows_delivered;
+        report.gaps += part.oracle.gaps;
+        report.resets += part.oracle.resets;
+    }
+    Outcome {
+        report,
+        violations: std::mem::take(&mut contents.violations),
+        logs: std::mem::take(&mut contents.logs),
+        trace: contents.recorder.take().map(crate::logical::Recorder::into_trace),
+    }
+}
+
+struct Run<'a> {
+    sim: Sim<'a>,
+    stage: Stage,
+    faults: Faults,
+}
+
+impl Run<'_> {
+    fn new(scenario: &Scenario, stage: &Stage, planted: Option<Planted>) -> Self {
+        let faults_end = Duration::from_millis(u64::from(scenario.faults_end_ms));
+        let (least, most) = scenario.delay_us;
+        let micros = |us: u32| Duration::from_micros(u64::from(us));
+        let mut sim = Builder::new()
+            .rng_seed(scenario.seed)
+            .epoch(SystemTime::UNIX_EPOCH)
+            .enable_random_order()
+            // A full accept or receive buffer would end the simulation.
+            .tcp_capacity(1 << 16)
+            .simulation_duration(faults_end + CONVERGES_WITHIN + FRESH_WITHIN * 2)
+            .tick_duration(TICK)
+            .min_message_latency(micros(least.min(most)))
+            .max_message_latency(micros(most.max(least)))
+            .build();
+        let (noise, strange) = mpsc::channel(NOISE_MAX);
+        let strange = Rc::new(RefCell::new(strange));
+        {
+            let stage = stage.clone();
+            sim.host(HOST, move || redis::serve(stage.clone(), Rc::clone(&strange)));
+        }
+        for number in 0..scenario.writers.len() {
+            let stage = stage.clone();
+            sim.host(writer_host(number), move || writer(stage.clone(), number));
+        }
+        for number in 0..scenario.followers.len() {
+            let stage = stage.clone();
+            sim.host(follower_host(number), move || follower(stage.clone(), number, planted));
+        }
+        Self { sim, stage: stage.clone(), faults: Faults::new(stage.clone(), noise) }
+    }
+
+    fn play(&mut self, scenario: &Scenario) {
+        for event in &scenario.events {
+            let at = event.at_ms.min(scenario.faults_end_ms);
+            if !self.run_until(Duration::from_millis(u64::from(at))) {
+                return;
+            }
+            let now = self.now();
+            self.faults.happen(&mut self.sim, now, event.what);
+        }
+        if !self.run_until(Duration::from_millis(u64::from(scenario.faults_end_ms))) {
+            return;
+        }
+        let now = self.now();
+        self.faults.heal(&mut self.sim, now);
+        if self.converges(CONVERGES_WITHIN) {
+            let now = self.now();
+            let mut stage = self.stage.lock();
+            for log in 0..stage.logs.len() {
+                stage.write(now, log, 2, 2);
+            }
+            drop(stage);
+            self.converges(FRESH_WITHIN);
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::ZERO + self.sim.elapsed()
+    }
+
+    /// Runs the network up to this time. False if a promise was broken meanwhile.
+    fn run_until(&mut self, until: Duration) -> bool {
+        while self.sim.elapsed() < until {
+            let now = self.now();
+            self.faults.end_due(&mut self.sim, now);
+            if let Err(error) = self.sim.step() {
+                let mut stage = self.stage.lock();
+                let lane = stage.bus_lane();
+                let violation = Violation {
+                    promise: Promise::Total,
+                    at: now,
+                    instance: "a host".to_owned(),
+                    source: None,
+                    what: error.to_string(),
+                };
+                stage.break_promise(now, lane, violation);
+            }
+            if !self.stage.lock().violations.is_empty() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether everything arrives in time; if not, that is a broken promise.
+    fn converges(&mut self, within: Duration) -> bool {
+        let deadline = self.sim.elapsed() + within;
+        let mut asks_at = self.sim.elapsed() + ASKED_EVERY;
+        loop {
+            if self.sim.elapsed() >= asks_at && self.stage.lock().has_observers() {
+                asks_at += ASKED_EVERY;
+                self.faults.ask();
+            }
+            let until = self.sim.elapsed() + LOOK_EVERY;
+            if !self.run_until(until) {
+                return false;
+            }
+            let mut stage = self.stage.lock();
+            match stage.unconverged() {
+                None => return true,
+                Some((lane, violation)) if self.sim.elapsed() >= deadline => {
+                    let now = Timestamp::ZERO + self.sim.elapsed();
+                    stage.break_promise(now, lane, violation);
+                    return false;
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}

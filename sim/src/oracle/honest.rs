@@ -1,0 +1,32 @@
+//! F6: a position is told only after every row up to it, and none is ahead of its writer. Known
+//! invariants I1 and I9.
+
+use synrepl_core::stream::{Row, Token};
+
+use super::{complete, ledger::Ledger};
+use crate::logical::Log;
+
+/// The token of which only a part came, if it is the position's own: a gap must follow.
+pub(super) fn check(
+    log: &Log,
+    ledger: &Ledger,
+    ledgers: &[&Ledger],
+    position: Token,
+) -> Result<Option<Token>, String> {
+    if log.traits.resettable {
+        // Rows of an epoch that is over are nobody's; what the writer holds is judged at the end.
+        return Ok(None);
+    }
+    if position > log.current {
+        return Err(format!("the position is {position}, its writer only at {}", log.current));
+    }
+    let from = ledger.start.unwrap_or(position).max(ledger.checked);
+    match complete::first_missing(log, ledgers, from, position) {
+        Some((token, _)) if token == position && log.traits.splits_tokens => Ok(Some(token)),
+        Some((token, rows)) => Err(format!(
+            "the position is {position} but {} at {token} never came",
+            rows.iter().map(Row::as_str).collect::<Vec<_>>().join(" "),
+        )),
+        None => Ok(None),
+    }
+}

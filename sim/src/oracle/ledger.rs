@@ -1,0 +1,79 @@
+//! What one follower was given of one source.
+
+use std::collections::BTreeMap;
+
+use synrepl_core::stream::{Row, Token};
+
+/// Rows by token.
+pub(super) type Tokens = BTreeMap<Token, Vec<Row>>;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ledger {
+    /// Rows up to here are not expected: they were written before the start.
+    pub(super) start: Option<Token>,
+    pub(super) position: Token,
+    /// The position was told, and is not only where a ledger begins.
+    pub(super) told: bool,
+    /// Everything up to here was looked for and found.
+    pub(super) checked: Token,
+    pub(super) last_token: Option<Token>,
+    pub(super) tokens: Tokens,
+    /// Rows that may come again: they came before the follower died.
+    pub(super) again: Tokens,
+    pub(super) gaps: Vec<(Token, Token)>,
+    /// Only the first rows of this token came: a gap must say so before anything else happens.
+    pub(super) split: Option<Token>,
+    pub(super) live: bool,
+    pub(super) catching_up: bool,
+    pub(super) resets: u32,
+    /// The follower died since its position was told, and nothing was delivered after.
+    pub(super) resumed: bool,
+}
+
+impl Ledger {
+    pub(super) fn has(&self, token: Token, row: &Row) -> bool {
+        self.tokens.get(&token).is_some_and(|rows| rows.contains(row))
+    }
+
+    pub(super) fn may_come_again(&self, token: Token, row: &Row) -> bool {
+        self.again.get(&token).is_some_and(|rows| rows.contains(row))
+    }
+
+    pub(super) fn in_gap(&self, token: Token) -> bool {
+        self.gaps.iter().any(|(from, upto)| *from < token && token <= *upto)
+    }
+
+    /// The tokens start over.
+    pub(super) fn reset(&mut self, token: Token) {
+        *self = Self {
+            start: Some(token),
+            position: token,
+            told: true,
+            checked: token,
+            live: self.live,
+            catching_up: false,
+            resets: self.resets + 1,
+            ..Self::default()
+        };
+    }
+
+    /// The follower died and resumes from `saved`, or as if it had never heard of the source.
+    pub(super) fn resume(&mut self, saved: Option<Token>, shared: bool) {
+        let position = saved.unwrap_or(Token::START);
+        if saved.is_none() {
+            self.start = None;
+        }
+        self.live = false;
+        self.catching_up = false;
+        self.split = None;
+        self.position = position;
+        self.told = saved.is_some();
+        self.resumed = saved.is_some();
+        self.checked = self.checked.min(position);
+        self.last_token = saved;
+        self.again = self.tokens.clone();
+        if !shared {
+            self.again.retain(|token, _| *token > position);
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The oracle: what a follower may and must be given, judged after every step against what each
+//! writer logged. One file per promise.
+//!
+//! # The invariants of known bugs, and the promises that hold them
+//!
+//! | invariant | promise | judged in |
+//! |---|---|---|
+//! | I1 no gap | F2, F6 | `complete`, `honest` |
+//! | I2 order | F1, F10 | `order`, `reset` |
+//! | I3 no repeat | F3 | `once` |
+//! | I4 batches whole | F4 | `batches` |
+//! | I5 only after a POSITION of this connection | F2, F6 | `complete`, `honest`: what a missed check loses |
+//! | I6 isolation | F8 | `isolation` |
+//! | I7 serial | F1, F8 | `order`, `isolation` |
+//! | I8 progress | F7 | `progress` |
+//! | I9 rows before positions | F6 | `honest` |
+//! | I10 waits | waits, F7 | `waits`, `progress` |
+//! | I11 announce | P4, F7 | `publish`, `progress` |
+//! | I12 echo | F5 | `echo` |
+//! | I13 never ahead of what is persisted | P2, F6 | `publish`, `honest` |
+//! | I14 restart | F10, F2 | `reset`, `complete` |
+//! | I15 acknowledged is stored | application | the saved positions of a follower that died |
+//! | I16 bounded | F9, P5 | `bounded` |
+
+mod batches;
+mod bounded;
+mod complete;
+mod echo;
+mod honest;
+mod isolation;
+mod ledger;
+mod once;
+mod order;
+mod progress;
+mod publish;
+mod reset;
+mod violation;
+mod waits;
+
+use std::collections::BTreeMap;
+
+use synrepl_core::{
+    Config, Event, Stats, Timestamp, Transport, WaitId,
+    stream::{Order, Positions, Row, Source, Token, traits_on},
+};
+
+pub(crate) use self::publish::PublishOracle;
+pub use self::violation::{Promise, Violation};
+use self::{batches::Whole, ledger::Ledger, waits::Waits};
+use crate::{
+    logical::Log,
+    marks::{Mark, Marks},
+};
+
+/// Judges one follower.
+#[derive(Clone, Debug)]
+pub(crate) struct Oracle {
+    /// Its instance name.
+    instance: String,
+    from_beginning: bool,
+    transport: Transport,
+    ledgers: BTreeMap<Source, Ledger>,
+    waits: Waits,
+    /// The source that the present input concerns.
+    about: Option<Source>,
+    now: Timestamp,
+    pub(crate) rows_delivered: u64,
+    pub(crate) gaps: u64,
+    pub(crate) resets: u64,
+}
+
+type Verdict = Result<(), Violation>;
+
+impl Oracle {
+    pub(crate) fn new(instance: String, from_beginning: bool, transport: Transport) -> Self {
+        Self {
+            instance,
+            from_beginning,
+            transport,
+            ledgers: BTreeMap::new(),
+            waits: Waits::default(),
+            about: None,
+            now: Timestamp::ZERO,
+            rows_delivered: 0,
+            gaps: 0,
+            resets: 0,
+        }
+    }
+
+    /// An input is handed in now, that concerns this source if one.
+    pub(crate) fn on_input(&mut self, now: Timestamp, about: Option<&Source>) {
+        self.now = now;
+        self.about = about.cloned();
+    }
+
+    pub(crate) fn violation(
+        &self,
+        promise: Promise,
+        source: Option<&Source>,
+        what: String,
+    ) -> Violation {
+        let instance = self.instance.clone();
+        Violation { promise, at: self.now, instance, source: source.cloned(), what }
+    }
+
+    fn hold(&self, promise: Promise, source: &Source, verdict: Result<(), String>) -> Verdict {
+        verdict.map_err(|what| self.violation(promise, Some(source), what))
+    }
+
+    /// Judges one event against the writers' logs as they are now.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other events promise nothing")]
+    pub(crate) fn judge(&mut self, event: &Event, logs: &[Log], marks: &mut Marks) -> Verdict {
+        if let Some((source, _)) = event.position() {
+            self.hold(Promise::NoEcho, source, echo::check(&self.instance, source))?;
+            let verdict = isolation::check(self.about.as_ref(), source);
+            self.hold(Promise::Isolation, source, verdict)?;
+        }
+        match event {
+            Event::Rows { source, token, rows, position, .. } => {
+                self.rows_delivered += rows.len() as u64;
+                self.on_rows(source, (*token, *position), rows, logs, marks)?;
+                self.on_position(source, *position, logs)
+            }
+            Event::Position { source, token } => self.on_position(source, *token, logs),
+            Event::Live { source, token } => {
+                self.start(source, *token);
+                let verdict = self.on_position(source, *token, logs);
+                let ledger = self.of(source);
+                (ledger.live, ledger.catching_up) = (true, false);
+                verdict
+            }
+            Event::NotLive { source, token } => {
+                marks.hit(Mark::NotLive);
+                self.of(source).live = false;
+                self.on_position(source, *token, logs)
+            }
+            Event::CatchingUp { source, from, .. } => {
+                self.start(source, *from);
+                let verdict = self.on_position(source, *from, logs);
+                let ledger = self.of(source);
+                (ledger.live, ledger.catching_up) = (false, true);
+                if std::mem::take(&mut ledger.resumed) {
+                    marks.hit(Mark::ResumedCatchUp);
+                }
+                verdict
+            }
+            Event::Gap { source, from, upto, .. } => {
+                marks.hit(Mark::Gap);
+                self.gaps += 1;
+                let ledger = self.of(source);
+                ledger.gaps.push((*from, *upto));
+                ledger.split = None;
+                self.on_position(source, *upto, logs)
+            }
+            Event::Reset { source, token, .. } => {
+                self.resets += 1;
+                let log = logs.iter().find(|log| log.source == *source);
+                let verdict = reset::check_reset(log);
+                let ledger = self.of(source);
+                marks.hit(if ledger.catching_up { Mark::ResetInCatchUp } else { Mark::Reset });
+                ledger.reset(*token);
+                if ledger.resets > 1 {
+                    marks.hit(Mark::ResetTwice);
+                }
+                self.hold(Promise::ExplicitReset, source, verdict)
+            }
+            Event::WaitEnded { wait, outcome } => {
+                if let synrepl_core::WaitOutcome::Reached { .. } = outcome {
+                    marks.hit(Mark::WaitMet);
+                }
+                self.waits
+                    .check_end(*wait, *outcome)
+                    .map_err(|(source, what)| self.violation(Promise::Waits, Some(&source), what))
+            }
+            Event::Disconnected { .. } => {
+                self.ledgers.values_mut().for_each(|ledger| ledger.live = false);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The application waits, without a deadline that it could live to see.
+    pub(crate) fn on_wait(&mut self, wait: WaitId, source: Source, token: Token) -> bool {
+        self.waits.open(wait, source, token)
+    }
+
+    /// What holds when an input has been handled.
+    pub(crate) fn check_settled(
+        &self,
+        config: &Config,
+        stats: Option<&Stats>,
+        fetches_in_flight: usize,
+    ) -> Verdict {
+        if let Some(about) = &self.about
+            && let Some(token) = self.ledgers.get(about).and_then(|ledger| ledger.split)
+        {
+            let what = format!("only the first rows of {token} came and no gap says so");
+            return Err(self.violation(Promise::Batches, Some(about), what));
+        }
+        if let Some(stats) = stats {
+            bounded::check(config, stats, fetches_in_flight)
+                .map_err(|what| self.violation(Promise::Bounded, None, what))?;
+        }
+        self.waits
+            .check_open(|source| self.position_of(source))
+            .map_err(|(source, what)| self.violation(Promise::Waits, Some(&source), what))
+    }
+
+    /// The events told of every position that the machine says it has.
+    pub(crate) fn check_told(&self, positions: &Positions) -> Verdict {
+        for (stream, instance, position) in positions.iter() {
+            let source = Source::new(stream, instance);
+            let told = self.ledgers.get(&source).map(|ledger| ledger.position);
+            if told != Some(position) {
+                let what = format!("is at {position}, its events told of {told:?}");
+                return Err(self.violation(Promise::HonestPosition, Some(&source), what));
+            }
+        }
+        Ok(())
+    }
+
+    fn of(&mut self, source: &Source) -> &mut Ledger {
+        if !self.ledgers.contains_key(source) {
+            let start = self.from_beginning.then_some(Token::START);
+            let ledger = Ledger { start, ..Ledger::default() };
+            self.ledgers.insert(source.clone(), ledger);
+        }
+        self.ledgers.entry(source.clone()).or_default()
+    }
+
+    /// How the tokens of a source follow each other on this follower's transport.
+    fn order(&self, log: &Log) -> Order {
+        traits_on(self.transport, log.source.stream()).order
+    }
+
+    fn start(&mut self, source: &Source, token: Token) {
+        self.of(source).start.get_or_insert(token);
+    }
+
+    /// The source's writer appears only now, on a stream that is followed: nothing that it ever
+    /// writes may be left out.
+    pub(crate) fn expect_all(&mut self, log: &Log) {
+        let stream = log.source.stream();
+        let followed = self
+            .ledgers
+            .iter()
+            .any(|(source, ledger)| source.stream() == stream && ledger.start.is_some());
+        if followed && !self.ledgers.contains_key(&log.source) {
+            self.of(&log.source).start = Some(Token::START);
+        }
+    }
+
+    /// The ledgers whose rows count for `source`.
+    fn counting<'a>(&'a self, source: &'a Source, shared: bool) -> Vec<&'a Ledger> {
+        if shared {
+            self.siblings(source, true).map(|(_, ledger)| ledger).collect()
+        } else {
+            self.ledgers.get(source).into_iter().collect()
+        }
+    }
+
+    fn siblings<'a>(
+        &'a self,
+        source: &'a Source,
+        shared: bool,
+    ) -> impl Iterator<Item = (&'a Source, &'a Ledger)> {
+        self.ledgers.iter().filter(move |(other, _)| {
+            *other == source || (shared && other.stream() == source.stream())
+        })
+    }
+
+    fn on_rows(
+        &mut self,
+        source: &Source,
+        (token, position): (Token, Token),
+        rows: &[Row],
+        logs: &[Log],
+        marks: &mut Marks,
+    ) -> Verdict {
+        let Some(log) = logs.iter().find(|log| log.source == *source) else {
+            let what = "there is no such writer".to_owned();
+            return Err(self.violation(Promise::Batches, Some(source), what));
+        };
+        let siblings = logs.iter().filter(|other| other.stream == log.stream);
+        let whole = batches::check(log, siblings, self.ledgers.get(source), token, rows, position);
+        let split = matches!(whole, Ok(Whole::Split));
+        let shared = log.traits.shared_fetch;
+        if shared && log.wrote(token, &rows[0]).is_none() {
+            marks.hit(Mark::SharedFetch);
+        }
+        let verdict = self.hold(Promise::Batches, source, whole.map(|_| ())).and_then(|()| {
+            if log.traits.order == Order::Loose {
+                return Ok(());
+            }
+            let once = once::check(self.siblings(source, shared), token, rows);
+            self.hold(Promise::Once, source, once)?;
+            match self.ledgers.get(source) {
+                Some(ledger) if self.order(log) == Order::Rising => {
+                    self.hold(Promise::Order, source, order::check(ledger, token))
+                }
+                _ => Ok(()),
+            }
+        });
+        let ledger = self.of(source);
+        ledger.split = split.then_some(token);
+        ledger.last_token = Some(token);
+        ledger.start.get_or_insert_with(|| token.before());
+        ledger.tokens.entry(token).or_default().extend_from_slice(rows);
+        ledger.again.remove(&token);
+        verdict
+    }
+
+    fn on_position(&mut self, source: &Source, position: Token, logs: &[Log]) -> Verdict {
+        self.of(source);
+        let Some(ledger) = self.ledgers.get(source) else { return Ok(()) };
+        let verdict = self
+            .hold(Promise::ExplicitReset, source, reset::check_position(ledger, position))
+            .and_then(|()| {
+                let Some(log) = logs.iter().find(|log| log.source == *source) else {
+                    return Ok(None);
+                };
+                let ledgers = self.counting(source, log.traits.shared_fetch);
+                honest::check(log, ledger, &ledgers, position)
+                    .map_err(|what| self.violation(Promise::HonestPosition, Some(source), what))
+            });
+        let ledger = self.of(source);
+        let verdict = verdict.map(|split| ledger.split = split.or(ledger.split));
+        (ledger.position, ledger.told) = (position, true);
+        ledger.checked = position;
+        verdict
+    }
+
+    /// The follower died and is started again from `saved`.
+    /// What it had emitted and the application had not handled is as if it had never come.
+    pub(crate) fn on_restart(&mut self, saved: &Positions, unhandled: &[Event], logs: &[Log]) {
+        self.waits.clear();
+        self.about = None;
+        for event in unhandled {
+            if let Event::Rows { source, token, .. } = event
+                && let Some(ledger) = self.ledgers.get_mut(source)
+            {
+                ledger.tokens.remove(token);
+            }
+        }
+        for (source, ledger) in &mut self.ledgers {
+            let shared = logs.iter().any(|log| log.source == *source && log.traits.shared_fetch);
+            ledger.resume(saved.get(source.stream(), source.instance()), shared);
+            if self.from_beginning {
+                ledger.start.get_or_insert(Token::START);
+            }
+        }
+    }
+
+    /// With all faults gone, every source is live and has all that its writer `upto` says.
+    pub(crate) fn check_converged(
+        &self,
+        logs: &[Log],
+        upto: impl Fn(&Log) -> Option<Token>,
+    ) -> Verdict {
+        for log in logs {
+            let source = &log.source;
+            let Some(upto) = upto(log).filter(|_| source.instance() != self.instance) else {
+                continue;
+            };
+            let ledgers = self.counting(source, log.traits.shared_fetch);
+            progress::check(log, self.ledgers.get(source), &ledgers, upto)
+                .map_err(|(promise, what)| self.violation(promise, Some(source), what))?;
+        }
+        Ok(())
+    }
+
+    /// Whether anything is being fetched.
+    pub(crate) fn is_catching_up(&self) -> bool {
+        self.ledgers.values().any(|ledger| ledger.catching_up)
+    }
+
+    /// Where a source stands, by what was told.
+    pub(crate) fn position_of(&self, source: &Source) -> Option<Token> {
+        self.ledgers.get(source).filter(|ledger| ledger.told).map(|ledger| ledger.position)
+    }
+}

@@ -1,0 +1,363 @@
+//! The sender (`protocol.md` 5.2 to 5.5): one loop over all own streams, poked by whatever happens.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use synrepl_core::{
+    Action, ByteString, Config, ConnectionId, Input, QueryId, Timestamp,
+    stream::{LogError, Page, Row, Token},
+    wire::{Command, Position, Rdata, Replicate},
+};
+
+use super::{Announcing, Rules, Silence};
+
+/// A process with `events` looks for rows this often even if nothing pokes it.
+const POKE_EVERY: Duration = Duration::from_secs(1);
+/// Rows asked of a stream at once.
+const ROWS_TARGET: u32 = 100;
+/// The first delay of a reconnection (`protocol.md` 1.3), without its growth and chance.
+const RECONNECT_AFTER: Duration = Duration::from_secs(1);
+
+/// Synapse's sender of own streams, in place of a [`Node`](synrepl_core::Node) that writes.
+///
+/// It takes `Connected`, `Disconnected`, `Received`, `Appended`, `LogRead` and `Tick`, and gives
+/// `Connect`, `Send` and `ReadLog`. Like the original it never learns whether what it sent arrived.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sender {
+    rules: Rules,
+    instance: ByteString,
+    streams: BTreeMap<ByteString, Own>,
+    link: Link,
+    should_announce: bool,
+    pending: bool,
+    /// What the loop is doing; `None` when it does not run.
+    looping: Option<Pass>,
+    poke_at: Option<Timestamp>,
+    actions: VecDeque<Action>,
+    ids: u64,
+}
+
+/// One own stream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Own {
+    /// Announced up to here.
+    last: Token,
+    /// The highest token that is safe to announce: own, or seen of another writer.
+    current: Token,
+    /// The last own write.
+    written: Token,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Link {
+    Asked(ConnectionId),
+    Up(ConnectionId),
+    Down { retry_at: Timestamp },
+    Stopped,
+}
+
+/// One pass of the loop over the streams.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Pass {
+    left: VecDeque<ByteString>,
+    /// The look at a log that it waits for, with the token last announced before.
+    look: Option<(QueryId, ByteString, Token)>,
+}
+
+impl Sender {
+    /// A sender of the own streams of these settings, each up to date at its token. Its first
+    /// action is a `Connect`.
+    pub fn new(rules: Rules, config: &Config) -> Self {
+        let own = |token: Token| Own { last: token, current: token, written: token };
+        let mut sender = Self {
+            rules,
+            instance: config.instance.as_str().into(),
+            streams: config
+                .own_streams
+                .iter()
+                .map(|(stream, token)| (stream.as_str().into(), own(*token)))
+                .collect(),
+            link: Link::Stopped,
+            should_announce: true,
+            pending: false,
+            looping: None,
+            poke_at: None,
+            actions: VecDeque::new(),
+            ids: 0,
+        };
+        sender.connect();
+        sender
+    }
+
+    /// Takes what happened. Inputs that only concern followers do nothing.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest does not concern a sender")]
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
+        match input {
+            Input::Connected { conn } if self.link == Link::Asked(conn) => {
+                self.link = Link::Up(conn);
+                self.send(Command::Replicate(Replicate::Everything));
+                self.announce();
+            }
+            Input::Disconnected { conn, .. } if matches!(self.link, Link::Asked(c) | Link::Up(c) if c == conn) =>
+            {
+                self.link = Link::Down { retry_at: now + RECONNECT_AFTER };
+            }
+            Input::Received { conn, command } if self.link == Link::Up(conn) => {
+                self.on_command(&command);
+            }
+            Input::Appended { stream, token } => {
+                let own = self.streams.entry(stream).or_insert(Own {
+                    last: Token::START,
+                    current: Token::START,
+                    written: Token::START,
+                });
+                own.written = own.written.max(token);
+                own.current = own.current.max(token);
+                self.poke();
+            }
+            Input::LogRead { query, result } => self.on_log_read(query, result),
+            Input::Tick => self.on_tick(now),
+            Input::Shutdown => {
+                if let Link::Asked(conn) | Link::Up(conn) = self.link {
+                    self.actions.push_back(Action::Close { conn });
+                }
+                self.link = Link::Stopped;
+                self.looping = None;
+            }
+            _ => {}
+        }
+        if self.poke_at.is_none() && self.looks_every_second() {
+            self.poke_at = Some(now + POKE_EVERY);
+        }
+    }
+
+    /// The next thing to do, in order.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to hand in a `Tick` at the latest.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        match self.link {
+            Link::Down { retry_at } => {
+                Some(self.poke_at.map_or(retry_at, |poke_at| poke_at.min(retry_at)))
+            }
+            Link::Asked(_) | Link::Up(_) => self.poke_at,
+            Link::Stopped => None,
+        }
+    }
+
+    fn looks_every_second(&self) -> bool {
+        self.rules.silence != Silence::Kept && self.streams.contains_key("events")
+    }
+
+    fn on_tick(&mut self, now: Timestamp) {
+        if matches!(self.link, Link::Down { retry_at } if retry_at <= now) {
+            self.connect();
+        }
+        if self.poke_at.is_some_and(|at| at <= now) {
+            self.poke_at = None;
+            self.poke();
+        }
+    }
+
+    fn connect(&mut self) {
+        self.ids += 1;
+        let conn = ConnectionId::new(self.ids);
+        self.link = Link::Asked(conn);
+        self.actions.push_back(Action::Connect { conn });
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest does not concern a sender")]
+    fn on_command(&mut self, command: &Command) {
+        match command {
+            Command::Replicate(_) => self.announce(),
+            // Another writer of an own stream: their ids come from one sequence, so while nothing
+            // of ours is in flight what it has reached is safe for us to announce too.
+            Command::Rdata(Rdata { stream, instance, token: Some(token), .. })
+            | Command::Position(Position { stream, instance, token, .. }) => {
+                if *instance == self.instance || self.rules.silence == Silence::Kept {
+                    return;
+                }
+                if let Some(own) = self.streams.get_mut(stream)
+                    && *token > own.current
+                    && !synrepl_core::stream::traits(stream).resettable
+                {
+                    own.current = *token;
+                }
+                self.poke();
+            }
+            _ => {}
+        }
+    }
+
+    fn announce(&mut self) {
+        match self.rules.announcing {
+            Announcing::AtOnce => {
+                let streams: Vec<_> =
+                    self.streams.iter().map(|(name, own)| (name.clone(), own.current)).collect();
+                for (stream, current) in streams {
+                    self.send_position(stream, current, current);
+                }
+            }
+            Announcing::InOrder => {
+                self.should_announce = true;
+                self.poke();
+            }
+        }
+    }
+
+    fn poke(&mut self) {
+        if !matches!(self.link, Link::Up(_)) {
+            // Nobody is told, now or later: what lies between is skipped.
+            self.streams.values_mut().for_each(|own| own.last = own.current);
+            return;
+        }
+        let announce = self.rules.announcing == Announcing::InOrder && self.should_announce;
+        if !announce && self.streams.values().all(|own| own.last == own.current) {
+            return;
+        }
+        self.pending = true;
+        if self.looping.is_none() {
+            self.run_loop();
+        }
+    }
+
+    /// Runs the loop until there is nothing left or it waits for a log.
+    fn run_loop(&mut self) {
+        loop {
+            let Some(pass) = &mut self.looping else {
+                if !std::mem::take(&mut self.pending) {
+                    return;
+                }
+                if self.rules.announcing == Announcing::InOrder
+                    && std::mem::take(&mut self.should_announce)
+                {
+                    let streams: Vec<_> =
+                        self.streams.iter().map(|(name, own)| (name.clone(), own.last)).collect();
+                    for (stream, last) in streams {
+                        self.send_position(stream, last, last);
+                    }
+                }
+                let left = self.streams.keys().cloned().collect();
+                self.looping = Some(Pass { left, look: None });
+                continue;
+            };
+            if pass.look.is_some() {
+                return;
+            }
+            let Some(stream) = pass.left.pop_front() else {
+                self.looping = None;
+                continue;
+            };
+            self.look(stream);
+        }
+    }
+
+    /// Looks for rows of one stream.
+    fn look(&mut self, stream: ByteString) {
+        let Some(own) = self.streams.get_mut(&stream) else { return };
+        if own.last == own.current {
+            return;
+        }
+        let (prev, current) = (own.last, own.current);
+        if self.rules.knows_own_writes && prev >= own.written {
+            own.last = current;
+            // A process that wrote nothing there does not say so: everyone writes `caches`.
+            if &*stream != "caches" {
+                self.send_position(stream, prev, current);
+            }
+            return;
+        }
+        self.ids += 1;
+        let query = QueryId::new(self.ids);
+        if let Some(pass) = &mut self.looping {
+            pass.look = Some((query, stream.clone(), prev));
+        }
+        let rows_max = ROWS_TARGET;
+        self.actions.push_back(Action::ReadLog {
+            query,
+            stream,
+            from: prev,
+            upto: current,
+            rows_max,
+        });
+    }
+
+    fn on_log_read(&mut self, query: QueryId, result: Result<Page, LogError>) {
+        let Some(pass) = &mut self.looping else { return };
+        let Some((_, stream, prev)) = pass.look.take_if(|(wanted, ..)| *wanted == query) else {
+            return;
+        };
+        match result {
+            Ok(page) => {
+                self.on_rows(stream, prev, page);
+                self.run_loop();
+            }
+            // The whole run of the loop is over; the next poke starts anew.
+            Err(_) => {
+                self.looping = None;
+                self.pending = false;
+            }
+        }
+    }
+
+    fn on_rows(&mut self, stream: ByteString, prev: Token, page: Page) {
+        let Page { updates, upto, limited } = page;
+        if let Some(own) = self.streams.get_mut(&stream) {
+            own.last = upto;
+        }
+        self.pending |= limited;
+        let Some(last) = updates.last().map(|(token, _)| *token) else {
+            let told = match self.rules.silence {
+                Silence::Kept => false,
+                Silence::BrokenForEvents => &*stream == "events",
+                Silence::Broken => true,
+            };
+            if told {
+                self.send_position(stream, prev, upto);
+            }
+            return;
+        };
+        for (token, row) in marked(updates) {
+            let (stream, instance) = (stream.clone(), self.instance.clone());
+            self.send(Command::Rdata(Rdata { stream, instance, token, row }));
+        }
+        if self.rules.closes_after_rows && last < upto {
+            self.send_position(stream, last, upto);
+        }
+    }
+
+    fn send_position(&mut self, stream: ByteString, prev: Token, token: Token) {
+        let instance = self.instance.clone();
+        self.send(Command::Position(Position {
+            stream,
+            instance,
+            prev,
+            token,
+            ends_catch_up: false,
+        }));
+    }
+
+    /// Sends to the bus, or to nobody if there is no connection.
+    fn send(&mut self, command: Command) {
+        if let Link::Up(conn) = self.link {
+            self.actions.push_back(Action::Send { conn, command });
+        }
+    }
+}
+
+/// The rows as they are marked on the wire: one whose next has the same token goes as `batch`.
+fn marked(updates: Vec<(Token, Row)>) -> impl Iterator<Item = (Option<Token>, Row)> {
+    let mut updates = updates.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let (token, row) = updates.next()?;
+        let shared = updates.peek().is_some_and(|(next, _)| *next == token);
+        Some(((!shared).then_some(token), row))
+    })
+}

@@ -1,0 +1,304 @@
+//! What a receiver lost, repeated and mixed, by its events and the writers' logs.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use serde::{Deserialize, Serialize};
+use synrepl_core::{
+    Event,
+    stream::{Order, Row, Source, Token, traits},
+};
+
+use crate::Log;
+
+/// Examples of each kind in the words of [`Losses`].
+const EXAMPLES_MAX: usize = 3;
+
+/// The rows of one token as their writer holds them at the end of a run. Row texts must differ.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Written {
+    /// Whose.
+    pub source: Source,
+    /// Their token.
+    pub token: Token,
+    /// The rows, one or more.
+    pub rows: Vec<Row>,
+}
+
+/// Keeps account of one receiver's events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Where each source started: rows up to there were not asked for.
+    starts: BTreeMap<Source, Token>,
+    gaps: Vec<(Source, Token, Token)>,
+    deliveries: Vec<Delivery>,
+    /// How often the receiver was started: what came before a restart may come again.
+    lives: u32,
+    /// How often each source started over: what came before may come again too.
+    resets: BTreeMap<Source, u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Delivery {
+    life: (u32, u32),
+    source: Source,
+    token: Token,
+    rows: Vec<Row>,
+}
+
+/// What went wrong at one receiver. Each list names the row's own source and token, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Losses {
+    /// Never delivered, and no gap tells.
+    pub lost: Vec<(Source, Token, Row)>,
+    /// Delivered more than once, where that is not usual.
+    pub repeated: Vec<(Source, Token, Row)>,
+    /// Delivered under another writer or token.
+    pub mixed: Vec<(Source, Token, Row)>,
+    /// Tokens whose rows did not come together.
+    pub torn: Vec<(Source, Token)>,
+    /// Ranges that were reported as not to be had.
+    pub gaps: usize,
+}
+
+impl Written {
+    /// What these logs hold.
+    pub fn of(logs: &[Log]) -> Vec<Self> {
+        let held = |log: &Log| {
+            let source = log.source().clone();
+            log.rows()
+                .map(|(token, rows)| Self { source: source.clone(), token, rows: rows.to_vec() })
+                .collect::<Vec<_>>()
+        };
+        logs.iter().flat_map(held).collect()
+    }
+}
+
+impl Tally {
+    /// The receiver is started, for the first time or again.
+    pub const fn on_start(&mut self) {
+        self.lives += 1;
+    }
+
+    /// Takes account of an event.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest delivers nothing")]
+    pub fn on_event(&mut self, event: &Event) {
+        match event {
+            Event::Rows { source, token, rows, .. } => {
+                self.starts.entry(source.clone()).or_insert_with(|| token.before());
+                let life = (self.lives, self.resets.get(source).copied().unwrap_or(0));
+                let (source, rows) = (source.clone(), rows.to_vec());
+                self.deliveries.push(Delivery { life, source, token: *token, rows });
+            }
+            Event::Live { source, token }
+            | Event::Position { source, token }
+            | Event::CatchingUp { source, from: token, .. } => {
+                self.starts.entry(source.clone()).or_insert(*token);
+            }
+            Event::Reset { source, .. } => {
+                *self.resets.entry(source.clone()).or_default() += 1;
+                self.starts.insert(source.clone(), Token::START);
+            }
+            Event::Gap { source, from, upto, .. } => {
+                self.gaps.push((source.clone(), *from, *upto));
+            }
+            _ => {}
+        }
+    }
+
+    /// How many rows were delivered.
+    pub fn rows(&self) -> usize {
+        self.deliveries.iter().map(|delivery| delivery.rows.len()).sum()
+    }
+
+    /// Compares with what the writers hold at the end.
+    pub fn losses(&self, written: &[Written]) -> Losses {
+        let mut came: BTreeMap<&Row, Vec<&Delivery>> = BTreeMap::new();
+        for delivery in &self.deliveries {
+            for row in &delivery.rows {
+                came.entry(row).or_default().push(delivery);
+            }
+        }
+        let mut losses = Losses { gaps: self.gaps.len(), ..Losses::default() };
+        for Written { source, token, rows } in written {
+            let start = self.starts.get(source).copied().unwrap_or(Token::START);
+            let told = self
+                .gaps
+                .iter()
+                .any(|(of, from, upto)| of == source && from < token && token <= upto);
+            let traits = traits(source.stream());
+            let mut together = BTreeSet::new();
+            for row in rows {
+                let deliveries = came.get(row).map_or(&[][..], Vec::as_slice);
+                let named = || (source.clone(), *token, row.clone());
+                if deliveries.is_empty() && *token > start && !told {
+                    losses.lost.push(named());
+                }
+                let mut again = deliveries.iter().zip(deliveries.iter().skip(1));
+                if traits.order != Order::Loose && again.any(|(a, b)| a.life == b.life) {
+                    losses.repeated.push(named());
+                }
+                let own = |delivery: &&&Delivery| {
+                    delivery.token == *token
+                        && (delivery.source == *source
+                            || traits.shared_fetch && delivery.source.stream() == source.stream())
+                };
+                if deliveries.iter().any(|delivery| !own(&delivery)) {
+                    losses.mixed.push(named());
+                }
+                together.insert(deliveries.first().map(|delivery| std::ptr::from_ref(*delivery)));
+            }
+            if together.len() > 1 && !told && traits.order == Order::Rising {
+                losses.torn.push((source.clone(), *token));
+            }
+        }
+        losses
+    }
+}
+
+impl Losses {
+    /// Adds those of another receiver.
+    pub fn add(&mut self, other: Self) {
+        let Self { lost, repeated, mixed, torn, gaps } = other;
+        self.lost.extend(lost);
+        self.repeated.extend(repeated);
+        self.mixed.extend(mixed);
+        self.torn.extend(torn);
+        self.gaps += gaps;
+    }
+
+    /// Whether nothing went wrong.
+    pub fn is_empty(&self) -> bool {
+        let Self { lost, repeated, mixed, torn, gaps: _ } = self;
+        lost.is_empty() && repeated.is_empty() && mixed.is_empty() && torn.is_empty()
+    }
+}
+
+impl fmt::Display for Losses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lost, repeated, mixed, torn, gaps } = self;
+        write!(
+            f,
+            "{} rows lost, {} repeated, {} under another writer or token, {} batches torn",
+            lost.len(),
+            repeated.len(),
+            mixed.len(),
+            torn.len()
+        )?;
+        if *gaps > 0 {
+            write!(f, ", {gaps} gaps told")?;
+        }
+        for (kind, rows) in [("lost", lost), ("repeated", repeated), ("mixed", mixed)] {
+            for (source, token, row) in rows.iter().take(EXAMPLES_MAX) {
+                write!(f, "\n    {kind}: {source} {token} {}", row.as_str())?;
+            }
+            if rows.len() > EXAMPLES_MAX {
+                write!(f, "\n    and {} more {kind}", rows.len() - EXAMPLES_MAX)?;
+            }
+        }
+        for (source, token) in torn.iter().take(EXAMPLES_MAX) {
+            write!(f, "\n    torn: {source} {token}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use synrepl_core::{GapReason, Origin};
+
+    use super::*;
+
+    fn source(instance: &str) -> Source {
+        Source::new("events", instance)
+    }
+
+    fn rows(instance: &str, token: i64, rows: &[&str]) -> Event {
+        Event::Rows {
+            source: source(instance),
+            token: Token::new(token),
+            rows: rows.iter().map(|row| Row::from(*row)).collect::<Vec<_>>().into(),
+            origin: Origin::Live,
+            position: Token::new(token),
+        }
+    }
+
+    fn written(instance: &str, token: i64, rows: &[&str]) -> Written {
+        let rows = rows.iter().map(|row| Row::from(*row)).collect();
+        Written { source: source(instance), token: Token::new(token), rows }
+    }
+
+    fn tally(events: &[Event]) -> Tally {
+        let mut tally = Tally::default();
+        for instance in ["a", "b"] {
+            let live = Event::Live { source: source(instance), token: Token::new(1) };
+            tally.on_event(&live);
+        }
+        events.iter().for_each(|event| tally.on_event(event));
+        tally
+    }
+
+    #[test]
+    fn whole_batches_in_their_place_are_no_loss() {
+        let written = [written("a", 2, &["1", "2"]), written("b", 3, &["3"])];
+        let tally = tally(&[rows("a", 2, &["1", "2"]), rows("b", 3, &["3"])]);
+        assert!(tally.losses(&written).is_empty());
+        assert_eq!(tally.rows(), 3);
+    }
+
+    #[test]
+    fn a_row_that_never_came_is_lost_unless_a_gap_tells() {
+        let written = [written("a", 2, &["1"])];
+        assert_eq!(tally(&[]).losses(&written).lost.len(), 1);
+        let gap = Event::Gap {
+            source: source("a"),
+            from: Token::new(1),
+            upto: Token::new(2),
+            reason: GapReason::NoEndpoint,
+        };
+        let losses = tally(&[gap]).losses(&written);
+        assert!(losses.is_empty() && losses.gaps == 1);
+    }
+
+    #[test]
+    fn rows_from_before_the_start_are_not_missed() {
+        assert!(tally(&[]).losses(&[written("a", 1, &["1"])]).is_empty());
+    }
+
+    #[test]
+    fn rows_of_two_writers_under_one_token_are_mixed_and_torn() {
+        let written = [written("a", 2, &["1", "2"]), written("b", 3, &["3"])];
+        let tally = tally(&[rows("b", 3, &["1", "3"]), rows("a", 2, &["2"])]);
+        let losses = tally.losses(&written);
+        assert_eq!(losses.mixed, [(source("a"), Token::new(2), Row::from("1"))]);
+        assert_eq!(losses.torn, [(source("a"), Token::new(2))]);
+        assert!(losses.lost.is_empty());
+    }
+
+    #[test]
+    fn a_row_that_came_before_a_restart_may_come_again() {
+        let written = [written("a", 2, &["1"])];
+        let mut tally = tally(&[rows("a", 2, &["1"])]);
+        tally.on_start();
+        tally.on_event(&rows("a", 2, &["1"]));
+        assert!(tally.losses(&written).is_empty());
+    }
+
+    #[test]
+    fn a_row_that_came_before_its_stream_started_over_may_come_again() {
+        let (from, token) = (Token::new(2), Token::START);
+        let reset = Event::Reset { source: source("a"), from, token };
+        let tally = tally(&[rows("a", 2, &["1"]), reset, rows("a", 2, &["1"])]);
+        assert!(tally.losses(&[written("a", 2, &["1"])]).is_empty());
+    }
+
+    #[test]
+    fn a_row_that_came_twice_is_repeated() {
+        let written = [written("a", 2, &["1"])];
+        let tally = tally(&[rows("a", 2, &["1"]), rows("a", 2, &["1"])]);
+        assert_eq!(tally.losses(&written).repeated.len(), 1);
+    }
+}

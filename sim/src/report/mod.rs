@@ -1,0 +1,17 @@
+//! A run for people: a time line in plain text and a page with a space-time diagram.
+//!
+//! Both are made from a [`Trace`] and nothing else, so that a trace that was saved can be looked at
+//! later, elsewhere.
+
+mod page;
+#[cfg(test)]
+mod sample;
+mod timeline;
+mod told;
+mod words;
+
+pub(crate) use self::words::event_words;
+pub use self::{
+    page::{Page, mode_name},
+    timeline::timeline,
+};

@@ -1,0 +1,63 @@
+//! Ways to play a scenario.
+
+use crate::{
+    handler::Handler,
+    logical::{Failure, Outcome, Report, World},
+    machine::{Cast, Shipped},
+    planted::Planted,
+    scenario::Scenario,
+};
+
+/// Plays a scenario with the shipped core in every part.
+///
+/// # Errors
+/// The first promise that was broken.
+pub fn run(scenario: &Scenario) -> Result<Report, Box<Failure>> {
+    verdict(scenario, play(scenario, Choice::default()))
+}
+
+/// Plays a scenario with `handler` as the application of its first follower.
+///
+/// # Errors
+/// The first promise that was broken, the application's own included.
+pub fn run_with_handler<'a>(
+    scenario: &'a Scenario,
+    handler: &'a mut dyn Handler,
+) -> Result<Report, Box<Failure>> {
+    let choice = Choice { handler: Some(handler), ..Choice::default() };
+    verdict(scenario, play(scenario, choice))
+}
+
+/// How a scenario is played. The default is the shipped core, no application, no trace, up to the
+/// first broken promise.
+#[non_exhaustive]
+pub struct Choice<'a> {
+    /// Who plays the instances.
+    pub cast: &'a dyn Cast,
+    /// The application of the first follower.
+    pub handler: Option<&'a mut dyn Handler>,
+    /// Whether to record a trace.
+    pub traced: bool,
+    /// Whether to go on after a broken promise, to count all.
+    pub to_the_end: bool,
+    /// A bug to have.
+    pub planted: Option<Planted>,
+}
+
+impl Default for Choice<'_> {
+    fn default() -> Self {
+        Self { cast: &Shipped, handler: None, traced: false, to_the_end: false, planted: None }
+    }
+}
+
+/// Plays a scenario as chosen. A scenario without a writer or a follower is an empty run.
+pub fn play<'a>(scenario: &'a Scenario, choice: Choice<'a>) -> Outcome {
+    World::new(scenario, choice).play()
+}
+
+fn verdict(scenario: &Scenario, outcome: Outcome) -> Result<Report, Box<Failure>> {
+    match outcome.violations.into_iter().next() {
+        None => Ok(outcome.report),
+        Some(violation) => Err(Box::new(Failure { violation, scenario: scenario.clone() })),
+    }
+}
