@@ -1,6 +1,6 @@
 //! The network level: the whole tokio driver, followers and writers, over simulated TCP.
 //!
-//! The same [`Scenario`] as on the logical level, the same oracle and trace. Every instance is the
+//! The same [`Scenario`](crate::Scenario) as on the logical level, the same oracle and trace. Every instance is the
 //! shipped driver: followers as `synrepl follow` runs them, writers with a log, a publisher and the
 //! HTTP replication listener as `synrepl serve` does. Between them stands a Redis server of a few
 //! commands on the crate's own codec. Faults are those of links and hosts: what is sent is held

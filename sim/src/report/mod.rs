@@ -1,6 +1,6 @@
 //! A run for people: a time line in plain text and a page with a space-time diagram.
 //!
-//! Both are made from a [`Trace`] and nothing else, so that a trace that was saved can be looked at
+//! Both are made from a [`Trace`](crate::trace::Trace) and nothing else, so that a trace that was saved can be looked at
 //! later, elsewhere.
 
 mod page;
