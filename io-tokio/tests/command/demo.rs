@@ -16,9 +16,11 @@ fn the_demonstration_breaks_everything_and_loses_nothing() {
     assert_eq!(number("delivered"), number("written"), "{table:#}");
     assert_eq!(number("faults"), 7, "{table:#}");
     for follower in table["followers"].as_array().unwrap() {
-        let count = |key: &str| follower[key].as_u64().unwrap();
-        assert!(count("cut") > 0 && count("fetched") > 0, "the faults had no effect: {table:#}");
+        assert!(follower["cut"].as_u64() > Some(0), "nothing was cut: {table:#}");
     }
+    // On the bus the writer sends again what was lost with a connection; nothing may be left to
+    // fetch there.
+    assert!(number("fetched") > 0, "the faults had no effect: {table:#}");
     for told in ["the writer is killed", "messages were lost", "the third peer was cut off"] {
         assert!(ran.stderr.contains(told), "{told:?} is not in the account: {}", ran.stderr);
     }
