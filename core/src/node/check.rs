@@ -55,13 +55,15 @@ impl Node {
             Input::Accepted { conn, .. } if !self.peers.may_accept(*conn) => {
                 Err(Misuse::ConnectionIdInUse(*conn))
             }
-            Input::Fetched { query, .. } | Input::Fetched { query, .. }
+            Input::Fetched { query, .. }
                 if planted!(self.config, RefusesLateAnswers)
                     && !self.common.fetches.in_flight.contains_key(query) =>
             {
                 Err(Misuse::UnknownQuery(*query))
             }
-            Input::LogRead { query, .. } if !self.common.fetches.was_issued(*query) => {
+            Input::Fetched { query, .. } | Input::LogRead { query, .. }
+                if !self.common.fetches.was_issued(*query) =>
+            {
                 Err(Misuse::UnknownQuery(*query))
             }
             Input::Appended { stream, .. }
