@@ -30,6 +30,8 @@ struct Seen {
 
 /// Follows inputs and actions, and knows the limits.
 pub(super) struct Watch {
+    /// Rows of a token at a position below it: a gap about the rest comes next.
+    part_of: Option<(Source, Token)>,
     config: Config,
     sources: BTreeMap<Source, Seen>,
     in_flight: BTreeMap<QueryId, Source>,
@@ -58,6 +60,7 @@ impl Watch {
             connections: Connections::new(config),
             published: Published::new(config),
             waits: BTreeMap::new(),
+            part_of: None,
             stopped: false,
         }
     }
@@ -141,6 +144,11 @@ impl Watch {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other events promise nothing")]
     fn on_event(&mut self, event: &Event) -> Verdict {
+        if let Some((source, token)) = self.part_of.take() {
+            let told = matches!(event, Event::Gap { source: of, upto, .. }
+                if *of == source && *upto == token);
+            holds(told, || format!("F6: no gap behind a part of {token} of {source}"))?;
+        }
         match event {
             Event::Stopped => {
                 self.stopped = true;
@@ -182,7 +190,11 @@ impl Watch {
         if self.traits(source).order != Order::Rising {
             return Ok(());
         }
-        holds(token == position, || format!("F6: {token} of {source} at position {position}"))?;
+        if position == token.before() && position != token {
+            self.part_of = Some((source.clone(), token));
+        } else {
+            holds(token == position, || format!("F6: {token} of {source} at position {position}"))?;
+        }
         let seen = self.sources.entry(source.clone()).or_default();
         let before = seen.last.max(seen.position);
         seen.last = Some(token);
@@ -321,7 +333,8 @@ mod tests {
     fn rows_out_of_order_are_noticed() {
         let events = Source::new("events", "w0");
         breaks(&[rows(&events, 2, 2), rows(&events, 2, 2)], "F1");
-        breaks(&[rows(&events, 3, 2)], "F6");
+        breaks(&[rows(&events, 4, 2)], "F6");
+        breaks(&[rows(&events, 3, 2), rows(&events, 4, 4)], "F6");
         let typing = Source::new("typing", "w0");
         assert_eq!(verdict(&[rows(&typing, 2, 2), reset(&typing, 2), rows(&typing, 1, 1)]), Ok(()));
         let backfill = Source::new("backfill", "w0");
