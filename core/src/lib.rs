@@ -115,6 +115,7 @@ mod node;
 mod planted;
 mod publish;
 mod retry;
+mod shared;
 mod sources;
 mod stats;
 pub mod stream;

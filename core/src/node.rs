@@ -10,16 +10,17 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::{
     action::Action,
     config::{Config, Transport},
-    connection::{Bus, Link, Outbox, Peers},
+    connection::{Link, Outbox, Peers, Upstream},
     error::{ConfigError, Misuse},
     event::{Event, NotSentReason, WaitOutcome, Warning},
     federation::FederationAcks,
-    follow::{Blame, Common, Context, FetchOutcome, Fetches, Follower, Lost, Stream},
+    follow::{Blame, Context, FetchOutcome, Fetches, Follower, Lost, Stream},
     ids::{ConnectionId, QueryId, WaitId},
     input::Input,
     planted::planted,
     publish::{self, Publisher},
     retry::Jitter,
+    shared::Shared,
     sources::{Role, SourceIndex, Sources},
     stats::Stats,
     stream::{Positions, Source, Token, traits_on},
@@ -49,12 +50,12 @@ use crate::{
 pub struct Node {
     config: Config,
     now: Timestamp,
-    bus: Bus,
+    upstream: Upstream,
     sources: Sources,
     followers: Vec<(Follower, usize)>,
     streams: Vec<Stream>,
     streams_by_name: BTreeMap<String, usize>,
-    common: Common,
+    shared: Shared,
     our_users: OurUsers,
     their_users: TheirUsers,
     federation_acks: FederationAcks,
@@ -78,12 +79,12 @@ impl Node {
         config.validate()?;
         let mut node = Self {
             now: Timestamp::ZERO,
-            bus: Bus::new(),
+            upstream: Upstream::new(),
             sources: Sources::new(config.sources_max),
             followers: Vec::new(),
             streams: Vec::new(),
             streams_by_name: BTreeMap::new(),
-            common: Common {
+            shared: Shared {
                 actions: VecDeque::new(),
                 stats: Stats::default(),
                 timers: Timers::default(),
@@ -112,7 +113,7 @@ impl Node {
             node.role_of(stream, instance);
         }
         if node.config.transport != Transport::None {
-            node.bus.connect(&mut node.common);
+            node.upstream.connect(&mut node.shared);
         }
         Ok(node)
     }
@@ -129,21 +130,21 @@ impl Node {
         match input {
             Input::Received { .. } | Input::Malformed { .. } if self.stopping => {}
             Input::Received { conn, command } => {
-                if self.bus.up() == Some(conn) {
+                if self.upstream.up() == Some(conn) {
                     self.on_command(conn, command);
                 } else if conn.is_accepted() {
                     self.on_peer_command(conn, command);
                 }
             }
             Input::Malformed { conn, error } => {
-                if self.bus.up() == Some(conn) {
+                if self.upstream.up() == Some(conn) {
                     self.on_malformed(error);
                 } else if conn.is_accepted() {
                     self.on_peer_malformed(conn, &error);
                 }
             }
             Input::LineTooLong { conn } if conn.is_accepted() => self.on_peer_line_too_long(conn),
-            Input::LineTooLong { .. } => self.bus.on_line_too_long(&mut self.common),
+            Input::LineTooLong { .. } => self.upstream.on_line_too_long(&mut self.shared),
             Input::Accepted { conn, dialect } => self.on_accepted(conn, dialect),
             Input::Connected { conn } => self.on_connected(conn),
             Input::Disconnected { conn, reason } if conn.is_accepted() => {
@@ -167,8 +168,8 @@ impl Node {
                 self.on_wait(wait, &source, token, deadline);
             }
             Input::CancelWait { wait } => {
-                self.common.waits.remove(wait);
-                self.common.timers.clear(TimerKey::Wait(wait));
+                self.shared.waits.remove(wait);
+                self.shared.timers.clear(TimerKey::Wait(wait));
             }
             Input::Tick => self.on_tick(),
             Input::Shutdown => self.on_shutdown(),
@@ -177,10 +178,10 @@ impl Node {
             self.stop_when_drained();
             return Ok(());
         }
-        if std::mem::take(&mut self.common.ask_again) {
-            self.bus.ask_again(now, &self.config, &mut self.common);
+        if std::mem::take(&mut self.shared.ask_again) {
+            self.upstream.ask_again(now, &self.config, &mut self.shared);
         }
-        while let Some(next) = self.common.fetches.next_waiting(&self.config) {
+        while let Some(next) = self.shared.fetches.next_waiting(&self.config) {
             self.follow(next, Follower::on_slot);
         }
         Ok(())
@@ -188,13 +189,13 @@ impl Node {
 
     /// The next thing to do, in order; `None` when there is nothing left.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.common.actions.pop_front()
+        self.shared.actions.pop_front()
     }
 
     /// When [`Input::Tick`] is next of use. Valid once the actions are drained; changes with
     /// every input.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.common.timers.next()
+        self.shared.timers.next()
     }
 
     /// Where each source stands: the value to save. Every row up to there has been emitted, which
@@ -213,7 +214,7 @@ impl Node {
 
     /// Counters.
     pub const fn stats(&self) -> Stats {
-        self.common.stats
+        self.shared.stats
     }
 
     /// Whether the shutdown is complete: nothing more will happen.
@@ -223,8 +224,8 @@ impl Node {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are treated alike")]
     fn on_command(&mut self, conn: ConnectionId, command: Command) {
-        self.common.stats.commands += 1;
-        if !self.bus.on_command(self.now, &command, &self.config, &mut self.common) {
+        self.shared.stats.commands += 1;
+        if !self.upstream.on_command(self.now, &command, &self.config, &mut self.shared) {
             if let Command::Error(text) = &command {
                 self.on_server_error(text);
             }
@@ -234,8 +235,8 @@ impl Node {
             Command::Rdata(Rdata { stream, instance, token, row }) => {
                 match self.role_of(&stream, &instance) {
                     Some(Role::Followed(source)) => {
-                        self.common.stats.rdata += 1;
-                        if let Some(replay) = self.common.fetches.replays.get_mut(source) {
+                        self.shared.stats.rdata += 1;
+                        if let Some(replay) = self.shared.fetches.replays.get_mut(source) {
                             replay.push(token, &row, &self.config);
                         } else {
                             self.follow(source, |follower, ctx| follower.on_row(ctx, token, row));
@@ -247,8 +248,8 @@ impl Node {
             Command::Position(position) => {
                 match self.role_of(&position.stream, &position.instance) {
                     Some(Role::Followed(source)) => {
-                        self.common.stats.positions += 1;
-                        let replay = self.common.fetches.replays.take(source);
+                        self.shared.stats.positions += 1;
+                        let replay = self.shared.fetches.replays.take(source);
                         self.follow(source, |follower, ctx| match replay {
                             Some(replay) => follower.on_replayed(ctx, replay, position.token),
                             None => follower.on_position(ctx, position.prev, position.token),
@@ -258,7 +259,7 @@ impl Node {
                 }
             }
             Command::LockReleased(lock) if lock.instance == self.config.instance => {
-                self.common.stats.echoes += 1;
+                self.shared.stats.echoes += 1;
             }
             command => {
                 if matches!(command, Command::Replicate(_)) {
@@ -266,7 +267,7 @@ impl Node {
                 }
                 self.relay(None, &command);
                 if let Some(command) = self.keep_account(conn, command) {
-                    self.common.notify(Event::Command { command });
+                    self.shared.notify(Event::Command { command });
                 }
             }
         }
@@ -274,20 +275,20 @@ impl Node {
 
     fn on_unwanted(&mut self, role: Option<Role>, stream: &str, token: Option<Token>) {
         if role == Some(Role::Own) {
-            self.common.stats.echoes += 1;
+            self.shared.stats.echoes += 1;
             if !self.publisher.on_own_name(stream, token) {
-                self.bus.on_duplicate_instance(&self.config, &mut self.common);
+                self.upstream.on_duplicate_instance(&self.config, &mut self.shared);
             }
         } else {
-            self.common.stats.ignored += 1;
+            self.shared.stats.ignored += 1;
         }
     }
 
     fn on_malformed(&mut self, error: DecodeError) {
-        self.common.stats.malformed += 1;
+        self.shared.stats.malformed += 1;
         let row = error.row().cloned();
         let read_once = self.config.transport.replays().then(|| error.command().to_owned());
-        self.common.notify(Event::Warning(Warning::Malformed { error }));
+        self.shared.notify(Event::Warning(Warning::Malformed { error }));
         if let Some(command) = read_once
             && self.on_lost_line(&command, row.as_ref())
         {
@@ -309,8 +310,8 @@ impl Node {
     }
 
     fn on_connected(&mut self, conn: ConnectionId) {
-        if !matches!(self.bus.link, Link::Closing(_)) {
-            self.bus.on_connected(self.now, conn, &self.config, &mut self.common);
+        if !matches!(self.upstream.link, Link::Closing(_)) {
+            self.upstream.on_connected(self.now, conn, &self.config, &mut self.shared);
             self.publish(Publisher::on_bus_up);
             self.say_all_users();
         }
@@ -319,7 +320,7 @@ impl Node {
     fn on_sent(&mut self, count: u32) {
         self.publish(|publisher, ctx| {
             let was_full = publisher.bus_is_full(ctx);
-            ctx.turn.common.outbox.on_sent(count);
+            ctx.turn.shared.outbox.on_sent(count);
             publisher.on_bus_sent(was_full, ctx);
         });
     }
@@ -335,21 +336,21 @@ impl Node {
                 follower.on_disconnected(ctx, &lost);
             });
         }
-        self.common.unanswered = u32::try_from(self.followers.len()).unwrap_or(u32::MAX);
+        self.shared.unanswered = u32::try_from(self.followers.len()).unwrap_or(u32::MAX);
         self.publisher.on_bus_down();
         if self.stopping {
-            self.bus.link = Link::Closing(conn);
+            self.upstream.link = Link::Closing(conn);
         }
-        self.bus.on_disconnected(self.now, conn, reason, &self.config, &mut self.common);
-        self.their_users.on_disconnected(conn, &mut self.common);
+        self.upstream.on_disconnected(self.now, conn, reason, &self.config, &mut self.shared);
+        self.their_users.on_disconnected(conn, &mut self.shared);
     }
 
     fn on_fetched(&mut self, query: QueryId, outcome: FetchOutcome) {
-        match self.common.fetches.in_flight.remove(&query) {
+        match self.shared.fetches.in_flight.remove(&query) {
             Some(source) => {
                 self.follow(source, |follower, ctx| follower.on_fetched(ctx, outcome));
             }
-            None => self.common.stats.fetches_stale += 1,
+            None => self.shared.stats.fetches_stale += 1,
         }
     }
 
@@ -359,9 +360,9 @@ impl Node {
             NotSentReason::ObserveOnly
         } else {
             let to_peers = self.send_to_peers(&command);
-            match self.bus.will_not_send(&command) {
+            match self.upstream.will_not_send(&command) {
                 None => {
-                    self.bus.send(self.now, command, &mut self.common);
+                    self.upstream.send(self.now, command, &mut self.shared);
                     return;
                 }
                 Some(_) if to_peers => return,
@@ -369,7 +370,7 @@ impl Node {
             }
         };
         let command = name.to_owned();
-        self.common.notify(Event::Warning(Warning::NotSent { command, reason }));
+        self.shared.notify(Event::Warning(Warning::NotSent { command, reason }));
     }
 
     fn on_wait(&mut self, wait: WaitId, source: &Source, token: Token, deadline: Timestamp) {
@@ -378,69 +379,74 @@ impl Node {
                 let follower = &self.followers[index.as_usize()].0;
                 let position = follower.position();
                 // Not sooner than is due: a source that is waited for may never appear.
-                self.common.ask_again |=
-                    !follower.answered() && !self.common.timers.is_set(TimerKey::Replicate);
+                self.shared.ask_again |=
+                    !follower.answered() && !self.shared.timers.is_set(TimerKey::Replicate);
                 match position {
                     Some(position) if position >= token => WaitOutcome::Reached { position },
-                    _ if self.common.waits.len() >= self.config.waits_max as usize
+                    _ if self.shared.waits.len() >= self.config.waits_max as usize
                         || self.stopping =>
                     {
                         WaitOutcome::Refused
                     }
                     position if deadline <= self.now => WaitOutcome::TimedOut { position },
                     _ => {
-                        self.common.waits.insert(wait, index, token);
-                        self.common.timers.set(TimerKey::Wait(wait), deadline);
+                        self.shared.waits.insert(wait, index, token);
+                        self.shared.timers.set(TimerKey::Wait(wait), deadline);
                         return;
                     }
                 }
             }
             Some(Role::Own | Role::Ignored) | None => WaitOutcome::Refused,
         };
-        self.common.notify(Event::WaitEnded { wait, outcome });
+        self.shared.notify(Event::WaitEnded { wait, outcome });
     }
 
     fn on_tick(&mut self) {
         // What is set meanwhile and due at once, because time cannot go on or a delay is below its
         // resolution, waits for the next tick.
-        for _ in 0..self.common.timers.len() {
-            let Some(key) = self.common.timers.pop_due(self.now) else { break };
+        for _ in 0..self.shared.timers.len() {
+            let Some(key) = self.shared.timers.pop_due(self.now) else { break };
             match key {
-                TimerKey::Reconnect => self.bus.connect(&mut self.common),
+                TimerKey::Reconnect => self.upstream.connect(&mut self.shared),
                 TimerKey::Replicate => {
-                    let unanswered = if self.common.unanswered == 0 {
+                    let unanswered = if self.shared.unanswered == 0 {
                         None
                     } else {
                         let silent =
                             self.followers.iter().find(|(follower, _)| !follower.answered());
                         silent.map(|(follower, _)| follower.source().clone())
                     };
-                    self.bus.on_replicate_due(self.now, unanswered, &self.config, &mut self.common);
+                    self.upstream.on_replicate_due(
+                        self.now,
+                        unanswered,
+                        &self.config,
+                        &mut self.shared,
+                    );
                 }
                 TimerKey::KeepAlive(conn) if conn.is_accepted() => {
                     self.on_peer_keep_alive_due(conn);
                 }
                 TimerKey::KeepAlive(conn) => {
-                    self.bus.on_keep_alive_due(self.now, conn, &self.config, &mut self.common);
+                    self.upstream.on_keep_alive_due(self.now, conn, &self.config, &mut self.shared);
                 }
                 TimerKey::LogRetry(stream) => {
                     self.publish(|publisher, ctx| publisher.on_log_retry(stream, ctx));
                 }
                 TimerKey::NothingHeard => {
-                    self.bus.on_nothing_heard_due(self.now, &mut self.common);
+                    self.upstream.on_nothing_heard_due(self.now, &mut self.shared);
                 }
                 TimerKey::SyncEnd(number) => self.on_sync_end_due(number),
                 TimerKey::SyncExpiry(watch) => {
-                    self.their_users.on_expiry_due(watch, &mut self.common);
+                    self.their_users.on_expiry_due(watch, &mut self.shared);
                 }
                 TimerKey::SyncRepeat => self.on_sync_repeat_due(),
                 TimerKey::FetchRetry(source) => self.follow(source, Follower::on_fetch_retry),
                 TimerKey::BurstQuiet(source) => self.follow(source, Follower::on_burst_quiet),
                 TimerKey::Wait(wait) => {
-                    if let Some(source) = self.common.waits.remove(wait) {
+                    if let Some(source) = self.shared.waits.remove(wait) {
                         let position = self.followers[source.as_usize()].0.position();
                         let outcome = WaitOutcome::TimedOut { position };
-                        self.common.notify(Event::WaitEnded { wait, outcome });
+                        self.shared.notify(Event::WaitEnded { wait, outcome });
                     }
                 }
             }
@@ -451,17 +457,17 @@ impl Node {
         if std::mem::replace(&mut self.stopping, true) {
             return;
         }
-        self.common.timers.clear_all();
-        for query in self.common.fetches.cancel_all() {
-            self.common.actions.push_back(Action::CancelFetch { query });
+        self.shared.timers.clear_all();
+        for query in self.shared.fetches.cancel_all() {
+            self.shared.actions.push_back(Action::CancelFetch { query });
         }
-        while let Some(wait) = self.common.waits.pop() {
-            self.common.notify(Event::WaitEnded { wait, outcome: WaitOutcome::Refused });
+        while let Some(wait) = self.shared.waits.pop() {
+            self.shared.notify(Event::WaitEnded { wait, outcome: WaitOutcome::Refused });
         }
         self.say_farewell();
         self.publish(Publisher::stop);
-        if self.bus.up().is_none() {
-            self.bus.shut_down(&mut self.common);
+        if self.upstream.up().is_none() {
+            self.upstream.shut_down(&mut self.shared);
         }
     }
 
@@ -470,12 +476,12 @@ impl Node {
         if self.stopped || !self.publish(|publisher, ctx| publisher.is_drained(ctx)) {
             return;
         }
-        self.bus.shut_down(&mut self.common);
-        let mut turn = Turn { now: self.now, config: &self.config, common: &mut self.common };
+        self.upstream.shut_down(&mut self.shared);
+        let mut turn = Turn { now: self.now, config: &self.config, shared: &mut self.shared };
         self.peers.close_all(&mut turn);
-        if matches!(self.bus.link, Link::Stopped) && self.peers.is_empty() {
+        if matches!(self.upstream.link, Link::Stopped) && self.peers.is_empty() {
             self.stopped = true;
-            self.common.notify(Event::Stopped);
+            self.shared.notify(Event::Stopped);
         }
     }
 
@@ -484,8 +490,9 @@ impl Node {
         &mut self,
         act: impl FnOnce(&mut Publisher, &mut publish::Context<'_>) -> R,
     ) -> R {
-        let turn = Turn { now: self.now, config: &self.config, common: &mut self.common };
-        let mut context = publish::Context { turn, bus: &mut self.bus, peers: &mut self.peers };
+        let turn = Turn { now: self.now, config: &self.config, shared: &mut self.shared };
+        let mut context =
+            publish::Context { turn, upstream: &mut self.upstream, peers: &mut self.peers };
         act(&mut self.publisher, &mut context)
     }
 
@@ -510,7 +517,7 @@ impl Node {
         if !self.sources.insert(source.clone(), role) {
             if !self.source_limit_reported {
                 self.source_limit_reported = true;
-                self.common.notify(Event::Warning(Warning::TooManySources { source }));
+                self.shared.notify(Event::Warning(Warning::TooManySources { source }));
             }
             return None;
         }
@@ -518,8 +525,8 @@ impl Node {
         let position = self.config.positions.get(source.stream(), source.instance());
         let traits = self.streams[stream].traits;
         self.followers.push((Follower::new(source, traits, position), stream));
-        self.common.unanswered += 1;
-        self.common.stats.sources_now += 1;
+        self.shared.unanswered += 1;
+        self.shared.stats.sources_now += 1;
         Some(role)
     }
 
@@ -545,7 +552,7 @@ impl Node {
             me: source,
             config: &self.config,
             stream: &mut self.streams[*stream],
-            common: &mut self.common,
+            shared: &mut self.shared,
         };
         act(follower, &mut context)
     }

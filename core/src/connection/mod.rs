@@ -1,6 +1,5 @@
 //! The life of connections: when to connect, whom to ask, when to worry.
 
-mod bus;
 mod direction;
 mod keep_alive;
 mod outbox;
@@ -8,11 +7,12 @@ mod peer;
 mod peers;
 mod server;
 mod untaken;
+mod upstream;
 
 pub(crate) use self::{
-    bus::{Bus, Link},
     outbox::Outbox,
     peer::{PeerReading, Subscription},
     peers::{Peers, To},
     server::named_in,
+    upstream::{Link, Upstream},
 };

@@ -137,7 +137,7 @@ impl Peers {
         self.newest = Some(conn);
         self.list.push(Peer::new(conn, dialect, turn.now));
         self.changed();
-        turn.common.stats.peers_now += 1;
+        turn.shared.stats.peers_now += 1;
         turn.notify(Event::PeerConnected { conn, dialect });
         if open >= turn.config.peers_max as usize {
             self.say_error(conn, ByteString::from_static("Too many connections"), turn);
@@ -150,7 +150,7 @@ impl Peers {
         };
         self.send(conn, Command::Server(name), turn);
         self.ping(conn, turn);
-        turn.common.timers.set(TimerKey::KeepAlive(conn), turn.now + turn.config.ping_every);
+        turn.shared.timers.set(TimerKey::KeepAlive(conn), turn.now + turn.config.ping_every);
     }
 
     fn ping(&mut self, conn: ConnectionId, turn: &mut Turn<'_>) {
@@ -163,8 +163,8 @@ impl Peers {
         let index = self.index(conn)?;
         let peer = self.list.remove(index);
         self.changed();
-        turn.common.timers.clear(TimerKey::KeepAlive(conn));
-        turn.common.stats.peers_now -= 1;
+        turn.shared.timers.clear(TimerKey::KeepAlive(conn));
+        turn.shared.stats.peers_now -= 1;
         Some(peer)
     }
 
@@ -199,7 +199,7 @@ impl Peers {
         }
         peer.untaken.push(size);
         peer.keep_alive.on_sent(turn.now);
-        turn.common.actions.push_back(Action::Send { conn, command });
+        turn.shared.actions.push_back(Action::Send { conn, command });
         true
     }
 
@@ -224,7 +224,7 @@ impl Peers {
             return false;
         }
         let command = Box::new(command);
-        turn.common.actions.push_back(Action::Broadcast { audience, command });
+        turn.shared.actions.push_back(Action::Broadcast { audience, command });
         true
     }
 
@@ -288,7 +288,7 @@ impl Peers {
             Due::Ping => self.ping(conn, turn),
             Due::Nothing => {}
         }
-        turn.common.timers.set(TimerKey::KeepAlive(conn), turn.now + turn.config.ping_every);
+        turn.shared.timers.set(TimerKey::KeepAlive(conn), turn.now + turn.config.ping_every);
     }
 
     fn cut_off_slow(&mut self, conn: ConnectionId, turn: &mut Turn<'_>) {
@@ -312,8 +312,8 @@ impl Peers {
         let command = Command::Error(text);
         // The last word is said however full the queue is.
         peer.untaken.push(size_of_line(&command));
-        turn.common.actions.push_back(Action::Send { conn, command });
-        turn.common.stats.peers_cut_off += 1;
+        turn.shared.actions.push_back(Action::Send { conn, command });
+        turn.shared.stats.peers_cut_off += 1;
         self.close(conn, turn);
     }
 
@@ -324,8 +324,8 @@ impl Peers {
         peer.subscriptions.clear();
         peer.reading = PeerReading::Idle;
         self.changed();
-        turn.common.timers.clear(TimerKey::KeepAlive(conn));
-        turn.common.actions.push_back(Action::Close { conn });
+        turn.shared.timers.clear(TimerKey::KeepAlive(conn));
+        turn.shared.actions.push_back(Action::Close { conn });
     }
 
     /// Closes all; the oldest dialect is told why.
@@ -344,7 +344,7 @@ impl Peers {
     pub(crate) fn accept_not(&mut self, conn: ConnectionId, dialect: Dialect, turn: &mut Turn<'_>) {
         self.newest = Some(conn);
         self.list.push(Peer { announced: false, ..Peer::new(conn, dialect, turn.now) });
-        turn.common.stats.peers_now += 1;
+        turn.shared.stats.peers_now += 1;
         self.close(conn, turn);
     }
 }

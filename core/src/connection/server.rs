@@ -12,8 +12,8 @@ use super::{
 use crate::{
     config::Config,
     event::{Event, Warning},
-    follow::Common,
     ids::ConnectionId,
+    shared::Shared,
     time::Timestamp,
     timer::TimerKey,
     wire::{Command, Dialect, Replicate},
@@ -46,12 +46,12 @@ impl Server {
         conn: ConnectionId,
         dialect: Dialect,
         config: &Config,
-        common: &mut Common,
+        shared: &mut Shared,
     ) -> Self {
         let name = Command::Name(ByteString::from(config.instance.as_str()));
-        common.send(conn, name);
-        ping(now, conn, common);
-        common.timers.set(TimerKey::KeepAlive(conn), now + config.ping_every);
+        shared.send(conn, name);
+        ping(now, conn, shared);
+        shared.timers.set(TimerKey::KeepAlive(conn), now + config.ping_every);
         Self { dialect, life: KeepAlive::new(now), named: false }
     }
 
@@ -66,39 +66,39 @@ impl Server {
         conn: ConnectionId,
         command: &Command,
         config: &Config,
-        common: &mut Common,
+        shared: &mut Shared,
     ) -> Heard {
         self.life.on_heard(now, matches!(command, Command::Ping(_)));
         if matches!(command, Command::Rdata(_) | Command::Position(_)) {
             // Its name is the first thing that a server says.
             if !self.named && config.server_name.is_some() {
-                return wrong_server(ByteString::new(), config, common);
+                return wrong_server(ByteString::new(), config, shared);
             }
             if let Command::Position(position) = command
                 && self.replays()
                 && !position.ends_catch_up
             {
                 let configured = self.dialect;
-                common.notify(Event::Warning(Warning::WrongDialect { configured }));
+                shared.notify(Event::Warning(Warning::WrongDialect { configured }));
                 return Heard::Refused("failed to parse line");
             }
             return Heard::Passed;
         }
         if !server_may_send(command, self.dialect) {
             let command = command.name().to_owned();
-            common.notify(Event::Warning(Warning::WrongDirection { conn, command }));
+            shared.notify(Event::Warning(Warning::WrongDirection { conn, command }));
             return Heard::Done;
         }
         if let Command::Server(found) = command {
             if config.server_name.as_ref().is_some_and(|expected| expected != found) {
-                return wrong_server(found.clone(), config, common);
+                return wrong_server(found.clone(), config, shared);
             }
             self.named = true;
             return Heard::Done;
         }
         if let Command::Error(text) = command {
             let text = text.clone();
-            common.notify(Event::Warning(Warning::PeerError { conn, text }));
+            shared.notify(Event::Warning(Warning::PeerError { conn, text }));
             return Heard::Done;
         }
         if matches!(command, Command::Ping(_)) { Heard::Done } else { Heard::Passed }
@@ -110,17 +110,17 @@ impl Server {
         now: Timestamp,
         conn: ConnectionId,
         config: &Config,
-        common: &mut Common,
+        shared: &mut Shared,
     ) -> Heard {
         match self.life.look(now, config) {
             Due::TimedOut => return Heard::Refused("ping timeout"),
             Due::Ping => {
-                ping(now, conn, common);
+                ping(now, conn, shared);
                 self.life.on_sent(now);
             }
             Due::Nothing => {}
         }
-        common.timers.set(TimerKey::KeepAlive(conn), now + config.ping_every);
+        shared.timers.set(TimerKey::KeepAlive(conn), now + config.ping_every);
         Heard::Done
     }
 
@@ -139,14 +139,14 @@ impl Server {
 }
 
 /// Says a sign of life. Nobody reads what is in it.
-fn ping(now: Timestamp, conn: ConnectionId, common: &mut Common) {
+fn ping(now: Timestamp, conn: ConnectionId, shared: &mut Shared) {
     let text = ByteString::from((now.as_micros() / 1_000).to_string());
-    common.send(conn, Command::Ping(text));
+    shared.send(conn, Command::Ping(text));
 }
 
-fn wrong_server(found: ByteString, config: &Config, common: &mut Common) -> Heard {
+fn wrong_server(found: ByteString, config: &Config, shared: &mut Shared) -> Heard {
     let expected = config.server_name.as_deref().unwrap_or_default().to_owned();
-    common.notify(Event::Warning(Warning::WrongServer { expected, found }));
+    shared.notify(Event::Warning(Warning::WrongServer { expected, found }));
     Heard::Refused("Wrong remote")
 }
 

@@ -106,7 +106,7 @@ impl Follower {
     /// Asks for the next page, or gets in line. Each page is a turn: a long catch-up would keep
     /// its slot from those in line otherwise.
     fn fetch_next(&mut self, ctx: &mut Context<'_>) {
-        let fetches = &mut ctx.common.fetches;
+        let fetches = &mut ctx.shared.fetches;
         if fetches.slot_is_free(ctx.config) && fetches.waiting.is_empty() {
             self.fetch_now(ctx);
             return;
@@ -132,11 +132,11 @@ impl Follower {
             None => catch_up.target,
         }
         .min(catch_up.target);
-        let query = ctx.common.fetches.issue(ctx.me);
+        let query = ctx.shared.fetches.issue(ctx.me);
         catch_up.step = Step::InFlight { query, from, upto };
-        ctx.common.stats.fetches += 1;
+        ctx.shared.stats.fetches += 1;
         let source = self.source.clone();
-        ctx.common.actions.push_back(Action::Fetch { query, source, from, upto });
+        ctx.shared.actions.push_back(Action::Fetch { query, source, from, upto });
     }
 
     /// A slot is free and this source is first in line.
@@ -212,7 +212,7 @@ impl Follower {
         if planted!(ctx.config, TellsPositionFirst) {
             self.advance_to(ctx, complete);
         }
-        ctx.common.stats.rows_repeated += repeated;
+        ctx.shared.stats.rows_repeated += repeated;
         // Not all rows of the last token are there: only the gap behind them says that it is done.
         let whole = if split { complete.before() } else { complete };
         let mut rows = rows.into_iter().peekable();
@@ -252,7 +252,7 @@ impl Follower {
         error: FetchError,
     ) {
         let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
-        ctx.common.stats.fetches_failed += 1;
+        ctx.shared.stats.fetches_failed += 1;
         catch_up.attempt = catch_up.attempt.saturating_add(1);
         let attempt = catch_up.attempt;
         if ctx.config.fetch_attempts_max.is_some_and(|max| attempt >= max) {
@@ -260,9 +260,9 @@ impl Follower {
             return;
         }
         catch_up.step = Step::BackingOff;
-        let retry_in = ctx.common.jitter.delay(ctx.config.fetch_retry, attempt);
+        let retry_in = ctx.shared.jitter.delay(ctx.config.fetch_retry, attempt);
         if !planted!(ctx.config, NeverRetriesFetches) {
-            ctx.common.timers.set(TimerKey::FetchRetry(ctx.me), ctx.now + retry_in);
+            ctx.shared.timers.set(TimerKey::FetchRetry(ctx.me), ctx.now + retry_in);
         }
         let source = self.source.clone();
         ctx.notify(Event::Warning(Warning::FetchFailed {
@@ -291,7 +291,7 @@ impl Follower {
     fn ask_for_replay(&mut self, ctx: &mut Context<'_>) {
         let from = self.position.unwrap_or(Token::START);
         let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
-        let Some(conn) = ctx.common.replays_on.filter(|_| self.answered) else {
+        let Some(conn) = ctx.shared.replays_on.filter(|_| self.answered) else {
             catch_up.step = Step::Queued;
             return;
         };
@@ -300,11 +300,11 @@ impl Follower {
         self.batch = None;
         self.torn = false;
         self.hole = false;
-        ctx.common.stats.fetches += 1;
-        ctx.common.fetches.replays.begin(ctx.me);
+        ctx.shared.stats.fetches += 1;
+        ctx.shared.fetches.replays.begin(ctx.me);
         let stream = ByteString::from(self.source.stream());
         let command = Command::Replicate(Replicate::Stream { stream, from: Some(from) });
-        ctx.common.send(conn, command);
+        ctx.shared.send(conn, command);
     }
 
     /// The server can be asked now.
@@ -356,7 +356,7 @@ impl Follower {
 
     /// The connection is gone on which an answer may have been coming in.
     pub(super) fn on_replay_lost(&mut self, ctx: &mut Context<'_>, lost: &Lost<'_>) {
-        if ctx.common.fetches.replays.take(ctx.me).is_none() {
+        if ctx.shared.fetches.replays.take(ctx.me).is_none() {
             return;
         }
         let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
@@ -377,7 +377,7 @@ impl Follower {
     }
 
     fn notify_gap(&self, ctx: &mut Context<'_>, from: Token, upto: Token, reason: GapReason) {
-        ctx.common.stats.gaps += 1;
+        ctx.shared.stats.gaps += 1;
         if planted!(ctx.config, HidesGaps) {
             return;
         }
@@ -390,11 +390,11 @@ impl Follower {
         if let Phase::CatchingUp(catch_up) = std::mem::replace(&mut self.phase, Phase::Idle)
             && let Step::InFlight { query, .. } = catch_up.step
             // A shutdown has cancelled it already.
-            && ctx.common.fetches.in_flight.remove(&query).is_some()
+            && ctx.shared.fetches.in_flight.remove(&query).is_some()
         {
-            ctx.common.actions.push_back(Action::CancelFetch { query });
+            ctx.shared.actions.push_back(Action::CancelFetch { query });
         }
-        ctx.common.fetches.replays.take(ctx.me);
-        ctx.common.timers.clear(TimerKey::FetchRetry(ctx.me));
+        ctx.shared.fetches.replays.take(ctx.me);
+        ctx.shared.timers.clear(TimerKey::FetchRetry(ctx.me));
     }
 }

@@ -4,20 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{Replays, repeats::SharedTokens};
 use crate::{
-    action::Action,
     config::{Config, Start, Transport},
-    connection::Outbox,
     event::{Event, WaitOutcome},
-    ids::{ConnectionId, QueryId},
+    ids::QueryId,
     planted::planted,
-    retry::Jitter,
+    shared::Shared,
     sources::SourceIndex,
-    stats::Stats,
     stream::{StreamTraits, Token},
     time::Timestamp,
-    timer::Timers,
-    wait::Waits,
-    wire::Command,
 };
 
 /// State of a stream that its sources share.
@@ -29,13 +23,18 @@ pub(crate) struct Stream {
     baseline: Option<Token>,
     /// The baseline no longer moves.
     settled: bool,
-    pub(super) shared: SharedTokens,
+    pub(super) shared_tokens: SharedTokens,
 }
 
 impl Stream {
     /// A stream that is followed from `baseline` on, or for the first time.
     pub(crate) fn new(traits: StreamTraits, baseline: Option<Token>) -> Self {
-        Self { traits, baseline, settled: baseline.is_some(), shared: SharedTokens::default() }
+        Self {
+            traits,
+            baseline,
+            settled: baseline.is_some(),
+            shared_tokens: SharedTokens::default(),
+        }
     }
 
     /// Where a source starts that has no position, given that its writer stands at `current`.
@@ -105,63 +104,28 @@ impl Fetches {
     }
 }
 
-/// What all followers of a node share.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Common {
-    pub(crate) actions: VecDeque<Action>,
-    pub(crate) stats: Stats,
-    pub(crate) timers: Timers,
-    pub(crate) fetches: Fetches,
-    /// What was sent on the present connection that we made, or the last one.
-    pub(crate) outbox: Outbox,
-    pub(crate) waits: Waits,
-    pub(crate) jitter: Jitter,
-    /// Commands received on the connection that we make.
-    pub(crate) heard: u64,
-    /// The connection, while it can be asked for missed rows: only in the oldest dialect.
-    pub(crate) replays_on: Option<ConnectionId>,
-    /// Sources that have not said on the present connection where they stand.
-    pub(crate) unanswered: u32,
-    /// A follower lost its footing and wants its writer asked again.
-    pub(crate) ask_again: bool,
-    /// Until when writers are taken to be the ones that were there from the start.
-    pub(crate) settling_until: Option<Timestamp>,
-}
-
-impl Common {
-    pub(crate) fn notify(&mut self, event: Event) {
-        self.actions.push_back(Action::Notify(event));
-    }
-
-    /// Sends on the connection that we make; the number of the command on it.
-    pub(crate) fn send(&mut self, conn: ConnectionId, command: Command) -> u64 {
-        self.actions.push_back(Action::Send { conn, command });
-        self.outbox.on_send()
-    }
-}
-
 /// One follower's view of the node while it handles one input.
 pub(crate) struct Context<'a> {
     pub(crate) now: Timestamp,
     pub(crate) me: SourceIndex,
     pub(crate) config: &'a Config,
     pub(crate) stream: &'a mut Stream,
-    pub(crate) common: &'a mut Common,
+    pub(crate) shared: &'a mut Shared,
 }
 
 impl Context<'_> {
     pub(super) fn notify(&mut self, event: Event) {
-        self.common.notify(event);
+        self.shared.notify(event);
     }
 
     pub(super) fn end_waits(&mut self, position: Token) {
-        if self.common.waits.is_empty() || planted!(self.config, NeverEndsWaits) {
+        if self.shared.waits.is_empty() || planted!(self.config, NeverEndsWaits) {
             return;
         }
         let early = u32::from(planted!(self.config, EndsWaitsEarly));
         let reached = position.advanced_by(early);
-        while let Some(wait) = self.common.waits.pop_reached(self.me, reached) {
-            self.common.timers.clear(crate::timer::TimerKey::Wait(wait));
+        while let Some(wait) = self.shared.waits.pop_reached(self.me, reached) {
+            self.shared.timers.clear(crate::timer::TimerKey::Wait(wait));
             self.notify(Event::WaitEnded { wait, outcome: WaitOutcome::Reached { position } });
         }
     }
@@ -179,6 +143,6 @@ impl Context<'_> {
     }
 
     pub(super) fn settling(&self) -> bool {
-        self.common.settling_until.is_none_or(|until| self.now < until)
+        self.shared.settling_until.is_none_or(|until| self.now < until)
     }
 }

@@ -18,12 +18,12 @@ impl Follower {
                 let repeats = planted!(ctx.config, RepeatsSharedRows);
                 if self.traits.shared_fetch
                     && !repeats
-                    && !ctx.stream.shared.insert(token, ctx.config)
+                    && !ctx.stream.shared_tokens.insert(token, ctx.config)
                 {
-                    ctx.common.stats.rows_repeated += rows.len() as u64;
+                    ctx.shared.stats.rows_repeated += rows.len() as u64;
                     self.advance_to(ctx, token);
                 } else {
-                    ctx.common.stats.rows_live += rows.len() as u64;
+                    ctx.shared.stats.rows_live += rows.len() as u64;
                     self.emit(ctx, token, rows, Origin::Live, token);
                 }
             }
@@ -32,7 +32,7 @@ impl Follower {
                 self.hold_rows(ctx, token, &rows);
                 self.lose_footing(ctx);
             }
-            Order::Rising => ctx.common.stats.rows_repeated += rows.len() as u64,
+            Order::Rising => ctx.shared.stats.rows_repeated += rows.len() as u64,
             Order::Bursts
                 if token > position
                     && !(planted!(ctx.config, DropsFallingRows)
@@ -40,23 +40,23 @@ impl Follower {
             {
                 self.deliver_burst(ctx, token, rows);
             }
-            Order::Bursts => ctx.common.stats.rows_repeated += rows.len() as u64,
+            Order::Bursts => ctx.shared.stats.rows_repeated += rows.len() as u64,
             Order::UnclosedBursts => {
                 // The rows of a batch are so many commands.
-                let heard = ctx.common.heard - (rows.len() as u64 - 1);
+                let heard = ctx.shared.heard - (rows.len() as u64 - 1);
                 let burst = self.burst();
                 let highest = burst.highest();
-                burst.sends.on_row(token, highest, heard, ctx.common.heard);
+                burst.sends.on_row(token, highest, heard, ctx.shared.heard);
                 if token > burst.floor {
                     self.deliver_burst(ctx, token, rows);
                 } else {
-                    ctx.common.stats.rows_repeated += rows.len() as u64;
+                    ctx.shared.stats.rows_repeated += rows.len() as u64;
                 }
             }
             Order::Loose => {
                 let moved = token.max(position);
                 if let Some(rows) = self.without_repeats(ctx, token, rows) {
-                    ctx.common.stats.rows_live += rows.len() as u64;
+                    ctx.shared.stats.rows_live += rows.len() as u64;
                     self.emit(ctx, token, rows, Origin::Live, moved);
                 } else if moved > position {
                     self.advance_to(ctx, moved);
@@ -75,11 +75,11 @@ impl Follower {
         }
         burst.last_at = ctx.now;
         let timer = TimerKey::BurstQuiet(ctx.me);
-        if !ctx.common.timers.is_set(timer) {
-            ctx.common.timers.set(timer, ctx.now + ctx.config.burst_quiet_after);
+        if !ctx.shared.timers.is_set(timer) {
+            ctx.shared.timers.set(timer, ctx.now + ctx.config.burst_quiet_after);
         }
         if let Some(rows) = self.new_of_burst(ctx, token, rows) {
-            ctx.common.stats.rows_live += rows.len() as u64;
+            ctx.shared.stats.rows_live += rows.len() as u64;
             self.emit(ctx, token, rows, Origin::Live, position);
         }
         if self.burst().overflows(ctx.config) {
@@ -114,7 +114,7 @@ impl Follower {
         let new = match self.traits.order {
             Order::Rising => {
                 let known =
-                    self.traits.shared_fetch && !ctx.stream.shared.insert(token, ctx.config);
+                    self.traits.shared_fetch && !ctx.stream.shared_tokens.insert(token, ctx.config);
                 if known { None } else { Some(rows) }
             }
             Order::Bursts | Order::UnclosedBursts => self.new_of_burst(ctx, token, rows),
@@ -122,11 +122,11 @@ impl Follower {
         };
         let Some(rows) = new else {
             if self.traits.order == Order::Rising {
-                ctx.common.stats.rows_repeated += count;
+                ctx.shared.stats.rows_repeated += count;
             }
             return;
         };
-        ctx.common.stats.rows_caught_up += rows.len() as u64;
+        ctx.shared.stats.rows_caught_up += rows.len() as u64;
         let position = self.position.unwrap_or(Token::START);
         self.emit(ctx, token, rows, Origin::CatchUp, position.max(token.min(complete)));
     }
@@ -193,7 +193,7 @@ impl Follower {
         if self.traits.order == Order::UnclosedBursts && self.is_live() && !self.hole {
             self.look_at_unclosed(ctx, highest, quiet_at);
         } else if quiet_at > ctx.now {
-            ctx.common.timers.set(TimerKey::BurstQuiet(ctx.me), quiet_at);
+            ctx.shared.timers.set(TimerKey::BurstQuiet(ctx.me), quiet_at);
         } else if self.is_live() {
             self.fetch_up_to(ctx, highest);
         }
@@ -201,7 +201,7 @@ impl Follower {
 
     /// Moves the position of a live source up to where its sends are over.
     fn look_at_unclosed(&mut self, ctx: &mut Context<'_>, highest: Token, quiet_at: Timestamp) {
-        let heard = ctx.common.heard;
+        let heard = ctx.shared.heard;
         let in_batch = self.batch.is_some();
         let burst = self.burst();
         let all = quiet_at <= ctx.now && burst.sends.is_over(heard) && !in_batch;
@@ -217,7 +217,7 @@ impl Follower {
         } else {
             let later = ctx.now + ctx.config.burst_quiet_after;
             let next = if quiet_at > ctx.now { quiet_at } else { later };
-            ctx.common.timers.set(TimerKey::BurstQuiet(ctx.me), next);
+            ctx.shared.timers.set(TimerKey::BurstQuiet(ctx.me), next);
         }
     }
 
@@ -263,7 +263,7 @@ fn retain(
     for (index, row) in rows.iter().enumerate() {
         if !is_new(ctx, row) {
             kept.get_or_insert_with(|| rows[..index].to_vec());
-            ctx.common.stats.rows_repeated += 1;
+            ctx.shared.stats.rows_repeated += 1;
         } else if let Some(kept) = &mut kept {
             kept.push(row.clone());
         }

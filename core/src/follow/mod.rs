@@ -25,7 +25,7 @@ use self::{
 };
 pub(crate) use self::{
     catch_up::{Blame, FetchOutcome, Lost},
-    context::{Common, Context, Fetches, Stream},
+    context::{Context, Fetches, Stream},
     replay::{Replay, Replays},
 };
 use crate::{
@@ -220,7 +220,7 @@ impl Follower {
             self.hold_rows(ctx, token, rows);
         }
         if no_evidence {
-            ctx.common.ask_again = true;
+            ctx.shared.ask_again = true;
             return;
         }
         let fresh = self.is_fresh();
@@ -352,16 +352,16 @@ impl Follower {
         }
         if self.answered {
             self.answered = false;
-            ctx.common.unanswered += 1;
+            ctx.shared.unanswered += 1;
         }
         self.unsure = true;
-        ctx.common.ask_again = true;
+        ctx.shared.ask_again = true;
     }
 
     fn answer(&mut self, ctx: &mut Context<'_>) {
         if !self.answered {
             self.answered = true;
-            ctx.common.unanswered -= 1;
+            ctx.shared.unanswered -= 1;
         }
     }
 
@@ -393,7 +393,7 @@ impl Follower {
         }
         let from = self.position.replace(Token::START).unwrap_or(Token::START);
         if !is_fresh {
-            ctx.common.stats.resets += 1;
+            ctx.shared.stats.resets += 1;
             let source = self.source.clone();
             ctx.notify(Event::Reset { source, from, token: Token::START });
             ctx.end_waits(Token::START);
@@ -421,7 +421,7 @@ impl Follower {
     /// Handles what was held, as far as the source stays live.
     fn release_held(&mut self, ctx: &mut Context<'_>) {
         let Some(mut holding) = self.held.take() else { return };
-        let queue = holding.take(&mut ctx.common.stats.held_bytes_now);
+        let queue = holding.take(&mut ctx.shared.stats.held_bytes_now);
         let position = self.position;
         for held in queue {
             match held {
@@ -437,7 +437,7 @@ impl Follower {
                             position: token,
                         });
                     } else if fetched {
-                        ctx.common.stats.rows_repeated += rows.len() as u64;
+                        ctx.shared.stats.rows_repeated += rows.len() as u64;
                     } else if self.hole {
                         self.fetch_up_to(ctx, token);
                     } else {
@@ -457,7 +457,7 @@ impl Follower {
             return;
         }
         let holding = self.held.get_or_insert_default();
-        if !holding.push_rows(token, rows, ctx.config, &mut ctx.common.stats.held_bytes_now) {
+        if !holding.push_rows(token, rows, ctx.config, &mut ctx.shared.stats.held_bytes_now) {
             self.overflow(ctx, token);
         }
     }
@@ -476,14 +476,14 @@ impl Follower {
         if !planted!(ctx.config, DropsOverflow) {
             self.raise_target(held.map_or(token, |held| held.max(token)));
         }
-        ctx.common.stats.overflows += 1;
+        ctx.shared.stats.overflows += 1;
         let source = self.source.clone();
         ctx.notify(Event::Warning(Warning::HoldingOverflow { source }));
     }
 
     fn drop_held(&mut self, ctx: &mut Context<'_>) {
         if let Some(mut holding) = self.held.take() {
-            holding.take(&mut ctx.common.stats.held_bytes_now);
+            holding.take(&mut ctx.shared.stats.held_bytes_now);
         }
     }
 }

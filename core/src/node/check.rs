@@ -12,7 +12,7 @@ impl Node {
             return Err(Misuse::TimeWentBack { from: self.now, to: now });
         }
         match input {
-            Input::Connected { conn } => match &self.bus.link {
+            Input::Connected { conn } => match &self.upstream.link {
                 Link::Connecting(open) | Link::Closing(open) if open == conn => Ok(()),
                 Link::Up(session) if session.conn == *conn => {
                     Err(Misuse::WrongConnectionState(*conn))
@@ -38,12 +38,12 @@ impl Node {
                 let matches = if conn.is_accepted() {
                     self.peers.has_untaken(*conn, *count)
                 } else {
-                    u64::from(*count) <= self.common.outbox.unconfirmed()
+                    u64::from(*count) <= self.shared.outbox.unconfirmed()
                 };
                 if matches && *count > 0 { Ok(()) } else { Err(Misuse::NothingToConfirm(*conn)) }
             }
-            Input::Disconnected { conn, .. } => match &self.bus.link {
-                _ if self.peers.get(*conn).is_some() || self.bus.is_or_was_up(*conn) => Ok(()),
+            Input::Disconnected { conn, .. } => match &self.upstream.link {
+                _ if self.peers.get(*conn).is_some() || self.upstream.is_or_was_up(*conn) => Ok(()),
                 Link::Connecting(open) if open == conn => Ok(()),
                 Link::Connecting(_)
                 | Link::Refused(..)
@@ -57,12 +57,12 @@ impl Node {
             }
             Input::Fetched { query, .. }
                 if planted!(self.config, RefusesLateAnswers)
-                    && !self.common.fetches.in_flight.contains_key(query) =>
+                    && !self.shared.fetches.in_flight.contains_key(query) =>
             {
                 Err(Misuse::UnknownQuery(*query))
             }
             Input::Fetched { query, .. } | Input::LogRead { query, .. }
-                if !self.common.fetches.was_issued(*query) =>
+                if !self.shared.fetches.was_issued(*query) =>
             {
                 Err(Misuse::UnknownQuery(*query))
             }
@@ -72,7 +72,7 @@ impl Node {
             {
                 Err(Misuse::BadStreamName)
             }
-            Input::WaitFor { wait, .. } if self.common.waits.contains(*wait) => {
+            Input::WaitFor { wait, .. } if self.shared.waits.contains(*wait) => {
                 Err(Misuse::WaitInUse(*wait))
             }
             Input::Accepted { .. }
@@ -90,8 +90,8 @@ impl Node {
 
     /// Whether something can arrive or go out on this connection.
     fn check_usable(&self, conn: ConnectionId) -> Result<(), Misuse> {
-        match &self.bus.link {
-            _ if self.peers.get(conn).is_some() || self.bus.is_or_was_up(conn) => Ok(()),
+        match &self.upstream.link {
+            _ if self.peers.get(conn).is_some() || self.upstream.is_or_was_up(conn) => Ok(()),
             Link::Connecting(open) if *open == conn => Err(Misuse::WrongConnectionState(conn)),
             Link::Connecting(_)
             | Link::Refused(..)

@@ -12,7 +12,7 @@ use crate::{
 impl Node {
     /// One turn of the accepted connections alone.
     fn at_peers<R>(&mut self, act: impl FnOnce(&mut Peers, &mut Turn<'_>) -> R) -> R {
-        let mut turn = Turn { now: self.now, config: &self.config, common: &mut self.common };
+        let mut turn = Turn { now: self.now, config: &self.config, shared: &mut self.shared };
         act(&mut self.peers, &mut turn)
     }
 
@@ -27,9 +27,9 @@ impl Node {
 
     pub(super) fn on_peer_disconnected(&mut self, conn: ConnectionId, reason: String) {
         let Some(peer) = self.at_peers(|peers, turn| peers.remove(conn, turn)) else { return };
-        self.their_users.on_disconnected(conn, &mut self.common);
+        self.their_users.on_disconnected(conn, &mut self.shared);
         if peer.announced {
-            self.common.notify(Event::PeerDisconnected { conn, reason });
+            self.shared.notify(Event::PeerDisconnected { conn, reason });
         }
         self.publish(|publisher, ctx| publisher.look_for_room(ctx));
     }
@@ -47,22 +47,22 @@ impl Node {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are treated alike")]
     pub(super) fn on_peer_command(&mut self, conn: ConnectionId, command: Command) {
-        self.common.stats.commands += 1;
+        self.shared.stats.commands += 1;
         if !self.at_peers(|peers, turn| peers.may_say(conn, &command, turn)) {
             return;
         }
         match command {
             Command::Ping(_) => {}
-            Command::Name(name) => self.common.notify(Event::PeerNamed { conn, name }),
+            Command::Name(name) => self.shared.notify(Event::PeerNamed { conn, name }),
             Command::Error(text) => {
-                self.common.notify(Event::Warning(Warning::PeerError { conn, text }));
+                self.shared.notify(Event::Warning(Warning::PeerError { conn, text }));
             }
             Command::Replicate(replicate) => self.on_peer_replicate(conn, &replicate),
             command => {
                 self.relay(Some(conn), &command);
                 if let Some(command) = self.keep_account(conn, command) {
                     let command = Box::new(command);
-                    self.common.notify(Event::PeerCommand { conn, command });
+                    self.shared.notify(Event::PeerCommand { conn, command });
                 }
             }
         }
@@ -105,7 +105,7 @@ impl Node {
         if error.kind() == DecodeErrorKind::Blank {
             return;
         }
-        self.common.stats.malformed += 1;
+        self.shared.stats.malformed += 1;
         let unknown = error.kind() == DecodeErrorKind::UnknownCommand;
         let told = if unknown && !dialect.names_instances() {
             format!("invalid command: {}", error.command())

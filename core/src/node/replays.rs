@@ -13,14 +13,14 @@ impl Node {
     /// A line of a server of the oldest dialect could not be read, which says nothing twice.
     /// Whether all is done that can be.
     pub(super) fn on_lost_line(&mut self, command: &str, row: Option<&BadRow>) -> bool {
-        let replays = &mut self.common.fetches.replays;
+        let replays = &mut self.shared.fetches.replays;
         let source = row.and_then(|row| self.sources.find(&row.stream, &row.instance));
         if let Some(Role::Followed(source)) = source {
             return replays.get_mut(source).map(Replay::damage).is_some();
         }
-        let waiting = self.common.unanswered > 0 || !replays.is_empty();
+        let waiting = self.shared.unanswered > 0 || !replays.is_empty();
         match command {
-            "POSITION" if waiting => self.bus.on_lost_answer(&mut self.common),
+            "POSITION" if waiting => self.upstream.on_lost_answer(&mut self.shared),
             "RDATA" if row.is_none() => replays.damage_all(),
             _ => return false,
         }
@@ -30,7 +30,7 @@ impl Node {
     /// The server is about to close the connection; in the oldest dialect perhaps because it will
     /// not send what was asked for.
     pub(super) fn on_server_error(&mut self, text: &str) {
-        let replays = &self.common.fetches.replays;
+        let replays = &self.shared.fetches.replays;
         if replays.is_empty() {
             return;
         }

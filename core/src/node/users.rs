@@ -19,7 +19,7 @@ impl Node {
             syncing,
             at_ms,
             &self.config,
-            &mut self.common,
+            &mut self.shared,
         );
         self.say_of_users(said);
     }
@@ -56,7 +56,7 @@ impl Node {
         if said {
             self.our_users.on_said();
             let at = self.now + self.config.syncing_expires_after / 2;
-            self.common.timers.set(TimerKey::SyncRepeat, at);
+            self.shared.timers.set(TimerKey::SyncRepeat, at);
         }
     }
 
@@ -64,8 +64,8 @@ impl Node {
     /// the next connection.
     fn say(&mut self, command: Command) -> bool {
         !self.config.observe_only
-            && self.bus.will_not_send(&command).is_none()
-            && self.bus.send(self.now, command, &mut self.common).is_some()
+            && self.upstream.will_not_send(&command).is_none()
+            && self.upstream.send(self.now, command, &mut self.shared).is_some()
     }
 
     /// Keeps account of what `command` says of users or stored rows; gives it back if it is
@@ -75,21 +75,21 @@ impl Node {
         match command {
             Command::UserSync(sync) if self.config.presence_writer => {
                 if sync.instance_id.as_ref() == Some(&self.config.instance_id) {
-                    self.common.stats.echoes += 1;
+                    self.shared.stats.echoes += 1;
                 } else {
-                    let (config, common) = (&self.config, &mut self.common);
-                    self.their_users.on_user_sync(self.now, conn, sync, config, common);
+                    let (config, shared) = (&self.config, &mut self.shared);
+                    self.their_users.on_user_sync(self.now, conn, sync, config, shared);
                 }
                 None
             }
             Command::ClearUserSync(instance_id) if self.config.presence_writer => {
-                self.their_users.on_clear(instance_id, &mut self.common);
+                self.their_users.on_clear(instance_id, &mut self.shared);
                 None
             }
             Command::FederationAck(ack) if !self.config.federation_senders.is_empty() => {
                 let sent = self.publisher.end_of("federation");
                 if let Some(token) = self.federation_acks.on_ack(&ack, sent, &self.config) {
-                    self.common.notify(Event::FederationAcked { token });
+                    self.shared.notify(Event::FederationAcked { token });
                 }
                 None
             }

@@ -55,7 +55,7 @@ pub(super) fn position(
 impl Publisher {
     /// Whether own rows can go out on the bus now.
     pub(super) fn bus_is_open(&self, ctx: &Context<'_>) -> bool {
-        self.uses_bus && ctx.bus.up().is_some()
+        self.uses_bus && ctx.upstream.up().is_some()
     }
 
     /// A connection was made: says where all own streams stand, and goes on behind that.
@@ -113,7 +113,7 @@ impl Publisher {
         let ahead = planted!(ctx.turn.config, AnnouncesAhead);
         let at = if ahead { stream.end } else { stream.bus.sent };
         let command = position(stream, &self.me, at, at);
-        let command = ctx.bus.send(ctx.turn.now, command, ctx.turn.common)?;
+        let command = ctx.upstream.send(ctx.turn.now, command, ctx.turn.shared)?;
         if at > stream.bus.confirmed {
             self.bus.marks.push_back(Mark { command, stream: index, token: at });
         }
@@ -142,9 +142,9 @@ impl Publisher {
                     token: (nth + 1 == batch.len() || splits).then_some(*token),
                     row: row.clone(),
                 });
-                command = ctx.bus.send(ctx.turn.now, rdata, ctx.turn.common);
+                command = ctx.upstream.send(ctx.turn.now, rdata, ctx.turn.shared);
             }
-            ctx.turn.common.stats.rows_published += batch.len() as u64;
+            ctx.turn.shared.stats.rows_published += batch.len() as u64;
             if let Some(command) = command {
                 self.bus.marks.push_back(Mark { command, stream: index, token: at });
             }
@@ -152,7 +152,7 @@ impl Publisher {
         if at < page.complete {
             // The page is complete up to there, so no row lies between (P2).
             let moved = position(stream, &self.me, at, page.complete);
-            if let Some(command) = ctx.bus.send(ctx.turn.now, moved, ctx.turn.common) {
+            if let Some(command) = ctx.upstream.send(ctx.turn.now, moved, ctx.turn.shared) {
                 self.bus.marks.push_back(Mark { command, stream: index, token: page.complete });
             }
         }
@@ -162,7 +162,7 @@ impl Publisher {
 
     /// Commands have gone out on the bus.
     pub(crate) fn on_bus_sent(&mut self, was_full: bool, ctx: &mut Context<'_>) {
-        let gone_out = ctx.turn.common.outbox.gone_out();
+        let gone_out = ctx.turn.shared.outbox.gone_out();
         let mut advanced = Vec::new();
         while let Some(mark) = self.bus.marks.pop_front_if(|mark| mark.command <= gone_out) {
             let cursor = &mut self.streams[mark.stream.as_usize()].bus;
@@ -189,7 +189,7 @@ impl Publisher {
 
     /// Whether as much is unconfirmed as may be.
     pub(crate) fn bus_is_full(&self, ctx: &Context<'_>) -> bool {
-        ctx.turn.common.outbox.unconfirmed() >= u64::from(ctx.turn.config.unconfirmed_max)
+        ctx.turn.shared.outbox.unconfirmed() >= u64::from(ctx.turn.config.unconfirmed_max)
     }
 
     /// RDATA (`token` is none inside a batch) or POSITION under our own name came in. True if it

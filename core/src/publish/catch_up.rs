@@ -145,7 +145,7 @@ impl Publisher {
         let upto = own.peers;
         let range = (own.name.clone(), from, upto);
         let rows_max = Reads::rows_max_for_peers(ctx.turn.config);
-        let query = self.reads.start(Reader::Peer(conn), range, rows_max, ctx.turn.common);
+        let query = self.reads.start(Reader::Peer(conn), range, rows_max, ctx.turn.shared);
         peer.reading = PeerReading::InFlight { query, stream, from, upto };
     }
 

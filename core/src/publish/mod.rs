@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{
     config::{Config, Transport},
-    connection::{Bus, Peers},
+    connection::{Peers, Upstream},
     event::{Event, Warning},
     ids::QueryId,
     stream::{LogError, Page, Token},
@@ -37,7 +37,7 @@ use crate::{
 /// What publishing needs of the node around it.
 pub(crate) struct Context<'a> {
     pub(crate) turn: Turn<'a>,
-    pub(crate) bus: &'a mut Bus,
+    pub(crate) upstream: &'a mut Upstream,
     pub(crate) peers: &'a mut Peers,
 }
 
@@ -181,7 +181,7 @@ impl Publisher {
             ctx.turn.config.log_rows_max
         };
         let range = (stream.name.clone(), from, end);
-        let query = self.reads.start(Reader::Outlets(index), range, rows_max, ctx.turn.common);
+        let query = self.reads.start(Reader::Outlets(index), range, rows_max, ctx.turn.shared);
         stream.reading = Reading::InFlight { query, from, upto: end };
     }
 
@@ -245,11 +245,11 @@ impl Publisher {
     /// A log cannot be read: nobody tries before the timer, whoever wanted the page.
     fn on_log_failed(&mut self, index: OwnIndex, error: LogError, ctx: &mut Context<'_>) {
         let turn = &mut ctx.turn;
-        turn.common.stats.log_reads_failed += 1;
+        turn.shared.stats.log_reads_failed += 1;
         let stream = &mut self.streams[index.as_usize()];
         stream.attempt = stream.attempt.saturating_add(1);
         let attempt = stream.attempt;
-        let retry_in = turn.common.jitter.delay(turn.config.log_retry, attempt);
+        let retry_in = turn.shared.jitter.delay(turn.config.log_retry, attempt);
         turn.notify(Event::Warning(Warning::LogFailed { error, attempt, retry_in }));
         match stream.reading {
             // What cannot be read now is not sent before we stop.
@@ -258,7 +258,7 @@ impl Publisher {
             Reading::InFlight { .. } => {}
             Reading::Idle | Reading::InLine | Reading::NoRoom | Reading::BackingOff => {
                 stream.reading = Reading::BackingOff;
-                turn.common.timers.set(index.retry(), turn.now + retry_in);
+                turn.shared.timers.set(index.retry(), turn.now + retry_in);
             }
         }
     }

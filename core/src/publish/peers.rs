@@ -56,7 +56,7 @@ impl Publisher {
                 });
                 ctx.peers.broadcast(To::Subscribers(index), command, &mut ctx.turn);
             }
-            ctx.turn.common.stats.rows_broadcast += batch.len() as u64;
+            ctx.turn.shared.stats.rows_broadcast += batch.len() as u64;
         }
         let stream = &mut self.streams[index.as_usize()];
         stream.peers = page.complete;

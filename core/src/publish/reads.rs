@@ -6,8 +6,8 @@ use super::stream::OwnIndex;
 use crate::{
     action::Action,
     config::Config,
-    follow::Common,
     ids::{ConnectionId, QueryId},
+    shared::Shared,
     stream::Token,
 };
 
@@ -61,12 +61,12 @@ impl Reads {
         reader: Reader,
         (stream, from, upto): (bytestring::ByteString, Token, Token),
         rows_max: u32,
-        common: &mut Common,
+        shared: &mut Shared,
     ) -> QueryId {
-        let query = common.fetches.next_id();
+        let query = shared.fetches.next_id();
         self.in_flight.insert(query, reader);
-        common.stats.log_reads += 1;
-        common.actions.push_back(Action::ReadLog { query, stream, from, upto, rows_max });
+        shared.stats.log_reads += 1;
+        shared.actions.push_back(Action::ReadLog { query, stream, from, upto, rows_max });
         query
     }
 

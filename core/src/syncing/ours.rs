@@ -8,7 +8,7 @@ use super::UserDevice;
 use crate::{
     config::Config,
     event::{Event, Warning},
-    follow::Common,
+    shared::Shared,
     time::Timestamp,
     timer::TimerKey,
     wire::{Command, UserSync},
@@ -43,7 +43,7 @@ impl OurUsers {
         syncing: bool,
         at_ms: i64,
         config: &Config,
-        common: &mut Common,
+        shared: &mut Shared,
     ) -> Option<Command> {
         let Some(known) = self.users.get_mut(&who) else {
             if !syncing {
@@ -51,7 +51,7 @@ impl OurUsers {
             }
             if self.users.len() >= config.syncing_users_max as usize {
                 let user = who.0;
-                common.notify(Event::Warning(Warning::TooManySyncing { user }));
+                shared.notify(Event::Warning(Warning::TooManySyncing { user }));
                 return None;
             }
             let said = start(config, &who, at_ms);
@@ -63,7 +63,7 @@ impl OurUsers {
             known.under_way = known.under_way.saturating_add(1);
             if let Some(number) = known.ending.take() {
                 self.ending.remove(&number);
-                common.timers.clear(TimerKey::SyncEnd(number));
+                shared.timers.clear(TimerKey::SyncEnd(number));
             }
         } else {
             known.under_way = known.under_way.saturating_sub(1);
@@ -72,7 +72,7 @@ impl OurUsers {
                 known.ending = Some(self.ends);
                 self.ending.insert(self.ends, who);
                 let at = now + config.user_sync_end_after;
-                common.timers.set(TimerKey::SyncEnd(self.ends), at);
+                shared.timers.set(TimerKey::SyncEnd(self.ends), at);
             }
         }
         None

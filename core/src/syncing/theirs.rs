@@ -9,8 +9,8 @@ use super::UserDevice;
 use crate::{
     config::Config,
     event::{ClearedReason, Event, SyncOrigin, Warning},
-    follow::Common,
     ids::ConnectionId,
+    shared::Shared,
     time::Timestamp,
     timer::TimerKey,
     wire::UserSync,
@@ -40,14 +40,14 @@ impl TheirUsers {
         conn: ConnectionId,
         sync: UserSync,
         config: &Config,
-        common: &mut Common,
+        shared: &mut Shared,
     ) {
         let origin =
             sync.instance_id.clone().map_or(SyncOrigin::Connection(conn), SyncOrigin::Instance);
         let who = (sync.user.clone(), sync.device.clone());
         let known = self.origins.get(&origin).is_some_and(|theirs| theirs.users.contains(&who));
         if sync.syncing && !known && self.pairs >= config.syncing_users_max as usize {
-            common.notify(Event::Warning(Warning::TooManySyncing { user: who.0 }));
+            shared.notify(Event::Warning(Warning::TooManySyncing { user: who.0 }));
             return;
         }
         if !sync.syncing && !known {
@@ -59,40 +59,40 @@ impl TheirUsers {
             Theirs { users: BTreeSet::new(), watch: self.watches }
         });
         // The timer outlives the last user: an origin that stays silent then is forgotten.
-        common.timers.set(TimerKey::SyncExpiry(theirs.watch), now + config.syncing_expires_after);
+        shared.timers.set(TimerKey::SyncExpiry(theirs.watch), now + config.syncing_expires_after);
         if sync.syncing {
             self.pairs += usize::from(theirs.users.insert(who));
         } else {
             self.pairs -= usize::from(theirs.users.remove(&who));
         }
-        common.notify(Event::UserSyncing { origin, sync: Box::new(sync) });
+        shared.notify(Event::UserSyncing { origin, sync: Box::new(sync) });
     }
 
     /// A process stops and takes back what it said.
-    pub(crate) fn on_clear(&mut self, instance_id: ByteString, common: &mut Common) {
-        self.clear(SyncOrigin::Instance(instance_id), ClearedReason::Stopped, common);
+    pub(crate) fn on_clear(&mut self, instance_id: ByteString, shared: &mut Shared) {
+        self.clear(SyncOrigin::Instance(instance_id), ClearedReason::Stopped, shared);
     }
 
     /// A connection ended: in the oldest dialect, what was said on it is void.
-    pub(crate) fn on_disconnected(&mut self, conn: ConnectionId, common: &mut Common) {
-        self.clear(SyncOrigin::Connection(conn), ClearedReason::Disconnected, common);
+    pub(crate) fn on_disconnected(&mut self, conn: ConnectionId, shared: &mut Shared) {
+        self.clear(SyncOrigin::Connection(conn), ClearedReason::Disconnected, shared);
     }
 
     /// An origin was silent for too long.
-    pub(crate) fn on_expiry_due(&mut self, watch: u64, common: &mut Common) {
+    pub(crate) fn on_expiry_due(&mut self, watch: u64, shared: &mut Shared) {
         if let Some(origin) = self.watched.get(&watch) {
-            self.clear(origin.clone(), ClearedReason::Silent, common);
+            self.clear(origin.clone(), ClearedReason::Silent, shared);
         }
     }
 
-    fn clear(&mut self, origin: SyncOrigin, reason: ClearedReason, common: &mut Common) {
+    fn clear(&mut self, origin: SyncOrigin, reason: ClearedReason, shared: &mut Shared) {
         let Some(theirs) = self.origins.remove(&origin) else { return };
         self.watched.remove(&theirs.watch);
-        common.timers.clear(TimerKey::SyncExpiry(theirs.watch));
+        shared.timers.clear(TimerKey::SyncExpiry(theirs.watch));
         self.pairs -= theirs.users.len();
         if !theirs.users.is_empty() {
             let users = u32::try_from(theirs.users.len()).unwrap_or(u32::MAX);
-            common.notify(Event::SyncingCleared { origin, users, reason });
+            shared.notify(Event::SyncingCleared { origin, users, reason });
         }
     }
 }

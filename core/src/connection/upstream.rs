@@ -13,9 +13,9 @@ use crate::{
     action::Action,
     config::{Config, Transport},
     event::{Event, NotSentReason, Warning},
-    follow::Common,
     ids::ConnectionId,
     planted::planted,
+    shared::Shared,
     stream::Source,
     time::Timestamp,
     timer::TimerKey,
@@ -55,7 +55,7 @@ pub(crate) struct Session {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Bus {
+pub(crate) struct Upstream {
     pub(crate) link: Link,
     connections: u64,
     /// Attempts since a POSITION was handled.
@@ -64,7 +64,7 @@ pub(crate) struct Bus {
     unknown: BTreeSet<String>,
 }
 
-impl Bus {
+impl Upstream {
     pub(crate) const fn new() -> Self {
         Self { link: Link::Down, connections: 0, attempts: 0, unknown: BTreeSet::new() }
     }
@@ -90,13 +90,13 @@ impl Bus {
         }
     }
 
-    pub(crate) fn connect(&mut self, common: &mut Common) {
+    pub(crate) fn connect(&mut self, shared: &mut Shared) {
         self.connections += 1;
         self.attempts = self.attempts.saturating_add(1);
         let conn = ConnectionId::new(self.connections);
         self.link = Link::Connecting(conn);
-        common.outbox = Outbox::new();
-        common.actions.push_back(Action::Connect { conn });
+        shared.outbox = Outbox::new();
+        shared.actions.push_back(Action::Connect { conn });
     }
 
     /// The connection is usable: say who we are, and ask everyone where they stand.
@@ -105,16 +105,16 @@ impl Bus {
         now: Timestamp,
         conn: ConnectionId,
         config: &Config,
-        common: &mut Common,
+        shared: &mut Shared,
     ) {
-        common.stats.connections += 1;
-        common.settling_until.get_or_insert(now + config.settling_for);
-        common.notify(Event::Connected { conn });
+        shared.stats.connections += 1;
+        shared.settling_until.get_or_insert(now + config.settling_for);
+        shared.notify(Event::Connected { conn });
         let server = match config.transport {
-            Transport::Tcp(dialect) => Some(Server::greet(now, conn, dialect, config, common)),
+            Transport::Tcp(dialect) => Some(Server::greet(now, conn, dialect, config, shared)),
             Transport::Bus | Transport::None => None,
         };
-        common.replays_on = server.as_ref().filter(|server| server.replays()).map(|_| conn);
+        shared.replays_on = server.as_ref().filter(|server| server.replays()).map(|_| conn);
         self.link = Link::Up(Session {
             conn,
             server,
@@ -125,8 +125,8 @@ impl Bus {
             asked_in_vain: 0,
             duplicate_reported: false,
         });
-        common.timers.set(TimerKey::NothingHeard, now + config.nothing_heard_after);
-        self.ask(now, config, common);
+        shared.timers.set(TimerKey::NothingHeard, now + config.nothing_heard_after);
+        self.ask(now, config, shared);
     }
 
     /// The connection is gone or was never made; tries again later.
@@ -136,12 +136,12 @@ impl Bus {
         conn: ConnectionId,
         reason: String,
         config: &Config,
-        common: &mut Common,
+        shared: &mut Shared,
     ) {
-        common.timers.clear(TimerKey::NothingHeard);
-        common.timers.clear(TimerKey::Replicate);
-        common.timers.clear(TimerKey::KeepAlive(conn));
-        common.replays_on = None;
+        shared.timers.clear(TimerKey::NothingHeard);
+        shared.timers.clear(TimerKey::Replicate);
+        shared.timers.clear(TimerKey::KeepAlive(conn));
+        shared.replays_on = None;
         let reason = match &self.link {
             Link::Refused(_, told) => format!("{told}; {reason}"),
             Link::Up(_) | Link::Connecting(_) | Link::Closing(_) | Link::Down | Link::Stopped => {
@@ -154,13 +154,13 @@ impl Bus {
         let retry_at = if stopping {
             None
         } else {
-            Some(now + common.jitter.delay(config.reconnect, self.attempts))
+            Some(now + shared.jitter.delay(config.reconnect, self.attempts))
         };
-        common.notify(Event::Disconnected { conn, reason, retry_at });
+        shared.notify(Event::Disconnected { conn, reason, retry_at });
         if let Some(at) = retry_at {
             self.link = Link::Down;
             if !gives_up {
-                common.timers.set(TimerKey::Reconnect, at);
+                shared.timers.set(TimerKey::Reconnect, at);
             }
         } else {
             self.link = Link::Stopped;
@@ -169,7 +169,7 @@ impl Bus {
 
     /// Sends REPLICATE, and sets the time at which to see whether it was enough. A server of the
     /// oldest dialect is asked once: its answers come in order and whole, or not at all.
-    fn ask(&mut self, now: Timestamp, config: &Config, common: &mut Common) {
+    fn ask(&mut self, now: Timestamp, config: &Config, shared: &mut Shared) {
         let Link::Up(session) = &mut self.link else { return };
         let is_silent = config.observe_only && !planted!(config, ObserverAsks);
         if is_silent || (planted!(config, NeverAsksAgain) && session.asked > 0) {
@@ -181,31 +181,31 @@ impl Bus {
                 return;
             }
             for command in subscriptions(config, &self.unknown) {
-                common.send(conn, command);
+                shared.send(conn, command);
             }
         } else {
-            common.send(conn, Command::Replicate(Replicate::Everything));
+            shared.send(conn, Command::Replicate(Replicate::Everything));
         }
         if let Some(server) = &mut session.server {
             server.on_sent(now);
         }
         session.asked = session.asked.saturating_add(1);
         session.asked_in_vain = session.asked_in_vain.saturating_add(1);
-        common.stats.replicates += 1;
-        let delay = common.jitter.delay(config.replicate_retry, session.asked_in_vain);
-        common.timers.set(TimerKey::Replicate, now + delay);
+        shared.stats.replicates += 1;
+        let delay = shared.jitter.delay(config.replicate_retry, session.asked_in_vain);
+        shared.timers.set(TimerKey::Replicate, now + delay);
     }
 
     /// A source lost its footing. Asks at once, or, if others have been asked for lately, after
     /// the shortest delay: theirs has grown while they did not answer, and this one will.
-    pub(crate) fn ask_again(&mut self, now: Timestamp, config: &Config, common: &mut Common) {
-        let Some(at) = common.timers.at(TimerKey::Replicate) else {
-            self.ask(now, config, common);
+    pub(crate) fn ask_again(&mut self, now: Timestamp, config: &Config, shared: &mut Shared) {
+        let Some(at) = shared.timers.at(TimerKey::Replicate) else {
+            self.ask(now, config, shared);
             return;
         };
-        let soon = now + common.jitter.delay(config.replicate_retry, 1);
+        let soon = now + shared.jitter.delay(config.replicate_retry, 1);
         if soon < at {
-            common.timers.set(TimerKey::Replicate, soon);
+            shared.timers.set(TimerKey::Replicate, soon);
         }
     }
 
@@ -215,7 +215,7 @@ impl Bus {
         now: Timestamp,
         unanswered: Option<Source>,
         config: &Config,
-        common: &mut Common,
+        shared: &mut Shared,
     ) {
         let Link::Up(session) = &mut self.link else { return };
         if unanswered.is_none() && session.positioned {
@@ -223,18 +223,18 @@ impl Bus {
             return;
         }
         if let Some(example) = unanswered {
-            let (sources, asked) = (common.unanswered, session.asked);
-            common.notify(Event::Warning(Warning::Unanswered { sources, example, asked }));
+            let (sources, asked) = (shared.unanswered, session.asked);
+            shared.notify(Event::Warning(Warning::Unanswered { sources, example, asked }));
         }
-        self.ask(now, config, common);
+        self.ask(now, config, shared);
     }
 
-    pub(crate) fn on_nothing_heard_due(&self, now: Timestamp, common: &mut Common) {
+    pub(crate) fn on_nothing_heard_due(&self, now: Timestamp, shared: &mut Shared) {
         if let Link::Up(session) = &self.link
             && !session.heard
         {
             let after = now.saturating_since(session.since);
-            common.notify(Event::Warning(Warning::NothingHeard { after }));
+            shared.notify(Event::Warning(Warning::NothingHeard { after }));
         }
     }
 
@@ -245,13 +245,13 @@ impl Bus {
         now: Timestamp,
         command: &Command,
         config: &Config,
-        common: &mut Common,
+        shared: &mut Shared,
     ) -> bool {
-        common.heard += 1;
+        shared.heard += 1;
         let Link::Up(session) = &mut self.link else { return false };
         session.heard |= !matches!(command, Command::Replicate(_));
         if let Some(server) = &mut session.server {
-            match server.on_command(now, session.conn, command, config, common) {
+            match server.on_command(now, session.conn, command, config, shared) {
                 Heard::Passed => {}
                 Heard::Done => {
                     if let Command::Error(text) = command {
@@ -260,7 +260,7 @@ impl Bus {
                     return false;
                 }
                 Heard::Refused(told) => {
-                    self.refuse(told, common);
+                    self.refuse(told, shared);
                     return false;
                 }
             }
@@ -289,36 +289,36 @@ impl Bus {
         now: Timestamp,
         conn: ConnectionId,
         config: &Config,
-        common: &mut Common,
+        shared: &mut Shared,
     ) {
         let Link::Up(session) = &mut self.link else { return };
         if session.conn == conn
             && let Some(server) = &mut session.server
-            && let Heard::Refused(told) = server.look(now, conn, config, common)
+            && let Heard::Refused(told) = server.look(now, conn, config, shared)
         {
-            self.refuse(told, common);
+            self.refuse(told, shared);
         }
     }
 
     /// A line is too long to be read, and with it all that follows.
-    pub(crate) fn on_line_too_long(&mut self, common: &mut Common) {
-        self.refuse("Line length exceeded", common);
+    pub(crate) fn on_line_too_long(&mut self, shared: &mut Shared) {
+        self.refuse("Line length exceeded", shared);
     }
 
     /// A line of a server of the oldest dialect could not be read that may have been an answer.
     /// It says nothing twice, so another connection must.
-    pub(crate) fn on_lost_answer(&mut self, common: &mut Common) {
-        self.refuse("failed to parse line", common);
+    pub(crate) fn on_lost_answer(&mut self, shared: &mut Shared) {
+        self.refuse("failed to parse line", shared);
     }
 
     /// Tells the server what is wrong and closes; connects again afterwards.
-    fn refuse(&mut self, told: &'static str, common: &mut Common) {
+    fn refuse(&mut self, told: &'static str, shared: &mut Shared) {
         let Link::Up(Session { conn, .. }) = self.link else { return };
         self.link = Link::Refused(conn, told);
-        common.replays_on = None;
+        shared.replays_on = None;
         let command = Command::Error(ByteString::from_static(told));
-        common.send(conn, command);
-        common.actions.push_back(Action::Close { conn });
+        shared.send(conn, command);
+        shared.actions.push_back(Action::Close { conn });
     }
 
     /// Why a command of the application cannot be sent, if so.
@@ -333,32 +333,32 @@ impl Bus {
         &mut self,
         now: Timestamp,
         command: Command,
-        common: &mut Common,
+        shared: &mut Shared,
     ) -> Option<u64> {
         let Link::Up(session) = &mut self.link else { return None };
         if let Some(server) = &mut session.server {
             server.on_sent(now);
         }
-        Some(common.send(session.conn, command))
+        Some(shared.send(session.conn, command))
     }
 
     /// Somebody else uses our name. Said once a connection.
-    pub(crate) fn on_duplicate_instance(&mut self, config: &Config, common: &mut Common) {
+    pub(crate) fn on_duplicate_instance(&mut self, config: &Config, shared: &mut Shared) {
         if let Link::Up(session) = &mut self.link
             && !session.duplicate_reported
         {
             session.duplicate_reported = true;
             let instance = config.instance.clone();
-            common.notify(Event::Warning(Warning::DuplicateInstance { instance }));
+            shared.notify(Event::Warning(Warning::DuplicateInstance { instance }));
         }
     }
 
     /// Closes for good.
-    pub(crate) fn shut_down(&mut self, common: &mut Common) {
+    pub(crate) fn shut_down(&mut self, shared: &mut Shared) {
         match self.link {
             Link::Up(Session { conn, .. }) | Link::Connecting(conn) => {
                 self.link = Link::Closing(conn);
-                common.actions.push_back(Action::Close { conn });
+                shared.actions.push_back(Action::Close { conn });
             }
             Link::Refused(conn, _) => self.link = Link::Closing(conn),
             Link::Down => self.link = Link::Stopped,
