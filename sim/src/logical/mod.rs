@@ -7,6 +7,8 @@ mod fetch;
 mod fingerprint;
 mod log;
 mod outcome;
+mod phases;
+mod population;
 mod process;
 mod queue;
 mod recorder;

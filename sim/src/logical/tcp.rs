@@ -10,8 +10,9 @@ use synrepl_core::{
 };
 
 use super::{
+    population::PEER_PENDING_MAX,
     process::{Due, ProcessIndex, as_named},
-    world::{PEER_PENDING_MAX, World},
+    world::World,
 };
 use crate::{
     marks::Mark,
