@@ -183,15 +183,21 @@ fn p4_a_new_stream_is_announced_before_its_first_row() {
 fn p4_one_announcement_answers_all_who_asked_before_it_went_out() {
     let mut writer = Writer::on_bus(config(&[("a", 3), ("b", 7)]));
     assert_eq!(writer.hear("REPLICATE "), NOTHING, "the one at the connection still stands");
-    assert_eq!(writer.sent(2), NOTHING);
-    assert_eq!(writer.hear("REPLICATE "), NOTHING, "half of it has gone out");
-    assert_eq!(writer.sent(1), NOTHING);
-    let both = ["c1< POSITION a me 3 3", "c1< POSITION b me 7 7"];
-    assert_eq!(writer.hear("REPLICATE "), both);
-    // It comes back to us before its answer does: who asks now may have come too late for it.
-    assert_eq!(writer.hear("POSITION a me 3 3"), NOTHING);
+    assert_eq!(writer.sent(1), NOTHING, "the REPLICATE before it");
     assert_eq!(writer.hear("REPLICATE "), NOTHING);
+}
+
+#[test]
+fn p4_who_asks_when_half_of_an_announcement_has_gone_out_gets_one_of_its_own() {
+    let both = ["c1< POSITION a me 3 3", "c1< POSITION b me 7 7"];
+    let mut writer = Writer::on_bus(config(&[("a", 3), ("b", 7)]));
+    assert_eq!(writer.sent(2), NOTHING);
+    assert_eq!(writer.hear("REPLICATE "), both);
+    assert_eq!(writer.hear("REPLICATE "), NOTHING, "nothing of the second has gone out");
+    // It comes back to us before its answer does: who asks now may have come too late for it.
     assert_eq!(writer.hear("POSITION b me 7 7"), NOTHING);
+    assert_eq!(writer.hear("REPLICATE "), NOTHING, "that is of the first, which began with a");
+    assert_eq!(writer.hear("POSITION a me 3 3"), NOTHING);
     assert_eq!(writer.hear("REPLICATE "), both);
 }
 

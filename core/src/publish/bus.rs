@@ -19,7 +19,7 @@ use crate::{
 pub(super) struct BusOutlet {
     /// Which tokens are complete once which command has gone out.
     marks: VecDeque<Mark>,
-    /// The last announcement of everything, while it may still be under way.
+    /// The last announcement of everything, until something of it is known to have gone out.
     announcement: Option<Announcement>,
 }
 
@@ -32,8 +32,8 @@ struct Mark {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Announcement {
-    last_command: u64,
-    last_stream: OwnIndex,
+    first_command: u64,
+    first_stream: OwnIndex,
 }
 
 /// Where an own stream stands, for others.
@@ -85,8 +85,9 @@ impl Publisher {
     /// Another instance asks where everyone stands.
     ///
     /// Nothing is to be gained by a second announcement behind one that has not gone out yet: the
-    /// bus brings that one to who asked before it. It has gone out when its answer came or when
-    /// it came back to us, whichever is first.
+    /// bus brings all of that one to who asked before it. Its beginning has gone out when the
+    /// answer to it came or when it came back to us, whichever is first; who asks after that may
+    /// have missed it.
     pub(crate) fn on_asked_on_bus(&mut self, ctx: &mut Context<'_>) {
         let is_rude = planted!(ctx.turn.config, NeverAnswersReplicate);
         if self.bus_is_open(ctx) && self.bus.announcement.is_none() && !is_rude {
@@ -95,11 +96,13 @@ impl Publisher {
     }
 
     fn announce_on_bus(&mut self, ctx: &mut Context<'_>) {
+        self.bus.announcement = None;
         for index in 0..self.streams.len() {
-            let last_stream = OwnIndex::after(index);
-            let last_command = self.announce_one_on_bus(last_stream, ctx);
-            self.bus.announcement =
-                last_command.map(|last_command| Announcement { last_command, last_stream });
+            let stream = OwnIndex::after(index);
+            let Some(command) = self.announce_one_on_bus(stream, ctx) else { continue };
+            self.bus
+                .announcement
+                .get_or_insert(Announcement { first_command: command, first_stream: stream });
         }
     }
 
@@ -179,7 +182,8 @@ impl Publisher {
                 ctx.turn.notify(Event::Published { stream, token });
             }
         }
-        if self.bus.announcement.is_some_and(|announcement| announcement.last_command <= gone_out) {
+        if self.bus.announcement.is_some_and(|announcement| announcement.first_command <= gone_out)
+        {
             self.bus.announcement = None;
         }
         if was_full && !self.bus_is_full(ctx) {
@@ -198,7 +202,7 @@ impl Publisher {
         let Some(index) = self.by_name.get(stream).copied().filter(|_| self.uses_bus) else {
             return false;
         };
-        if self.bus.announcement.is_some_and(|announcement| announcement.last_stream == index) {
+        if self.bus.announcement.is_some_and(|announcement| announcement.first_stream == index) {
             self.bus.announcement = None;
         }
         let highest = self.streams[index.as_usize()].bus.highest;

@@ -72,10 +72,9 @@ impl PublishOracle {
         for (source, said) in &self.sources {
             if source.instance() == instance
                 && let Some(asked_at) = said.asked_at
-                && now.saturating_since(asked_at).as_secs() > ANSWERS_WITHIN_S
+                && is_late(now, asked_at)
             {
-                let what = format!("did not answer the REPLICATE of {asked_at}");
-                return broken(Promise::Announces, now, source, what);
+                return broken(Promise::Announces, now, source, not_answered(asked_at));
             }
         }
         Ok(())
@@ -123,9 +122,13 @@ impl PublishOracle {
                 let (told, open) = (said.told, !said.batch.is_empty());
                 said.announced = true;
                 said.announced_at = Some(now);
-                said.asked_at = None;
+                let asked_at = said.asked_at.take();
                 said.last = position.token;
                 said.told = told.max(position.token);
+                if let Some(asked_at) = asked_at.filter(|at| is_late(now, *at)) {
+                    return broken(Promise::Announces, now, source, not_answered(asked_at))
+                        .map(|()| again);
+                }
                 if open {
                     let what = "an announcement stands inside a batch".to_owned();
                     broken(Promise::SentInOrder, now, source, what)?;
@@ -151,6 +154,14 @@ impl PublishOracle {
             _ => Ok(false),
         }
     }
+}
+
+fn is_late(now: Timestamp, asked_at: Timestamp) -> bool {
+    now.saturating_since(asked_at).as_secs() > ANSWERS_WITHIN_S
+}
+
+fn not_answered(asked_at: Timestamp) -> String {
+    format!("did not answer the REPLICATE of {asked_at} within {ANSWERS_WITHIN_S} s")
 }
 
 fn broken(promise: Promise, at: Timestamp, source: &Source, what: String) -> Verdict {
