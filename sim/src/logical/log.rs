@@ -30,9 +30,11 @@ pub struct Log {
     pub(crate) last_token: Token,
     /// The highest token of this epoch that anything on the bus spoke of.
     pub(crate) published: Token,
-    /// Tokens whose rows can be missed without a trace on the wire: the writer broke its side of
-    /// the protocol there.
-    pub(crate) untold: BTreeSet<Token>,
+    /// Tokens, with their epoch, whose rows can be missed without a trace on the wire: the writer
+    /// broke its side of the protocol there.
+    untold: BTreeSet<(Token, u32)>,
+    /// Something was said in this epoch that reached the bus.
+    pub(crate) heard: bool,
     /// The last row of a batch was lost: its first rows will pass for those of the next one.
     pub(crate) torn: bool,
     /// The last announcement was lost before the bus, and none came after it.
@@ -56,6 +58,7 @@ impl Log {
             last_token: start,
             published: start,
             untold: BTreeSet::new(),
+            heard: false,
             torn: false,
             unannounced: false,
         }
@@ -113,8 +116,33 @@ impl Log {
     pub(crate) fn excuse(&mut self, from: Token, upto: Token) -> usize {
         let tokens: Vec<_> = self.between(from, upto).map(|(token, _)| token).collect();
         let count = tokens.len();
-        self.untold.extend(tokens);
+        let epoch = self.epoch_of(self.epoch);
+        self.untold.extend(tokens.into_iter().map(|token| (token, epoch)));
         count
+    }
+
+    /// As [`Self::excuse`], of one token.
+    pub(crate) fn excuse_token(&mut self, token: Token) {
+        self.untold.insert((token, self.epoch_of(self.epoch)));
+    }
+
+    /// Rows at `token` may be missed.
+    pub(crate) fn is_untold(&self, token: Token) -> bool {
+        self.untold.contains(&(token, self.epoch_of(self.epoch)))
+    }
+
+    /// What is told at `token`, beginning with `first`, may be a part: of this epoch, or of the
+    /// one that wrote it.
+    pub(crate) fn may_be_part(&self, token: Token, first: &Row) -> bool {
+        self.is_untold(token)
+            || self.ever.range((token, 0)..=(token, u32::MAX)).any(|((token, life), rows)| {
+                self.untold.contains(&(*token, self.epoch_of(*life))) && rows.contains(first)
+            })
+    }
+
+    /// The epoch of a life of the writer: where tokens do not start over there is only one.
+    fn epoch_of(&self, life: u32) -> u32 {
+        if self.traits.resettable { life } else { 0 }
     }
 
     /// The process dies and comes back.
@@ -122,7 +150,7 @@ impl Log {
         self.epoch += 1;
         if self.traits.resettable {
             self.entries.clear();
-            self.untold.clear();
+            self.heard = false;
             self.current = Token::START;
             self.published = Token::START;
         }

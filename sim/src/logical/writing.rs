@@ -140,6 +140,11 @@ impl World<'_> {
                 self.marks.hit(Mark::Untold);
             }
         }
+        if log.last_token < log.current
+            && let Some(writer) = &mut self.processes[index].writer
+        {
+            writer.last_batch.clear();
+        }
         log.last_token = log.current;
     }
 
@@ -212,7 +217,7 @@ impl World<'_> {
             opened = true;
             let log = &mut self.logs[at];
             if last && std::mem::take(&mut log.torn) {
-                log.untold.insert(token);
+                log.excuse_token(token);
             }
             self.publish(index, line.clone());
         }
@@ -226,6 +231,9 @@ impl World<'_> {
             return;
         }
         log.torn = false;
+        if let Some(writer) = &mut self.processes[index].writer {
+            writer.last_batch.clear();
+        }
         let (stream, instance) = (log.source.stream(), log.source.instance());
         let line = format!("POSITION {stream} {instance} {prev} {new}");
         self.publish(index, Bytes::from(line));
@@ -274,7 +282,8 @@ impl World<'_> {
         }
     }
 
-    /// A writer sends its last batch once more.
+    /// A writer sends its last batch once more, if that is the last that it said: nobody keeps what
+    /// was sent before.
     pub(super) fn repeat(&mut self, index: ProcessIndex) {
         let Some(writer) = &self.processes[index].writer else { return };
         let batch = writer.last_batch.clone();
@@ -432,26 +441,25 @@ impl World<'_> {
         };
         if let Some(token) = token {
             let log = &mut self.logs[at];
+            // A writer that started over, and is first heard of where it has rows already, may
+            // stand where the old epoch did: no epoch is on the wire.
+            if log.traits.resettable && log.epoch > 0 && !log.heard {
+                self.report.rows_untold += log.excuse(Token::START, token) as u64;
+            }
+            log.heard = true;
             log.published = log.published.max(token.min(log.current));
         }
     }
 
     /// A writer's connection is gone, with what was on its way. One that does not announce when it
-    /// is back leaves no trace of that on the wire, nor does one that was in the middle of a burst
-    /// and then announces its top: that is how the end of a burst of one token looks.
+    /// is back leaves no trace of that on the wire.
     pub(super) fn on_writer_disconnected(&mut self, index: ProcessIndex) {
-        let mute = self.scenario.writers[index].manners == Manners::Mute;
+        if self.scenario.writers[index].manners != Manners::Mute {
+            return;
+        }
         for log in self.logs.iter_mut().filter(|log| log.writer == index) {
-            let bursts = log.traits.order == Order::Bursts;
-            // A burst that ends in its middle looks like one that was whole.
-            let from = if bursts { Token::new(log.published.get() - 16) } else { log.published };
-            // Nor does one that started over, and whose first announcement and rows were lost
-            // together: the next announcement may be where the old epoch was.
-            let restarted = log.traits.resettable && log.epoch > 0 && log.published == Token::START;
-            if mute || bursts || restarted {
-                log.torn = mute;
-                self.report.rows_untold += log.excuse(from, log.current) as u64;
-            }
+            log.torn = true;
+            self.report.rows_untold += log.excuse(log.published, log.current) as u64;
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn first_missing<'a>(
         let came = |row: &Row| ledgers.iter().any(|ledger| ledger.has(*token, row));
         !rows.iter().all(came)
             && !ledgers.iter().any(|ledger| ledger.in_gap(*token) || ledger.split == Some(*token))
-            && !log.untold.contains(token)
+            && !log.is_untold(*token)
     };
     log.between(from, upto).find(missing).map(|(token, rows)| (token, rows.as_slice()))
 }
