@@ -88,7 +88,7 @@
 //! |---|---|
 //! | P1 rows | every appended row is sent, in token order, its batch unbroken |
 //! | P2 moves | `POSITION prev new` is sent only when no row lies in `(prev, new]` |
-//! | P3 losses | after a send of unknown fate the next announcement stands at the last token known to have gone out; where tokens can start over, at the last that may have |
+//! | P3 losses | after a send of unknown fate the next announcement stands at the last token known to have gone out; where tokens can start over, at the last that may have, once where they started is known to have gone out |
 //! | P4 announcements | they answer REPLICATE and follow every connection, never ahead of rows still unsent |
 //! | P5 slow peers | a peer that takes its commands too slowly is cut off at a limit, and costs the others nothing |
 //!

@@ -90,6 +90,7 @@ bugs! {
     DropsOwnRows: "a writer passes over long batches of its own", "P2, A38";
     SplitsOwnBatches: "a writer sends every row of a batch with its token", "P1";
     NeverCutsOff: "a peer that takes nothing is never cut off", "P5";
+    SkipsUnheardStart: "a restarted writer goes on beyond a start that nobody may have heard of", "P3, X6";
     RefusesLateAnswers: "an answer that is no longer wanted is an error of the driver", "C2";
 }
 

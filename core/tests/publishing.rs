@@ -109,6 +109,7 @@ fn p3_where_tokens_can_start_over_rows_are_not_sent_again_but_announced() {
 fn p3_a_second_loss_before_the_announcement_went_out_changes_nothing() {
     for (stream, again) in [("s", vec!["c3< RDATA s me 1 [1]"]), ("typing", vec![])] {
         let mut writer = Writer::on_bus(config(&[(stream, 0)]));
+        writer.sent(2);
         writer.append(stream, 1, &["[1]"]);
         writer.reconnect();
         let at = if again.is_empty() { 1 } else { 0 };
@@ -117,6 +118,18 @@ fn p3_a_second_loss_before_the_announcement_went_out_changes_nothing() {
         expected.extend(again.into_iter().map(str::to_owned));
         assert_eq!(writer.reconnect(), expected);
     }
+}
+
+#[test]
+fn p3_a_stream_that_started_over_is_announced_there_until_somebody_may_have_heard_it() {
+    let mut writer = Writer::on_bus(config(&[("typing", 0)]));
+    writer.append("typing", 1, &["[1]"]);
+    // Where a follower stands at 1 in the epoch before, `POSITION typing me 1 1` would be nothing
+    // new, and the row at 1 would never come.
+    let again = ["c2< REPLICATE", "c2< POSITION typing me 0 0", "c2< RDATA typing me 1 [1]"];
+    assert_eq!(writer.reconnect(), again);
+    assert_eq!(writer.sent(2), NOTHING);
+    assert_eq!(writer.reconnect(), ["c3< REPLICATE", "c3< POSITION typing me 1 1"]);
 }
 
 #[test]

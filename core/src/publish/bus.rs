@@ -65,7 +65,7 @@ impl Publisher {
         }
         for stream in &mut self.streams {
             if !planted!(ctx.turn.config, ForgetsUnconfirmed) {
-                stream.resume_on_bus();
+                stream.resume_on_bus(planted!(ctx.turn.config, SkipsUnheardStart));
             }
         }
         if !planted!(ctx.turn.config, NeverAnnouncesOnConnect) {
@@ -117,7 +117,7 @@ impl Publisher {
         let at = if ahead { stream.end } else { stream.bus.sent };
         let command = position(stream, &self.me, at, at);
         let command = ctx.upstream.send(ctx.turn.now, command, ctx.turn.shared)?;
-        if at > stream.bus.confirmed {
+        if at > stream.bus.confirmed || !stream.bus.heard {
             self.bus.marks.push_back(Mark { command, stream: index, token: at });
         }
         Some(command)
@@ -173,6 +173,8 @@ impl Publisher {
                 advanced.push(mark.stream);
             }
             cursor.confirmed = cursor.confirmed.max(mark.token);
+            // The first command of a stream on a connection is its announcement.
+            cursor.heard = true;
         }
         for index in advanced {
             let OwnStream { name, bus: cursor, .. } = &mut self.streams[index.as_usize()];

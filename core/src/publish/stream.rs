@@ -53,6 +53,8 @@ pub(super) struct BusCursor {
     pub(super) told: Token,
     /// The last token that may have gone out, on any connection.
     pub(super) highest: Token,
+    /// An announcement of this process is known to have gone out.
+    pub(super) heard: bool,
 }
 
 /// Where the reads of a stream for its outlets stand.
@@ -78,7 +80,7 @@ impl OwnStream {
         Self {
             name,
             end,
-            bus: BusCursor { sent: end, confirmed: end, told: end, highest: end },
+            bus: BusCursor { sent: end, confirmed: end, told: end, highest: end, heard: false },
             peers: end,
             reading: Reading::Idle,
             attempt: 0,
@@ -91,9 +93,10 @@ impl OwnStream {
     ///
     /// A follower that has such a row drops it when it comes again. But where tokens can start over
     /// it takes a lower one for a new epoch, so there the rows are not sent again: it is told
-    /// that we are beyond them, and fetches what it misses.
-    pub(super) fn resume_on_bus(&mut self) {
-        self.bus.sent =
-            if traits(&self.name).resettable { self.bus.highest } else { self.bus.confirmed };
+    /// that we are beyond them, and fetches what it misses. Not so while nobody may have heard
+    /// where we started: beyond that it would take our rows for those of the epoch before.
+    pub(super) fn resume_on_bus(&mut self, planted: bool) {
+        let may_start_over = traits(&self.name).resettable && (self.bus.heard || planted);
+        self.bus.sent = if may_start_over { self.bus.highest } else { self.bus.confirmed };
     }
 }

@@ -33,8 +33,8 @@ impl World {
                     return Err("P1: a batch is open".to_owned());
                 }
                 if !self.sent.contains_key(&name) {
-                    let sure =
-                        if traits(&name).resettable { &self.highest } else { &self.confirmed };
+                    let beyond = traits(&name).resettable && self.heard.contains(&name);
+                    let sure = if beyond { &self.highest } else { &self.confirmed };
                     if (prev, new) != (sure[&name], sure[&name]) {
                         return Err(format!(
                             "P3: POSITION {name} {prev} {new}, not {}",
@@ -44,7 +44,8 @@ impl World {
                 }
                 let reader = self.sent.entry(name.clone()).or_default();
                 reader.on_position(&self.logs[&name], prev, new)?;
-                self.highest.insert(name, new);
+                let highest = self.highest.entry(name).or_default();
+                *highest = new.max(*highest);
             }
             _ => {}
         }

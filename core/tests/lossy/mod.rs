@@ -6,7 +6,7 @@ mod follower;
 mod log;
 mod peer;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use synrepl_core::{
     Action, ByteString, Config, ConnectionId, Event, Input, Node, Timestamp,
@@ -113,6 +113,8 @@ pub(crate) struct World {
     sent: BTreeMap<String, Reader>,
     confirmed: BTreeMap<String, i64>,
     highest: BTreeMap<String, i64>,
+    /// Streams of which something is known to have gone out since the writer's start.
+    heard: BTreeSet<String>,
     published: BTreeMap<String, i64>,
     followers: Vec<Follower>,
     peers: Vec<Peer>,
@@ -146,6 +148,7 @@ impl World {
             sent: BTreeMap::new(),
             confirmed: BTreeMap::new(),
             highest: BTreeMap::new(),
+            heard: BTreeSet::new(),
             published: BTreeMap::new(),
             followers: vec![Follower::new(0), Follower::new(1)],
             peers: Vec::new(),
@@ -337,6 +340,7 @@ impl World {
             };
             if let (Some(confirmed), Some(token)) = (self.confirmed.get_mut(&name), token) {
                 *confirmed = token.get().max(*confirmed);
+                self.heard.insert(name);
             }
         }
         match u32::try_from(gone_out.len()) {
@@ -375,6 +379,7 @@ impl World {
         self.lose_connection();
         self.reads.clear();
         self.peers.clear();
+        self.heard.clear();
         self.accepted = 0;
         for (name, log) in &self.logs {
             for known in [&mut self.confirmed, &mut self.highest, &mut self.published] {

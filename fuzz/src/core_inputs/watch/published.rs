@@ -20,6 +20,8 @@ struct OnBus {
     confirmed: Token,
     highest: Token,
     told: Token,
+    /// Something of it is known to have gone out.
+    heard: bool,
 }
 
 /// All that was published.
@@ -60,7 +62,10 @@ impl Published {
 
     fn begin(&mut self, stream: &str, end: Token) {
         self.ends.insert(stream.to_owned(), end);
-        self.on_bus.insert(stream.to_owned(), OnBus { confirmed: end, highest: end, told: end });
+        self.on_bus.insert(
+            stream.to_owned(),
+            OnBus { confirmed: end, highest: end, told: end, heard: false },
+        );
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others publish nothing")]
@@ -84,6 +89,7 @@ impl Published {
                 for (stream, token) in self.marks.drain(..*count as usize).flatten() {
                     if let Some(on_bus) = self.on_bus.get_mut(&stream) {
                         on_bus.confirmed = on_bus.confirmed.max(token);
+                        on_bus.heard = true;
                     }
                 }
             }
@@ -184,8 +190,8 @@ impl Published {
                 if let Some(on_bus) = self.on_bus.get(&*position.stream)
                     && !self.bus.heard.contains_key(&*position.stream)
                 {
-                    let resettable = traits(&position.stream).resettable;
-                    let at = if resettable { on_bus.highest } else { on_bus.confirmed };
+                    let beyond = traits(&position.stream).resettable && on_bus.heard;
+                    let at = if beyond { on_bus.highest } else { on_bus.confirmed };
                     holds(position.prev == at && position.token == at, || {
                         format!("P3: {position:?} on a new connection, {on_bus:?} before")
                     })?;
