@@ -1,8 +1,12 @@
-//! A world of one follower in which each step is chosen rather than timed: what the model checker
-//! enumerates.
+//! Small worlds in which each step is chosen rather than timed: what the model checker enumerates.
+//! [`model`] has one real follower among scripted writers, [`pair`] a real writer and a real
+//! follower.
 
 mod model;
 mod oracle;
+mod pair;
 mod scenario;
+mod search;
 mod world;
+mod worlds;
 mod writer;

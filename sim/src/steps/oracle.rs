@@ -34,6 +34,14 @@ pub(super) enum Promise {
     ExplicitReset,
     /// C2: no input is refused that the driver may give.
     Total,
+    /// P1: every row is sent, in token order, its batch unbroken.
+    SentWhole,
+    /// P2: an announcement goes over no rows.
+    TruePosition,
+    /// P3: after a send of unknown fate a writer goes on from what is known to have gone out.
+    UnknownFate,
+    /// P4: an announcement comes first, and never ahead of rows still unsent.
+    NotAhead,
 }
 
 /// A broken promise.

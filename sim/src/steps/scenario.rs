@@ -118,6 +118,8 @@ pub(super) enum Step {
 pub(super) enum FetchFault {
     /// The writer answers with a 500.
     Status,
+    /// The page is as it was when it was asked for.
+    Stale,
     /// No answer in time.
     TimedOut,
     /// The answer is larger than the driver allows.

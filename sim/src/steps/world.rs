@@ -5,7 +5,8 @@ use std::hash::Hash;
 
 use bytes::Bytes;
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, Input, Node, QueryId, Start, Timestamp, WaitId,
+    Action, Config, ConnectionId, Event, Input, Node, PlantedBug, QueryId, Start, Timestamp,
+    WaitId,
     stream::{FetchError, Page, Source, Token, traits},
     wire::{Command, Decoder},
 };
@@ -29,6 +30,8 @@ struct Fetch {
     source: Source,
     from: Token,
     upto: Token,
+    /// What the writer held when it was asked.
+    seen: Page,
 }
 
 #[derive(Clone, Debug)]
@@ -51,7 +54,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(scenario: &Scenario) -> Self {
+    pub(crate) fn new(scenario: &Scenario, planted: Option<PlantedBug>) -> Self {
         let mut logs: Vec<Log> = Vec::new();
         let mut writers = 0;
         let mut sequences = Vec::new();
@@ -67,6 +70,7 @@ impl World {
         }
         let mut config = Config::default();
         config.seed = scenario.seed;
+        config.planted = planted;
         config.start = if scenario.from_beginning { Start::Beginning } else { Start::Now };
         if scenario.tight_limits {
             config.held_rows_max = 2;
@@ -262,7 +266,7 @@ impl World {
     }
 
     fn answer(&mut self, index: usize, fault: Option<FetchFault>) -> Result<(), Violation> {
-        let Fetch { query, source, from, upto } = self.fetches.remove(index);
+        let Fetch { query, source, from, upto, seen } = self.fetches.remove(index);
         let endpoint = "http://writer".to_owned();
         // Streams whose pages may reach beyond what was asked cannot be caught at it.
         let fault = match fault {
@@ -273,6 +277,7 @@ impl World {
         };
         let result = match fault {
             None => Ok(self.page(&source, from, upto)),
+            Some(FetchFault::Stale) => Ok(seen),
             Some(FetchFault::Status) => {
                 Err(FetchError::Status { endpoint, status: 500, message: String::new() })
             }
@@ -345,7 +350,8 @@ impl World {
                     self.instances.iter_mut().for_each(|writer| writer.must_announce |= heard);
                 }
                 Action::Fetch { query, source, from, upto } => {
-                    self.fetches.push(Fetch { query, source, from, upto });
+                    let seen = self.page(&source, from, upto);
+                    self.fetches.push(Fetch { query, source, from, upto, seen });
                 }
                 Action::CancelFetch { query } => {
                     self.fetches.retain(|fetch| fetch.query != query);
@@ -427,6 +433,12 @@ impl World {
     /// Whether the follower has a connection, and whether it wants one.
     pub(crate) fn connection(&self) -> (bool, bool) {
         (self.up, self.conn.get() != 0 && !self.up)
+    }
+
+    /// Whether a fetch would be answered otherwise now than when it was asked.
+    pub(crate) fn is_stale(&self, fetch: usize) -> bool {
+        let Fetch { source, from, upto, seen, .. } = &self.fetches[fetch];
+        self.page(source, *from, *upto) != *seen
     }
 
     /// The time until the follower wants to be woken.
