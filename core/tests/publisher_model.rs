@@ -16,9 +16,15 @@ const STREAMS: [&str; 2] = ["s", "typing"];
 #[derive(Clone, Debug)]
 enum Step {
     /// Tokens move on by one and `skip`; no rows: they went elsewhere.
-    Append { stream: usize, rows: usize, skip: i64 },
+    Append {
+        stream: usize,
+        rows: usize,
+        skip: i64,
+    },
     /// So many commands are confirmed, as far as there are.
-    Confirm { count: usize },
+    Confirm {
+        count: usize,
+    },
     /// Another instance asks where everyone stands.
     Ask,
     Lose,

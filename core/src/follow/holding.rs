@@ -1,5 +1,8 @@
 //! What arrived for a source that is not live yet, in order of arrival, within limits.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use crate::{

@@ -1,0 +1,178 @@
+//! Two holding queues that share an allowance, against lists that are counted anew each time.
+
+use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
+
+use super::*;
+use crate::stream::Row;
+
+const ROWS_MAX: usize = 4;
+const BYTES_MAX: usize = 20;
+const TOTAL_MAX: usize = 30;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Rows { queue: usize, token: i64, lengths: Vec<usize> },
+    Position { queue: usize, prev: i64, new: i64 },
+    Take { queue: usize },
+}
+
+#[derive(Clone, Debug, Default)]
+struct Model {
+    queues: [Vec<Held>; 2],
+    /// Highest tokens that were spoken of, taken or refused.
+    highest: [Option<Token>; 2],
+    accepted: bool,
+    taken: Vec<Held>,
+}
+
+fn rows(lengths: &[usize]) -> Rows {
+    let row = |length: &usize| Row::from(format!("[{}]", " ".repeat(length - 2)).as_str());
+    Rows::from(lengths.iter().map(row).collect::<Vec<_>>())
+}
+
+fn bytes(queue: &[Held]) -> usize {
+    let of = |held: &Held| match held {
+        Held::Rows { rows, .. } => rows.byte_len(),
+        Held::Position { .. } => 0,
+    };
+    queue.iter().map(of).sum()
+}
+
+fn count(queue: &[Held]) -> usize {
+    let of = |held: &Held| match held {
+        Held::Rows { rows, .. } => rows.len(),
+        Held::Position { .. } => 1,
+    };
+    queue.iter().map(of).sum()
+}
+
+impl Model {
+    fn total(&self) -> usize {
+        self.queues.iter().map(|queue| bytes(queue)).sum()
+    }
+}
+
+impl ReferenceStateMachine for Model {
+    type State = Self;
+    type Transition = Step;
+
+    fn init_state() -> BoxedStrategy<Self> {
+        Just(Self::default()).boxed()
+    }
+
+    fn transitions(_: &Self) -> BoxedStrategy<Step> {
+        let (queue, token) = (0_usize..2, 0_i64..8);
+        prop_oneof![
+            4 => (queue.clone(), token.clone(), prop::collection::vec(2_usize..12, 1..4))
+                .prop_map(|(queue, token, lengths)| Step::Rows { queue, token, lengths }),
+            3 => (queue.clone(), token.clone(), token)
+                .prop_map(|(queue, prev, new)| Step::Position { queue, prev, new }),
+            1 => queue.prop_map(|queue| Step::Take { queue }),
+        ]
+        .boxed()
+    }
+
+    fn apply(mut state: Self, step: &Step) -> Self {
+        state.accepted = true;
+        match step {
+            Step::Rows { queue: index, token, lengths } => {
+                let (token, more) = (Token::new(*token), lengths.iter().sum::<usize>());
+                let total = state.total();
+                let queue = &mut state.queues[*index];
+                state.accepted = count(queue) + lengths.len() <= ROWS_MAX
+                    && bytes(queue) + more <= BYTES_MAX
+                    && total + more <= TOTAL_MAX;
+                if state.accepted {
+                    queue.push(Held::Rows { token, rows: rows(lengths) });
+                    state.highest[*index] = state.highest[*index].max(Some(token));
+                }
+            }
+            Step::Position { queue: index, prev, new } => {
+                let (prev, new) = (Token::new(*prev), Token::new(*new));
+                state.highest[*index] = state.highest[*index].max(Some(new));
+                let queue = &mut state.queues[*index];
+                let goes_on = match queue.last() {
+                    Some(Held::Position { prev: first, new: last }) => {
+                        (prev <= *last && *last <= new).then_some(*first)
+                    }
+                    Some(Held::Rows { .. }) | None => None,
+                };
+                if let Some(first) = goes_on {
+                    queue.pop();
+                    queue.push(Held::Position { prev: first, new });
+                } else if count(queue) < ROWS_MAX {
+                    queue.push(Held::Position { prev, new });
+                } else {
+                    state.accepted = false;
+                }
+            }
+            Step::Take { queue } => {
+                state.taken = std::mem::take(&mut state.queues[*queue]);
+                state.highest[*queue] = None;
+            }
+        }
+        state
+    }
+}
+
+struct Queues {
+    queues: [Holding; 2],
+    total: u64,
+    config: Config,
+}
+
+impl StateMachineTest for Queues {
+    type SystemUnderTest = Self;
+    type Reference = Model;
+
+    fn init_test(_: &Model) -> Self {
+        let config = Config {
+            held_rows_max: ROWS_MAX as u32,
+            held_bytes_max: BYTES_MAX as u32,
+            held_bytes_total_max: TOTAL_MAX as u64,
+            ..Config::default()
+        };
+        Self { queues: Default::default(), total: 0, config }
+    }
+
+    fn apply(mut state: Self, model: &Model, step: Step) -> Self {
+        let Self { queues, total, config } = &mut state;
+        match step {
+            Step::Rows { queue, token, lengths } => {
+                let token = Token::new(token);
+                let accepted = queues[queue].push_rows(token, &rows(&lengths), config, total);
+                assert_eq!(accepted, model.accepted);
+            }
+            Step::Position { queue, prev, new } => {
+                let (prev, new) = (Token::new(prev), Token::new(new));
+                assert_eq!(queues[queue].push_position(prev, new, config), model.accepted);
+            }
+            Step::Take { queue } => assert_eq!(queues[queue].take(total), model.taken),
+        }
+        state
+    }
+
+    fn check_invariants(state: &Self, model: &Model) {
+        assert_eq!(state.total, model.total() as u64);
+        for index in 0..2 {
+            let lowest = model.queues[index].iter().filter_map(|held| match held {
+                Held::Rows { token, .. } => Some(*token),
+                Held::Position { .. } => None,
+            });
+            assert_eq!(state.queues[index].lowest_row(), lowest.min());
+            assert_eq!(state.queues[index].highest(), model.highest[index]);
+        }
+    }
+}
+
+prop_state_machine! {
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn what_fits_is_held_in_order_and_the_allowance_is_given_back(sequential 1..60 => Queues);
+}
