@@ -6,9 +6,9 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use super::*;
 use crate::stream::Row;
 
-const ROWS_MAX: usize = 4;
-const BYTES_MAX: usize = 20;
-const TOTAL_MAX: usize = 30;
+const ROWS_MAX: u32 = 4;
+const BYTES_MAX: u32 = 20;
+const TOTAL_MAX: u64 = 30;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -80,9 +80,9 @@ impl ReferenceStateMachine for Model {
                 let (token, more) = (Token::new(*token), lengths.iter().sum::<usize>());
                 let total = state.total();
                 let queue = &mut state.queues[*index];
-                state.accepted = count(queue) + lengths.len() <= ROWS_MAX
-                    && bytes(queue) + more <= BYTES_MAX
-                    && total + more <= TOTAL_MAX;
+                state.accepted = count(queue) + lengths.len() <= ROWS_MAX as usize
+                    && bytes(queue) + more <= BYTES_MAX as usize
+                    && (total + more) as u64 <= TOTAL_MAX;
                 if state.accepted {
                     queue.push(Held::Rows { token, rows: rows(lengths) });
                     state.highest[*index] = state.highest[*index].max(Some(token));
@@ -101,7 +101,7 @@ impl ReferenceStateMachine for Model {
                 if let Some(first) = goes_on {
                     queue.pop();
                     queue.push(Held::Position { prev: first, new });
-                } else if count(queue) < ROWS_MAX {
+                } else if count(queue) < ROWS_MAX as usize {
                     queue.push(Held::Position { prev, new });
                 } else {
                     state.accepted = false;
@@ -128,9 +128,9 @@ impl StateMachineTest for Queues {
 
     fn init_test(_: &Model) -> Self {
         let config = Config {
-            held_rows_max: ROWS_MAX as u32,
-            held_bytes_max: BYTES_MAX as u32,
-            held_bytes_total_max: TOTAL_MAX as u64,
+            held_rows_max: ROWS_MAX,
+            held_bytes_max: BYTES_MAX,
+            held_bytes_total_max: TOTAL_MAX,
             ..Config::default()
         };
         Self { queues: Default::default(), total: 0, config }
