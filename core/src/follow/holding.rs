@@ -25,6 +25,8 @@ pub(super) struct Holding {
     rows: usize,
     bytes: u64,
     highest: Option<Token>,
+    /// Of all rows that came, also of those for which there was no room.
+    lowest: Option<Token>,
 }
 
 impl Holding {
@@ -38,6 +40,7 @@ impl Holding {
         held_total: &mut u64,
     ) -> bool {
         let bytes = rows.byte_len() as u64;
+        self.lowest = Some(self.lowest.map_or(token, |lowest| lowest.min(token)));
         let is_full = self.rows + rows.len() > config.held_rows_max as usize
             || self.bytes + bytes > u64::from(config.held_bytes_max)
             || *held_total + bytes > config.held_bytes_total_max;
@@ -71,7 +74,8 @@ impl Holding {
         true
     }
 
-    /// Gives back what it took of the common allowance, and the queue itself.
+    /// Gives back what it took of the common allowance, and the queue itself. How low its rows went
+    /// stays known.
     pub(super) fn take(&mut self, held_total: &mut u64) -> VecDeque<Held> {
         *held_total -= self.bytes;
         self.rows = 0;
@@ -80,13 +84,9 @@ impl Holding {
         std::mem::take(&mut self.queue)
     }
 
-    /// The lowest token of the rows in the queue.
-    pub(super) fn lowest_row(&self) -> Option<Token> {
-        let rows = |held: &Held| match held {
-            Held::Rows { token, .. } => Some(*token),
-            Held::Position { .. } => None,
-        };
-        self.queue.iter().filter_map(rows).min()
+    /// The lowest token of the rows that came.
+    pub(super) const fn lowest_row(&self) -> Option<Token> {
+        self.lowest
     }
 
     /// The highest token that anything in the queue speaks of.

@@ -472,7 +472,15 @@ impl Follower {
     /// What no longer fits is fetched, together with all that was held.
     fn overflow(&mut self, ctx: &mut Context<'_>, token: Token) {
         let held = self.held.as_ref().and_then(|holding| holding.highest());
-        self.drop_held(ctx);
+        if self.position.is_none()
+            && let Some(holding) = &mut self.held
+        {
+            // Its rows are not of the past: the announcement must not start the source above them.
+            holding.take(&mut ctx.shared.stats.held_bytes_now);
+            self.hole = true;
+        } else {
+            self.drop_held(ctx);
+        }
         if !planted!(ctx.config, DropsOverflow) {
             self.raise_target(held.map_or(token, |held| held.max(token)));
         }
