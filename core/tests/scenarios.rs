@@ -103,6 +103,7 @@ scenarios! {
     bursts_one_that_falls_quiet_is_completed_by_a_fetch
     bursts_one_that_does_not_fit_before_the_first_announcement_is_fetched
     bursts_one_that_is_closed_is_forgotten
+    bursts_one_that_is_joined_in_the_middle_is_fetched
     bursts_one_that_is_too_large_is_completed_by_a_fetch
     bursts_one_that_is_too_long_is_completed_by_a_fetch
     bursts_rows_in_falling_order_are_all_delivered

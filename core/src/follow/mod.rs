@@ -280,11 +280,16 @@ impl Follower {
         let may_be_cut = prev >= new && self.traits.order == Order::Bursts;
         let seen = if may_be_cut { position } else { self.seen_up_to(position) };
         let verdict = Relation::of(seen, prev, new).verdict(live, resettable);
+        // A burst names the last row that was sent as the one before, which is its lowest: whoever
+        // came into the middle of it has not seen the others.
+        let unseen = !live && self.traits.order == Order::Bursts && position < new;
         self.answer(ctx);
         match verdict {
             Verdict::Reset => self.reset(ctx, new),
             Verdict::Fetch => self.fetch_up_to(ctx, new),
-            Verdict::Advance | Verdict::Stay if self.must_fetch(new) => self.fetch_up_to(ctx, new),
+            Verdict::Advance | Verdict::Stay if unseen || self.must_fetch(new) => {
+                self.fetch_up_to(ctx, new);
+            }
             Verdict::Advance | Verdict::Stay => {
                 let is_open =
                     self.traits.order == Order::UnclosedBursts && self.burst_highest().is_some();
