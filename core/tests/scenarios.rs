@@ -161,6 +161,7 @@ scenarios! {
     start_a_writer_that_appears_later_and_lower_starts_where_it_stands
     start_a_writer_that_appears_later_starts_where_the_stream_stood
     start_from_the_beginning_fetches_all_that_is_held
+    start_rows_that_were_torn_before_the_first_announcement_are_fetched
     start_saved_positions_are_resumed
     start_writers_that_answer_together_start_where_they_stand
     tcp_a_bad_line_is_a_hole_and_not_the_end

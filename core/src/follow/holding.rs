@@ -25,7 +25,7 @@ pub(super) struct Holding {
     rows: usize,
     bytes: u64,
     highest: Option<Token>,
-    /// Of all rows that came, also of those for which there was no room.
+    /// Of all rows that came, also of those that could not be held.
     lowest: Option<Token>,
 }
 
@@ -40,7 +40,7 @@ impl Holding {
         held_total: &mut u64,
     ) -> bool {
         let bytes = rows.byte_len() as u64;
-        self.lowest = Some(self.lowest.map_or(token, |lowest| lowest.min(token)));
+        self.note(token);
         let is_full = self.rows + rows.len() > config.held_rows_max as usize
             || self.bytes + bytes > u64::from(config.held_bytes_max)
             || *held_total + bytes > config.held_bytes_total_max;
@@ -53,6 +53,11 @@ impl Holding {
         self.highest = self.highest.max(Some(token));
         self.queue.push_back(Held::Rows { token, rows: rows.detached() });
         true
+    }
+
+    /// Rows of this token came, held or not.
+    pub(super) fn note(&mut self, token: Token) {
+        self.lowest = Some(self.lowest.map_or(token, |lowest| lowest.min(token)));
     }
 
     /// Holds an announcement; counts as a row unless it is merged.

@@ -214,10 +214,11 @@ impl Follower {
             || self.traits.order == Order::Bursts
             || (self.traits.order == Order::UnclosedBursts && asks)
             || (suspicious && asks);
-        if let Some(rows) = rows
-            && (no_evidence || self.traits.order == Order::Loose)
-        {
-            self.hold_rows(ctx, token, rows);
+        if no_evidence || self.traits.order == Order::Loose {
+            match rows {
+                Some(rows) => self.hold_rows(ctx, token, rows),
+                None => self.held.get_or_insert_default().note(token),
+            }
         }
         if no_evidence {
             ctx.shared.ask_again = true;
