@@ -13,6 +13,7 @@ mod core_inputs;
 mod line;
 mod page;
 mod pieces;
+mod reference_follower;
 mod replay;
 mod resp;
 mod scenario;
@@ -24,6 +25,7 @@ pub use crate::{
     core_inputs::core_inputs,
     line::line,
     page::page,
+    reference_follower::{reference_follower, reference_follower_with},
     replay::{files_in, replay},
     resp::resp,
     scenario::scenario,

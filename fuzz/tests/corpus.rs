@@ -39,6 +39,7 @@ replays! {
     no_list_of_inputs_breaks_a_promise: core_inputs,
     no_trace_makes_the_replayer_panic: trace,
     no_scenario_breaks_a_promise: scenario,
+    the_core_follows_as_a_plain_follower_does: reference_follower,
 }
 
 #[test]

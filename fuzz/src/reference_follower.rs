@@ -1,0 +1,143 @@
+//! The core against a plain follower, both given the same inputs.
+
+mod account;
+mod naive;
+mod starts;
+mod world;
+mod writers;
+
+use std::time::Duration;
+
+use synrepl_core::{Action, Config, Input, Node, PlantedBug, Start, Timestamp};
+
+use self::{
+    account::{Account, Verdict},
+    naive::Naive,
+    world::World,
+};
+use crate::choices::Choices;
+
+/// Choices of one run.
+const CHOICES_MAX: usize = 400;
+
+/// Inputs of a kind world within which everything is delivered.
+const KIND_INPUTS_MAX: usize = 4_000;
+
+/// Longer than every delay after which the core tries again by itself.
+const LONG: Duration = Duration::from_secs(120);
+
+/// Writers that keep their rules say what they write over a bus that breaks; the core and a
+/// follower of the plainest kind deliver the same of it.
+pub fn reference_follower(data: &[u8]) {
+    if let Err(broken) = reference_follower_with(data, None) {
+        panic!("{broken}");
+    }
+}
+
+/// The same with a bug in the core.
+///
+/// # Errors
+/// What the core delivered, and what the plain follower did.
+pub fn reference_follower_with(data: &[u8], planted: Option<PlantedBug>) -> Result<(), String> {
+    let mut choices = Choices::new(data);
+    let mut config = decoded(&mut choices);
+    config.planted = planted;
+    let world = World::decoded(&mut config, &mut choices);
+    let node = Node::new(config.clone()).map_err(|error| error.to_string())?;
+    let (naive, account) = (Naive::new(&config), Account::default());
+    let mut run = Run { node, naive, account, world, shown: format!("{config:?}\n") };
+    run.play(choices).map_err(|broken| format!("{}{broken}", run.shown))
+}
+
+/// Limits and beginnings; defaults for zeros.
+fn decoded(choices: &mut Choices<'_>) -> Config {
+    let mut config = Config::default();
+    let flags = choices.byte();
+    let is_set = |bit: u8| flags >> bit & 1 == 1;
+    if is_set(0) {
+        config.held_rows_max = 3;
+        config.batch_rows_max = 2;
+        config.burst_rows_max = 3;
+        config.burst_window_max = 3;
+    }
+    if is_set(1) {
+        config.start = Start::Beginning;
+    }
+    if is_set(2) {
+        config.fetches_in_flight_max = 1;
+    }
+    if is_set(3) {
+        config.fetch_attempts_max = Some(2);
+    }
+    if is_set(4) {
+        config.streams = Some(["events", "typing", "backfill"].map(str::to_owned).into());
+    }
+    if is_set(5) {
+        config.held_bytes_max = 12;
+    }
+    config
+}
+
+struct Run {
+    node: Node,
+    naive: Naive,
+    account: Account,
+    world: World,
+    /// All that happened, for people.
+    shown: String,
+}
+
+impl Run {
+    fn play(&mut self, mut choices: Choices<'_>) -> Verdict {
+        self.drain()?;
+        for _ in 0..CHOICES_MAX {
+            if choices.is_done() {
+                break;
+            }
+            if let Some(input) = self.world.next_input(&mut choices, self.node.poll_timeout()) {
+                self.step(input)?;
+            }
+        }
+        self.world.heal();
+        self.settle()
+    }
+
+    /// Nothing goes wrong any more, and no writer says more than it would by itself.
+    fn settle(&mut self) -> Verdict {
+        let end = self.world.now + LONG;
+        for _ in 0..KIND_INPUTS_MAX {
+            let input = match self.world.kind_input() {
+                Some(input) => input,
+                None => match self.node.poll_timeout().filter(|at| *at <= end) {
+                    Some(at) => {
+                        self.world.now = at.max(self.world.now);
+                        Input::Tick
+                    }
+                    None => return self.account.check_same(&self.naive, &self.node.positions()),
+                },
+            };
+            self.step(input)?;
+        }
+        Err("F7: busy without an end".to_owned())
+    }
+
+    fn step(&mut self, input: Input) -> Verdict {
+        let now: Timestamp = self.world.now;
+        self.shown.push_str(&format!("{now} > {input:?}\n"));
+        self.naive.on_input(now, &input, &self.world.writers.logs);
+        self.node.handle(now, input).map_err(|misuse| misuse.to_string())?;
+        self.drain()?;
+        self.account.check_behind(&self.naive)
+    }
+
+    fn drain(&mut self) -> Verdict {
+        while let Some(action) = self.node.poll_action() {
+            self.shown.push_str(&format!("  < {action:?}\n"));
+            self.world.on_action(&action);
+            if let Action::Notify(event) = &action {
+                self.account.on_event(event, &self.world)?;
+            }
+        }
+        Ok(())
+    }
+}

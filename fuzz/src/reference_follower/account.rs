@@ -1,0 +1,136 @@
+//! What the core delivered, and how it compares.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use synrepl_core::{
+    Event,
+    stream::{Order, Positions, Row, Token, traits},
+};
+
+use super::{
+    naive::{Delivered, Naive},
+    world::{World, named},
+    writers::Name,
+};
+
+pub(super) type Verdict = Result<(), String>;
+
+/// One source since its last reset.
+#[derive(Default)]
+struct Heard {
+    delivered: Delivered,
+    gaps: Vec<(Token, Token)>,
+    resets: usize,
+}
+
+#[derive(Default)]
+pub(super) struct Account(BTreeMap<Name, Heard>);
+
+impl Account {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others deliver nothing")]
+    pub(super) fn on_event(&mut self, event: &Event, world: &World) -> Verdict {
+        match event {
+            Event::Rows { source, token, rows, .. } => {
+                let heard = self.0.entry(named(source)).or_default();
+                heard.delivered.push((*token, rows.to_vec()));
+            }
+            Event::Gap { source, from, upto, reason } => {
+                let name = named(source);
+                if !world.may_gap.contains(&name) {
+                    return Err(format!("F2: {reason:?} of {name:?}, which can be fetched"));
+                }
+                self.0.entry(name).or_default().gaps.push((*from, *upto));
+            }
+            Event::Reset { source, .. } => {
+                let name = named(source);
+                if !traits(&name.0).resettable {
+                    return Err(format!("F10: {name:?} starts over"));
+                }
+                let heard = self.0.entry(name).or_default();
+                *heard = Heard { resets: heard.resets + 1, ..Heard::default() };
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Between any two inputs. The plain follower reads the log when it hears of it, the core asks
+    /// for it and waits: until all is answered it is behind, never ahead and never beside.
+    pub(super) fn check_behind(&self, naive: &Naive) -> Verdict {
+        for (name, heard) in &self.0 {
+            let Some(source) = naive.sources.get(name) else {
+                return Err(format!("F5: events of {name:?}, which is not followed"));
+            };
+            if heard.resets > source.resets {
+                return Err(format!("F10: {} resets of {name:?}", heard.resets));
+            }
+            // Rows that were fetched across a restart are of no epoch, until the reset is told.
+            let of = traits(&name.0);
+            if of.order != Order::Rising || of.resettable || of.shared_fetch {
+                continue;
+            }
+            let expected = outside(&source.delivered, &heard.gaps);
+            let found = outside(&heard.delivered, &heard.gaps);
+            if !expected.starts_with(&found) {
+                return Err(format!("{name:?}: {found:?}, not {expected:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Once all is answered and the world is kind: nothing is open to choice any more.
+    pub(super) fn check_same(&self, naive: &Naive, positions: &Positions) -> Verdict {
+        self.check_behind(naive)?;
+        for (name, source) in &naive.sources {
+            let of = traits(&name.0);
+            // A burst that nothing closes is whole when it has been quiet for a while.
+            let burst = source.delivered.iter().filter(|_| of.order == Order::Bursts);
+            let expected = burst.map(|(token, _)| *token).max().max(source.position);
+            let position = positions.get(&name.0, &name.1);
+            if position != expected {
+                return Err(format!("{name:?} at {position:?}, not {expected:?}"));
+            }
+            let nothing = Heard::default();
+            let heard = self.0.get(name).unwrap_or(&nothing);
+            let expected = outside(&source.delivered, &heard.gaps);
+            let found = outside(&heard.delivered, &heard.gaps);
+            let same = match of.order {
+                Order::Rising if of.shared_fetch => self.has_shared(&name.0, &expected),
+                Order::Rising => expected == found,
+                // A set, each row once.
+                Order::Bursts => flat(&expected) == flat(&found),
+                // At least once; where a source starts, what is written then may be told too.
+                Order::Loose | Order::UnclosedBursts | _ => {
+                    flat(&expected).iter().all(|row| flat(&found).contains(row))
+                }
+            };
+            if !same {
+                return Err(format!("{name:?}: {found:?}, not {expected:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of one writer may come, and gaps be told, under another's name; but once.
+    fn has_shared(&self, stream: &str, expected: &Delivered) -> bool {
+        let of_stream = || self.0.iter().filter(|((of, _), _)| of == stream).map(|(_, of)| of);
+        let all: Vec<_> = of_stream().flat_map(|heard| &heard.delivered).collect();
+        let gaps: Vec<_> = of_stream().flat_map(|heard| heard.gaps.clone()).collect();
+        let rows: BTreeSet<_> = all.iter().flat_map(|(_, rows)| rows).collect();
+        let count: usize = all.iter().map(|(_, rows)| rows.len()).sum();
+        rows.len() == count && outside(expected, &gaps).iter().all(|set| all.contains(&set))
+    }
+}
+
+/// Without what a gap stands for.
+fn outside(delivered: &Delivered, gaps: &[(Token, Token)]) -> Delivered {
+    let in_gap = |token: Token| gaps.iter().any(|(from, upto)| *from < token && token <= *upto);
+    delivered.iter().filter(|(token, _)| !in_gap(*token)).cloned().collect()
+}
+
+fn flat(delivered: &Delivered) -> Vec<(Token, &Row)> {
+    let mut all: Vec<_> =
+        delivered.iter().flat_map(|(token, rows)| rows.iter().map(|row| (*token, row))).collect();
+    all.sort();
+    all
+}

@@ -1,0 +1,232 @@
+//! A bus, writers and fetches, from bytes: what they do is well-behaved, what happens to them is
+//! not.
+
+use synrepl_core::{
+    Action, Config, ConnectionId, Input, QueryId, Timestamp,
+    stream::{FetchError, Page, Source, Token, traits},
+    wire::{BadRow, Command, DecodeError, DecodeErrorKind},
+};
+
+use super::writers::{self, Name, SOURCES, Writers};
+use crate::choices::Choices;
+
+/// What a driver knows of one fetch.
+struct Fetch {
+    query: QueryId,
+    name: Name,
+    from: Token,
+    upto: Token,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Down,
+    Connecting(ConnectionId),
+    Up(ConnectionId),
+}
+
+pub(super) struct World {
+    pub(super) now: Timestamp,
+    pub(super) writers: Writers,
+    link: Link,
+    fetches: Vec<Fetch>,
+    cancelled: Vec<QueryId>,
+    /// Nobody hears what is asked on the bus.
+    is_deaf: bool,
+    /// Every failure may be the one after which a fetch is given up.
+    gives_up: bool,
+    /// Sources of which a gap may be reported.
+    pub(super) may_gap: Vec<Name>,
+}
+
+impl World {
+    /// Writers with a past, and settings that fit it.
+    pub(super) fn decoded(config: &mut Config, choices: &mut Choices<'_>) -> Self {
+        let mut writers = Writers::new();
+        let absent = choices.word();
+        for _ in 0..choices.below(24) {
+            writers.append(usize::from(choices.byte()) % SOURCES.len(), 1);
+        }
+        for at in 0..SOURCES.len() {
+            writers.skip(at);
+            writers.all[at].is_there = absent >> at & 1 == 0;
+        }
+        for _ in 0..choices.below(4) {
+            let (stream, instance) = choices.one_of(&SOURCES[..10]);
+            let token = i64::from(choices.byte()).min(writers.end(stream).get());
+            config.positions.set(stream, instance, Token::new(token));
+        }
+        Self {
+            now: Timestamp::ZERO,
+            writers,
+            link: Link::Down,
+            fetches: Vec::new(),
+            cancelled: Vec::new(),
+            is_deaf: false,
+            gives_up: config.fetch_attempts_max.is_some(),
+            may_gap: Vec::new(),
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "nothing is to be done for the others")]
+    pub(super) fn on_action(&mut self, action: &Action) {
+        match action {
+            Action::Connect { conn } => self.link = Link::Connecting(*conn),
+            Action::Send { command: Command::Replicate(_), .. } if !self.is_deaf => {
+                self.writers.all.iter_mut().for_each(|writer| writer.must_announce = true);
+            }
+            Action::Fetch { query, source, from, upto } => {
+                let fetch = Fetch { query: *query, name: named(source), from: *from, upto: *upto };
+                self.fetches.push(fetch);
+            }
+            Action::CancelFetch { query } => {
+                self.fetches.retain(|fetch| fetch.query != *query);
+                self.cancelled.push(*query);
+            }
+            _ => {}
+        }
+    }
+
+    /// What happens next, if anything does.
+    pub(super) fn next_input(
+        &mut self,
+        choices: &mut Choices<'_>,
+        timeout: Option<Timestamp>,
+    ) -> Option<Input> {
+        let op = choices.below(24);
+        let at = usize::from(choices.byte()) % SOURCES.len();
+        match op {
+            1..=4 => {
+                for _ in 0..1 + choices.below(4) {
+                    self.writers.append(at, 1 + choices.below(3));
+                }
+                None
+            }
+            5..=10 => self.said(at, choices.byte() % 4),
+            11..=14 => self.fetched(choices),
+            15 => self.garbled(at),
+            16 => {
+                let conn = match self.link {
+                    Link::Up(conn) | Link::Connecting(conn) => conn,
+                    Link::Down => return self.step(timeout),
+                };
+                self.link = Link::Down;
+                Some(Input::Disconnected { conn, reason: "lost".to_owned() })
+            }
+            17 => {
+                let ms = choices.one_of(&[1, 300, 2_500, 70_000]);
+                self.now = Timestamp::from_micros(self.now.as_micros() + ms * 1_000);
+                Some(Input::Tick)
+            }
+            18 => {
+                // It loses the bus, and what it would have said.
+                self.writers.skip(at);
+                None
+            }
+            19 if self.writers.all[at].is_there => {
+                let command = self.writers.restart(at);
+                self.received(command)
+            }
+            20 => self.writers.announce_ahead(at).and_then(|command| self.received(command)),
+            21 => {
+                self.is_deaf = choices.below(2) == 1;
+                None
+            }
+            22 => {
+                self.writers.all[at].is_there = true;
+                None
+            }
+            23 => self.cancelled.pop().map(|query| {
+                let upto = Token::new(i64::from(choices.byte()));
+                Input::Fetched { query, result: Ok(Page { upto, ..Page::default() }) }
+            }),
+            _ => self.step(timeout),
+        }
+    }
+
+    /// From now on nothing goes wrong.
+    pub(super) fn heal(&mut self) {
+        self.is_deaf = false;
+        self.writers.all.iter_mut().for_each(|writer| writer.is_there = true);
+    }
+
+    /// What happens where nothing goes wrong; `None` when there is nothing left but to wait.
+    pub(super) fn kind_input(&mut self) -> Option<Input> {
+        if !self.fetches.is_empty() {
+            return self.fetched(&mut Choices::new(&[]));
+        }
+        match self.link {
+            Link::Down => None,
+            Link::Connecting(_) => self.step(None),
+            Link::Up(_) => (0..SOURCES.len()).find_map(|at| self.said(at, 0)),
+        }
+    }
+
+    /// Connects, or waits for the next deadline.
+    fn step(&mut self, timeout: Option<Timestamp>) -> Option<Input> {
+        if let Link::Connecting(conn) = self.link {
+            self.link = Link::Up(conn);
+            return Some(Input::Connected { conn });
+        }
+        self.now = self.now.max(timeout?);
+        Some(Input::Tick)
+    }
+
+    /// Whoever is not there hears nothing.
+    fn received(&self, command: Command) -> Option<Input> {
+        match self.link {
+            Link::Up(conn) => Some(Input::Received { conn, command }),
+            Link::Down | Link::Connecting(_) => None,
+        }
+    }
+
+    fn said(&mut self, at: usize, repeats: u8) -> Option<Input> {
+        let command = self.writers.next(at, repeats)?;
+        self.received(command)
+    }
+
+    /// The next row of a writer arrives as a line that is not JSON.
+    fn garbled(&mut self, at: usize) -> Option<Input> {
+        let input = self.said(at, 0)?;
+        let Input::Received { conn, command: Command::Rdata(rdata) } = input else {
+            return Some(input);
+        };
+        let (stream, instance) = (rdata.stream.to_string(), rdata.instance.to_string());
+        let row = BadRow { stream, instance, token: rdata.token };
+        let error = DecodeError::new(DecodeErrorKind::BadJson, 0, "a row", b"RDATA");
+        Some(Input::Malformed { conn, error: error.with_row(row) })
+    }
+
+    /// The answer to a fetch: for zeros, the whole of it.
+    fn fetched(&mut self, choices: &mut Choices<'_>) -> Option<Input> {
+        let nth = usize::from(choices.byte()).checked_rem(self.fetches.len())?;
+        let Fetch { query, name, from, upto } = self.fetches.remove(nth);
+        let endpoint = || "http://writer".to_owned();
+        let result = match choices.below(16) {
+            15 => Err(FetchError::Unreachable { endpoint: endpoint(), message: "no".to_owned() }),
+            14 => Err(FetchError::TooLarge { limit_bytes: 1 }),
+            13 => Err(FetchError::NoEndpoint { instance: name.1.clone() }),
+            // Answers that break their own rules; in some streams this one does not.
+            12 if !traits(&name.0).overruns => {
+                Ok(Page { updates: Vec::new(), upto: upto.advanced_by(1), limited: false })
+            }
+            11 => Ok(Page { updates: Vec::new(), upto: from, limited: true }),
+            _ => {
+                let (page, is_split) =
+                    writers::page(&self.writers.logs, &name, (from, upto), choices);
+                if is_split {
+                    self.may_gap.push(name.clone());
+                }
+                Ok(page)
+            }
+        };
+        if matches!(result, Err(FetchError::NoEndpoint { .. })) || self.gives_up {
+            self.may_gap.push(name);
+        }
+        Some(Input::Fetched { query, result })
+    }
+}
+
+pub(super) fn named(source: &Source) -> Name {
+    (source.stream().to_owned(), source.instance().to_owned())
+}

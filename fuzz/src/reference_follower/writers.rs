@@ -1,0 +1,223 @@
+//! Writers that keep the rules of a running deployment (`seen.md`; `protocol.md` 5.3, 5.4).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use synrepl_core::{
+    stream::{Order, Page, Row, Token, traits},
+    wire::{Command, Position, Rdata},
+};
+
+use crate::choices::Choices;
+
+/// Stream and writer.
+pub(super) type Name = (String, String);
+
+/// One of each class, two writers where a stream has several, and ourselves.
+pub(super) const SOURCES: [(&str, &str); 11] = [
+    ("events", "w0"),
+    ("events", "w1"),
+    ("receipts", "w0"),
+    ("typing", "w0"),
+    ("backfill", "w0"),
+    ("backfill", "w1"),
+    ("caches", "w0"),
+    ("profile_updates", "w0"),
+    ("profile_updates", "w1"),
+    ("from_the_future", "w0"),
+    ("events", "synrepl"),
+];
+
+/// What every writer holds.
+#[derive(Default)]
+pub(super) struct Logs(BTreeMap<Name, BTreeMap<Token, Vec<Row>>>);
+
+impl Logs {
+    /// One writer's rows in `(from, upto]`.
+    pub(super) fn rows(
+        &self,
+        name: &Name,
+        from: Token,
+        upto: Token,
+    ) -> impl Iterator<Item = (Token, &[Row])> {
+        let log = self.0.get(name).into_iter().flatten();
+        log.map(|(token, rows)| (*token, rows.as_slice()))
+            .filter(move |(token, _)| from < *token && *token <= upto)
+    }
+
+    fn put(&mut self, name: &Name, token: Token, rows: Vec<Row>) {
+        self.0.entry(name.clone()).or_default().insert(token, rows);
+    }
+}
+
+/// One writer of one stream.
+pub(super) struct Writer {
+    pub(super) name: Name,
+    /// There from the start, or only later: until then it neither writes nor says anything.
+    pub(super) is_there: bool,
+    /// Announced, or about to be by what is in the queue.
+    sent: Token,
+    /// One send, which nothing of the same writer comes into.
+    queue: VecDeque<Command>,
+    pub(super) must_announce: bool,
+    order: Order,
+}
+
+/// All writers, and their logs.
+pub(super) struct Writers {
+    pub(super) all: Vec<Writer>,
+    pub(super) logs: Logs,
+    /// The last token of each stream: its writers draw from one sequence.
+    ends: BTreeMap<String, Token>,
+    rows_ever: u64,
+}
+
+impl Writers {
+    pub(super) fn new() -> Self {
+        let writer = |(stream, instance): (&str, &str)| Writer {
+            name: (stream.to_owned(), instance.to_owned()),
+            is_there: true,
+            sent: Token::START,
+            queue: VecDeque::new(),
+            must_announce: false,
+            order: traits(stream).order,
+        };
+        let all = SOURCES.into_iter().map(writer).collect();
+        Self { all, logs: Logs::default(), ends: BTreeMap::new(), rows_ever: 0 }
+    }
+
+    pub(super) fn end(&self, stream: &str) -> Token {
+        self.ends.get(stream).copied().unwrap_or_default()
+    }
+
+    /// One more token of this writer, with its rows.
+    pub(super) fn append(&mut self, at: usize, rows: u8) {
+        let Self { all, logs, ends, rows_ever } = self;
+        let writer = &all[at];
+        if writer.is_there {
+            let end = ends.entry(writer.name.0.clone()).or_default();
+            *end = end.advanced_by(1);
+            let numbers = *rows_ever..*rows_ever + u64::from(rows);
+            *rows_ever = numbers.end;
+            let rows = numbers.map(|number| Row::from(format!("[{number}]").as_str())).collect();
+            logs.put(&writer.name, *end, rows);
+        }
+    }
+
+    /// What was written so far is of the past: nobody is told of it any more.
+    pub(super) fn skip(&mut self, at: usize) {
+        let end = self.end(&self.all[at].name.0);
+        let writer = &mut self.all[at];
+        // What is said of a stream in memory that starts over must reach who is there.
+        writer.must_announce |= writer.sent < end || !writer.queue.is_empty();
+        writer.queue.clear();
+        writer.sent = end;
+    }
+
+    /// It starts again, and says so; a stream in memory starts over.
+    pub(super) fn restart(&mut self, at: usize) -> Command {
+        let (stream, _) = self.all[at].name.clone();
+        if traits(&stream).resettable {
+            self.logs.0.remove(&self.all[at].name);
+            self.ends.remove(&stream);
+        }
+        self.skip(at);
+        self.all[at].announcement()
+    }
+
+    /// Before 1.97 a writer answered at once, ahead of what it still had to send.
+    pub(super) fn announce_ahead(&self, at: usize) -> Option<Command> {
+        let writer = &self.all[at];
+        let end = self.end(&writer.name.0);
+        (writer.is_there && writer.queue.is_empty()).then(|| writer.position(end, end))
+    }
+
+    /// The next command of this writer. `repeats`: how far `caches` goes back.
+    pub(super) fn next(&mut self, at: usize, repeats: u8) -> Option<Command> {
+        let end = self.end(&self.all[at].name.0);
+        let writer = &mut self.all[at];
+        if !writer.is_there {
+            return None;
+        }
+        if writer.queue.is_empty() && std::mem::take(&mut writer.must_announce) {
+            return Some(writer.announcement());
+        }
+        if writer.queue.is_empty() && writer.sent < end {
+            let goes_back = i64::from(repeats) * i64::from(writer.order == Order::Loose);
+            let from = Token::new((writer.sent.get() - goes_back).max(0));
+            writer.fill(from, end, &self.logs);
+        }
+        writer.queue.pop_front()
+    }
+}
+
+impl Writer {
+    fn announcement(&self) -> Command {
+        self.position(self.sent, self.sent)
+    }
+
+    fn position(&self, prev: Token, token: Token) -> Command {
+        let (stream, instance) = (self.name.0.as_str().into(), self.name.1.as_str().into());
+        Command::Position(Position { stream, instance, prev, token, ends_catch_up: false })
+    }
+
+    /// One send of all rows in `(from, end]`, as the streamer makes it.
+    fn fill(&mut self, from: Token, end: Token, logs: &Logs) {
+        let mut sets: Vec<_> = logs.rows(&self.name, from, end).collect();
+        if self.order == Order::Bursts {
+            sets.reverse();
+        }
+        for (token, rows) in &sets {
+            for (nth, row) in rows.iter().enumerate() {
+                let (stream, instance) = (self.name.0.as_str().into(), self.name.1.as_str().into());
+                let token = (nth + 1 == rows.len()).then_some(*token);
+                let row = row.clone();
+                self.queue.push_back(Command::Rdata(Rdata { stream, instance, token, row }));
+            }
+        }
+        let last = sets.last().map_or(self.sent, |(token, _)| *token);
+        if last < end {
+            self.queue.push_back(self.position(last, end));
+        }
+        self.sent = end;
+    }
+}
+
+/// The answer to a fetch, as the writer gives it; and whether it may be taken for one that was
+/// cut inside a token.
+pub(super) fn page(
+    logs: &Logs,
+    name: &Name,
+    (from, upto): (Token, Token),
+    choices: &mut Choices<'_>,
+) -> (Page, bool) {
+    let of = traits(&name.0);
+    let mut rows: Vec<(Token, Row)> = Vec::new();
+    for (stream, writer) in SOURCES.iter().filter(|(stream, _)| *stream == name.0) {
+        if *writer == name.1 || of.shared_fetch {
+            let beyond = if of.order == Order::Loose { Token::new(i64::MAX) } else { upto };
+            let source = ((*stream).to_owned(), (*writer).to_owned());
+            for (token, set) in logs.rows(&source, from, beyond) {
+                rows.extend(set.iter().map(|row| (token, row.clone())));
+            }
+        }
+    }
+    rows.sort_by_key(|(token, _)| *token);
+    if of.order == Order::Bursts {
+        rows.reverse();
+    }
+    let max = usize::from(choices.byte() % 8);
+    if max == 0 || rows.len() <= max {
+        return (Page { updates: rows, upto, limited: false }, false);
+    }
+    let whole = |rows: &[(Token, Row)], at: usize| rows[at - 1].0 != rows[at].0;
+    let mut cut = max;
+    while !of.splits_tokens && cut < rows.len() && !whole(&rows, cut) {
+        cut += 1;
+    }
+    let limited = cut < rows.len();
+    // A page of `caches` also goes on beyond what was asked: nobody can tell the one cut from the other.
+    let is_split = limited && (of.overruns || !whole(&rows, cut));
+    rows.truncate(cut);
+    let last = rows.last().map_or(upto, |(token, _)| *token);
+    (Page { updates: rows, upto: if limited { last } else { upto }, limited }, is_split)
+}

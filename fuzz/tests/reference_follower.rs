@@ -1,0 +1,62 @@
+//! The core against the plain follower: both agree, and do not where the core has a known bug.
+
+use synrepl_core::PlantedBug;
+use synrepl_fuzz::reference_follower_with;
+
+/// Inputs within which a bug is to be found; the rarest takes 1,127.
+const SEARCHED_MAX: u64 = 3_000;
+
+/// Inputs of all kinds, the same in every run (xorshift64*).
+fn random_inputs(count: u64) -> impl Iterator<Item = Vec<u8>> {
+    (1..=count).map(|seed| {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = || {
+            state ^= state >> 12;
+            state ^= state << 25;
+            state ^= state >> 27;
+            state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32
+        };
+        let length = next() % 900;
+        (0..length).map(|_| next().to_le_bytes()[0]).collect()
+    })
+}
+
+#[test]
+fn the_core_delivers_what_the_plain_follower_does() {
+    for input in random_inputs(500) {
+        if let Err(broken) = reference_follower_with(&input, None) {
+            panic!("{broken}");
+        }
+    }
+}
+
+/// What of the core a follower on a bus does not use, or what changes nothing of what is delivered.
+const NOT_OF_THIS_WORLD: &[PlantedBug] = &[
+    // Limits: the same comes in the end.
+    PlantedBug::HoldsWithoutLimit,
+    PlantedBug::FetchesWithoutLimit,
+    // Waits are not compared.
+    PlantedBug::EndsWaitsEarly,
+    PlantedBug::NeverEndsWaits,
+    // Rows of the old epoch that come late are forgotten with the reset that follows.
+    PlantedBug::KeepsFetchOverReset,
+    // Nobody observes only, and nobody publishes.
+    PlantedBug::ObserverAsks,
+    PlantedBug::NeverAnnouncesOnConnect,
+    PlantedBug::NeverAnswersReplicate,
+    PlantedBug::ForgetsUnconfirmed,
+    PlantedBug::AnnouncesAhead,
+    PlantedBug::DropsOwnRows,
+    PlantedBug::SplitsOwnBatches,
+    PlantedBug::NeverCutsOff,
+];
+
+#[test]
+fn every_planted_bug_of_following_is_found() {
+    let is_missed = |bug: &&PlantedBug| {
+        let is_found = |input: Vec<u8>| reference_follower_with(&input, Some(**bug)).is_err();
+        !NOT_OF_THIS_WORLD.contains(bug) && !random_inputs(SEARCHED_MAX).any(is_found)
+    };
+    let missed: Vec<_> = PlantedBug::ALL.iter().filter(is_missed).collect();
+    assert!(missed.is_empty(), "{missed:?}");
+}
