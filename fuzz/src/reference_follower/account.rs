@@ -99,7 +99,7 @@ impl Account {
                 Order::Rising => expected == found,
                 // A set, each row once.
                 Order::Bursts => flat(&expected) == flat(&found),
-                // At least once; where a source starts, what is written then may be told too.
+                // At least once; where a source starts, some of what is older may be told too.
                 Order::Loose | Order::UnclosedBursts | _ => {
                     flat(&expected).iter().all(|row| flat(&found).contains(row))
                 }

@@ -108,17 +108,14 @@ impl Naive {
                     self.reach(now, &name, token.before(), token, logs);
                 }
             }
-            Order::Rising if token > position => {
+            Order::Rising | Order::Loose if token > position => {
                 source.add(token, &rows);
                 source.position = Some(token);
             }
             Order::Rising if of.resettable => (source.live, source.suspect) = (false, true),
             Order::Bursts if token > position => source.add(token, &rows),
-            Order::Loose => {
-                source.add(token, &rows);
-                source.position = Some(token.max(position));
-            }
-            Order::Rising | Order::Bursts | Order::UnclosedBursts | _ => {}
+            // Delivered before, or of the past.
+            Order::Rising | Order::Bursts | Order::Loose | Order::UnclosedBursts | _ => {}
         }
     }
 

@@ -272,7 +272,8 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        // Miri is some hundred times slower.
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 8 } else { 2_000 }))]
 
         #[test]
         fn it_agrees_with_serde_json_on_what_is_nearly_json(
