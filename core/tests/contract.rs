@@ -1,0 +1,118 @@
+//! What a driver must not hand in: a typed error, and the node is as it was.
+
+use synrepl_core::{
+    Action, Config, ConnectionId, Input, Misuse, Node, QueryId, Timestamp, WaitId,
+    stream::{Page, Source, Token},
+    wire::{Command, Dialect},
+};
+
+const NOW: Timestamp = Timestamp::from_micros(10);
+
+/// A node that has been told to make this connection.
+fn connecting() -> (Node, ConnectionId) {
+    let mut node = Node::new(Config::default()).expect("defaults work");
+    let Some(Action::Connect { conn }) = node.poll_action() else { panic!("it connects first") };
+    (node, conn)
+}
+
+#[track_caller]
+fn refused(node: &mut Node, now: Timestamp, input: Input, expected: Misuse) {
+    let before = node.clone();
+    assert_eq!(node.handle(now, input), Err(expected.clone()));
+    assert!(*node == before, "refused, and changed all the same");
+    assert!(!expected.to_string().is_empty());
+}
+
+fn ping(conn: ConnectionId) -> Input {
+    Input::Received { conn, command: Command::Ping("1".into()) }
+}
+
+#[test]
+fn nothing_arrives_on_a_connection_before_it_is_made() {
+    let (mut node, conn) = connecting();
+    refused(&mut node, NOW, ping(conn), Misuse::WrongConnectionState(conn));
+    refused(&mut node, NOW, Input::Sent { conn, count: 1 }, Misuse::WrongConnectionState(conn));
+}
+
+#[test]
+fn a_connection_is_made_once() {
+    let (mut node, conn) = connecting();
+    assert_eq!(node.handle(NOW, Input::Connected { conn }), Ok(()));
+    refused(&mut node, NOW, Input::Connected { conn }, Misuse::WrongConnectionState(conn));
+}
+
+#[test]
+fn a_connection_that_was_not_asked_for_is_not_known() {
+    let (mut node, _) = connecting();
+    let conn = ConnectionId::new(7);
+    let gone = || Input::Disconnected { conn, reason: String::new() };
+    for input in [Input::Connected { conn }, ping(conn), gone()] {
+        refused(&mut node, NOW, input, Misuse::UnknownConnection(conn));
+    }
+}
+
+#[test]
+fn an_accepted_connection_has_an_id_of_its_own() {
+    let (mut node, conn) = connecting();
+    let dialect = Dialect::V1_22;
+    refused(&mut node, NOW, Input::Accepted { conn, dialect }, Misuse::ConnectionIdInUse(conn));
+}
+
+#[test]
+fn lines_are_too_long_on_direct_tcp_alone() {
+    let (mut node, conn) = connecting();
+    assert_eq!(node.handle(NOW, Input::Connected { conn }), Ok(()));
+    refused(&mut node, NOW, Input::LineTooLong { conn }, Misuse::WrongConnectionState(conn));
+}
+
+#[test]
+fn no_more_goes_out_than_was_sent() {
+    let (mut node, conn) = connecting();
+    assert_eq!(node.handle(NOW, Input::Connected { conn }), Ok(()));
+    for count in [0, 2] {
+        refused(&mut node, NOW, Input::Sent { conn, count }, Misuse::NothingToConfirm(conn));
+    }
+    assert_eq!(node.handle(NOW, Input::Sent { conn, count: 1 }), Ok(()), "REPLICATE");
+}
+
+#[test]
+fn what_was_never_asked_for_is_not_answered() {
+    let (mut node, _) = connecting();
+    for query in [QueryId::new(0), QueryId::new(1)] {
+        let fetched = Input::Fetched { query, result: Ok(Page::default()) };
+        refused(&mut node, NOW, fetched, Misuse::UnknownQuery(query));
+        let read = Input::LogRead { query, result: Ok(Page::default()) };
+        refused(&mut node, NOW, read, Misuse::UnknownQuery(query));
+    }
+}
+
+#[test]
+fn two_open_waits_have_two_ids() {
+    let (mut node, _) = connecting();
+    let wait = WaitId::new(1);
+    let wait_for = || {
+        let source = Source::new("events", "w");
+        Input::WaitFor { wait, source, token: Token::new(9), deadline: Timestamp::from_micros(99) }
+    };
+    assert_eq!(node.handle(NOW, wait_for()), Ok(()));
+    refused(&mut node, NOW, wait_for(), Misuse::WaitInUse(wait));
+    assert_eq!(node.handle(NOW, Input::CancelWait { wait }), Ok(()));
+    assert_eq!(node.handle(NOW, wait_for()), Ok(()), "it is free again");
+}
+
+#[test]
+fn a_stream_has_a_name_that_the_wire_can_carry() {
+    let (mut node, _) = connecting();
+    for stream in ["", "two words", "line\n"] {
+        let appended = Input::Appended { stream: stream.into(), token: Token::new(1) };
+        refused(&mut node, NOW, appended, Misuse::BadStreamName);
+    }
+}
+
+#[test]
+fn time_does_not_go_back() {
+    let (mut node, _) = connecting();
+    assert_eq!(node.handle(NOW, Input::Tick), Ok(()));
+    let to = Timestamp::from_micros(9);
+    refused(&mut node, to, Input::Tick, Misuse::TimeWentBack { from: NOW, to });
+}
