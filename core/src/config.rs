@@ -79,6 +79,25 @@ pub struct Config {
     /// anything else has come since.
     pub burst_quiet_after: Duration,
 
+    /// Time between two audits of a source, each moved by up to a quarter. Default `None`: none.
+    /// At least 1 s; 1 min is usual.
+    ///
+    /// RDATA does not say what came before it: if a PUBLISH of another writer gets lost and the
+    /// next one arrives, nothing on the wire tells of it (`protocol.md` H5). An audit fetches what
+    /// lies above the last audit, up to where the source stood one period before, and delivers the
+    /// rows that were not delivered, as [`Origin::Audit`](crate::Origin). So a lost row comes one
+    /// to two periods and a half after the rows above it. It costs one fetch per source and period
+    /// in which the source moved (more where a page is not enough), one at a time and never while
+    /// a catch-up waits, and some 30 bytes per row delivered in two periods.
+    ///
+    /// It begins where a source first becomes live, so what was lost before this process started
+    /// is not found, nor what was lost in the last two periods before it stopped. A row that its
+    /// writer rewrites in place comes again. Not possible in the oldest dialect (up to 1.12), where
+    /// rows are only sent over the connection; not done in a stream that this node writes too if
+    /// its fetch shows the rows of all writers ([`StreamTraits`](crate::stream::StreamTraits)), nor
+    /// in [`Order::UnclosedBursts`](crate::stream::Order).
+    pub audit_every: Option<Duration>,
+
     /// Delay between attempts to read an own log that failed. Default 0.1 s to 5 s.
     pub log_retry: Backoff,
     /// Direct TCP: a PING is sent when nothing else was for this long; also the time between two
@@ -154,6 +173,15 @@ pub struct Config {
     pub burst_bytes_max: u32,
     /// Tokens remembered per stream whose fetch returns other writers' rows too. Default 65,536.
     pub shared_tokens_max: u32,
+    /// Rows remembered for the audit, per source, or per stream whose fetch shows the rows of all
+    /// writers. Default 10,000 (some 300 kB). Of more, the older half is forgotten and not audited,
+    /// and a warning says so.
+    pub audit_rows_max: u32,
+    /// Rows remembered for the audit by all sources together. Default 1,000,000 (some 30 MB).
+    pub audit_rows_total_max: u64,
+    /// Tokens that one audit covers. Default 1,000,000: 10,000 fetches where few tokens are asked
+    /// for at once. Of more, the lower ones are not audited, and a warning says so.
+    pub audit_tokens_max: u32,
     /// Open waits. Default 10,000. More are refused.
     pub waits_max: u32,
 
@@ -238,6 +266,7 @@ impl Default for Config {
             settling_for: millis(2_000),
             nothing_heard_after: millis(10_000),
             burst_quiet_after: millis(2_000),
+            audit_every: None,
             log_retry: Backoff::new(millis(100), millis(5_000)),
             ping_every: millis(5_000),
             ping_timeout: millis(25_000),
@@ -267,6 +296,9 @@ impl Default for Config {
             burst_rows_max: 10_000,
             burst_bytes_max: 4 << 20,
             shared_tokens_max: 65_536,
+            audit_rows_max: 10_000,
+            audit_rows_total_max: 1_000_000,
+            audit_tokens_max: 1_000_000,
             waits_max: 10_000,
             #[cfg(feature = "planted-bugs")]
             planted: None,
@@ -314,6 +346,8 @@ impl Config {
             ("replay_bytes_max", self.replay_bytes_max),
             ("sources_max", self.sources_max),
             ("batch_rows_max", self.batch_rows_max),
+            ("audit_rows_max", self.audit_rows_max),
+            ("audit_tokens_max", self.audit_tokens_max),
             ("log_rows_max", self.log_rows_max),
             ("unconfirmed_max", self.unconfirmed_max),
             ("peer_pending_max", self.peer_pending_max),
@@ -339,6 +373,22 @@ impl Config {
         }
         if self.own_streams.len() > self.own_streams_max as usize {
             return bad("own_streams", "names more streams than `own_streams_max` allows");
+        }
+        if let Some(every) = self.audit_every {
+            if every < Duration::from_secs(1) {
+                return bad(
+                    "audit_every",
+                    "is below 1 s; rows that are late must have time to come before they count as \
+                     lost",
+                );
+            }
+            if self.transport.replays() {
+                return bad(
+                    "audit_every",
+                    "cannot be had of a server before 1.13, which has nothing to compare with; \
+                     leave it out, or follow a later release",
+                );
+            }
         }
         if self.ping_every.is_zero() {
             return bad("ping_every", "is zero; it must be a time");

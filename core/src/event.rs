@@ -39,11 +39,11 @@ pub enum Event {
         token: Token,
         /// One row or more, in wire order.
         rows: Rows,
-        /// Seen live, or fetched.
+        /// Seen live, or fetched, or found by the audit.
         origin: Origin,
         /// Where to resume once these rows are handled. Equal to `token` but in streams whose
-        /// tokens do not rise (see [`traits_on`](crate::stream::traits_on)), and where a gap follows
-        /// because not all rows of the token could be had.
+        /// tokens do not rise (see [`traits_on`](crate::stream::traits_on)), where a gap follows
+        /// because not all rows of the token could be had, and in rows that the audit found.
         position: Token,
     },
     /// The source is complete up to here; no rows came with it.
@@ -237,6 +237,9 @@ pub enum Origin {
     Live,
     /// From the writer's log.
     CatchUp,
+    /// From the writer's log, later than rows above: the audit found that they had been lost. They
+    /// lie at or below the position, which stays where it is; among themselves their tokens rise.
+    Audit,
 }
 
 /// Why rows could not be had.
@@ -251,6 +254,29 @@ pub enum GapReason {
         error: FetchError,
     },
     /// A page ended inside the rows of one token and the rest cannot be asked for.
+    SplitToken,
+}
+
+/// Why rows were not compared with the writer's log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NotAuditedReason {
+    /// What was delivered there is not known: more than may be remembered
+    /// ([`Config::audit_rows_max`](crate::Config), `audit_rows_total_max`); or, in a stream whose
+    /// fetch shows the rows of all writers, it was delivered before this process started.
+    NotRemembered,
+    /// More tokens than one audit may ask for ([`Config::audit_tokens_max`](crate::Config)).
+    TooManyTokens,
+    /// There is nowhere to fetch from.
+    NoEndpoint,
+    /// Every attempt that [`Config::fetch_attempts_max`](crate::Config) allows has failed.
+    GaveUp {
+        /// The last error.
+        error: FetchError,
+    },
+    /// A page ended inside the rows of one token and the rest cannot be asked for. Those that came
+    /// were compared.
     SplitToken,
 }
 
@@ -319,6 +345,18 @@ pub enum Warning {
     DuplicateInstance {
         /// The name.
         instance: String,
+    },
+    /// Rows in `(from, upto]` were not compared with the writer's log, though the audit is on: one
+    /// that got lost there is not found.
+    NotAudited {
+        /// Which source.
+        source: Source,
+        /// Compared up to here.
+        from: Token,
+        /// The audit goes on from here.
+        upto: Token,
+        /// Why.
+        reason: NotAuditedReason,
     },
     /// More rows arrived during a catch-up than may be held; they will be fetched as well.
     HoldingOverflow {

@@ -132,7 +132,8 @@ pub use crate::{
     config::{Backoff, Config, Start, Transport},
     error::{ConfigError, Misuse},
     event::{
-        ClearedReason, Event, GapReason, NotSentReason, Origin, SyncOrigin, WaitOutcome, Warning,
+        ClearedReason, Event, GapReason, NotAuditedReason, NotSentReason, Origin, SyncOrigin,
+        WaitOutcome, Warning,
     },
     ids::{ConnectionId, QueryId, WaitId},
     input::Input,

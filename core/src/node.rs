@@ -155,6 +155,9 @@ impl Node {
             Input::Sent { count, .. } => self.on_sent(count),
             Input::Fetched { query, result } => self.on_fetched(query, result),
             Input::Appended { stream, token } => {
+                if let Some(index) = self.streams_by_name.get(&*stream) {
+                    self.streams[*index].written_here = true;
+                }
                 self.publish(|publisher, ctx| publisher.on_appended(stream, token, ctx));
             }
             Input::LogRead { query, result } => {
@@ -183,6 +186,9 @@ impl Node {
         }
         while let Some(next) = self.shared.fetches.next_waiting(&self.config) {
             self.follow(next, Follower::on_slot);
+        }
+        while let Some(next) = self.shared.fetches.next_audit(&self.config) {
+            self.follow(next, Follower::on_audit_slot);
         }
         Ok(())
     }
@@ -346,6 +352,10 @@ impl Node {
     }
 
     fn on_fetched(&mut self, query: QueryId, outcome: FetchOutcome) {
+        if let Some(source) = self.shared.fetches.take_audit(query) {
+            self.follow(source, |follower, ctx| follower.on_audit_fetched(ctx, outcome));
+            return;
+        }
         match self.shared.fetches.in_flight.remove(&query) {
             Some(source) => {
                 self.follow(source, |follower, ctx| follower.on_fetched(ctx, outcome));
@@ -442,6 +452,7 @@ impl Node {
                 TimerKey::SyncRepeat => self.on_sync_repeat_due(),
                 TimerKey::FetchRetry(source) => self.follow(source, Follower::on_fetch_retry),
                 TimerKey::BurstQuiet(source) => self.follow(source, Follower::on_burst_quiet),
+                TimerKey::Audit(source) => self.follow(source, Follower::on_audit_due),
                 TimerKey::Wait(wait) => {
                     if let Some(source) = self.shared.waits.remove(wait) {
                         let position = self.followers[source.as_usize()].0.position();
@@ -524,7 +535,7 @@ impl Node {
         let stream = self.stream_of(source.stream());
         let position = self.config.positions.get(source.stream(), source.instance());
         let traits = self.streams[stream].traits;
-        self.followers.push((Follower::new(source, traits, position), stream));
+        self.followers.push((Follower::new(source, traits, position, &self.config), stream));
         self.shared.unanswered += 1;
         self.shared.stats.sources_now += 1;
         Some(role)
@@ -535,7 +546,9 @@ impl Node {
             return *index;
         }
         let baseline = self.config.positions.highest(name);
-        self.streams.push(Stream::new(traits_on(self.config.transport, name), baseline));
+        let mut stream = Stream::new(traits_on(self.config.transport, name), baseline);
+        stream.written_here = self.publisher.end_of(name).is_some();
+        self.streams.push(stream);
         let index = self.streams.len() - 1;
         self.streams_by_name.insert(name.to_owned(), index);
         index

@@ -91,6 +91,10 @@ bugs! {
     SplitsOwnBatches: "a writer sends every row of a batch with its token", "P1";
     NeverCutsOff: "a peer that takes nothing is never cut off", "P5";
     SkipsUnheardStart: "a restarted writer goes on beyond a start that nobody may have heard of", "P3, X6";
+    AuditBelievesTokens: "the audit takes a token for whole of which one row was delivered", "X1, F2";
+    AuditRepeatsRows: "the audit delivers rows again that were delivered", "F3";
+    AuditMovesPosition: "rows that the audit found are delivered with their own token as position", "F6";
+    AuditForgetsSilently: "the audit does not say what it left out", "F2";
     RefusesLateAnswers: "an answer that is no longer wanted is an error of the driver", "C2";
 }
 

@@ -22,6 +22,8 @@ pub struct Stats {
     pub rows_live: u64,
     /// Rows delivered from a fetch.
     pub rows_caught_up: u64,
+    /// Rows delivered because an audit found that they were not.
+    pub rows_audited: u64,
     /// Rows not delivered because they were delivered before.
     pub rows_repeated: u64,
     /// Fetches asked for.
@@ -54,6 +56,8 @@ pub struct Stats {
     pub peers_now: u64,
     /// Sources known now.
     pub sources_now: u64,
+    /// Rows remembered now for the audit, of all sources.
+    pub audit_rows_now: u64,
     /// Bytes in holding queues now.
     pub held_bytes_now: u64,
 }

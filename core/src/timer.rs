@@ -30,6 +30,8 @@ pub(crate) enum TimerKey {
     FetchRetry(SourceIndex),
     /// Complete a burst that fell quiet.
     BurstQuiet(SourceIndex),
+    /// Look what was lost, or ask again for what an audit failed to get.
+    Audit(SourceIndex),
     /// Read a log again that could not be read.
     LogRetry(OwnIndex),
     /// Give a wait up.

@@ -93,6 +93,32 @@ scenarios! {
     a64_rows_of_one_stream_say_nothing_of_another
     a64b_a_lower_announcement_of_a_database_stream_is_harmless
     a64c_rows_of_another_version_are_delivered_as_they_are
+    audit_a_fetch_that_fails_is_tried_again
+    audit_a_lost_connection_ends_it_and_the_next_one_goes_on
+    audit_a_lost_row_is_found_and_leaves_the_position_alone
+    audit_a_page_for_other_tokens_is_refused
+    audit_a_reset_starts_it_over
+    audit_a_row_above_an_open_burst_is_not_repeated
+    audit_a_row_behind_an_announcement_over_it_is_found
+    audit_a_shared_fetch_is_not_compared_with_what_an_earlier_process_had
+    audit_a_shared_fetch_shows_what_came_under_another_writer
+    audit_a_shutdown_cancels_it
+    audit_a_stream_that_is_written_here_too_is_left_alone_if_its_fetch_is_shared
+    audit_a_token_that_no_page_can_hold_is_left_out_with_a_word
+    audit_a_user_who_got_more_is_not_taken_for_a_lost_row
+    audit_a_whole_lost_batch_comes_together
+    audit_an_observer_has_it_too
+    audit_backfill_is_asked_for_in_windows
+    audit_caches_repeats_nothing_that_it_remembers
+    audit_it_gives_way_to_a_catch_up
+    audit_more_rows_than_may_be_remembered_are_left_out_with_a_word
+    audit_more_tokens_than_one_covers_are_left_out_with_a_word
+    audit_one_fetch_is_in_flight_over_all_sources
+    audit_one_lost_row_of_a_batch_is_found
+    audit_rows_forgotten_while_a_page_is_under_way_are_not_repeated
+    audit_rows_that_a_catch_up_brought_are_not_repeated
+    audit_what_is_merely_late_is_not_asked_for_yet
+    audit_where_nobody_can_be_asked_it_says_so
     bursts_a_cut_inside_one_is_filled_from_before_it
     bursts_a_lagging_announcement_after_a_cut_is_not_believed
     bursts_a_row_before_the_first_announcement_is_fetched

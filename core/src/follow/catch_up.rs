@@ -6,6 +6,8 @@ use super::{
     Context, Follower, Phase, page,
     page::Judgement,
     replay::{Replay, Replayed},
+    window,
+    window::Window,
 };
 use crate::{
     action::Action,
@@ -30,8 +32,7 @@ pub(super) struct CatchUp {
     step: Step,
     /// Failures in a row.
     attempt: u32,
-    /// Tokens to ask for at once, if fewer than all.
-    window: Option<u32>,
+    window: Window,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,7 +72,7 @@ pub(crate) enum Blame {
 
 impl CatchUp {
     const fn new(target: Token) -> Self {
-        Self { target, step: Step::Queued, attempt: 0, window: None }
+        Self { target, step: Step::Queued, attempt: 0, window: Window::WHOLE }
     }
 }
 
@@ -107,6 +108,11 @@ impl Follower {
     /// its slot from those in line otherwise.
     fn fetch_next(&mut self, ctx: &mut Context<'_>) {
         let fetches = &mut ctx.shared.fetches;
+        if !fetches.slot_is_free(ctx.config)
+            && let Some(query) = fetches.audits.give_way()
+        {
+            ctx.shared.actions.push_back(Action::CancelFetch { query });
+        }
         if fetches.slot_is_free(ctx.config) && fetches.waiting.is_empty() {
             self.fetch_now(ctx);
             return;
@@ -126,12 +132,7 @@ impl Follower {
         }
         let from = self.position.unwrap_or(Token::START);
         let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
-        let upto = match catch_up.window {
-            Some(window) => from.advanced_by(window),
-            None if self.traits.windowed => from.advanced_by(ctx.config.burst_window_max),
-            None => catch_up.target,
-        }
-        .min(catch_up.target);
+        let upto = catch_up.window.end(from, catch_up.target, self.traits, ctx.config);
         let query = ctx.shared.fetches.issue(ctx.me);
         catch_up.step = Step::InFlight { query, from, upto };
         ctx.shared.stats.fetches += 1;
@@ -158,7 +159,7 @@ impl Follower {
     pub(crate) fn on_fetched(&mut self, ctx: &mut Context<'_>, outcome: FetchOutcome) {
         let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
         let Step::InFlight { from, upto, .. } = catch_up.step else { return };
-        let span = u32::try_from(upto.distance_from(from)).unwrap_or(u32::MAX);
+        let span = window::span(from, upto);
         let mut traits = self.traits;
         traits.splits_tokens &= !planted!(ctx.config, BelievesCutTokens);
         match outcome {
@@ -177,14 +178,11 @@ impl Follower {
             Ok(page) => match page::judge(page, from, upto, traits) {
                 Judgement::Apply(checked) => {
                     catch_up.attempt = 0;
-                    catch_up.window =
-                        catch_up.window.and_then(|window| window.checked_mul(2)).filter(|window| {
-                            !self.traits.windowed || *window < ctx.config.burst_window_max
-                        });
+                    catch_up.window.widen(self.traits, ctx.config);
                     self.apply(ctx, checked);
                 }
                 Judgement::Narrow => {
-                    catch_up.window = Some((span / 2).max(1));
+                    catch_up.window.narrow(span);
                     self.fetch_next(ctx);
                 }
                 Judgement::Unusable(_) if planted!(ctx.config, EndsAtStuckPages) => {
@@ -197,7 +195,7 @@ impl Follower {
             },
             Err(FetchError::NoEndpoint { .. }) => self.give_up(ctx, GapReason::NoEndpoint),
             Err(FetchError::TooLarge { .. }) if span > 1 => {
-                catch_up.window = Some((span / 2).max(1));
+                catch_up.window.narrow(span);
                 self.fetch_next(ctx);
             }
             Err(error) => self.on_fetch_failed(ctx, from, upto, error),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Replays, repeats::SharedTokens};
+use super::{Audits, Delivered, Replays, repeats::SharedTokens};
 use crate::{
     config::{Config, Start, Transport},
     event::{Event, WaitOutcome},
@@ -24,6 +24,10 @@ pub(crate) struct Stream {
     /// The baseline no longer moves.
     settled: bool,
     pub(super) shared_tokens: SharedTokens,
+    /// What was delivered of all its sources, for the audit, where a fetch shows them together.
+    pub(super) delivered: Delivered,
+    /// This node writes it too.
+    pub(crate) written_here: bool,
 }
 
 impl Stream {
@@ -34,6 +38,9 @@ impl Stream {
             baseline,
             settled: baseline.is_some(),
             shared_tokens: SharedTokens::default(),
+            // Up to there rows were delivered before this process was.
+            delivered: Delivered::above(baseline.unwrap_or(Token::START)),
+            written_here: false,
         }
     }
 
@@ -67,6 +74,7 @@ pub(crate) struct Fetches {
     pub(super) waiting: VecDeque<SourceIndex>,
     /// Those that the connection itself answers.
     pub(crate) replays: Replays,
+    pub(super) audits: Audits,
 }
 
 impl Fetches {
@@ -88,14 +96,40 @@ impl Fetches {
     }
 
     pub(super) fn slot_is_free(&self, config: &Config) -> bool {
-        self.in_flight.len() + self.replays.len() < config.fetches_in_flight_max as usize
+        self.in_flight.len() + self.replays.len() + usize::from(self.audits.is_in_flight())
+            < config.fetches_in_flight_max as usize
             || planted!(config, FetchesWithoutLimit)
     }
 
     /// Forgets all fetches; those under way.
     pub(crate) fn cancel_all(&mut self) -> impl Iterator<Item = QueryId> + use<> {
         self.waiting.clear();
-        std::mem::take(&mut self.in_flight).into_keys()
+        let audit = self.audits.clear();
+        std::mem::take(&mut self.in_flight).into_keys().chain(audit)
+    }
+
+    /// The same for an audit.
+    pub(super) const fn issue_audit(&mut self, source: SourceIndex) -> QueryId {
+        let query = self.next_id();
+        self.audits.begin(query, source);
+        query
+    }
+
+    /// Whether the answer to this query is waited for.
+    pub(crate) fn awaits(&self, query: QueryId) -> bool {
+        self.in_flight.contains_key(&query) || self.audits.awaits(query)
+    }
+
+    /// The source whose audit waits for the answer to this query.
+    pub(crate) fn take_audit(&mut self, query: QueryId) -> Option<SourceIndex> {
+        self.audits.take(query)
+    }
+
+    /// The next source that may ask for its audit: nothing else is to be fetched, and no other
+    /// audit waits for an answer.
+    pub(crate) fn next_audit(&mut self, config: &Config) -> Option<SourceIndex> {
+        let is_idle = !self.audits.is_in_flight() && self.waiting.is_empty();
+        if is_idle && self.slot_is_free(config) { self.audits.next() } else { None }
     }
 
     /// The next source in line, if it may start now.

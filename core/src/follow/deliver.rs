@@ -131,7 +131,12 @@ impl Follower {
         self.emit(ctx, token, rows, Origin::CatchUp, position.max(token.min(complete)));
     }
 
-    fn without_repeats(&mut self, ctx: &mut Context<'_>, token: Token, rows: Rows) -> Option<Rows> {
+    pub(super) fn without_repeats(
+        &mut self,
+        ctx: &mut Context<'_>,
+        token: Token,
+        rows: Rows,
+    ) -> Option<Rows> {
         if !matches!(self.memory, Memory::Repeats(_)) {
             self.memory = Memory::Repeats(Box::<Repeats>::default());
         }
@@ -229,6 +234,9 @@ impl Follower {
         origin: Origin,
         position: Token,
     ) {
+        if self.audit.is_some() {
+            self.remember_for_audit(ctx, token, &rows, position);
+        }
         let source = self.source.clone();
         ctx.notify(Event::Rows { source, token, rows, origin, position });
         self.set_position(ctx, position);

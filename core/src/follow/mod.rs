@@ -3,22 +3,30 @@
 //! The way of a row: [`Follower::on_row`] collects its batch, [`deliver`](mod@deliver) hands it
 //! on if the source is live; otherwise [`catch_up`](mod@catch_up) fetches what is missing first.
 //! The way of an announcement: [`Follower::on_position`], the table in [`verdict`](mod@verdict),
-//! and a fetch if it says so. State is per (stream, writer) and all evidence is of the present
+//! and a fetch if it says so. What no announcement tells of, the [`audit`](mod@audit) finds, if it
+//! is wanted. State is per (stream, writer) and all evidence is of the present
 //! connection (`protocol.md` 11.1, 11.2).
 
+mod audit;
+mod audits;
 mod batch;
 mod catch_up;
 mod context;
 mod deliver;
+mod delivered;
 mod holding;
 mod page;
 mod repeats;
 mod replay;
 mod verdict;
+mod window;
 
 use self::{
+    audit::Audit,
+    audits::Audits,
     batch::Batch,
     catch_up::CatchUp,
+    delivered::Delivered,
     holding::{Held, Holding},
     repeats::{Burst, Repeats},
     verdict::{Relation, Verdict},
@@ -29,6 +37,7 @@ pub(crate) use self::{
     replay::{Replay, Replays},
 };
 use crate::{
+    config::Config,
     event::{Event, Warning},
     planted::planted,
     stream::{Order, Row, Rows, Source, StreamTraits, Token},
@@ -56,6 +65,8 @@ pub(crate) struct Follower {
     batch: Option<Box<Batch>>,
     held: Option<Box<Holding>>,
     memory: Memory,
+    /// Only if it is wanted.
+    audit: Option<Box<Audit>>,
 }
 
 /// What is remembered of rows that were delivered above, or out of, order.
@@ -77,7 +88,12 @@ enum Phase {
 
 impl Follower {
     /// A source that was not heard of on the present connection.
-    pub(crate) const fn new(source: Source, traits: StreamTraits, position: Option<Token>) -> Self {
+    pub(crate) fn new(
+        source: Source,
+        traits: StreamTraits,
+        position: Option<Token>,
+        config: &Config,
+    ) -> Self {
         Self {
             source,
             traits,
@@ -91,6 +107,7 @@ impl Follower {
             batch: None,
             held: None,
             memory: Memory::Nothing,
+            audit: Audit::new(traits, config),
         }
     }
 
@@ -329,6 +346,7 @@ impl Follower {
         self.torn = false;
         self.unsure = false;
         self.drop_held(ctx);
+        self.stop_audit(ctx);
         self.answered = false;
         if let Memory::Burst(burst) = &mut self.memory {
             burst.continuous = false;
@@ -350,6 +368,7 @@ impl Follower {
 
     /// The source is to be asked where it stands, and is not live until it answers.
     fn lose_footing(&mut self, ctx: &mut Context<'_>) {
+        self.stop_audit(ctx);
         if self.is_live() {
             self.phase = Phase::Idle;
             let token = self.position.unwrap_or(Token::START);
@@ -392,6 +411,7 @@ impl Follower {
         self.abandon_catch_up(ctx);
         // What came before the announcement of a new epoch is of the old one.
         self.drop_held(ctx);
+        self.reset_audit(ctx);
         self.hole = false;
         let is_fresh = self.is_fresh();
         if let Memory::Burst(burst) = &mut self.memory {
@@ -420,6 +440,7 @@ impl Follower {
             }
             let source = self.source.clone();
             ctx.notify(Event::Live { source, token });
+            self.start_audit(ctx);
         }
         self.release_held(ctx);
     }

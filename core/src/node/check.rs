@@ -57,7 +57,7 @@ impl Node {
             }
             Input::Fetched { query, .. }
                 if planted!(self.config, RefusesLateAnswers)
-                    && !self.shared.fetches.in_flight.contains_key(query) =>
+                    && !self.shared.fetches.awaits(*query) =>
             {
                 Err(Misuse::UnknownQuery(*query))
             }

@@ -39,6 +39,9 @@ pub struct StreamTraits {
     /// A page that was cut may lack rows, or not say that it was cut: few tokens are asked for at
     /// once ([`Config::burst_window_max`](crate::Config)), so that none is cut.
     pub windowed: bool,
+    /// A page has one row per key, under the highest token that the key has in the range asked
+    /// for; the wire had it under a higher one, if that lies beyond the range.
+    pub aggregated: bool,
 }
 
 impl StreamTraits {
@@ -49,6 +52,7 @@ impl StreamTraits {
         splits_tokens: true,
         overruns: false,
         windowed: false,
+        aggregated: false,
     };
     const BURSTS: Self = Self { order: Order::Bursts, windowed: true, ..Self::RISING };
     const LOOSE: Self = Self { order: Order::Loose, overruns: true, ..Self::RISING };
@@ -79,7 +83,7 @@ pub const CATALOGUE: [(&str, StreamTraits); 24] = [
     ("tag_account_data", StreamTraits::RISING),
     ("thread_subscriptions", StreamTraits::SHARED),
     // Before 1.81 its pages end after 100 tokens without saying so (`protocol.md` 7.5).
-    ("to_device", StreamTraits { windowed: true, ..StreamTraits::RISING }),
+    ("to_device", StreamTraits { windowed: true, aggregated: true, ..StreamTraits::RISING }),
     ("typing", StreamTraits::RESETTABLE),
     ("un_partial_stated_event", StreamTraits::RISING),
     ("un_partial_stated_room", StreamTraits::RISING),

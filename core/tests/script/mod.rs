@@ -166,8 +166,17 @@ impl Bench {
             "batch_bytes_max" => config.batch_bytes_max = number(),
             "batch_rows_max" => config.batch_rows_max = number(),
             "burst_rows_max" => config.burst_rows_max = number(),
+            "burst_window_max" => config.burst_window_max = number(),
             "burst_bytes_max" => config.burst_bytes_max = number(),
             "sources_max" => config.sources_max = number(),
+            "audit_every_s" => {
+                config.audit_every = Some(Duration::from_secs(number().into()));
+            }
+            "own_stream" => {
+                config.own_streams.insert(value.to_owned(), Token::new(10));
+            }
+            "audit_rows_max" => config.audit_rows_max = number(),
+            "audit_tokens_max" => config.audit_tokens_max = number(),
             "waits_max" => config.waits_max = number(),
             _ => panic!("no such setting in scripts: {key}"),
         }
@@ -259,7 +268,11 @@ fn show_event(event: &Event, now: u64) -> String {
             None => format!("disconnected {conn}"),
         },
         Event::Rows { source, token, rows, origin, position } => {
-            let origin = if *origin == Origin::Live { "live" } else { "fetched" };
+            let origin = match origin {
+                Origin::Live => "live",
+                Origin::Audit => "audit",
+                _ => "fetched",
+            };
             let at =
                 if position == token { String::new() } else { format!(" position {position}") };
             let rows: Vec<_> = rows.iter().map(Row::as_str).collect();
@@ -293,6 +306,9 @@ fn show_warning(warning: &synrepl_core::Warning) -> String {
         Warning::NothingHeard { after } => format!("nothing heard for {} s", after.as_secs()),
         Warning::Unanswered { sources, example, asked } => {
             format!("{sources} unanswered, {example} for one, asked {asked}")
+        }
+        Warning::NotAudited { source, from, upto, reason } => {
+            format!("not audited {source} {from}..{upto} {reason:?}")
         }
         Warning::FetchFailed { source, from, upto, attempt, error, .. } => {
             format!("fetch {source} {from}..{upto} failed {attempt}: {error}")
