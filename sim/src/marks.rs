@@ -135,6 +135,10 @@ marks! {
     Accepted,
     /// Our server closed a peer's connection.
     PeerClosed,
+    /// An audit found a row that had been missed without a trace.
+    AuditFound,
+    /// An audit left something out.
+    AuditLeftOut,
     /// Rows could be missed without a trace on the wire.
     Untold,
 }

@@ -92,6 +92,7 @@ impl Search {
         for at in 0..self.best.scenario.followers.len() {
             self.better(|scenario| scenario.followers[at].handler_us = 0);
             self.better(|scenario| scenario.followers[at].tight_limits = false);
+            self.better(|scenario| scenario.followers[at].audit = false);
             self.better(|scenario| scenario.followers[at].gives_up = false);
             self.better(|scenario| scenario.followers[at].from_beginning = false);
             self.better(|scenario| scenario.followers[at].namesake_of = None);

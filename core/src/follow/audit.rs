@@ -26,8 +26,8 @@ use crate::{
 /// What one source needs for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Audit {
-    /// Rows up to here were compared, or were fetched before the source was first live; `None`
-    /// until then.
+    /// Rows up to here were compared, or were fetched before anything else came; `None` until it
+    /// does.
     compared: Option<Token>,
     /// Where the source stood at the last look: how far the next one compares.
     settled: Token,
@@ -93,17 +93,23 @@ impl Follower {
         }
     }
 
+    /// What comes from here on is not fetched: it is to be compared.
+    pub(super) fn begin_audit(&mut self, ctx: &mut Context<'_>) {
+        let position = self.position.unwrap_or(Token::START);
+        let Some(audit) = self.audit.as_mut().filter(|audit| audit.compared.is_none()) else {
+            return;
+        };
+        (audit.compared, audit.settled) = (Some(position), position);
+        if !self.traits.shared_fetch {
+            audit.delivered.forget_upto(position, &mut ctx.shared.stats.audit_rows_now);
+        }
+        audit.due = ctx.now + period(ctx);
+    }
+
     /// The source has gone live.
     pub(super) fn start_audit(&mut self, ctx: &mut Context<'_>) {
-        let position = self.position.unwrap_or(Token::START);
-        let Some(audit) = &mut self.audit else { return };
-        if audit.compared.is_none() {
-            (audit.compared, audit.settled) = (Some(position), position);
-            if !self.traits.shared_fetch {
-                audit.delivered.forget_upto(position, &mut ctx.shared.stats.audit_rows_now);
-            }
-            audit.due = ctx.now + period(ctx);
-        }
+        self.begin_audit(ctx);
+        let Some(audit) = &self.audit else { return };
         let timer = TimerKey::Audit(ctx.me);
         if !ctx.shared.timers.is_set(timer) {
             ctx.shared.timers.set(timer, audit.due.max(ctx.now));
@@ -265,7 +271,8 @@ impl Follower {
     /// Of all the rows of one token, delivers those that were not.
     fn deliver_lost(&mut self, ctx: &mut Context<'_>, token: Token, mut rows: Vec<Row>) {
         rows.retain(|row| !self.was_delivered(ctx, token, row));
-        if rows.is_empty() {
+        if rows.is_empty() || self.audit.as_ref().is_none_or(|audit| audit.compared >= Some(token))
+        {
             return;
         }
         let rows = Rows::from(rows);
@@ -274,12 +281,14 @@ impl Follower {
             Order::Rising | Order::Bursts | Order::UnclosedBursts => Some(rows),
         };
         let Some(rows) = rows else { return };
+        let mut position = self.position.unwrap_or(Token::START);
         if self.traits.shared_fetch {
             // The writer may not have sent it yet.
             ctx.stream.shared_tokens.insert(token, ctx.config);
+            // The audits of other writers see it too. What it takes the place of is forgotten.
+            self.remember_for_audit(ctx, token, &rows, position);
+            self.leave_out_forgotten(ctx);
         }
-        let mut position = self.position.unwrap_or(Token::START);
-        self.remember_for_audit(ctx, token, &rows, position);
         ctx.shared.stats.rows_audited += rows.len() as u64;
         if planted!(ctx.config, AuditMovesPosition) {
             position = token;

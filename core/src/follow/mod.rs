@@ -313,6 +313,7 @@ impl Follower {
                     self.traits.order == Order::UnclosedBursts && self.burst_highest().is_some();
                 // Nothing that is said inside an unclosed burst closes it.
                 if position < new && !is_open && !self.burst_reaches_above(new) {
+                    self.begin_audit(ctx);
                     self.advance_to(ctx, new);
                 }
                 self.go_live(ctx);

@@ -87,6 +87,7 @@ pub(crate) fn scenario(mut scenario: Scenario) -> Scenario {
         from_beginning: false,
         observe_only: false,
         tight_limits: false,
+        audit: false,
         gives_up: true,
         namesake_of: None,
         handler_us: 0,

@@ -37,6 +37,7 @@ pub(super) fn decoded(scenario: &Scenario) -> String {
         for (is, what) in [
             (plan.observe_only, ", silent"),
             (plan.tight_limits, ", tight limits"),
+            (plan.audit, ", audit"),
             (plan.gives_up, ", gives fetches up"),
             (plan.namesake_of.is_some(), ", with a writer's name"),
         ] {

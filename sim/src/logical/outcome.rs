@@ -23,6 +23,10 @@ pub struct Report {
     /// Rows that could be missed without a trace on the wire, because a writer broke its side of
     /// the protocol.
     pub rows_untold: u64,
+    /// Rows of these that an audit found.
+    pub rows_audited: u64,
+    /// Rows of those that could be missed that were: followers passed over them without a word.
+    pub rows_missed: u64,
     /// Gaps that followers reported.
     pub gaps: u64,
     /// Resets that followers reported.

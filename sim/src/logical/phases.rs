@@ -41,6 +41,7 @@ impl World<'_> {
                 let stats = node.stats();
                 self.report.rows_fetched += stats.rows_caught_up;
                 self.report.overflows += stats.overflows;
+                self.report.rows_audited += stats.rows_audited;
                 if stats.overflows > 0 {
                     self.marks.hit(Mark::Overflow);
                 }
@@ -52,6 +53,7 @@ impl World<'_> {
                 self.report.rows_delivered += follower.oracle.rows_delivered;
                 self.report.gaps += follower.oracle.gaps;
                 self.report.resets += follower.oracle.resets;
+                self.report.rows_missed += follower.oracle.rows_missed(&self.logs);
             }
         }
         self.report.rows_written = self.serial;

@@ -27,6 +27,8 @@ use crate::{
 
 /// Commands that a peer may leave untaken.
 pub(super) const PEER_PENDING_MAX: u32 = 64;
+/// Time between two audits of a follower that has them: short, so that faults come in between.
+const AUDIT_EVERY: Duration = Duration::from_secs(2);
 /// Name of the homeserver.
 const SERVER_NAME: &str = "example.org";
 
@@ -111,7 +113,8 @@ impl<'a> World<'a> {
             let mut config = follower_config(plan, self.config(64 + number as u64));
             config.instance.clone_from(&name);
             let follower = Follower::new(
-                Oracle::new(name.clone(), plan.from_beginning, config.transport),
+                Oracle::new(name.clone(), plan.from_beginning, config.transport)
+                    .auditing(plan.audit),
                 plan,
             );
             self.processes.push(Process::new(name, config, Some(follower), None));
@@ -199,7 +202,9 @@ fn follower_config(plan: &FollowerPlan, mut config: Config) -> Config {
         config.burst_rows_max = 3;
         config.burst_window_max = 3;
         config.fetches_in_flight_max = 1;
+        config.audit_rows_max = 6;
     }
+    config.audit_every = plan.audit.then_some(AUDIT_EVERY);
     config.fetch_attempts_max = plan.gives_up.then_some(2);
     config
 }

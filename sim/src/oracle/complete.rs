@@ -7,18 +7,20 @@ use super::ledger::Ledger;
 use crate::logical::Log;
 
 /// The first token in `(from, upto]` of which something never came, with its rows. `ledgers` are
-/// those whose rows count: one, or, where the fetch shows other writers' rows, the stream's.
+/// those whose rows count: one, or, where the fetch shows other writers' rows, the stream's. Of an
+/// `excused` token nothing need have come.
 pub(super) fn first_missing<'a>(
     log: &'a Log,
     ledgers: &[&Ledger],
     from: Token,
     upto: Token,
+    excused: impl Fn(Token) -> bool,
 ) -> Option<(Token, &'a [Row])> {
     let missing = |(token, rows): &(Token, &Vec<Row>)| {
         let came = |row: &Row| ledgers.iter().any(|ledger| ledger.has(*token, row));
         !rows.iter().all(came)
             && !ledgers.iter().any(|ledger| ledger.in_gap(*token) || ledger.split == Some(*token))
-            && !log.is_untold(*token)
+            && !excused(*token)
     };
     log.between(from, upto).find(missing).map(|(token, rows)| (token, rows.as_slice()))
 }

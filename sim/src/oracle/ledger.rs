@@ -23,6 +23,10 @@ pub(super) struct Ledger {
     pub(super) gaps: Vec<(Token, Token)>,
     /// Only the first rows of this token came: a gap must say so before anything else happens.
     pub(super) split: Option<Token>,
+    /// The last token under which an audit found something.
+    pub(super) last_found: Option<Token>,
+    /// What no audit has compared, or will.
+    pub(super) unaudited: Vec<(Token, Token)>,
     pub(super) live: bool,
     pub(super) catching_up: bool,
     pub(super) resets: u32,
@@ -41,6 +45,10 @@ impl Ledger {
 
     pub(super) fn in_gap(&self, token: Token) -> bool {
         self.gaps.iter().any(|(from, upto)| *from < token && token <= *upto)
+    }
+
+    pub(super) fn is_unaudited(&self, token: Token) -> bool {
+        self.unaudited.iter().any(|(from, upto)| *from < token && token <= *upto)
     }
 
     /// The tokens start over.
@@ -71,6 +79,9 @@ impl Ledger {
         self.resumed = saved.is_some();
         self.checked = self.checked.min(position);
         self.last_token = saved;
+        self.last_found = None;
+        // What was found and not handled is not looked for again.
+        self.unaudited.push((Token::new(i64::MIN), position));
         self.again = self.tokens.clone();
         if !shared {
             self.again.retain(|token, _| *token > position);

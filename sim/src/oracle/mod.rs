@@ -22,6 +22,7 @@
 //! | I15 acknowledged is stored | application | the saved positions of a follower that died |
 //! | I16 bounded | F9, P5 | `bounded` |
 
+mod audit;
 mod batches;
 mod bounded;
 mod complete;
@@ -40,7 +41,7 @@ mod waits;
 use std::collections::BTreeMap;
 
 use synrepl_core::{
-    Config, Event, Stats, Timestamp, Transport, WaitId,
+    Config, Event, Origin, Stats, Timestamp, Transport, WaitId, Warning,
     stream::{Order, Positions, Row, Source, Token, traits_on},
 };
 
@@ -59,6 +60,8 @@ pub(crate) struct Oracle {
     instance: String,
     from_beginning: bool,
     transport: Transport,
+    /// It compares what it was given with what the writers hold.
+    audits: bool,
     ledgers: BTreeMap<Source, Ledger>,
     waits: Waits,
     /// The source that the present input concerns.
@@ -77,6 +80,7 @@ impl Oracle {
             instance,
             from_beginning,
             transport,
+            audits: false,
             ledgers: BTreeMap::new(),
             waits: Waits::default(),
             about: None,
@@ -116,6 +120,15 @@ impl Oracle {
             self.hold(Promise::Isolation, source, verdict)?;
         }
         match event {
+            Event::Rows { source, token, rows, origin: Origin::Audit, position } => {
+                self.rows_delivered += rows.len() as u64;
+                self.on_found(source, (*token, *position), rows, logs, marks)
+            }
+            Event::Warning(Warning::NotAudited { source, from, upto, .. }) => {
+                marks.hit(Mark::AuditLeftOut);
+                self.of(source).unaudited.push((*from, *upto));
+                Ok(())
+            }
             Event::Rows { source, token, rows, position, .. } => {
                 self.rows_delivered += rows.len() as u64;
                 self.on_rows(source, (*token, *position), rows, logs, marks)?;
@@ -337,10 +350,11 @@ impl Oracle {
         self.waits.clear();
         self.about = None;
         for event in unhandled {
-            if let Event::Rows { source, token, .. } = event
-                && let Some(ledger) = self.ledgers.get_mut(source)
+            if let Event::Rows { source, token, rows, .. } = event
+                && let Some(came) =
+                    self.ledgers.get_mut(source).and_then(|ledger| ledger.tokens.get_mut(token))
             {
-                ledger.tokens.remove(token);
+                came.retain(|row| !rows.contains(row));
             }
         }
         for (source, ledger) in &mut self.ledgers {
@@ -364,7 +378,8 @@ impl Oracle {
                 continue;
             };
             let ledgers = self.counting(source, log.traits.shared_fetch);
-            progress::check(log, self.ledgers.get(source), &ledgers, upto)
+            let excused = |token| self.excuses(log, token);
+            progress::check(log, self.ledgers.get(source), &ledgers, upto, excused)
                 .map_err(|(promise, what)| self.violation(promise, Some(source), what))?;
         }
         Ok(())

@@ -6,12 +6,13 @@ use synrepl_core::stream::{Row, Token};
 use super::{complete, ledger::Ledger};
 use crate::{logical::Log, oracle::Promise};
 
-/// What of `log` has not arrived, if `upto` has to.
+/// What of `log` has not arrived, if `upto` has to, and nothing need have that is `excused`.
 pub(super) fn check(
     log: &Log,
     ledger: Option<&Ledger>,
     ledgers: &[&Ledger],
     upto: Token,
+    excused: impl Fn(Token) -> bool,
 ) -> Result<(), (Promise, String)> {
     let Some(ledger) = ledger else {
         return Err((Promise::Progress, "was never heard of".to_owned()));
@@ -24,7 +25,7 @@ pub(super) fn check(
         return Err((Promise::Progress, what));
     }
     let from = ledger.start.unwrap_or(upto);
-    if let Some((token, rows)) = complete::first_missing(log, ledgers, from, upto) {
+    if let Some((token, rows)) = complete::first_missing(log, ledgers, from, upto, excused) {
         let rows = rows.iter().map(Row::as_str).collect::<Vec<_>>().join(" ");
         let what = format!("everything has come to rest, but {rows} at {token} never came");
         return Err((Promise::Complete, what));

@@ -19,6 +19,7 @@ pub(super) fn scenario() -> Scenario {
             from_beginning: true,
             observe_only: false,
             tight_limits: false,
+            audit: false,
             gives_up: false,
             namesake_of: None,
             handler_us: 0,

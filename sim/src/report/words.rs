@@ -16,8 +16,10 @@ pub(crate) fn event_words(event: &Event) -> String {
             if rows.len() > ROWS_SHOWN {
                 text.push_str(&format!(" and {} more", rows.len() - ROWS_SHOWN));
             }
-            if *origin != Origin::Live {
-                text.push_str(", caught up");
+            match origin {
+                Origin::Live => {}
+                Origin::Audit => text.push_str(", found by the audit"),
+                _ => text.push_str(", caught up"),
             }
             if position != token {
                 text.push_str(&format!(", position {position}"));

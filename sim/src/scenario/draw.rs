@@ -32,6 +32,11 @@ impl Choices<'_> {
         }
     }
 
+    /// The next byte, which is not taken.
+    fn peek(&self) -> u8 {
+        self.0.first().copied().unwrap_or(0)
+    }
+
     /// A number below `bound`, which is not 0. The bias does not matter.
     fn below(&mut self, bound: u8) -> u8 {
         self.byte() % bound
@@ -137,6 +142,8 @@ impl Scenario {
                 tight_limits: choices.one_in(3),
                 gives_up: !calm && choices.one_in(8),
                 namesake_of: choices.one_in(16).then_some(1),
+                // The same byte chooses both.
+                audit: choices.peek() / 6 % 3 == 1,
                 handler_us: choices.one_of(&[0, 0, 0, 0, 200, 3_000]),
             })
             .collect();
@@ -144,6 +151,8 @@ impl Scenario {
             if let Via::Tcp(dialect) = follower.via {
                 // A server of the oldest dialect sends nothing to who says nothing.
                 follower.observe_only &= dialect.names_instances();
+                // Nor can such a one be asked for what it had.
+                follower.audit &= dialect.names_instances();
                 follower.namesake_of = None;
             }
         }

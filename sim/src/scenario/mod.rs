@@ -108,6 +108,9 @@ pub struct FollowerPlan {
     pub gives_up: bool,
     /// Has the name of this writer: two instances with one name.
     pub namesake_of: Option<u8>,
+    /// Compares from time to time what it was given with what the writers hold.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub audit: bool,
     /// How long its application takes for one event, in microseconds.
     pub handler_us: u32,
 }

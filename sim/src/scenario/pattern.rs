@@ -80,6 +80,7 @@ impl Draft {
             from_beginning: false,
             observe_only: false,
             tight_limits: false,
+            audit: false,
             gives_up: false,
             namesake_of: None,
             handler_us: 0,
