@@ -6,6 +6,7 @@ use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use synrepl_core::{
@@ -216,6 +217,15 @@ impl<C: Connector> Builder<C> {
     /// Publishes nothing at all, not even REPLICATE. Default false.
     pub const fn observe_only(mut self, observe_only: bool) -> Self {
         self.config.observe_only = observe_only;
+        self
+    }
+
+    /// Compares, every so often, what was delivered with what the writers hold, and delivers the rows
+    /// that were lost without a trace as [`Origin::Audit`](synrepl_core::Origin). Default never. At
+    /// least 1 s, 1 min is usual; [`Config::audit_every`](synrepl_core::Config) says what it finds
+    /// and costs. Needs somewhere to fetch from.
+    pub const fn audit(mut self, every: Duration) -> Self {
+        self.config.audit_every = Some(every);
         self
     }
 

@@ -258,3 +258,52 @@ async fn rows_come_once_and_in_order_through_redis_and_http() {
     .await;
     assert!(failure.to_string().contains("the replication secret may be wrong"), "{failure}");
 }
+
+#[tokio::test]
+async fn a_lost_publish_is_found_by_the_audit() {
+    let redis = Redis::start(&[]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let log = Log::new(1..=60, 7);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(log.clone().serve(stream));
+        }
+    });
+    let mut publisher = redis.client().await;
+    let mut listening = redis.client().await;
+    listening.subscribe().await;
+    let mut replication = Builder::redis(&redis.url(), "example.com")
+        .unwrap()
+        .fetch_from("p1", &url)
+        .unwrap()
+        .audit(Duration::from_secs(1))
+        .spawn()
+        .unwrap();
+    listening.hear("REPLICATE ").await;
+    publisher.publish("POSITION events p1 40 40").await;
+    // 42 and 44 to 57 are in the log; their messages never reached Redis.
+    for token in [41, 43, 58] {
+        publisher.publish(&format!("RDATA events p1 {token} [\"r{token}\"]")).await;
+    }
+    let mut rows = async || {
+        until(&mut replication, |event| match event {
+            Event::Rows { token, rows, origin, position, .. } => {
+                assert_eq!(rows[0].as_str(), format!("[\"r{token}\"]"));
+                Some((token.get(), origin, position.get()))
+            }
+            _ => None,
+        })
+        .await
+    };
+    for token in [41, 43, 58] {
+        assert_eq!(rows().await, (token, Origin::Live, token));
+    }
+    for lost in [42].into_iter().chain(44..=57) {
+        assert_eq!(rows().await, (lost, Origin::Audit, 58));
+    }
+    // Nothing else was found.
+    publisher.publish("RDATA events p1 59 [\"r59\"]").await;
+    assert_eq!(rows().await, (59, Origin::Live, 59));
+    assert_eq!(replication.shutdown().await.get("events", "p1"), Some(Token::new(59)));
+}

@@ -46,7 +46,8 @@ Examples:
     synrepl follow --tcp 127.0.0.1:9092 --dialect 1.12 --positions positions.json
 
 JSON lines: every line is an object whose first field is \"type\":
-  rows          stream, instance, token, rows, origin (live, catch_up), position (to resume from)
+  rows          stream, instance, token, rows, origin (live, catch_up, audit), position (to resume
+                from)
   position      stream, instance, token: complete up to here
   gap           stream, instance, from, upto, reason: rows in (from, upto] could not be had
   reset         stream, instance, token, from: the stream starts over
@@ -212,6 +213,15 @@ pub(super) struct FollowFlags {
     /// Default: none. Example: --positions positions.json
     #[arg(long, value_name = "FILE")]
     pub(super) positions: Option<PathBuf>,
+
+    /// Look this often for rows that were lost without a trace
+    ///
+    /// If a message of an instance gets lost in Redis and the next one arrives, nothing tells of it.
+    /// This fetches again what was delivered since the last look, up to where things stood one
+    /// period before, and prints the rows that were not delivered, with "origin":"audit": below
+    /// rows that came before them. Needs --instance; at least 1s. Default: never. Example: --audit 1m
+    #[arg(long, value_name = "PERIOD", value_parser = duration)]
+    pub(super) audit: Option<Duration>,
 
     /// Publish nothing at all, not even REPLICATE
     ///

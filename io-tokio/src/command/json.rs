@@ -116,6 +116,7 @@ pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
 pub(super) const fn origin_name(origin: Origin) -> &'static str {
     match origin {
         Origin::CatchUp => "catch_up",
+        Origin::Audit => "audit",
         Origin::Live | _ => "live",
     }
 }

@@ -55,7 +55,7 @@ impl Progress {
         match event {
             Event::Rows { source, rows, origin, position, .. } => {
                 self.rows += rows.len() as u64;
-                if *origin != Origin::Live {
+                if *origin == Origin::CatchUp {
                     self.reached(source, *position);
                 }
             }

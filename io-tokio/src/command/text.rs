@@ -144,7 +144,11 @@ fn told_rows(rows: &Rows, origin: Origin) -> String {
         1 => "1 row ".to_owned(),
         count => format!("{count} rows"),
     };
-    let how = if origin == Origin::Live { "" } else { ", caught up" };
+    let how = match origin {
+        Origin::Live => "",
+        Origin::Audit => ", had been lost",
+        Origin::CatchUp | _ => ", caught up",
+    };
     format!("{count}{how}  {first}")
 }
 

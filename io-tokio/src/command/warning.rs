@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use synrepl_core::{
-    ConnectionId, NotSentReason, Warning,
+    ConnectionId, NotAuditedReason, NotSentReason, Warning,
     stream::{FetchError, Source, Token},
 };
 
@@ -21,6 +21,7 @@ pub(super) enum Kind {
     Unanswered,
     FetchFailed,
     NoEndpoint,
+    NotAudited,
     DuplicateInstance,
     Overflow,
     TooManySources,
@@ -43,6 +44,7 @@ impl fmt::Display for Kind {
             Self::Unanswered => "unanswered questions for positions",
             Self::FetchFailed => "failed fetches",
             Self::NoEndpoint => "gaps for want of an --instance",
+            Self::NotAudited => "ranges that --audit left out",
             Self::DuplicateInstance => "rows under our own name",
             Self::Overflow => "overflows",
             Self::TooManySources => "ignored sources",
@@ -122,6 +124,9 @@ impl Circumstances {
                     self.fetch_hint(source, error)
                 );
                 (Kind::FetchFailed, told)
+            }
+            Warning::NotAudited { source, from, upto, reason } => {
+                (Kind::NotAudited, self.not_audited(source, *from, *upto, reason))
             }
             Warning::DuplicateInstance { instance } => {
                 let told = format!(
@@ -253,6 +258,41 @@ impl Circumstances {
         )
     }
 
+    fn not_audited(
+        &self,
+        source: &Source,
+        from: Token,
+        upto: Token,
+        reason: &NotAuditedReason,
+    ) -> String {
+        let writer = shortened(source.instance(), TEXT_CHARS_MAX);
+        let why = match reason {
+            NotAuditedReason::NotRemembered => {
+                "more rows came than are remembered; look more often".to_owned()
+            }
+            NotAuditedReason::TooManyTokens => {
+                "more tokens went by than are asked for; look more often".to_owned()
+            }
+            NotAuditedReason::NoEndpoint => format!(
+                "pass --instance {writer}=http://HOST:PORT, the HTTP replication listener of \
+                 {writer}"
+            ),
+            NotAuditedReason::GaveUp { error } => format!(
+                "{}{}",
+                shortened(&error.to_string(), TEXT_CHARS_MAX),
+                self.fetch_hint(source, error)
+            ),
+            NotAuditedReason::SplitToken => {
+                "the writer gives only some of the rows of this token".to_owned()
+            }
+            _ => "for another reason".to_owned(),
+        };
+        format!(
+            "rows ({from}, {upto}] of {} were not looked through for lost ones: {why}",
+            name(source)
+        )
+    }
+
     fn nothing_heard(&self, after: Duration) -> String {
         if let Some(address) = &self.tcp {
             return format!(
@@ -346,6 +386,11 @@ mod tests {
         }
     }
 
+    fn not_audited(source: &Source, reason: NotAuditedReason) -> Warning {
+        let (from, upto) = (Token::new(3), Token::new(9));
+        Warning::NotAudited { source: source.clone(), from, upto, reason }
+    }
+
     fn status(status: u16) -> Warning {
         let endpoint = "http://127.0.0.1:1".to_owned();
         failed(FetchError::Status { endpoint, status, message: "Internal".to_owned() })
@@ -421,6 +466,14 @@ mod tests {
             Warning::DuplicateInstance { instance: "a\nb".to_owned() },
             Warning::HoldingOverflow { source: odd.clone() },
             Warning::BatchOverflow { source: odd.clone() },
+            not_audited(&odd, NotAuditedReason::NotRemembered),
+            not_audited(&odd, NotAuditedReason::TooManyTokens),
+            not_audited(&odd, NotAuditedReason::NoEndpoint),
+            not_audited(&odd, NotAuditedReason::SplitToken),
+            not_audited(
+                &odd,
+                NotAuditedReason::GaveUp { error: FetchError::TooLarge { limit_bytes: 9 } },
+            ),
             Warning::TooManySources { source: odd },
             Warning::NotSent { command: "A\nB".into(), reason: NotSentReason::Disconnected },
             Warning::PeerTooSlow { conn, pending: 10_001 },

@@ -33,6 +33,7 @@ fn help_teaches_flags_examples_and_exit_codes() {
         "[default: now]",
         "--positions <FILE>",
         "--observe-only",
+        "--audit <PERIOD>",
         "--user-ip",
         "--record <FILE>",
         "--for <DURATION>",
@@ -73,6 +74,8 @@ fn wrong_flags_are_refused_with_what_to_do() {
         (&["--for", "10"], "90s"),
         (&["--start", "yesterday"], "beginning"),
         (&["--start", "beginning"], "--instance NAME=URL"),
+        (&["--audit", "1m"], "--instance NAME=URL"),
+        (&["--audit", "10ms", "--instance", "master=http://127.0.0.1:1"], "write 1s or more"),
         (&["--name", "a b"], "instance"),
         (&["--name", ""], "instance"),
         (&["--format", "xml"], "json"),
@@ -90,6 +93,7 @@ fn wrong_flags_are_refused_with_what_to_do() {
 fn what_cannot_work_with_a_server_before_1_13_is_refused() {
     for (flags, expected) in [
         (&["--observe-only"][..], "do not subscribe"),
+        (&["--audit", "1m"], "nothing to compare with"),
         (&["--instance", "master=http://127.0.0.1:1"], "sends missed rows over --tcp itself"),
     ] {
         for dialect in ["1.0", "1.12.4"] {

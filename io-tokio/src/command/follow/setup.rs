@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     io::{self, IsTerminal as _},
+    time::Duration,
 };
 
 use synrepl::{Builder, Positions, Start};
@@ -102,6 +103,12 @@ fn check_combination(flags: &FollowFlags) -> Result<(), Failure> {
                  leave it out, or give a later --dialect if the server is a later one",
             ));
         }
+        if flags.audit.is_some() {
+            return Err(Failure::usage(
+                "--audit: a server before 1.13 has nothing to compare with; leave it out, or give \
+                 a later --dialect if the server is a later one",
+            ));
+        }
         if let Some(instance) = flags.instance.first() {
             return Err(Failure::usage(format!(
                 "--instance {}: a server before 1.13 sends missed rows over --tcp itself; leave it \
@@ -113,6 +120,16 @@ fn check_combination(flags: &FollowFlags) -> Result<(), Failure> {
         return Err(Failure::usage(
             "--start beginning: what was written before is fetched from the instances; name them \
              with --instance NAME=URL",
+        ));
+    } else if flags.audit.is_some() && flags.instance.is_empty() {
+        return Err(Failure::usage(
+            "--audit: what was delivered is compared with what the instances hold; name them with \
+             --instance NAME=URL",
+        ));
+    }
+    if flags.audit.is_some_and(|every| every < Duration::from_secs(1)) {
+        return Err(Failure::usage(
+            "--audit: write 1s or more, as in 1m; rows that are late need time to come",
         ));
     }
     Ok(())
@@ -138,6 +155,9 @@ fn builder(flags: &FollowFlags) -> Result<Builder, Failure> {
         .start(start)
         .observe_only(flags.observe_only)
         .user_ip(flags.user_ip);
+    if let Some(every) = flags.audit {
+        builder = builder.audit(every);
+    }
     if !flags.stream.is_empty() {
         builder = builder.streams(flags.stream.iter().cloned());
     }
