@@ -36,8 +36,8 @@ fn scenario(seed: u64, manners: Manners, fault: Option<Happening>, audit: bool) 
     let mut events = Vec::new();
     for round in 0..24_u32 {
         let at_ms = 3_000 + round * 400;
-        let tokens = 1 + u8::try_from((u64::from(round) + seed) % 3).unwrap();
-        let source = u8::try_from((u64::from(round) + seed) % STREAMS.len() as u64).unwrap();
+        let turn = usize::try_from(seed).unwrap_or_default() + round as usize;
+        let (tokens, source) = ([1, 2, 3][turn % 3], [0, 1, 2, 3, 4, 5][turn % STREAMS.len()]);
         if let Some(what) = fault.filter(|_| round % 4 == 1) {
             events.push(Timed { at_ms: at_ms - 1, what });
         }
