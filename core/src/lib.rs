@@ -97,6 +97,9 @@
 //!
 //! What the protocol cannot show, no follower can see: a row whose PUBLISH was lost between two
 //! others of its writer, and an announcement that says there are no rows where there are.
+//! [`Config::audit_every`] looks for such rows in the writer's log from time to time. Those that it
+//! finds come as [`Origin::Audit`]: at or below a position that does not move, each once, rising among
+//! themselves; of a token of which some rows had come, only the others.
 //!
 //! The core itself is deterministic (same settings and inputs, same actions, in every build and
 //! process), total (no input panics) and of constant cost per command.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use synrepl_core::{
-    Action, Config, Event, Input, Node, Origin, Timestamp,
+    Action, Config, Event, Input, Node, Origin, Timestamp, Transport,
     stream::{Page, Row, Source, Token},
     wire::Decoder,
 };
@@ -168,4 +168,24 @@ fn without_it_nothing_is_asked_or_remembered() {
     }
     let stats = run.node.stats();
     assert_eq!((stats.fetches, stats.audit_rows_now), (0, 0));
+}
+
+#[test]
+fn a_setting_that_cannot_work_is_refused_with_what_to_do() {
+    let refused = |change: fn(&mut Config)| {
+        let mut config = Config::default();
+        config.audit_every = Some(Duration::from_secs(60));
+        assert_eq!(config.validate(), Ok(()));
+        change(&mut config);
+        Node::new(config).expect_err("it cannot work").to_string()
+    };
+    let soon = refused(|config| config.audit_every = Some(Duration::from_millis(999)));
+    assert!(soon.contains("audit_every") && soon.contains("below 1 s"), "{soon}");
+    let oldest = refused(|config| config.transport = Transport::Tcp("1.12".parse().unwrap()));
+    assert!(oldest.contains("audit_every") && oldest.contains("leave it out"), "{oldest}");
+    for none in
+        [refused(|config| config.audit_rows_max = 0), refused(|config| config.audit_tokens_max = 0)]
+    {
+        assert!(none.contains("must be at least 1"), "{none}");
+    }
 }
