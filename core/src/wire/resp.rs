@@ -43,7 +43,8 @@ pub enum Frame {
 }
 
 /// Limits of a [`RespDecoder`]. What is announced above them is refused before memory is set
-/// aside for it, so a frame takes at most `array_len_max` to the power of `depth_max` elements.
+/// aside for it, so a frame takes at most `array_len_max` to the power of `depth_max` elements, and
+/// of memory what two of the longest bulk strings do, and 64 KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct RespLimits {
@@ -119,6 +120,12 @@ pub enum RespErrorKind {
         length: u64,
         /// The limit, in elements.
         max: usize,
+    },
+    /// An array whose elements together are longer than two of the longest bulk strings and 64 KiB.
+    #[error("an array of at most {max} bytes")]
+    FrameTooLong {
+        /// The limit, in bytes.
+        max: u64,
     },
     /// An array inside more arrays than allowed.
     #[error("no array here: at most {max} inside one another")]

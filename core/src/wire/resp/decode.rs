@@ -12,6 +12,8 @@ const MESSAGE: &[u8] = b"*3\r\n$7\r\nmessage\r\n$";
 const CRLF: &[u8] = b"\r\n";
 /// Digits of a length that cannot overflow, and that every line limit allows.
 const SHORT_LENGTH_DIGITS: usize = 6;
+/// Room of an array for all that is not a channel's name or a message, in bytes.
+const ARRAY_ROOM_BYTES: u64 = 64 << 10;
 
 /// Cuts a byte stream into frames, in whatever pieces it comes.
 ///
@@ -43,6 +45,8 @@ pub struct RespDecoder {
     scanned: usize,
     /// Arrays whose elements are still coming, the outermost first.
     open: Vec<OpenArray>,
+    /// Where the outermost of them began.
+    opened_at: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -132,6 +136,9 @@ impl RespDecoder {
             let mut frame = match self.element(buffer)? {
                 None => return Ok(None),
                 Some(Element::Array(missing)) => {
+                    if self.open.is_empty() {
+                        self.opened_at = self.taken;
+                    }
                     self.open.push(OpenArray { items: Vec::with_capacity(missing), missing });
                     continue;
                 }
@@ -160,6 +167,7 @@ impl RespDecoder {
         let Some(end) = self.line_end(buffer)? else { return Ok(None) };
         let body = &buffer[1..end];
         let next = end + CRLF.len();
+        self.check_array(next)?;
         let frame = match kind {
             b'+' => {
                 let text = match std::str::from_utf8(body) {
@@ -192,6 +200,7 @@ impl RespDecoder {
                         return Err(self.error(1, RespErrorKind::BulkTooLong { length, max }));
                     };
                     let data_end = next + length;
+                    self.check_array(data_end)?;
                     match buffer.get(data_end..data_end + CRLF.len()) {
                         None => return Ok(None),
                         Some(CRLF) => {}
@@ -242,6 +251,15 @@ impl RespDecoder {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether the array that an element belongs to may go on up to this place of the buffer.
+    fn check_array(&self, end: usize) -> Result<(), RespError> {
+        let max = 2 * self.limits.bulk_bytes_max as u64 + ARRAY_ROOM_BYTES;
+        if self.open.is_empty() || self.taken + end as u64 - self.opened_at <= max {
+            return Ok(());
+        }
+        Err(self.error(0, RespErrorKind::FrameTooLong { max }))
     }
 
     fn integer(&self, body: &[u8]) -> Result<i64, RespError> {

@@ -134,6 +134,36 @@ fn bytes_that_are_no_resp_are_refused_with_their_place() {
 }
 
 #[test]
+fn an_array_may_be_as_long_as_two_strings_and_no_longer() {
+    let limits = RespLimits {
+        bulk_bytes_max: 40_000,
+        array_len_max: 16,
+        depth_max: 2,
+        ..RespLimits::default()
+    };
+    let long = format!("$40000\r\n{}\r\n", "x".repeat(40_000));
+    let fits = format!("*3\r\n{}", long.repeat(3));
+    let (found, error) = frames(limits, &[fits.as_bytes()]);
+    assert_eq!((found.len(), error), (1, None));
+    let too_long = format!("*4\r\n{}", long.repeat(4));
+    let max = 2 * 40_000 + (64 << 10);
+    let expected = RespError {
+        kind: RespErrorKind::FrameTooLong { max },
+        offset: (4 + 3 * long.len()) as u64,
+    };
+    let (_, error) = frames(limits, &[too_long.as_bytes()]);
+    assert_eq!(error, Some(expected));
+    // Also in arrays of arrays, and as soon as the length is told.
+    let nested = format!("*2\r\n*4\r\n{}$40000\r\n", long.repeat(3));
+    let (_, error) = frames(limits, &[nested.as_bytes()]);
+    assert_eq!(error.map(|error| error.kind), Some(RespErrorKind::FrameTooLong { max }));
+    // The next array has all its room again.
+    let twice = fits.repeat(2);
+    let (found, error) = frames(limits, &[twice.as_bytes()]);
+    assert_eq!((found.len(), error), (2, None));
+}
+
+#[test]
 fn a_message_with_a_wrong_line_end_is_refused_as_soon_as_it_has_come() {
     let start = b"*3\r\n$7\r\nmessage\r\n$1\r\nc";
     refused(&[start, &b"$\n"[..]].concat(), 22, RespErrorKind::CrLf);
