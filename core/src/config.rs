@@ -149,7 +149,8 @@ pub struct Config {
     /// 99: a full page of 100 rows would be cut.
     pub burst_window_max: u32,
 
-    /// Sources followed. Default 100,000 (some 25 MB). More are ignored with a warning.
+    /// Sources followed. Default 100,000 (some 25 MB). More are ignored with a warning, and so are
+    /// those whose names together have more than 256 bytes for each source that is allowed.
     pub sources_max: u32,
     /// Rows of one batch. Default 10,000. Longer ones are fetched.
     pub batch_rows_max: u32,
@@ -161,6 +162,10 @@ pub struct Config {
     pub held_bytes_max: u32,
     /// Bytes held by all sources together. Default 64 MiB.
     pub held_bytes_total_max: u64,
+    /// Bytes kept of rows by all sources together otherwise: those of open batches and open bursts,
+    /// and those remembered to know repeats. Default 64 MiB. Above it a batch or burst is fetched,
+    /// and repeats are no longer known.
+    pub kept_bytes_total_max: u64,
     /// Rows remembered per source of a loose stream, to suppress exact repeats. Default 1,024;
     /// repeats were seen at most 29 rows apart.
     pub repeat_window_rows_max: u32,
@@ -291,6 +296,7 @@ impl Default for Config {
             held_rows_max: 10_000,
             held_bytes_max: 4 << 20,
             held_bytes_total_max: 64 << 20,
+            kept_bytes_total_max: 64 << 20,
             repeat_window_rows_max: 1_024,
             repeat_window_bytes_max: 256 << 10,
             burst_rows_max: 10_000,

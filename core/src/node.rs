@@ -96,6 +96,7 @@ impl Node {
                 replays_on: None,
                 unanswered: 0,
                 ask_again: false,
+                kept_bytes: 0,
                 settling_until: None,
             },
             our_users: OurUsers::default(),
@@ -567,6 +568,8 @@ impl Node {
             stream: &mut self.streams[*stream],
             shared: &mut self.shared,
         };
-        act(follower, &mut context)
+        let done = act(follower, &mut context);
+        follower.account(&mut self.shared.kept_bytes);
+        done
     }
 }

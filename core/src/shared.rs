@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) unanswered: u32,
     /// A follower lost its footing and wants its writer asked again.
     pub(crate) ask_again: bool,
+    /// Bytes of rows in open batches, in open bursts, and remembered to know repeats.
+    pub(crate) kept_bytes: u64,
     /// Until when writers are taken to be the ones that were there from the start.
     pub(crate) settling_until: Option<Timestamp>,
 }

@@ -40,7 +40,13 @@ pub(crate) struct Sources {
     table: HashTable<u32>,
     list: Vec<(Source, Role)>,
     limit: u32,
+    /// Of all names together.
+    name_bytes: u64,
 }
+
+/// Length of a stream's and a writer's name together, on average over as many sources as are
+/// allowed. Those of real deployments have 30 bytes.
+const NAME_BYTES_MAX: u64 = 256;
 
 fn hash(stream: &str, instance: &str) -> u64 {
     let mut hasher = FxHasher::default();
@@ -51,7 +57,7 @@ fn hash(stream: &str, instance: &str) -> u64 {
 
 impl Sources {
     pub(crate) const fn new(limit: u32) -> Self {
-        Self { table: HashTable::new(), list: Vec::new(), limit }
+        Self { table: HashTable::new(), list: Vec::new(), limit, name_bytes: 0 }
     }
 
     /// What is done with the source of these names, if it is followed.
@@ -64,9 +70,13 @@ impl Sources {
             .map(|at| self.list[*at as usize].1)
     }
 
-    /// Adds a source that is not there yet; false if there are too many.
+    /// Adds a source that is not there yet; false if there are too many, or their names too long.
     #[must_use]
     pub(crate) fn insert(&mut self, source: Source, role: Role) -> bool {
+        let length = (source.stream().len() + source.instance().len()) as u64;
+        if self.name_bytes + length > u64::from(self.limit) * NAME_BYTES_MAX {
+            return false;
+        }
         let Some(at) = u32::try_from(self.list.len()).ok().filter(|at| *at < self.limit) else {
             return false;
         };
@@ -76,6 +86,7 @@ impl Sources {
             hash(source.stream(), source.instance())
         });
         self.list.push((source, role));
+        self.name_bytes += length;
         true
     }
 }
@@ -111,5 +122,15 @@ mod tests {
             assert_eq!(sources.find("events", &format!("w{number}")), Some(role(number)));
         }
         assert_eq!(sources.find("event", "sw1"), None);
+    }
+
+    #[test]
+    fn long_names_leave_room_for_fewer_sources() {
+        let mut sources = Sources::new(3);
+        let source = |length| Source::new("events", &"w".repeat(length));
+        assert!(!sources.insert(source(763), Role::Ignored));
+        assert!(sources.insert(source(762 - 7), Role::Ignored));
+        assert!(!sources.insert(source(2), Role::Ignored));
+        assert!(sources.insert(source(1), Role::Ignored));
     }
 }

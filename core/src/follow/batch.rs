@@ -14,18 +14,25 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Adds a row, unless the batch would then be larger than allowed.
+    /// Adds a row, unless the batch would then be larger than allowed, or all sources together keep
+    /// more than they may, who now keep `kept_bytes`.
     #[must_use]
-    pub(super) fn push(&mut self, row: &Row, config: &Config) -> bool {
+    pub(super) fn push(&mut self, row: &Row, config: &Config, kept_bytes: u64) -> bool {
         let bytes = self.bytes + row.len();
         if self.rows.len() >= config.batch_rows_max as usize
             || bytes > config.batch_bytes_max as usize
+            || kept_bytes + row.len() as u64 > config.kept_bytes_total_max
         {
             return false;
         }
         self.rows.push(row.detached());
         self.bytes = bytes;
         true
+    }
+
+    /// Bytes of its rows.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The whole batch, with its last row.

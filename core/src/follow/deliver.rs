@@ -82,12 +82,12 @@ impl Follower {
             ctx.shared.stats.rows_live += rows.len() as u64;
             self.emit(ctx, token, rows, Origin::Live, position);
         }
-        if self.burst().overflows(ctx.config) {
+        if self.burst().overflows(ctx.config, ctx.shared.kept_bytes) {
             // What is known to be whole need not be remembered.
             if let Some(ended) = self.burst().sends.ended().filter(|ended| *ended > position) {
                 self.advance_to(ctx, ended);
             }
-            if self.burst().overflows(ctx.config) {
+            if self.burst().overflows(ctx.config, ctx.shared.kept_bytes) {
                 self.fetch_up_to(ctx, token);
             }
         }
@@ -141,7 +141,8 @@ impl Follower {
             self.memory = Memory::Repeats(Box::<Repeats>::default());
         }
         let Memory::Repeats(repeats) = &mut self.memory else { return Some(rows) };
-        retain(ctx, rows, |ctx, row| repeats.insert(token, row, ctx.config))
+        let is_full = ctx.shared.kept_bytes > ctx.config.kept_bytes_total_max;
+        retain(ctx, rows, |ctx, row| repeats.insert(token, row, ctx.config, is_full))
     }
 
     pub(super) fn burst(&mut self) -> &mut Burst {

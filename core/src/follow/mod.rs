@@ -67,6 +67,8 @@ pub(crate) struct Follower {
     memory: Memory,
     /// Only if it is wanted.
     audit: Option<Box<Audit>>,
+    /// What it keeps of rows, in bytes, as it was accounted for last.
+    kept_bytes: u64,
 }
 
 /// What is remembered of rows that were delivered above, or out of, order.
@@ -108,6 +110,7 @@ impl Follower {
             held: None,
             memory: Memory::Nothing,
             audit: Audit::new(traits, config),
+            kept_bytes: 0,
         }
     }
 
@@ -146,6 +149,20 @@ impl Follower {
             }
             Phase::Idle | Phase::Live => self.position.unwrap_or(Token::START),
         }
+    }
+
+    /// Brings the bytes that all sources keep, `total`, up to what this one keeps now. To be called
+    /// after all that happens to it.
+    #[inline]
+    pub(crate) fn account(&mut self, total: &mut u64) {
+        let remembered = match &self.memory {
+            Memory::Nothing => 0,
+            Memory::Repeats(repeats) => repeats.bytes(),
+            Memory::Burst(burst) => burst.bytes(),
+        };
+        let kept = remembered + self.batch.as_ref().map_or(0, |batch| batch.bytes());
+        let before = std::mem::replace(&mut self.kept_bytes, kept as u64);
+        *total = *total - before + self.kept_bytes;
     }
 
     /// One row: kept until its batch is whole.
@@ -195,7 +212,7 @@ impl Follower {
             return;
         }
         let batch = self.batch.get_or_insert_default();
-        if !batch.push(row, ctx.config) {
+        if !batch.push(row, ctx.config, ctx.shared.kept_bytes) {
             self.tear_batch();
             let source = self.source.clone();
             ctx.notify(Event::Warning(Warning::BatchOverflow { source }));

@@ -37,8 +37,20 @@ struct Remembered {
 }
 
 impl Repeats {
-    /// Remembers the row; false if it is a repeat.
-    pub(super) fn insert(&mut self, token: Token, row: &Row, config: &Config) -> bool {
+    /// Bytes of the rows.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Remembers the row; false if it is a repeat. If all sources together keep more than they may
+    /// (`is_full`), nothing else is remembered.
+    pub(super) fn insert(
+        &mut self,
+        token: Token,
+        row: &Row,
+        config: &Config,
+        is_full: bool,
+    ) -> bool {
         let text = row.as_str();
         let mut hasher = FxHasher::default();
         (token, text).hash(&mut hasher);
@@ -55,7 +67,8 @@ impl Repeats {
         self.numbers.insert_unique(hash, number, |number| self.rows[at(*number)].hash);
         self.rows.push_back(Remembered { hash, token, text: text.into() });
         self.bytes += text.len();
-        while self.rows.len() > config.repeat_window_rows_max as usize
+        while is_full
+            || self.rows.len() > config.repeat_window_rows_max as usize
             || self.bytes > config.repeat_window_bytes_max as usize
         {
             let Some(oldest) = self.rows.pop_front() else { break };
@@ -166,9 +179,17 @@ impl Burst {
         true
     }
 
-    /// Whether it is larger than may be remembered.
-    pub(super) const fn overflows(&self, config: &Config) -> bool {
-        self.count > config.burst_rows_max as usize || self.bytes > config.burst_bytes_max as usize
+    /// Bytes of the rows.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether it is larger than may be remembered, or all sources together keep more than they
+    /// may, who kept `kept_bytes` before its last rows came.
+    pub(super) const fn overflows(&self, config: &Config, kept_bytes: u64) -> bool {
+        self.count > config.burst_rows_max as usize
+            || self.bytes > config.burst_bytes_max as usize
+            || kept_bytes > config.kept_bytes_total_max
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -226,11 +247,11 @@ mod tests {
         let config = Config { repeat_window_rows_max: 2, ..Config::default() };
         let mut repeats = Repeats::default();
         let at = Token::new;
-        assert!(repeats.insert(at(101), &row("[1]"), &config));
-        assert!(repeats.insert(at(102), &row("[1]"), &config));
-        assert!(!repeats.insert(at(101), &row("[1]"), &config));
-        assert!(repeats.insert(at(101), &row("[2]"), &config));
-        assert!(repeats.insert(at(101), &row("[1]"), &config), "the window is two rows");
+        assert!(repeats.insert(at(101), &row("[1]"), &config, false));
+        assert!(repeats.insert(at(102), &row("[1]"), &config, false));
+        assert!(!repeats.insert(at(101), &row("[1]"), &config, false));
+        assert!(repeats.insert(at(101), &row("[2]"), &config, false));
+        assert!(repeats.insert(at(101), &row("[1]"), &config, false), "the window is two rows");
     }
 
     #[test]
@@ -238,9 +259,20 @@ mod tests {
         let config = Config { repeat_window_bytes_max: 6, ..Config::default() };
         let mut repeats = Repeats::default();
         for number in 0..100 {
-            assert!(repeats.insert(Token::new(number), &row("[1]"), &config));
+            assert!(repeats.insert(Token::new(number), &row("[1]"), &config, false));
         }
         assert_eq!((repeats.rows.len(), repeats.numbers.len(), repeats.bytes), (2, 2, 6));
+    }
+
+    #[test]
+    fn nothing_is_remembered_while_all_together_remember_too_much() {
+        let config = Config::default();
+        let mut repeats = Repeats::default();
+        assert!(repeats.insert(Token::new(1), &row("[1]"), &config, false));
+        assert!(repeats.insert(Token::new(2), &row("[2]"), &config, true));
+        assert_eq!((repeats.rows.len(), repeats.numbers.len(), repeats.bytes), (0, 0, 0));
+        assert!(repeats.insert(Token::new(1), &row("[1]"), &config, false));
+        assert!(!repeats.insert(Token::new(1), &row("[1]"), &config, false));
     }
 
     #[test]
@@ -268,9 +300,9 @@ mod tests {
             }
             burst
         };
-        assert!(!burst_of(&["[1]", "[2]"]).overflows(&config));
-        assert!(burst_of(&["[1]", "[2]", "[3]"]).overflows(&config));
-        assert!(burst_of(&[r#"["a long row"]"#]).overflows(&config));
+        assert!(!burst_of(&["[1]", "[2]"]).overflows(&config, 0));
+        assert!(burst_of(&["[1]", "[2]", "[3]"]).overflows(&config, 0));
+        assert!(burst_of(&[r#"["a long row"]"#]).overflows(&config, 0));
     }
 
     #[test]
