@@ -20,8 +20,8 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// Time between Redis PINGs on each connection. Default 30 s, the reference's.
     pub ping_interval: Duration,
-    /// Time that a PING may stay unanswered while nothing else is heard. Default 30 s, the
-    /// reference's. A second more is given to read what the system may hold; time in which
+    /// Time that a PING may stay unanswered while nothing else is heard, that is no whole message.
+    /// Default 30 s, the reference's. A second more is given to read what the system may hold; time in which
     /// nothing was read, since the application's queue was full, does not count.
     pub ping_timeout: Duration,
     /// Longest message of the Redis server, in bytes. Default 64 MiB. A longer one ends the

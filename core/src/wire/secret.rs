@@ -21,6 +21,12 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Whether it stands in `text`, which a peer that knows it may have made. An empty one stands
+    /// nowhere.
+    pub fn is_in(&self, text: &str) -> bool {
+        !self.0.is_empty() && text.contains(&self.0)
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -44,5 +50,19 @@ impl Serialize for Secret {
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_found_in_text_and_never_shown() {
+        let secret = Secret::new("hunter2".to_owned());
+        assert!(secret.is_in("AUTH hunter2\r\n") && !secret.is_in("AUTH hunter\r\n"));
+        assert!(!Secret::new(String::new()).is_in("AUTH \r\n"));
+        let shown = format!("{secret} {secret:?} {}", serde_json::to_string(&secret).unwrap());
+        assert_eq!(shown, "<redacted> <redacted> \"<redacted>\"");
     }
 }

@@ -15,8 +15,8 @@ use crate::clock;
 /// loop may have had no time to read.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The keep-alive of one connection. Any byte heard counts as life, not only the PONG: behind a
-/// burst of messages the PONG comes late.
+/// The keep-alive of one connection. Any whole frame counts as life, not only the PONG: behind a
+/// burst of messages the PONG comes late. Single bytes do not: who drips says nothing.
 pub(super) struct KeepAlive {
     timer: Pin<Box<Sleep>>,
     state: State,
@@ -53,15 +53,19 @@ impl KeepAlive {
         self.timeout
     }
 
-    /// Bytes came in.
+    /// A frame came in.
     pub(super) const fn on_heard(&mut self) {
         self.heard = true;
     }
 
-    /// The PING was answered. The next one is due an interval after now.
-    pub(super) fn on_pong(&mut self) {
+    /// The PING was answered. The next one is due an interval after now. False if there was none.
+    pub(super) fn on_pong(&mut self) -> bool {
+        if self.state == State::Idle {
+            return false;
+        }
         self.state = State::Idle;
         self.arm(self.interval);
+        true
     }
 
     /// Call after reading. `reading` tells whether everything that had come in was read; while it
@@ -126,9 +130,18 @@ mod tests {
         let start = Instant::now();
         assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
         keep_alive.on_heard();
-        keep_alive.on_pong();
+        assert!(keep_alive.on_pong());
         assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
         assert_eq!(start.elapsed().as_secs(), 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_to_nothing_is_none() {
+        let mut keep_alive = KeepAlive::new(INTERVAL, TIMEOUT);
+        assert!(!keep_alive.on_pong());
+        assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
+        assert!(keep_alive.on_pong());
+        assert!(!keep_alive.on_pong());
     }
 
     #[tokio::test(start_paused = true)]
@@ -150,7 +163,7 @@ mod tests {
             tokio::time::timeout(Duration::from_secs(600), due(&mut keep_alive, false));
         assert!(not_reading.await.is_err());
         keep_alive.on_heard();
-        keep_alive.on_pong();
+        assert!(keep_alive.on_pong());
         assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
     }
 
@@ -162,7 +175,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(keep_alive.poll(&mut cx, true).is_pending());
         keep_alive.on_heard();
-        keep_alive.on_pong();
+        assert!(keep_alive.on_pong());
         assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
     }
 }

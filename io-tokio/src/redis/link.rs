@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     login::Channels,
-    socket::{Failure, Socket},
+    socket::{Failure, Socket, kind_of},
 };
 use crate::limits::Limits;
 
@@ -21,8 +21,9 @@ pub(super) struct Link<S> {
     publisher: Socket<S>,
     channels: Channels,
     decoder: Decoder,
-    /// Messages that came while the subscription was being confirmed.
+    /// Messages that came while the subscription was being confirmed, and their bytes.
     early: VecDeque<Bytes>,
+    early_bytes: usize,
     scratch: BytesMut,
     published: Published,
     unanswered_max: usize,
@@ -44,17 +45,18 @@ struct Published {
 }
 
 impl Published {
-    fn on_reply(&mut self) {
+    /// A PUBLISH was answered; false if there was none to answer.
+    fn on_reply(&mut self) -> bool {
         if self.unanswered == 0 {
-            return;
+            return false;
         }
         self.unanswered -= 1;
         self.sent += 1;
-        if self.left_out.is_empty() {
-            return;
+        if !self.left_out.is_empty() {
+            self.answered += 1;
+            self.count_left_out();
         }
-        self.answered += 1;
-        self.count_left_out();
+        true
     }
 
     fn leave_out(&mut self) {
@@ -76,6 +78,8 @@ impl Published {
 /// Messages between two confirmations of one SUBSCRIBE. Redis sends the confirmations together,
 /// so that there is hardly ever one.
 const EARLY_MAX: usize = 1_024;
+/// What these may have in bytes before one more comes.
+const EARLY_BYTES_MAX: usize = 4 << 20;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(super) fn new(
@@ -90,6 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             channels,
             decoder: Decoder::new(),
             early: VecDeque::new(),
+            early_bytes: 0,
             scratch: BytesMut::new(),
             published: Published::default(),
             unanswered_max: limits.publishes_in_flight_max,
@@ -141,13 +146,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Keeps a message that came early.
     pub(super) fn keep(&mut self, frame: Frame) -> Result<(), Failure> {
         let Frame::Message { payload, .. } = frame else {
-            return Err(format!(
-                "it answered SUBSCRIBE with {frame:.100?}; is that a Redis server?"
-            ));
+            let kind = kind_of(&frame);
+            return Err(format!("it answered SUBSCRIBE with {kind}; is that a Redis server?"));
         };
-        if self.early.len() >= EARLY_MAX {
-            return Err("it sent messages without confirming the subscription".to_owned());
+        if self.early.len() >= EARLY_MAX || self.early_bytes > EARLY_BYTES_MAX {
+            return Err("it sent messages without confirming the subscription; is that a Redis \
+                        server?"
+                .to_owned());
         }
+        self.early_bytes += payload.len();
         self.early.push_back(payload);
         Ok(())
     }
@@ -173,14 +180,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     #[cold]
     fn on_other(&mut self, frame: &Frame) -> Result<(), Failure> {
         if is_push(frame, b"pong") {
-            self.subscriber.on_pong();
-            Ok(())
+            self.subscriber.on_pong()
         } else if is_push(frame, b"unsubscribe") {
             Err("Redis ended the subscription".to_owned())
         } else if let Frame::Error(text) = frame {
             Err(format!("Redis said on the subscription: {text:.300}"))
         } else {
-            Err(format!("Redis said on the subscription: {frame:.100?}"))
+            Err(format!("Redis said on the subscription: {}", kind_of(frame)))
         }
     }
 
@@ -222,17 +228,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     fn on_reply(&mut self, frame: Frame) -> Result<(), Failure> {
         match frame {
             // How many subscribers got it, ourselves included.
-            Frame::Integer(_) => {
-                self.published.on_reply();
-                Ok(())
-            }
-            Frame::Simple(_) => {
-                self.publisher.on_pong();
-                Ok(())
-            }
+            Frame::Integer(_) if self.published.on_reply() => Ok(()),
+            Frame::Integer(_) => Err(self.publisher.unasked()),
+            Frame::Simple(_) => self.publisher.on_pong(),
             Frame::Error(text) => Err(format!("Redis refused a PUBLISH: {text:.300}")),
             Frame::Bulk(_) | Frame::Array(_) | Frame::NullArray | Frame::Message { .. } | _ => {
-                Err(format!("Redis answered a PUBLISH with {frame:.100?}"))
+                Err(format!("Redis answered a PUBLISH with {}", kind_of(&frame)))
             }
         }
     }
@@ -260,13 +261,14 @@ mod tests {
         published.leave_out();
         let mut sent = Vec::new();
         for _ in 0..3 {
-            published.on_reply();
+            assert!(published.on_reply());
             sent.push(published.sent);
         }
         assert_eq!(sent, [2, 5, 7]);
         published.unanswered = 1;
-        published.on_reply();
+        assert!(published.on_reply());
         assert_eq!(published.sent, 8);
+        assert!(!published.on_reply(), "to nothing");
         assert!(published.left_out.is_empty());
     }
 }

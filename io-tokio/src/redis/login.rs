@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     link::{Link, is_push},
-    socket::{Failure, Role, Socket},
+    socket::{Failure, Role, Socket, kind_of},
     url::RedisUrl,
 };
 use crate::{
@@ -145,7 +145,8 @@ pub(super) async fn establish<S: AsyncRead + AsyncWrite + Unpin>(
     limits: &Limits,
     stage: &mut Stage,
 ) -> Result<Link<S>, Failure> {
-    let mut publisher = Socket::new(publisher, Role::Publishing, limits);
+    let password = login.password.as_ref();
+    let mut publisher = Socket::new(publisher, Role::Publishing, password, limits);
     *stage = Stage::Auth;
     authenticate(&mut publisher, login).await?;
     // Shows whether the server takes commands at all, before anything depends on it.
@@ -153,7 +154,7 @@ pub(super) async fn establish<S: AsyncRead + AsyncWrite + Unpin>(
     publisher.queue(&[b"PING"]);
     expect_status(&mut publisher, "a PING").await?;
 
-    let mut subscriber = Socket::new(subscriber, Role::Subscribing, limits);
+    let mut subscriber = Socket::new(subscriber, Role::Subscribing, password, limits);
     *stage = Stage::Auth;
     authenticate(&mut subscriber, login).await?;
     *stage = Stage::Subscribe;
@@ -204,7 +205,8 @@ async fn expect_status<S: AsyncRead + AsyncWrite + Unpin>(
     } else if let Frame::Error(text) = frame {
         Err(refused(what, &text))
     } else {
-        Err(format!("it answered {what} with {frame:.100?}; is that a Redis server?"))
+        let kind = kind_of(&frame);
+        Err(format!("it answered {what} with {kind}; is that a Redis server?"))
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Buf as _, BytesMut};
-use synrepl_core::wire::{Frame, RespDecoder, RespLimits, encode_command};
+use synrepl_core::wire::{Frame, RespDecoder, RespLimits, Secret, encode_command};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
@@ -31,6 +31,8 @@ pub(super) struct Socket<S> {
     keep_alive: KeepAlive,
     bytes_read: usize,
     role: Role,
+    /// What the server may know and nobody else is to read.
+    password: Option<Secret>,
 }
 
 /// What a connection is for, in failures.
@@ -49,8 +51,22 @@ impl fmt::Display for Role {
     }
 }
 
+/// What an odd frame is, in words for people. Not what is in it: that may be long, or be ours.
+pub(super) fn kind_of(frame: &Frame) -> String {
+    match frame {
+        Frame::Simple(text) => format!("a status of {} bytes", text.len()),
+        Frame::Error(text) => format!("an error: {text:.300}"),
+        Frame::Integer(number) => format!("the number {number}"),
+        Frame::Bulk(None) | Frame::NullArray => "a null".to_owned(),
+        Frame::Bulk(Some(bytes)) => format!("a string of {} bytes", bytes.len()),
+        Frame::Array(parts) => format!("an array of {}", parts.len()),
+        Frame::Message { payload, .. } => format!("a message of {} bytes", payload.len()),
+        _ => "a frame of an unknown kind".to_owned(),
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    pub(super) fn new(stream: S, role: Role, limits: &Limits) -> Self {
+    pub(super) fn new(stream: S, role: Role, password: Option<&Secret>, limits: &Limits) -> Self {
         let mut resp_limits = RespLimits::default();
         resp_limits.bulk_bytes_max = limits.message_bytes_max;
         Self {
@@ -62,6 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             keep_alive: KeepAlive::new(limits.ping_interval, limits.ping_timeout),
             bytes_read: 0,
             role,
+            password: password.cloned(),
         }
     }
 
@@ -81,10 +98,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// The next frame of what was read, without reading more.
+    #[inline]
     pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, Failure> {
-        self.decoder
-            .decode(&mut self.input)
-            .map_err(|error| format!("the {} connection does not speak Redis: {error}", self.role))
+        match self.decoder.decode(&mut self.input) {
+            Ok(None) => Ok(None),
+            Ok(Some(frame)) => {
+                self.keep_alive.on_heard();
+                Ok(Some(self.without_password(frame)))
+            }
+            Err(error) => {
+                Err(format!("the {} connection does not speak Redis: {error}", self.role))
+            }
+        }
+    }
+
+    /// Errors are shown to people.
+    #[inline]
+    fn without_password(&self, frame: Frame) -> Frame {
+        match (frame, &self.password) {
+            (Frame::Error(text), Some(password)) if password.is_in(&text) => {
+                Frame::Error("(left out: it holds our own password)".to_owned())
+            }
+            (frame, _) => frame,
+        }
     }
 
     /// Reads once. Ready when something came in.
@@ -105,7 +141,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             Ok(count) => {
                 self.bytes_read += count;
-                self.keep_alive.on_heard();
                 Poll::Ready(Ok(()))
             }
             Err(error) => Poll::Ready(Err(self.broken(&error))),
@@ -158,8 +193,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Ok(())
     }
 
-    pub(super) fn on_pong(&mut self) {
-        self.keep_alive.on_pong();
+    /// A PING was answered.
+    pub(super) fn on_pong(&mut self) -> Result<(), Failure> {
+        if self.keep_alive.on_pong() { Ok(()) } else { Err(self.unasked()) }
+    }
+
+    /// What to say of a reply to nothing.
+    #[cold]
+    pub(super) fn unasked(&self) -> Failure {
+        format!("Redis sent more replies than commands it got on the {} connection", self.role)
     }
 
     fn broken(&self, error: &io::Error) -> Failure {
