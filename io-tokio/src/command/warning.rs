@@ -205,6 +205,14 @@ impl Circumstances {
                 );
                 (Kind::Connection, told)
             }
+            Warning::WrongServer { expected, found } if found.is_empty() => {
+                let told = format!(
+                    "the server there sends rows before it says its name, which should be {}: is \
+                     the address that of the main process's replication listener?",
+                    shortened(expected, TEXT_CHARS_MAX)
+                );
+                (Kind::Connection, told)
+            }
             Warning::WrongServer { expected, found } => {
                 let told = format!(
                     "the server there is of {}, not of {}: compare the address and --server-name",
@@ -331,14 +339,14 @@ impl Circumstances {
             FetchError::Status { status: 500, .. } => {
                 ". No secret was given: pass --secret-file or set SYNREPL_REPLICATION_SECRET".into()
             }
-            FetchError::Status { .. } | FetchError::Malformed { .. } => format!(
+            FetchError::Status { .. }
+            | FetchError::Malformed { .. }
+            | FetchError::TooLarge { .. }
+            | FetchError::Unusable { .. } => format!(
                 ". Is the address in --instance {writer}=... that of {writer}'s replication \
                  listener?"
             ),
-            FetchError::NoEndpoint { .. }
-            | FetchError::TooLarge { .. }
-            | FetchError::Unusable { .. }
-            | _ => String::new(),
+            FetchError::NoEndpoint { .. } | _ => String::new(),
         }
     }
 }

@@ -26,7 +26,7 @@ use tokio::time::timeout;
 
 use super::{
     answer,
-    connection::{BodyError, Connection, cause},
+    connection::{BodyError, Connection, cause, is_not_http},
     endpoint::Endpoint,
 };
 use crate::{
@@ -38,6 +38,9 @@ use crate::{
 
 /// Everything but RFC 3986's unreserved characters, as Synapse's own client does it.
 const PATH_PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// In place of a text that cannot be shown.
+const LEFT_OUT: &str = "(its text is left out: it holds our own secret)";
 
 /// Fetches from the writers' replication listeners.
 pub(crate) struct HttpFetch<C: Connector> {
@@ -52,6 +55,7 @@ struct Instance<C: Connector> {
     security: Security,
     endpoint: Endpoint,
     authorization: Option<HeaderValue>,
+    secret: Option<Secret>,
     idle: Mutex<Vec<Connection<Secured<C::Stream>>>>,
     idle_max: usize,
     connect_timeout: Duration,
@@ -82,6 +86,7 @@ impl<C: Connector> HttpFetch<C> {
                 security: Security::new(endpoint.tls, endpoint.ca_file.as_deref(), &endpoint.name)?,
                 endpoint,
                 authorization: authorization.clone(),
+                secret: secret.cloned(),
                 idle: Mutex::new(Vec::new()),
                 idle_max: limits.http_idle_max,
                 connect_timeout: limits.connect_timeout,
@@ -176,7 +181,7 @@ impl<C: Connector> Instance<C> {
         if let Some(coding) = response.headers().get(CONTENT_ENCODING)
             && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
         {
-            let coding = String::from_utf8_lossy(coding.as_bytes());
+            let coding = String::from_utf8_lossy(self.without_secret(coding.as_bytes()));
             return Err(self.malformed(format!(
                 "it is compressed ({coding:.20}) though only `identity` was accepted; \
                  does a proxy stand between?"
@@ -194,16 +199,32 @@ impl<C: Connector> Instance<C> {
             }
             // The status says enough.
             Err(BodyError::TooLarge) => Bytes::new(),
+            Err(BodyError::Broken(error)) if is_not_http(&error) => {
+                return Err(self.malformed(format!("not HTTP: {}", cause(&error))));
+            }
             Err(BodyError::Broken(error)) => return Err(self.unreachable(cause(&error))),
         };
         if status.as_u16() != 200 {
             return Err(FetchError::Status {
                 endpoint: self.endpoint.name.clone(),
                 status: status.as_u16(),
-                message: answer::explain(status.as_u16(), &body),
+                message: answer::explain(status.as_u16(), self.without_secret(&body)),
             });
         }
-        decode_page(&body).map_err(|error| self.malformed(error.to_string()))
+        decode_page(&body).map_err(|error| {
+            // It may quote what it found.
+            let told = error.to_string();
+            let is_ours = self.without_secret(&body) == LEFT_OUT.as_bytes();
+            self.malformed(if is_ours { LEFT_OUT.to_owned() } else { told })
+        })
+    }
+
+    /// What of a server's text may be shown to people: it has heard the secret.
+    fn without_secret<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        match &self.secret {
+            Some(secret) if secret.is_in(&String::from_utf8_lossy(text)) => LEFT_OUT.as_bytes(),
+            _ => text,
+        }
     }
 
     fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, FetchError> {

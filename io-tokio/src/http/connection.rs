@@ -121,6 +121,14 @@ where
     }
 }
 
+/// Whether what broke a body is what the server said, not that it went away.
+pub(super) fn is_not_http(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+    cause.is_some_and(|cause: &io::Error| {
+        matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+    })
+}
+
 /// What a person can act on: the innermost cause, which names the system's error.
 pub(super) fn cause(error: &hyper::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
