@@ -71,6 +71,11 @@ impl Endpoint {
         Ok(Self { address, script, open })
     }
 
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The address, as the command takes it.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)

@@ -19,6 +19,7 @@ use crate::{
     Failure, Source,
     clock::Deadline,
     cluster::{Cluster, INSTANCES, REDIS, SERVER_NAME},
+    memory::peak_memory,
 };
 
 /// One line of standard output. Fields that are not used here are left out.
@@ -394,6 +395,14 @@ impl Follower {
     /// What it wrote on standard error so far.
     pub fn stderr(&self) -> String {
         fs::read_to_string(&self.files.stderr).unwrap_or_else(|error| error.to_string())
+    }
+
+    /// The most memory that it has had at once so far, in bytes (`VmHWM` of Linux).
+    ///
+    /// # Errors
+    /// When it has ended, or the system does not say.
+    pub fn peak_memory(&self) -> Result<u64, Failure> {
+        peak_memory(&self.child)
     }
 
     /// The end of both outputs, for a failed test's output.

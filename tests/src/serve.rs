@@ -11,7 +11,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Failure, clock::Deadline, follow::synrepl};
+use crate::{Failure, clock::Deadline, follow::synrepl, memory::peak_memory};
 
 /// A running `synrepl serve`. Dropping it kills it.
 #[derive(Debug)]
@@ -101,11 +101,7 @@ impl Writer {
     /// # Errors
     /// When it has ended, or the system does not say.
     pub fn peak_memory(&self) -> Result<u64, Failure> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        let kibibytes: u64 = kibibytes.ok_or("its memory is not told; has it ended?")?.parse()?;
-        Ok(kibibytes << 10)
+        peak_memory(&self.child)
     }
 
     /// Ends it by SIGKILL.
