@@ -145,7 +145,9 @@ impl Node {
                 }
             }
             Input::LineTooLong { conn } if conn.is_accepted() => self.on_peer_line_too_long(conn),
-            Input::LineTooLong { .. } => self.upstream.on_line_too_long(&mut self.shared),
+            Input::LineTooLong { .. } => {
+                self.upstream.on_line_too_long(&self.config, &mut self.shared);
+            }
             Input::Accepted { conn, dialect } => self.on_accepted(conn, dialect),
             Input::Connected { conn } => self.on_connected(conn),
             Input::Disconnected { conn, reason } if conn.is_accepted() => {

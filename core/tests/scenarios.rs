@@ -201,6 +201,7 @@ scenarios! {
     tcp_a_shutdown_while_a_faulty_connection_closes_waits_for_it
     tcp_an_error_of_the_server_is_a_warning
     tcp_an_observer_says_no_more_than_its_name
+    tcp_an_observer_says_nothing_as_it_leaves
     tcp_anything_that_is_heard_is_a_sign_of_life
     tcp_no_connection_is_made_where_none_is_wanted
     tcp_what_a_client_may_not_say_is_not_sent

@@ -260,7 +260,7 @@ impl Upstream {
                     return false;
                 }
                 Heard::Refused(told) => {
-                    self.refuse(told, shared);
+                    self.refuse(told, config, shared);
                     return false;
                 }
             }
@@ -296,28 +296,30 @@ impl Upstream {
             && let Some(server) = &mut session.server
             && let Heard::Refused(told) = server.look(now, conn, config, shared)
         {
-            self.refuse(told, shared);
+            self.refuse(told, config, shared);
         }
     }
 
     /// A line is too long to be read, and with it all that follows.
-    pub(crate) fn on_line_too_long(&mut self, shared: &mut Shared) {
-        self.refuse("Line length exceeded", shared);
+    pub(crate) fn on_line_too_long(&mut self, config: &Config, shared: &mut Shared) {
+        self.refuse("Line length exceeded", config, shared);
     }
 
     /// A line of a server of the oldest dialect could not be read that may have been an answer.
     /// It says nothing twice, so another connection must.
-    pub(crate) fn on_lost_answer(&mut self, shared: &mut Shared) {
-        self.refuse("failed to parse line", shared);
+    pub(crate) fn on_lost_answer(&mut self, config: &Config, shared: &mut Shared) {
+        self.refuse("failed to parse line", config, shared);
     }
 
-    /// Tells the server what is wrong and closes; connects again afterwards.
-    fn refuse(&mut self, told: &'static str, shared: &mut Shared) {
+    /// Tells the server what is wrong, unless we only observe, and closes; connects again
+    /// afterwards.
+    fn refuse(&mut self, told: &'static str, config: &Config, shared: &mut Shared) {
         let Link::Up(Session { conn, .. }) = self.link else { return };
         self.link = Link::Refused(conn, told);
         shared.replays_on = None;
-        let command = Command::Error(ByteString::from_static(told));
-        shared.send(conn, command);
+        if !config.observe_only {
+            shared.send(conn, Command::Error(ByteString::from_static(told)));
+        }
         shared.actions.push_back(Action::Close { conn });
     }
 

@@ -82,9 +82,12 @@ impl Node {
     }
 
     /// Passes on that a remote server answers again, to all but where that came from
-    /// (`protocol.md` 4.8).
+    /// (`protocol.md` 4.8). Who only observes passes nothing on.
     pub(super) fn relay(&mut self, origin: Option<ConnectionId>, command: &Command) {
-        if matches!(command, Command::RemoteServerUp(_)) && !self.peers.is_empty() {
+        if matches!(command, Command::RemoteServerUp(_))
+            && !self.peers.is_empty()
+            && !self.config.observe_only
+        {
             let command = command.clone();
             self.at_peers(|peers, turn| peers.broadcast(To::Relay { origin }, command, turn));
         }

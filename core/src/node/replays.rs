@@ -20,7 +20,9 @@ impl Node {
         }
         let waiting = self.shared.unanswered > 0 || !replays.is_empty();
         match command {
-            "POSITION" if waiting => self.upstream.on_lost_answer(&mut self.shared),
+            "POSITION" if waiting => {
+                self.upstream.on_lost_answer(&self.config, &mut self.shared);
+            }
             "RDATA" if row.is_none() => replays.damage_all(),
             _ => return false,
         }
