@@ -436,6 +436,17 @@ pub enum Warning {
         /// The token of the batch.
         token: Token,
     },
+    /// A batch of an own stream is longer than what a peer may leave untaken
+    /// ([`Config::peer_pending_max`](crate::Config), `peer_pending_bytes_max`): each peer that gets
+    /// it is cut off, and fetches it. Said of each such batch.
+    BatchTooLong {
+        /// The own stream.
+        stream: ByteString,
+        /// The token of the batch.
+        token: Token,
+        /// How many rows it has.
+        rows: u32,
+    },
     /// More own streams than allowed: this one is not published.
     TooManyStreams {
         /// The stream.
@@ -465,4 +476,7 @@ pub enum NotSentReason {
     ObserveOnly,
     /// A client of this dialect may not say it, or the node itself says it when it is due.
     NotForClients,
+    /// RDATA and POSITION are of own streams alone, and go out as their logs say
+    /// ([`Input::Appended`](crate::Input)): anything else would be a row that no follower can fetch.
+    OnlyFromLog,
 }

@@ -371,6 +371,8 @@ impl Node {
         let name = command.name();
         let reason = if self.config.observe_only {
             NotSentReason::ObserveOnly
+        } else if matches!(command, Command::Rdata(_) | Command::Position(_)) {
+            NotSentReason::OnlyFromLog
         } else {
             let to_peers = self.send_to_peers(&command);
             match self.upstream.will_not_send(&command) {

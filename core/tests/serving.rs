@@ -4,7 +4,7 @@ mod writer;
 
 use synrepl_core::{
     ByteString, Config, ConnectionId, Input, Misuse,
-    wire::{Command, Dialect, LockReleased},
+    wire::{Command, Decoder, Dialect, LockReleased},
 };
 use writer::{Writer, config, peer};
 
@@ -281,6 +281,43 @@ fn commands_of_the_application_go_to_the_bus_and_to_peers_that_may_be_told() {
     assert_eq!(writer.handle(Input::Send { command: up }), ["p0,p1< REMOTE_SERVER_UP hs2"]);
     let not_sent = writer.handle(Input::Send { command: ip });
     assert!(not_sent.len() == 1 && not_sent[0].starts_with("NotSent"), "{not_sent:?}");
+}
+
+#[test]
+fn rows_and_positions_of_the_application_go_nowhere() {
+    let mut writer = Writer::on_bus(config(&[("s", 3)]));
+    writer.accept(0, NEWEST);
+    for line in ["RDATA s me 4 [1]", "POSITION s me 3 9", "RDATA s other 4 [1]"] {
+        let command = Decoder::new().decode(&line.to_owned().into()).unwrap();
+        let not_sent = writer.handle(Input::Send { command });
+        assert!(not_sent.len() == 1 && not_sent[0].contains("OnlyFromLog"), "{not_sent:?}");
+    }
+}
+
+#[test]
+fn who_only_observes_passes_nothing_on() {
+    let mut config = config(&[]);
+    config.observe_only = true;
+    let mut observer = Writer::new(config);
+    observer.accept(0, NEWEST);
+    observer.accept(1, NEWEST);
+    assert_eq!(observer.says(0, "REMOTE_SERVER_UP hs2"), ["p0 said REMOTE_SERVER_UP hs2"]);
+}
+
+#[test]
+fn a_batch_that_cuts_off_whoever_gets_it_is_said() {
+    let row = format!("[\"{}\"]", "x".repeat(100));
+    for (pending, bytes, long) in [(3, 1_000, false), (2, 1_000, true), (3, 200, true)] {
+        let mut config = alone(&[("s", 0)]);
+        (config.peer_pending_max, config.peer_pending_bytes_max) = (pending, bytes);
+        let mut server = Writer::new(config);
+        let said = |lines: &[String]| lines.iter().any(|line| line.contains("BatchTooLong"));
+        assert!(!said(&server.append("s", 1, &[row.as_str(); 3])), "there is nobody");
+        server.accept(0, NEWEST);
+        server.takes(0, 2);
+        let sent = server.append("s", 2, &[row.as_str(); 3]);
+        assert_eq!(said(&sent), long, "{pending} commands, {bytes} bytes: {sent:?}");
+    }
 }
 
 #[test]

@@ -471,6 +471,8 @@ impl<C: Connector> Driver<C> {
             Event::Warning(Warning::NotSent { reason, .. }) => {
                 self.sent = Err(match reason {
                     NotSentReason::ObserveOnly => SendError::ObserveOnly,
+                    NotSentReason::NotForClients => SendError::NotForClients,
+                    NotSentReason::OnlyFromLog => SendError::OnlyFromLog,
                     NotSentReason::Disconnected | _ => SendError::Disconnected,
                 });
             }

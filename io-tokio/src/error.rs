@@ -117,6 +117,13 @@ pub enum SendError {
     /// There is no connection now; send again after the next `Connected`.
     #[error("there is no connection now")]
     Disconnected,
+    /// A client of the release that is spoken may not say it, or it is said when it is due.
+    #[error("a client of this release may not say this, or it is said when it is due")]
+    NotForClients,
+    /// RDATA and POSITION go out as a log says: append to it
+    /// ([`Handle::append`](crate::Handle::append)).
+    #[error("rows and positions go out from a log: give the builder one and append to it")]
+    OnlyFromLog,
     /// The command has no form on the wire.
     #[error("the command cannot be sent: {problem}")]
     Unencodable {

@@ -47,6 +47,7 @@ impl Publisher {
                 ctx.peers.broadcast(To::Named, command, &mut ctx.turn);
                 continue;
             }
+            self.look_at_length(index, batch, ctx);
             for (nth, (token, row)) in batch.iter().enumerate() {
                 let command = Command::Rdata(Rdata {
                     stream: self.streams[index.as_usize()].name.clone(),
@@ -64,6 +65,23 @@ impl Publisher {
             // The page is complete up to there, so no row lies between (P2).
             let command = position(stream, &self.me, at, page.complete);
             ctx.peers.broadcast(To::Named, command, &mut ctx.turn);
+        }
+    }
+
+    /// Says of a batch that no peer can leave untaken that it cuts off each that gets it.
+    fn look_at_length(&self, index: OwnIndex, batch: &[(Token, Row)], ctx: &mut Context<'_>) {
+        let config = ctx.turn.config;
+        let bytes: u64 = batch.iter().map(|(_, row)| row.len() as u64).sum();
+        let is_long = batch.len() > config.peer_pending_max as usize
+            || (batch.len() > 1 && bytes > u64::from(config.peer_pending_bytes_max));
+        if let Some((token, _)) = batch.last()
+            && is_long
+            && ctx.peers.anyone_takes(index)
+        {
+            let stream = self.streams[index.as_usize()].name.clone();
+            let rows = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+            let token = *token;
+            ctx.turn.notify(Event::Warning(Warning::BatchTooLong { stream, token, rows }));
         }
     }
 

@@ -163,6 +163,7 @@ impl Circumstances {
                 let why = match reason {
                     NotSentReason::ObserveOnly => "--observe-only is set",
                     NotSentReason::NotForClients => "a client of this release may not say it",
+                    NotSentReason::OnlyFromLog => "rows and positions go out from a log alone",
                     NotSentReason::Disconnected | _ => "there is no connection",
                 };
                 (Kind::NotSent, format!("{} was not sent: {why}", shortened(command, 40)))
@@ -234,6 +235,15 @@ impl Circumstances {
                 let told = format!(
                     "a row of {} at {token} is too long for a line of direct TCP; its batch is \
                      announced there, and has to be fetched",
+                    shortened(stream, TEXT_CHARS_MAX)
+                );
+                (Kind::RowTooLong, told)
+            }
+            Warning::BatchTooLong { stream, token, rows } => {
+                let told = format!(
+                    "the batch of {} at {token} has {rows} rows, more than a peer may leave \
+                     untaken: peers that get it are cut off and have to fetch it. Append smaller \
+                     batches",
                     shortened(stream, TEXT_CHARS_MAX)
                 );
                 (Kind::RowTooLong, told)
