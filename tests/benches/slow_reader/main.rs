@@ -93,6 +93,7 @@ fn run() -> Result<(), Failure> {
                 }
                 writer.input().flush()?;
                 *rss = (*rss).max(writer.rss_kib()?);
+                // Time itself: rows come at a steady rate, as a writer's do.
                 thread::sleep(Duration::from_millis(2));
             }
             Ok::<(), Failure>(())

@@ -118,6 +118,7 @@ impl Writer {
             if Instant::now() >= end {
                 return Err(format!("the writer {otherwise} within {PATIENCE:?}").into());
             }
+            // Looks again: what is waited for is counted by threads that read the writer's outputs.
             thread::sleep(Duration::from_millis(10));
         }
         Ok(())

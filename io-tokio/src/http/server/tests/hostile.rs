@@ -73,6 +73,7 @@ async fn a_head_that_drips_is_cut_off() {
         loop {
             // Fails once the server has closed.
             let _ = writer.write_all(b"G").await;
+            // Time itself: that something comes again and again must not keep the connection.
             tokio::time::sleep(SOON / 10).await;
         }
     };
