@@ -219,6 +219,37 @@ async fn a_refused_connection_is_reported_with_the_address_and_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_subscription_on_which_a_message_only_drips_is_found_by_ping() {
+    let (script, mut network) = network();
+    let mut replication = builder(script).spawn().unwrap();
+    let mut redis = network.log_in().await;
+    redis.expect_publish("REPLICATE ").await;
+    let start = Instant::now();
+    redis.subscriber.say("*3\r\n$7\r\nmessage\r\n$11\r\nexample.com\r\n$1000000\r\n").await;
+    let drip = async {
+        loop {
+            // Time itself: each byte comes before anything has to be given up.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            redis.subscriber.say("x").await;
+        }
+    };
+    let answers = async {
+        while let Some(command) = redis.publisher.command().await {
+            redis.publisher.say(if command[0] == "PING" { "+PONG\r\n" } else { ":0\r\n" }).await;
+        }
+        // It was closed: the reason follows.
+        std::future::pending().await
+    };
+    let reason = tokio::select! {
+        reason = disconnect_reason(&mut replication) => reason,
+        () = drip => unreachable!(),
+        () = answers => unreachable!(),
+    };
+    assert!(reason.contains("ping timeout"), "{reason}");
+    assert!(start.elapsed() < Duration::from_secs(70), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_half_open_subscription_is_found_by_ping() {
     let (script, mut network) = network();
     let mut replication = builder(script).spawn().unwrap();
