@@ -98,19 +98,19 @@ bugs! {
     RefusesLateAnswers: "an answer that is no longer wanted is an error of the driver", "C2";
 }
 
-/// Whether this bug is planted: a constant `false` without the feature.
+/// Whether this bug is planted, and shows itself now: a constant `false` without the feature.
 #[cfg(feature = "planted-bugs")]
 macro_rules! planted {
-    ($config:expr, $bug:ident) => {
-        $config.planted == Some($crate::planted::PlantedBug::$bug)
+    ($config:expr, $bug:ident $(if $condition:expr)?) => {
+        $config.planted == Some($crate::planted::PlantedBug::$bug) $(&& $condition)?
     };
 }
 
-/// Whether this bug is planted: a constant `false` without the feature.
+/// Whether this bug is planted, and shows itself now: a constant `false` without the feature.
 #[cfg(not(feature = "planted-bugs"))]
 macro_rules! planted {
-    ($config:expr, $bug:ident) => {
-        false
+    ($config:expr, $bug:ident $(if $condition:expr)?) => {
+        false $(&& $condition)?
     };
 }
 

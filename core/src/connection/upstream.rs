@@ -150,7 +150,7 @@ impl Upstream {
         };
         let stopping = matches!(self.link, Link::Closing(_));
         let gives_up =
-            planted!(config, NeverReconnects) && matches!(self.link, Link::Connecting(_));
+            planted!(config, NeverReconnects if matches!(self.link, Link::Connecting(_)));
         let retry_at = if stopping {
             None
         } else {
@@ -172,7 +172,7 @@ impl Upstream {
     fn ask(&mut self, now: Timestamp, config: &Config, shared: &mut Shared) {
         let Link::Up(session) = &mut self.link else { return };
         let is_silent = config.observe_only && !planted!(config, ObserverAsks);
-        if is_silent || (planted!(config, NeverAsksAgain) && session.asked > 0) {
+        if is_silent || planted!(config, NeverAsksAgain if session.asked > 0) {
             return;
         }
         let conn = session.conn;

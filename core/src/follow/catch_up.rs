@@ -165,13 +165,15 @@ impl Follower {
         match outcome {
             #[cfg(feature = "planted-bugs")]
             Ok(page)
-                if planted!(ctx.config, BelievesBurstPages)
-                    && traits.order == crate::stream::Order::Bursts =>
+                if planted!(
+                    ctx.config,
+                    BelievesBurstPages if traits.order == crate::stream::Order::Bursts
+                ) =>
             {
                 self.apply(ctx, page::Checked::unjudged(page, upto));
             }
             #[cfg(feature = "planted-bugs")]
-            Ok(page) if planted!(ctx.config, BelievesPagesBeyond) && page.upto > upto => {
+            Ok(page) if planted!(ctx.config, BelievesPagesBeyond if page.upto > upto) => {
                 let complete = page.upto;
                 self.apply(ctx, page::Checked::unjudged(page, complete));
             }

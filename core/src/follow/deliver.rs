@@ -35,8 +35,11 @@ impl Follower {
             Order::Rising => ctx.shared.stats.rows_repeated += rows.len() as u64,
             Order::Bursts
                 if token > position
-                    && !(planted!(ctx.config, DropsFallingRows)
-                        && self.burst_highest().is_some_and(|highest| highest > token)) =>
+                    && !planted!(
+                        ctx.config,
+                        DropsFallingRows
+                            if self.burst_highest().is_some_and(|highest| highest > token)
+                    ) =>
             {
                 self.deliver_burst(ctx, token, rows);
             }

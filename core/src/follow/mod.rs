@@ -276,9 +276,10 @@ impl Follower {
         if self.batch.is_some() && !planted!(ctx.config, IgnoresPositionInBatch) {
             self.tear_batch();
         }
-        if planted!(ctx.config, DiscardsRedundantPositions)
-            && self.position.is_some_and(|position| new <= position)
-        {
+        if planted!(
+            ctx.config,
+            DiscardsRedundantPositions if self.position.is_some_and(|position| new <= position)
+        ) {
             return;
         }
         let prev = if planted!(ctx.config, IgnoresPrevious) { Token::START } else { prev };
@@ -357,7 +358,7 @@ impl Follower {
     /// The connection is gone: nothing that was heard on it is evidence any more. `lost` says what
     /// became of an answer that was coming in on it.
     pub(crate) fn on_disconnected(&mut self, ctx: &mut Context<'_>, lost: &Lost<'_>) {
-        if planted!(ctx.config, StaysLiveAcrossConnections) && self.is_live() {
+        if planted!(ctx.config, StaysLiveAcrossConnections if self.is_live()) {
             return;
         }
         self.batch = None;
@@ -413,7 +414,7 @@ impl Follower {
         if self.position.is_none() {
             let settling = ctx.settling();
             let start = ctx.stream.start(ctx.config.start, current, settling);
-            let skips = planted!(ctx.config, SkipsFirstRowsOfNewWriters) && !settling;
+            let skips = planted!(ctx.config, SkipsFirstRowsOfNewWriters if !settling);
             self.set_position(ctx, if skips { current } else { start });
         }
     }
@@ -473,7 +474,7 @@ impl Follower {
                 Held::Rows { token, rows } if self.is_live() => {
                     let fetched = self.traits.order != Order::Loose
                         && position.is_some_and(|position| token <= position);
-                    if fetched && planted!(ctx.config, RepeatsHeldRows) {
+                    if planted!(ctx.config, RepeatsHeldRows if fetched) {
                         ctx.notify(Event::Rows {
                             source: self.source.clone(),
                             token,

@@ -56,8 +56,10 @@ impl Node {
                 Err(Misuse::ConnectionIdInUse(*conn))
             }
             Input::Fetched { query, .. }
-                if planted!(self.config, RefusesLateAnswers)
-                    && !self.shared.fetches.awaits(*query) =>
+                if planted!(
+                    self.config,
+                    RefusesLateAnswers if !self.shared.fetches.awaits(*query)
+                ) =>
             {
                 Err(Misuse::UnknownQuery(*query))
             }

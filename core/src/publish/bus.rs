@@ -132,7 +132,7 @@ impl Publisher {
         }
         let mut at = stream.bus.sent;
         for batch in page.batches_above(at) {
-            if planted!(ctx.turn.config, DropsOwnRows) && batch.len() > 2 {
+            if planted!(ctx.turn.config, DropsOwnRows if batch.len() > 2) {
                 continue;
             }
             let splits = planted!(ctx.turn.config, SplitsOwnBatches);
