@@ -1,0 +1,21 @@
+//! The tests of this folder that take no time, as one binary, for `.ci/mutants`: what a mutant costs
+//! is mostly what it takes to build and link the tests. `cargo test` runs each file by itself.
+
+#[path = "congestion.rs"]
+mod congestion;
+#[path = "deadlines.rs"]
+mod deadlines;
+#[path = "position_table.rs"]
+mod position_table;
+#[path = "publishing.rs"]
+mod publishing;
+#[path = "scenarios.rs"]
+mod scenarios;
+#[path = "serving.rs"]
+mod serving;
+#[path = "subscribing.rs"]
+mod subscribing;
+#[path = "syncing.rs"]
+mod syncing;
+#[path = "traces.rs"]
+mod traces;
