@@ -219,6 +219,31 @@ fn users_beyond_the_limit_are_refused_with_a_warning() {
 }
 
 #[test]
+fn an_instance_that_stops_gives_its_room_to_others() {
+    let mut world = World::connected(|config| {
+        config.presence_writer = true;
+        config.syncing_users_max = 2;
+    });
+    world.hear("USER_SYNC one @a:x DEV start 1");
+    world.hear("USER_SYNC one @b:x DEV start 1");
+    world.hear("USER_SYNC one @b:x DEV start 2");
+    world.hear("USER_SYNC one @c:x DEV end 2");
+    assert_eq!(
+        world.learned(),
+        ["@a:x true", "@b:x true", "@b:x true"],
+        "who is known needs no room, and who ends none"
+    );
+    world.hear("CLEAR_USER_SYNC one");
+    world.hear("USER_SYNC two @c:x DEV start 3");
+    world.hear("USER_SYNC two @d:x DEV start 3");
+    world.hear("USER_SYNC two @e:x DEV start 3");
+    assert_eq!(
+        world.learned(),
+        ["one cleared 2 Stopped", "@c:x true", "@d:x true", "@e:x too many"]
+    );
+}
+
+#[test]
 fn an_instance_that_falls_silent_has_no_syncing_users_any_more() {
     let mut world = World::connected(|config| config.presence_writer = true);
     world.hear("USER_SYNC other @a:x DEV start 1");

@@ -15,13 +15,14 @@
 //! | `send LINE` | the application sends a command |
 //! | `shutdown` | the application stops |
 //! | `positions` | shows the positions to save |
+//! | `stats` | shows the counters that are not 0 |
 
 use std::{fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
 use synrepl_core::{
-    Action, Backoff, Config, ConnectionId, Event, Input, Node, Origin, QueryId, Start, Timestamp,
-    Transport, WaitId, WaitOutcome,
+    Action, Backoff, Config, ConnectionId, Event, Input, Node, Origin, QueryId, Start, Stats,
+    Timestamp, Transport, WaitId, WaitOutcome,
     stream::{FetchError, Page, Row, Source, Token},
     wire::{Command, Decoder, Replicate},
 };
@@ -84,6 +85,10 @@ impl Bench {
             "positions" => {
                 let positions = self.node().positions();
                 shown.push(serde_json::to_string(&positions).expect("positions are JSON"));
+                return shown;
+            }
+            "stats" => {
+                shown.push(counters(&self.node().stats()));
                 return shown;
             }
             _ if word.starts_with('+') => {
@@ -181,6 +186,13 @@ impl Bench {
             _ => panic!("no such setting in scripts: {key}"),
         }
     }
+}
+
+/// `name: value` of each counter that is not 0.
+fn counters(stats: &Stats) -> String {
+    let stats = serde_json::to_value(stats).expect("counters are JSON");
+    let counted = stats.as_object().expect("by name").iter().filter(|(_, count)| **count != 0);
+    counted.map(|(name, count)| format!("{name}: {count}")).collect::<Vec<_>>().join(", ")
 }
 
 fn duration(text: &str) -> u64 {
