@@ -116,3 +116,27 @@ fn time_does_not_go_back() {
     let to = Timestamp::from_micros(9);
     refused(&mut node, to, Input::Tick, Misuse::TimeWentBack { from: NOW, to });
 }
+
+#[test]
+fn only_the_connection_that_was_asked_for_can_be_made_or_lost() {
+    let (mut node, conn) = connecting();
+    let wrong = ConnectionId::new(conn.get() + 1);
+    let lost = || Input::Disconnected { conn: wrong, reason: "lost".to_owned() };
+    refused(&mut node, NOW, Input::Connected { conn: wrong }, Misuse::UnknownConnection(wrong));
+    refused(&mut node, NOW, lost(), Misuse::UnknownConnection(wrong));
+    assert_eq!(node.handle(NOW, Input::Connected { conn }), Ok(()));
+    refused(&mut node, NOW, Input::Connected { conn: wrong }, Misuse::UnknownConnection(wrong));
+    refused(&mut node, NOW, ping(wrong), Misuse::UnknownConnection(wrong));
+}
+
+#[test]
+fn a_node_is_stopped_only_by_a_shutdown() {
+    let (mut node, conn) = connecting();
+    assert_eq!(node.handle(NOW, Input::Connected { conn }), Ok(()));
+    assert!(!node.is_stopped());
+    assert_eq!(node.handle(NOW, Input::Shutdown), Ok(()));
+    while node.poll_action().is_some() {}
+    let closed = Input::Disconnected { conn, reason: "closed".to_owned() };
+    assert_eq!(node.handle(NOW, closed), Ok(()));
+    assert!(node.is_stopped());
+}

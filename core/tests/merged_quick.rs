@@ -3,6 +3,10 @@
 
 #[path = "congestion.rs"]
 mod congestion;
+#[path = "contract.rs"]
+mod contract;
+#[path = "counters.rs"]
+mod counters;
 #[path = "deadlines.rs"]
 mod deadlines;
 #[path = "position_table.rs"]
