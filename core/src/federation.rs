@@ -109,4 +109,12 @@ mod tests {
         assert_eq!(acks.on_ack(&ack(Some("fed1"), 20), SENT, &config), None);
         assert_eq!(acks.on_ack(&ack(Some("fed1"), 60), SENT, &config), Some(60.into()));
     }
+
+    #[test]
+    fn a_nameless_acknowledgement_is_of_nobody_where_there_are_several() {
+        let config = config(&["fed1", "fed2"]);
+        let mut acks = FederationAcks::default();
+        assert_eq!(acks.on_ack(&ack(None, 4), SENT, &config), None);
+        assert_eq!(acks.on_ack(&ack(Some("fed2"), 9), SENT, &config), None, "fed1 said nothing");
+    }
 }

@@ -133,4 +133,22 @@ mod tests {
         assert!(!sources.insert(source(2), Role::Ignored));
         assert!(sources.insert(source(1), Role::Ignored));
     }
+
+    #[test]
+    fn two_lists_are_equal_if_the_same_was_added_in_the_same_order() {
+        use std::hash::{BuildHasher as _, BuildHasherDefault};
+        let of = |names: &[&str], limit| {
+            let mut sources = Sources::new(limit);
+            for name in names {
+                assert!(sources.insert(Source::new("events", name), Role::Own));
+            }
+            sources
+        };
+        let hash = |sources| BuildHasherDefault::<FxHasher>::default().hash_one(sources);
+        assert_eq!(of(&["a", "b"], 9), of(&["a", "b"], 9));
+        assert_ne!(of(&["a", "b"], 9), of(&["b", "a"], 9));
+        assert_ne!(of(&["a", "b"], 9), of(&["a", "b"], 8));
+        assert_eq!(hash(of(&["a", "b"], 9)), hash(of(&["a", "b"], 9)));
+        assert_ne!(hash(of(&["a", "b"], 9)), hash(of(&["a"], 9)));
+    }
 }

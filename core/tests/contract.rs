@@ -18,7 +18,7 @@ fn connecting() -> (Node, ConnectionId) {
 #[track_caller]
 fn refused(node: &mut Node, now: Timestamp, input: Input, expected: Misuse) {
     let before = node.clone();
-    assert_eq!(node.handle(now, input), Err(expected.clone()));
+    assert_eq!(node.handle(now, input), Err(expected));
     assert!(*node == before, "refused, and changed all the same");
     assert!(!expected.to_string().is_empty());
 }

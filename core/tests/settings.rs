@@ -1,29 +1,78 @@
-//! What settings are refused, and by which name.
+//! What [`Config::validate`] refuses: each by the name of its setting, with what to do.
 
 use std::time::Duration;
 
-use synrepl_core::{Backoff, Config, stream::Token};
+use synrepl_core::{Backoff, Config, Node, Transport, stream::Token, wire::Dialect};
+
+#[track_caller]
+fn refused(setting: &str, change: impl FnOnce(&mut Config)) {
+    let mut config = Config::default();
+    change(&mut config);
+    let error = config.validate().expect_err("it cannot work");
+    assert_eq!(error.setting, setting);
+    assert!(!error.problem.is_empty());
+    assert_eq!(Node::new(config).expect_err("nor does a node start with it"), error);
+}
 
 #[test]
 fn a_name_that_the_wire_cannot_carry_is_refused() {
-    let setting = |change: &dyn Fn(&mut Config)| {
-        let mut config = Config::default();
-        change(&mut config);
-        config.validate().err().map(|error| error.setting)
-    };
-    assert_eq!(setting(&|_| {}), None);
-    for name in ["a b", "a\u{7}b"] {
-        assert_eq!(setting(&|config| config.instance = name.to_owned()), Some("instance"));
+    for name in ["", "two words", "tab\tbed", "line\n"] {
+        refused("instance", |config| config.instance = name.to_owned());
+        refused("instance_id", |config| config.instance_id = name.into());
+        refused("own_streams", |config| {
+            config.own_streams.insert(name.to_owned(), Token::START);
+        });
     }
-    for name in ["", "a b", "a\u{7}b"] {
-        assert_eq!(
-            setting(&|config| {
-                config.own_streams.insert(name.to_owned(), Token::START);
-            }),
-            Some("own_streams")
-        );
-        assert_eq!(setting(&|config| config.instance_id = name.into()), Some("instance_id"));
+}
+
+#[test]
+fn the_name_of_the_main_process_is_refused_where_that_is_connected_to() {
+    refused("instance", |config| {
+        config.transport = Transport::Tcp(Dialect::V1_22);
+        config.instance = "master".to_owned();
+    });
+}
+
+#[test]
+fn nobody_observes_a_server_that_sends_nothing_unasked() {
+    refused("observe_only", |config| {
+        config.transport = Transport::Tcp(Dialect::V0_23);
+        config.observe_only = true;
+    });
+}
+
+#[test]
+fn limits_of_nothing_are_refused() {
+    refused("fetches_in_flight_max", |config| config.fetches_in_flight_max = 0);
+    refused("burst_window_max", |config| config.burst_window_max = 0);
+    refused("replay_rows_max", |config| config.replay_rows_max = 0);
+    refused("replay_bytes_max", |config| config.replay_bytes_max = 0);
+    refused("sources_max", |config| config.sources_max = 0);
+    refused("batch_rows_max", |config| config.batch_rows_max = 0);
+    refused("log_rows_max", |config| config.log_rows_max = 0);
+    refused("unconfirmed_max", |config| config.unconfirmed_max = 0);
+    refused("peer_pending_max", |config| config.peer_pending_max = 0);
+    refused("fetch_attempts_max", |config| config.fetch_attempts_max = Some(0));
+}
+
+#[test]
+fn more_own_streams_than_are_allowed_are_refused() {
+    refused("own_streams", |config| {
+        config.own_streams_max = 1;
+        config.own_streams = ["a", "b"].map(|name| (name.to_owned(), Token::START)).into();
+    });
+}
+
+#[test]
+fn times_that_do_not_pass_are_refused() {
+    let backwards = Backoff::new(Duration::from_secs(2), Duration::from_secs(1));
+    for backoff in [backwards, Backoff::new(Duration::ZERO, Duration::from_secs(1))] {
+        refused("reconnect", |config| config.reconnect = backoff);
+        refused("fetch_retry", |config| config.fetch_retry = backoff);
+        refused("replicate_retry", |config| config.replicate_retry = backoff);
+        refused("log_retry", |config| config.log_retry = backoff);
     }
+    refused("ping_every", |config| config.ping_every = Duration::ZERO);
 }
 
 #[test]

@@ -93,4 +93,30 @@ mod tests {
         untaken.take(1);
         assert_eq!(untaken, Untaken::default());
     }
+
+    #[test]
+    fn half_of_what_is_allowed_is_not_more_than_half() {
+        let config = Config { peer_pending_max: 4, peer_pending_bytes_max: 8, ..Config::default() };
+        let of = |sizes: &[u32]| {
+            let mut untaken = Untaken::default();
+            sizes.iter().for_each(|size| untaken.push(*size));
+            untaken
+        };
+        assert!(!of(&[1, 1]).is_half_full(&config));
+        assert!(of(&[1, 1, 1]).is_half_full(&config));
+        assert!(!of(&[4]).is_half_full(&config));
+        assert!(of(&[5]).is_half_full(&config));
+    }
+
+    #[test]
+    fn a_row_counts_with_its_names_and_a_bit_more() {
+        let rdata = crate::wire::Rdata {
+            stream: "events".into(),
+            instance: "w".into(),
+            token: None,
+            row: crate::stream::Row::from("[1]"),
+        };
+        assert_eq!(size_of_line(&Command::Rdata(rdata)), 6 + 1 + 3 + 32);
+        assert_eq!(size_of_line(&Command::Ping("1".into())), 64);
+    }
 }

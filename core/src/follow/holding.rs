@@ -99,3 +99,46 @@ impl Holding {
         self.highest
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::Row;
+
+    fn held(holding: &mut Holding, token: i64, config: &Config, total: &mut u64) -> bool {
+        holding.push_rows(token.into(), &Rows::from(Row::from("[1]")), config, total)
+    }
+
+    #[test]
+    fn a_queue_holds_as_many_rows_and_bytes_as_are_allowed_and_no_more() {
+        let limits = [
+            Config { held_rows_max: 2, ..Config::default() },
+            Config { held_bytes_max: 6, ..Config::default() },
+            Config { held_bytes_total_max: 6, ..Config::default() },
+        ];
+        for config in limits {
+            let (mut holding, mut total) = (Holding::default(), 0);
+            assert!(held(&mut holding, 1, &config, &mut total));
+            assert!(held(&mut holding, 2, &config, &mut total));
+            assert!(!held(&mut holding, 3, &config, &mut total));
+            assert_eq!((holding.rows, holding.bytes, total), (2, 6, 6));
+            assert_eq!(holding.take(&mut total).len(), 2);
+            assert_eq!(total, 0);
+            assert!(held(&mut holding, 3, &config, &mut total), "there is room again");
+        }
+    }
+
+    #[test]
+    fn an_announcement_takes_the_room_of_a_row_unless_it_goes_on_from_the_last_one() {
+        let config = Config { held_rows_max: 2, ..Config::default() };
+        let mut holding = Holding::default();
+        let mut push =
+            |prev: i64, new: i64| holding.push_position(prev.into(), new.into(), &config);
+        assert!(push(1, 2));
+        assert!(push(2, 5), "merged");
+        assert!(push(7, 8));
+        assert!(!push(9, 10));
+        assert!(push(8, 11), "merged");
+        assert_eq!((holding.rows, holding.queue.len()), (2, 2));
+    }
+}

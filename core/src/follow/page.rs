@@ -180,4 +180,17 @@ mod tests {
         assert_eq!(judged("backfill", page(&[9, 8, 7], 9, false), 2, 9), "[7, 8, 9] to 9");
         assert_eq!(judged("backfill", page(&[3, 3], 3, true), 2, 3), "[3, 3] to 3 split");
     }
+
+    #[test]
+    fn rows_that_were_left_out_as_old_are_counted() {
+        let page = page(&[1, 2, 2, 3], 9, false);
+        let judgement = judge(page, Token::new(2), Token::new(9), traits("events"));
+        let Judgement::Apply(checked) = judgement else { panic!("the page is good") };
+        assert_eq!((checked.rows.len(), checked.repeated), (1, 3));
+    }
+
+    #[test]
+    fn disorder_in_a_page_of_a_stream_in_order_is_sorted_and_not_narrowed() {
+        assert_eq!(judged("events", page(&[4, 3], 4, true), 2, 9), "[3, 4] to 4");
+    }
 }

@@ -315,4 +315,61 @@ mod tests {
         assert!(!shared.insert(Token::new(3), &config));
         assert!(shared.insert(Token::new(1), &config), "1 was forgotten");
     }
+
+    #[test]
+    fn what_is_in_the_window_is_known_also_when_the_window_has_moved() {
+        let config = Config { repeat_window_rows_max: 2, ..Config::default() };
+        let mut repeats = Repeats::default();
+        for number in 0..5 {
+            assert!(repeats.insert(Token::new(number), &row("[1]"), &config));
+            assert!(!repeats.insert(Token::new(number), &row("[1]"), &config));
+        }
+        assert!(!repeats.insert(Token::new(3), &row("[1]"), &config));
+    }
+
+    #[test]
+    fn memories_are_equal_if_they_hold_the_same_rows() {
+        use std::hash::{BuildHasher as _, BuildHasherDefault};
+        let config = Config::default();
+        let of = |tokens: &[i64]| {
+            let mut repeats = Repeats::default();
+            for token in tokens {
+                repeats.insert(Token::new(*token), &row("[1]"), &config);
+            }
+            repeats
+        };
+        let hash = |repeats| BuildHasherDefault::<FxHasher>::default().hash_one(repeats);
+        assert_eq!(of(&[1, 2]), of(&[1, 2, 2]));
+        assert_ne!(of(&[1, 2]), of(&[2, 1]));
+        assert_eq!(hash(of(&[1, 2])), hash(of(&[1, 2, 2])));
+        assert_ne!(hash(of(&[1, 2])), hash(of(&[1])));
+    }
+
+    #[test]
+    fn rows_without_anything_between_them_are_one_send() {
+        let at = Token::new;
+        let mut sends = Sends::default();
+        sends.on_row(at(5), None, 1, 1);
+        sends.on_row(at(7), Some(at(5)), 2, 2);
+        assert_eq!(sends.ended(), None);
+        sends.on_row(at(9), Some(at(7)), 4, 4);
+        assert_eq!(sends.ended(), Some(at(7)), "something came in between");
+    }
+
+    #[test]
+    fn as_many_shared_tokens_are_remembered_as_are_allowed() {
+        let config = Config { shared_tokens_max: 2, ..Config::default() };
+        let mut shared = SharedTokens::default();
+        assert!(shared.insert(Token::new(1), &config));
+        assert!(shared.insert(Token::new(2), &config));
+        assert!(!shared.insert(Token::new(1), &config), "two are allowed");
+    }
+
+    #[test]
+    fn a_burst_of_as_many_bytes_as_are_allowed_does_not_overflow() {
+        let mut burst = Burst::default();
+        burst.insert(Token::new(7), &row("[1]"));
+        assert!(!burst.overflows(&Config { burst_bytes_max: 3, ..Config::default() }));
+        assert!(burst.overflows(&Config { burst_bytes_max: 2, ..Config::default() }));
+    }
 }

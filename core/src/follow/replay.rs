@@ -268,4 +268,32 @@ mod tests {
         assert!(shown(got, 4, 9, &config).contains("could not be read"));
         assert!(replays.is_empty());
     }
+
+    #[test]
+    fn what_comes_twice_takes_the_room_of_one() {
+        let rows = [(5, "[a]"), (5, "[a]"), (5, "[a]"), (6, "[6]")];
+        for config in [
+            Config { replay_rows_max: 2, ..Config::default() },
+            Config { replay_bytes_max: 6, ..Config::default() },
+        ] {
+            assert_eq!(shown(replay(&rows, &config), 4, 9, &config), "5[a] 6[6] to 9 beyond []");
+        }
+    }
+
+    #[test]
+    fn what_is_let_go_beyond_the_end_leaves_the_answer_whole() {
+        let config = Config { replay_rows_max: 1, ..Config::default() };
+        let got = replay(&[(5, "[5]"), (9, "[9]")], &config);
+        assert_eq!(shown(got, 4, 6, &config), "5[5] to 6 beyond []");
+        let got = replay(&[(10, "[a]"), (11, "[b]")], &config);
+        assert_eq!(shown(got, 9, 9, &config), " to 9 beyond []", "nothing was missing");
+    }
+
+    #[test]
+    fn rows_that_came_twice_and_rows_of_before_are_counted_as_repeated() {
+        let config = Config::default();
+        let rows = [(3, "[3]"), (4, "[4]"), (5, "[5]"), (5, "[5]")];
+        let got = replay(&rows, &config).finish(Token::new(4), Token::new(5), &config).unwrap();
+        assert_eq!(got.page.repeated, 3);
+    }
 }
