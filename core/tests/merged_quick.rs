@@ -23,3 +23,5 @@ mod subscribing;
 mod syncing;
 #[path = "traces.rs"]
 mod traces;
+#[path = "values.rs"]
+mod values;

@@ -174,6 +174,7 @@ scenarios! {
     pages_a_token_cut_in_two_is_asked_for_again
     pages_a_token_that_no_page_can_hold_is_reported
     pages_one_that_is_too_large_is_asked_for_in_halves
+    pages_one_token_that_is_too_large_is_asked_for_again_later
     shared_a_row_that_a_fetch_shows_under_another_writer_is_delivered_once
     shared_a_row_that_two_writers_announce_is_delivered_once
     shutdown_cancels_each_fetch_once

@@ -52,3 +52,23 @@ pub(crate) const fn server_may_send(command: &Command, dialect: Dialect) -> bool
         | Command::CancelTask(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Decoder;
+
+    fn command(line: &'static str) -> Command {
+        Decoder::new().decode(&bytes::Bytes::from_static(line.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn what_only_some_releases_take_is_said_to_those() {
+        let pusher = command("REMOVE_PUSHER app key @u:x");
+        assert!(client_may_send(&pusher, Dialect::V1_22));
+        assert!(!client_may_send(&pusher, Dialect::V1_92));
+        let sync = command("SYNC 5");
+        assert!(server_may_send(&sync, Dialect::V0_23));
+        assert!(!server_may_send(&sync, Dialect::V1_13));
+    }
+}
