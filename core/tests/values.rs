@@ -22,13 +22,19 @@ fn hash_of(value: &impl Hash) -> u64 {
 }
 
 #[test]
-fn sources_are_ordered_by_stream_and_then_by_writer() {
-    let names = [("b", "x"), ("a", "z"), ("a", "y"), ("b", "x")];
+fn sources_are_told_apart_by_both_names_and_ordered_by_stream_first() {
+    let names = [("a", "w"), ("a", "x"), ("b", "a"), ("b", "w")];
     let sources = names.map(|(stream, instance)| Source::new(stream, instance));
-    assert_eq!(hash_of(&sources[0]), hash_of(&sources[3]), "equal, though not one and the same");
-    assert!(sources[1] > sources[2]);
-    let sorted: Vec<_> = BTreeSet::from(sources).iter().map(Source::to_string).collect();
-    assert_eq!(sorted, ["a/y", "a/z", "b/x"]);
+    for (at, source) in sources.iter().enumerate() {
+        for (other_at, other) in sources.iter().enumerate() {
+            assert_eq!(source == other, at == other_at);
+            assert_eq!(source.partial_cmp(other), Some(at.cmp(&other_at)));
+            assert_eq!(hash_of(source) == hash_of(other), at == other_at);
+        }
+    }
+    let again = Source::new("a", "w");
+    assert_eq!((again.cmp(&sources[0]), hash_of(&again)), (std::cmp::Ordering::Equal, hash_of(&sources[0])));
+    assert_eq!(sources.iter().collect::<BTreeSet<_>>().len(), 4);
 }
 
 #[test]
@@ -160,4 +166,12 @@ fn what_all_senders_have_stored_is_told() {
         }
     }
     assert_eq!(acked, [3, 5]);
+}
+
+#[test]
+fn a_line_that_is_refused_says_what_should_have_stood_there() {
+    let line = Bytes::from_static(b"POSITION events w x 5");
+    let error = Decoder::new().decode(&line).expect_err("x is no token");
+    assert_eq!((error.command(), error.offset()), ("POSITION", 18));
+    assert_eq!(error.expected(), "a token");
 }

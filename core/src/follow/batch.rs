@@ -50,13 +50,13 @@ mod tests {
     fn a_batch_may_be_as_large_as_is_allowed_and_no_larger() {
         let config = Config { batch_bytes_max: 6, batch_rows_max: 3, ..Config::default() };
         let mut batch = Batch::default();
-        assert!(batch.push(&Row::from("[1]"), &config));
-        assert!(batch.push(&Row::from("[2]"), &config), "six bytes are allowed");
-        assert!(!batch.push(&Row::from("0"), &config), "seven are not");
+        assert!(batch.push(&Row::from("[1]"), &config, 0));
+        assert!(batch.push(&Row::from("[2]"), &config, 0), "six bytes are allowed");
+        assert!(!batch.push(&Row::from("0"), &config, 0), "seven are not");
         let mut batch = Batch::default();
         for _ in 0..3 {
-            assert!(batch.push(&Row::from("0"), &config));
+            assert!(batch.push(&Row::from("0"), &config, 0));
         }
-        assert!(!batch.push(&Row::from("0"), &config), "three rows are allowed, four are not");
+        assert!(!batch.push(&Row::from("0"), &config, 0), "three rows are allowed, four are not");
     }
 }

@@ -1,7 +1,7 @@
 //! What arrived for a source that is not live yet, in order of arrival, within limits.
 
 #[cfg(test)]
-mod tests;
+mod model;
 
 use std::collections::VecDeque;
 

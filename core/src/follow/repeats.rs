@@ -321,10 +321,10 @@ mod tests {
         let config = Config { repeat_window_rows_max: 2, ..Config::default() };
         let mut repeats = Repeats::default();
         for number in 0..5 {
-            assert!(repeats.insert(Token::new(number), &row("[1]"), &config));
-            assert!(!repeats.insert(Token::new(number), &row("[1]"), &config));
+            assert!(repeats.insert(Token::new(number), &row("[1]"), &config, false));
+            assert!(!repeats.insert(Token::new(number), &row("[1]"), &config, false));
         }
-        assert!(!repeats.insert(Token::new(3), &row("[1]"), &config));
+        assert!(!repeats.insert(Token::new(3), &row("[1]"), &config, false));
     }
 
     #[test]
@@ -334,7 +334,7 @@ mod tests {
         let of = |tokens: &[i64]| {
             let mut repeats = Repeats::default();
             for token in tokens {
-                repeats.insert(Token::new(*token), &row("[1]"), &config);
+                repeats.insert(Token::new(*token), &row("[1]"), &config, false);
             }
             repeats
         };
@@ -369,7 +369,7 @@ mod tests {
     fn a_burst_of_as_many_bytes_as_are_allowed_does_not_overflow() {
         let mut burst = Burst::default();
         burst.insert(Token::new(7), &row("[1]"));
-        assert!(!burst.overflows(&Config { burst_bytes_max: 3, ..Config::default() }));
-        assert!(burst.overflows(&Config { burst_bytes_max: 2, ..Config::default() }));
+        assert!(!burst.overflows(&Config { burst_bytes_max: 3, ..Config::default() }, 0));
+        assert!(burst.overflows(&Config { burst_bytes_max: 2, ..Config::default() }, 0));
     }
 }
