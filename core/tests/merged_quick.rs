@@ -1,6 +1,8 @@
 //! The tests of this folder that take no time, as one binary, for `.ci/mutants`: what a mutant costs
 //! is mostly what it takes to build and link the tests. `cargo test` runs each file by itself.
 
+#[path = "audit.rs"]
+mod audit;
 #[path = "congestion.rs"]
 mod congestion;
 #[path = "contract.rs"]
@@ -9,6 +11,8 @@ mod contract;
 mod counters;
 #[path = "deadlines.rs"]
 mod deadlines;
+#[path = "kept_bytes.rs"]
+mod kept_bytes;
 #[path = "position_table.rs"]
 mod position_table;
 #[path = "publishing.rs"]
@@ -17,6 +21,8 @@ mod publishing;
 mod scenarios;
 #[path = "serving.rs"]
 mod serving;
+#[path = "settings.rs"]
+mod settings;
 #[path = "subscribing.rs"]
 mod subscribing;
 #[path = "syncing.rs"]
@@ -25,3 +31,5 @@ mod syncing;
 mod traces;
 #[path = "values.rs"]
 mod values;
+#[path = "veiled_traces.rs"]
+mod veiled_traces;

@@ -33,7 +33,10 @@ fn sources_are_told_apart_by_both_names_and_ordered_by_stream_first() {
         }
     }
     let again = Source::new("a", "w");
-    assert_eq!((again.cmp(&sources[0]), hash_of(&again)), (std::cmp::Ordering::Equal, hash_of(&sources[0])));
+    assert_eq!(
+        (again.cmp(&sources[0]), hash_of(&again)),
+        (std::cmp::Ordering::Equal, hash_of(&sources[0]))
+    );
     assert_eq!(sources.iter().collect::<BTreeSet<_>>().len(), 4);
 }
 

@@ -4,7 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 macro_rules! marks {
-    ($($(#[$doc:meta])* $name:ident,)+) => {
+    (
+        logical: { $($(#[$doc:meta])* $name:ident,)+ }
+        network: { $($(#[$network_doc:meta])* $network:ident,)+ }
+        both: { $($both:ident,)+ }
+    ) => {
         /// Something that a run can reach.
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -13,16 +17,21 @@ macro_rules! marks {
         #[non_exhaustive]
         pub enum Mark {
             $($(#[$doc])* $name,)+
+            $($(#[$network_doc])* $network,)+
         }
 
         impl Mark {
-            /// All marks.
+            /// All marks of the logical level.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// All marks of the network level.
+            pub const NETWORK: &[Self] = &[$(Self::$network,)+ $(Self::$both,)+];
         }
     };
 }
 
 marks! {
+logical: {
     /// A connection ended inside a batch.
     CutInBatch,
     /// A connection ended during a catch-up.
@@ -142,11 +151,76 @@ marks! {
     /// Rows could be missed without a trace on the wire.
     Untold,
 }
+network: {
+    /// A byte stream was cut into pieces.
+    Pieces,
+    /// A byte stream was cut into single bytes.
+    SingleBytes,
+    /// A follower on direct TCP delivered rows as they came.
+    DirectLive,
+    /// A follower on direct TCP delivered rows that it had missed.
+    DirectCatchUp,
+    /// Our server had to wait until a peer took what it was sent.
+    DirectFull,
+    /// Our server cut off a peer that did not keep up.
+    DirectCutOff,
+    /// What a writer had published on a connection that it had given up came late.
+    LatePublish,
+    /// An answer to a fetch broke off in its middle.
+    PageBroken,
+    /// An answer to a fetch was announced as longer than it may be.
+    PageTooLong,
+    /// An answer to a fetch did not come.
+    PageStalled,
+    /// An answer to a fetch came late.
+    PageLate,
+    /// A fetch found no way to its writer.
+    FetchNoWay,
+    /// A connection for fetches served more than one.
+    FetchReused,
+    /// A read of an own log failed.
+    LogReadFailed,
+    /// A read of an own log took its time.
+    LogReadStalled,
+    /// A listener let a connection wait.
+    SlowAccept,
+    /// Of the two connections to the bus, only the publishing one was lost.
+    PublishingCut,
+}
+both: {
+    HalfOpen,
+    ConnectionRefused,
+    ReplicateLost,
+    OurPublishLost,
+    Damaged,
+    Garbage,
+    UnknownStream,
+    FetchFailed,
+    FetchUnusable,
+    FetchPaged,
+    FetchTooMuch,
+    SlowHandler,
+    WriterCrashed,
+    FollowerCrashed,
+    WriterOffline,
+    WriterAppeared,
+    ClockJumped,
+    BusRestarted,
+    SameName,
+    Reset,
+    Gap,
+    NotLive,
+    OursPublished,
+    OursAnnouncedAgain,
+    Accepted,
+    PeerClosed,
+}
+}
 
 /// A set of marks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Marks(u64);
+pub struct Marks(u128);
 
 impl Marks {
     /// Adds one.
@@ -164,10 +238,10 @@ impl Marks {
         self.0 & (1 << mark as u32) != 0
     }
 
-    /// Those that were not reached.
-    pub fn missing(self) -> impl Iterator<Item = Mark> {
-        Mark::ALL.iter().copied().filter(move |mark| !self.has(*mark))
+    /// Those of `wanted` that were not reached: [`Mark::ALL`] or [`Mark::NETWORK`].
+    pub fn missing(self, wanted: &[Mark]) -> impl Iterator<Item = Mark> {
+        wanted.iter().copied().filter(move |mark| !self.has(*mark))
     }
 }
 
-const _: () = assert!(Mark::ALL.len() <= 64);
+const _: () = assert!(Mark::ALL.len() + Mark::NETWORK.len() <= 128);

@@ -41,7 +41,7 @@ pub(super) fn run(
         let name = engine::bug_name(*bug);
         let (mut caught, mut played, mut first) = (0, 0, None::<u64>);
         let work = |seed| {
-            !engine::play(Level::Logical, &Drawn::Mixed.scenario(seed), Some(*bug))
+            !engine::play(Level::Logical, &Drawn::Mixed.scenario(Level::Logical, seed), Some(*bug))
                 .violations
                 .is_empty()
         };

@@ -36,7 +36,7 @@ pub(super) fn run(
     let (mut differences, mut fingerprints) = (0, BTreeMap::new());
     let done = std::cell::Cell::new(0);
     let work = |seed| {
-        let scenario = mode.scenario(seed);
+        let scenario = mode.scenario(level, seed);
         [(); 2].map(|()| engine::play(level, &scenario, None).report.fingerprint)
     };
     let complete = pool::over(
@@ -97,8 +97,9 @@ fn say_difference(seed: u64, what: &str, output: &mut Output) {
 
 /// Prints `SEED FINGERPRINT` for every seed.
 pub(super) fn fingerprints(flags: DrawFlags, output: &mut Output, interrupt: &Interrupt) -> Ending {
-    let work =
-        |seed| engine::play(flags.level, &flags.mode.scenario(seed), None).report.fingerprint;
+    let work = |seed| {
+        engine::play(flags.level, &flags.mode.scenario(flags.level, seed), None).report.fingerprint
+    };
     let each = |seed: u64, fingerprint: u64| {
         let line = || format!("{seed} {fingerprint:016x}");
         output.say(line, "run", json!({"seed": seed, "fingerprint": fingerprint}));

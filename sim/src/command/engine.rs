@@ -48,9 +48,14 @@ impl Drawn {
         }
     }
 
-    /// The scenario of this seed.
-    pub(super) fn scenario(self, seed: u64) -> Scenario {
-        Scenario::draw(self.mode(seed), seed)
+    /// The scenario of this seed, with what can go wrong on this level only.
+    pub(super) fn scenario(self, level: Level, seed: u64) -> Scenario {
+        let scenario = Scenario::draw(self.mode(seed), seed);
+        match level {
+            Level::Logical => scenario,
+            #[cfg(feature = "network")]
+            Level::Turmoil => scenario.with_sockets(),
+        }
     }
 }
 

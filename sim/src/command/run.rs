@@ -67,7 +67,7 @@ pub(super) fn run(
     let mut refusal = None;
     let single = seeds.count() == 1;
     let work = |seed| {
-        let scenario = mode.scenario(seed);
+        let scenario = mode.scenario(level, seed);
         let outcome = engine::play(level, &scenario, bug);
         let compared = reference.map(|era| engine::compare(&scenario, era, bug));
         let violation = outcome.violations.into_iter().next();

@@ -135,6 +135,14 @@ impl World<'_> {
                     writer.empty_next = writer.is_builtin;
                 }
             }
+            Happening::FailReads { writer, count } => {
+                let index = self.writer(writer);
+                if let Some(writer) = &mut self.processes[index].writer {
+                    writer.fail_reads = count.clamp(1, 16);
+                }
+            }
+            // Here messages are whole, and connections are made or not.
+            Happening::SlowAccept { .. } | Happening::Pieces { .. } => {}
             Happening::RestartBus { down_ms } => self.restart_bus(down_ms),
             Happening::Noise { noise } => self.noise(noise),
         }
@@ -160,8 +168,10 @@ impl World<'_> {
             | DelayWriter { writer, .. }
             | StallWriter { writer, .. }
             | Repeat { writer }
+            | FailReads { writer, .. }
+            | SlowAccept { writer, .. }
             | EmptyPosition { writer } => self.writer(writer),
-            Write { .. } | RestartBus { .. } | Noise { .. } => self.writers,
+            Write { .. } | RestartBus { .. } | Pieces { .. } | Noise { .. } => self.writers,
         }
     }
 

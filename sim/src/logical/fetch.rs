@@ -8,7 +8,7 @@ use synrepl_core::{
 };
 
 use super::{
-    log::page,
+    log::{page, spoiled},
     process::{Answer, Due, Fetch, ProcessIndex},
     world::World,
 };
@@ -101,24 +101,21 @@ impl World<'_> {
         let overruns = traits(source.stream()).overruns;
         match fault {
             None | Some(FetchFault::Stale) => {}
-            Some(FetchFault::Beyond) if !overruns => {
-                self.marks.hit(Mark::FetchUnusable);
-                page.upto = upto.advanced_by(5);
-                page.limited = false;
-            }
-            Some(FetchFault::Short) => {
-                page.upto = page.updates.iter().map(|(token, _)| *token).max().unwrap_or(upto);
-            }
-            Some(FetchFault::TooMuch) => {
-                self.marks.hit(Mark::FetchTooMuch);
-                let below = Token::new(from.get().saturating_sub(4)).max(Token::START);
-                let mut updates = self.page(source, below, from).updates;
-                updates.append(&mut page.updates);
-                page.updates = updates;
-            }
-            Some(FetchFault::Stuck) => {
-                self.marks.hit(Mark::FetchUnusable);
-                page = Page { updates: Vec::new(), upto: from, limited: true };
+            Some(FetchFault::Status) => return Err(self.refused(endpoint)),
+            Some(FetchFault::Beyond) if overruns => return Err(self.refused(endpoint)),
+            Some(
+                fault @ (FetchFault::Beyond
+                | FetchFault::Stuck
+                | FetchFault::Short
+                | FetchFault::TooMuch),
+            ) => {
+                match fault {
+                    FetchFault::TooMuch => self.marks.hit(Mark::FetchTooMuch),
+                    FetchFault::Short => {}
+                    _ => self.marks.hit(Mark::FetchUnusable),
+                }
+                let below = |from, upto| self.page(source, from, upto);
+                page = spoiled(fault, source, page, (from, upto), below);
             }
             Some(FetchFault::TimedOut) => {
                 self.marks.hit(Mark::FetchFailed);
@@ -131,13 +128,14 @@ impl World<'_> {
                 self.marks.hit(Mark::FetchNoEndpoint);
                 return Err(FetchError::NoEndpoint { instance: source.instance().to_owned() });
             }
-            Some(FetchFault::Status | FetchFault::Beyond) => {
-                self.marks.hit(Mark::FetchFailed);
-                let message = "internal error".to_owned();
-                return Err(FetchError::Status { endpoint, status: 500, message });
-            }
         }
         Ok(page)
+    }
+
+    fn refused(&mut self, endpoint: String) -> FetchError {
+        self.marks.hit(Mark::FetchFailed);
+        let message = "internal error".to_owned();
+        FetchError::Status { endpoint, status: 500, message }
     }
 
     fn page(&self, source: &Source, from: Token, upto: Token) -> Page {

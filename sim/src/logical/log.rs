@@ -9,6 +9,8 @@ use std::{
 use bytestring::ByteString;
 use synrepl_core::stream::{Order, Page, Row, Source, StreamTraits, Token, traits};
 
+use crate::scenario::FetchFault;
+
 /// One (stream, writer) pair as its writer knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Log {
@@ -199,4 +201,39 @@ pub(crate) fn page<'a>(
         return Page { updates, upto, limited: true };
     }
     Page { updates, upto, limited: false }
+}
+
+/// A page as a fault leaves it; one that is not a fault of pages changes nothing. `below` is what
+/// the writer answers for a range.
+pub(crate) fn spoiled(
+    fault: FetchFault,
+    source: &Source,
+    mut page: Page,
+    (from, upto): (Token, Token),
+    below: impl FnOnce(Token, Token) -> Page,
+) -> Page {
+    match fault {
+        // Streams whose pages may reach beyond what was asked cannot be caught at it.
+        FetchFault::Beyond if !traits(source.stream()).overruns => {
+            page.upto = upto.advanced_by(5);
+            page.limited = false;
+        }
+        FetchFault::Short => {
+            page.upto = page.updates.iter().map(|(token, _)| *token).max().unwrap_or(upto);
+        }
+        FetchFault::TooMuch => {
+            let least = Token::new(from.get().saturating_sub(4)).max(Token::START);
+            let mut updates = below(least, from).updates;
+            updates.append(&mut page.updates);
+            page.updates = updates;
+        }
+        FetchFault::Stuck => page = Page { updates: Vec::new(), upto: from, limited: true },
+        FetchFault::Beyond
+        | FetchFault::Status
+        | FetchFault::TimedOut
+        | FetchFault::TooLarge
+        | FetchFault::NoEndpoint
+        | FetchFault::Stale => {}
+    }
+    page
 }

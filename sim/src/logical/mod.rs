@@ -20,6 +20,8 @@ pub(crate) use self::world::World;
 #[cfg(feature = "network")]
 pub(crate) use self::{
     fingerprint::{Fingerprint, scramble},
+    log::spoiled,
+    population::PEER_PENDING_MAX,
     recorder::Recorder,
 };
 pub use self::{

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Commands that a peer may leave untaken.
-pub(super) const PEER_PENDING_MAX: u32 = 64;
+pub(crate) const PEER_PENDING_MAX: u32 = 64;
 /// Time between two audits of a follower that has them: short, so that faults come in between.
 const AUDIT_EVERY: Duration = Duration::from_secs(2);
 /// Name of the homeserver.
@@ -89,6 +89,7 @@ impl<'a> World<'a> {
                 loop_planned: false,
                 stalled_until: Timestamp::ZERO,
                 lose: 0,
+                fail_reads: 0,
                 empty_next: false,
                 last_batch: Vec::new(),
                 is_builtin: plan.manners != Manners::Ours,

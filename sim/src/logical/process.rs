@@ -172,6 +172,8 @@ pub(super) struct Writer {
     pub(super) loop_planned: bool,
     pub(super) stalled_until: Timestamp,
     pub(super) lose: u8,
+    /// Reads of its log that fail.
+    pub(super) fail_reads: u8,
     pub(super) empty_next: bool,
     /// The last batch it sent, to send again.
     pub(super) last_batch: Vec<Bytes>,

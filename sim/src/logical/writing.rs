@@ -7,7 +7,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use synrepl_core::{
     ConnectionId, Input, QueryId,
-    stream::{Order, Page, Row, Source, Token},
+    stream::{LogError, Order, Page, Row, Source, Token},
     wire::Command,
 };
 
@@ -395,6 +395,15 @@ impl World<'_> {
             return;
         }
         let LogRead { stream, from, upto, rows_max } = read;
+        if let Some(writer) = &mut self.processes[index].writer
+            && writer.fail_reads > 0
+        {
+            writer.fail_reads -= 1;
+            let message = "it fails on purpose".to_owned();
+            let result = Err(LogError { stream: stream.to_string(), message });
+            self.feed(index, Input::LogRead { query, result }, None);
+            return;
+        }
         let log =
             self.logs.iter().find(|log| log.writer == index && log.source.stream() == &**stream);
         let mut page = Page { updates: Vec::new(), upto: *upto, limited: false };

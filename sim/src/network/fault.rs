@@ -3,17 +3,19 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use synrepl_core::Timestamp;
+use synrepl_core::{Timestamp, stream::Source};
 use tokio::sync::mpsc;
 use turmoil::Sim;
 
 use super::{
+    direct::SERVER,
     hosts::{follower_host, writer_host},
     redis::{HOST, Party},
-    stage::Stage,
+    stage::{Contents, Stage, now},
 };
 use crate::{
-    scenario::{Happening, Noise},
+    marks::Mark,
+    scenario::{FetchFault, Happening, Noise, Via},
     trace::What,
 };
 
@@ -63,12 +65,11 @@ impl Faults {
         let bus = stage.bus_lane();
         stage.note(now, bus, None, || What::FaultsEnd);
         for writer in &mut stage.writers {
-            writer.lose = 0;
+            (writer.lose, writer.fail_reads) = (0, 0);
+            (writer.stalled_until, writer.accepts_at) = (now, now);
         }
         for follower in &mut stage.followers {
-            follower.slow_until = now;
-            (follower.lose_replicates, follower.refuse) = (0, 0);
-            (follower.damage, follower.cut_after) = (None, None);
+            follower.heal(now);
         }
     }
 
@@ -102,44 +103,74 @@ impl Faults {
                 let mut stage = self.stage.lock();
                 let part = &mut stage.followers[follower_of(follower)];
                 part.cut_after = Some(after.max(1));
+                part.cut_publishing = after % 3 == 1;
             }
             Happening::HalfOpen { follower, ms } => {
-                let host = follower_host(follower_of(follower));
-                self.partition(sim, host, bus, now + millis(ms));
+                self.stage.lock().marks.hit(Mark::HalfOpen);
+                let (here, there) = self.ends_of(follower_of(follower));
+                self.partition(sim, here, there, now + millis(ms));
             }
             Happening::RefuseConnections { follower, count } => {
                 let mut stage = self.stage.lock();
-                let part = &mut stage.followers[follower_of(follower)];
+                let follower = follower_of(follower);
+                let part = &mut stage.followers[follower];
                 part.refuse = count;
+                part.cut_publishing = false;
                 part.kick.notify_waiters();
+                stage.direct.cut(follower);
             }
             Happening::DelayFollower { follower, ms } => {
-                let host = follower_host(follower_of(follower));
-                self.hold(sim, host, bus, now + millis(ms));
+                let (here, there) = self.ends_of(follower_of(follower));
+                self.hold(sim, here, there, now + millis(ms));
             }
-            Happening::DelayWriter { writer, ms } | Happening::StallWriter { writer, ms } => {
+            Happening::DelayWriter { writer, ms } => {
                 let host = writer_host(writer_of(writer));
                 self.hold(sim, host, bus, now + millis(ms));
             }
+            Happening::StallWriter { writer, ms } => {
+                let until = now + millis(ms);
+                self.stage.lock().writers[writer_of(writer)].stalled_until = until;
+            }
+            Happening::FailReads { writer, count } => {
+                self.stage.lock().writers[writer_of(writer)].fail_reads = count.clamp(1, 16);
+            }
+            Happening::SlowAccept { writer, ms } => {
+                let until = now + millis(ms);
+                self.stage.lock().writers[writer_of(writer)].accepts_at = until;
+            }
+            Happening::Pieces { bytes } => self.stage.lock().pieces = bytes,
+            Happening::ClockJump { follower, ms } => {
+                let mut stage = self.stage.lock();
+                stage.marks.hit(Mark::ClockJumped);
+                let part = &mut stage.followers[follower_of(follower)];
+                part.jump += millis(ms);
+                part.jumps.notify_one();
+            }
             Happening::WriterOffline { writer, ms } => {
+                self.stage.lock().marks.hit(Mark::WriterOffline);
                 let host = writer_host(writer_of(writer));
                 self.partition(sim, host, bus, now + millis(ms));
             }
             Happening::CrashFollower { follower } => {
+                self.stage.lock().marks.hit(Mark::FollowerCrashed);
                 self.crash(sim, follower_host(follower_of(follower)), now + FOLLOWER_DOWN);
             }
             Happening::CrashWriter { writer, down_ms } => {
                 let writer = writer_of(writer);
                 if self.crash(sim, writer_host(writer), now + millis(down_ms)) {
-                    self.stage.lock().writers[writer].is_up = false;
+                    let mut stage = self.stage.lock();
+                    stage.marks.hit(Mark::WriterCrashed);
+                    stage.writers[writer].is_up = false;
                 }
             }
             Happening::RestartBus { down_ms } => {
+                self.stage.lock().marks.hit(Mark::BusRestarted);
                 self.crash(sim, bus, now + millis(down_ms));
             }
             Happening::SlowHandler { follower, ms } => {
-                let until = now + millis(ms);
-                self.stage.lock().followers[follower_of(follower)].slow_until = until;
+                let mut stage = self.stage.lock();
+                stage.marks.hit(Mark::SlowHandler);
+                stage.followers[follower_of(follower)].slow_until = now + millis(ms);
             }
             Happening::LoseReplicate { follower } => {
                 self.stage.lock().followers[follower_of(follower)].lose_replicates += 1;
@@ -147,25 +178,50 @@ impl Faults {
             Happening::Damage { follower, byte } => {
                 self.stage.lock().followers[follower_of(follower)].damage = Some(byte);
             }
-            Happening::SpoilFetches { follower, count, .. } => {
+            Happening::SpoilFetches { follower, fault: FetchFault::NoEndpoint, count } => {
+                self.stage.lock().marks.hit(Mark::FetchNoWay);
                 let host = follower_host(follower_of(follower));
                 let until = now + SPOILED_FOR * u32::from(count.clamp(1, 4));
                 for writer in 0..writers {
                     self.partition(sim, host.clone(), writer_host(writer), until);
                 }
             }
+            Happening::SpoilFetches { follower, fault, count } => {
+                let mut stage = self.stage.lock();
+                let spoil = &mut stage.followers[follower_of(follower)].spoil;
+                spoil.extend(std::iter::repeat_n(fault, usize::from(count.clamp(1, 8))));
+                spoil.truncate(32);
+            }
             Happening::LosePublish { writer, count } => {
                 self.stage.lock().writers[writer_of(writer)].lose = count;
             }
             Happening::Noise { noise } => {
+                self.mark_noise(noise);
                 // A server that is down has no ear for it.
                 self.noise.try_send(line(noise)).ok();
             }
-            Happening::ClockJump { .. }
-            | Happening::WaitFor { .. }
+            Happening::WaitFor { .. }
             | Happening::Repeat { .. }
             | Happening::EmptyPosition { .. } => {}
         }
+    }
+
+    /// The hosts between which a follower's connection stands.
+    fn ends_of(&self, follower: usize) -> (String, String) {
+        let there = match self.stage.lock().followers[follower].via {
+            Via::Bus => HOST.to_owned(),
+            Via::Tcp(_) => writer_host(SERVER),
+        };
+        (follower_host(follower), there)
+    }
+
+    fn mark_noise(&self, noise: Noise) {
+        let mark = match noise {
+            Noise::Garbage | Noise::Blank | Noise::UnknownCommand => Mark::Garbage,
+            Noise::UnknownStream => Mark::UnknownStream,
+            Noise::Replicate | Noise::RemoteServerUp => return,
+        };
+        self.stage.lock().marks.hit(mark);
     }
 
     /// Records a fault where it strikes.
@@ -208,7 +264,10 @@ impl Faults {
 /// Whom a fault strikes; the bus if nobody.
 fn struck(what: Happening) -> Option<Party> {
     match what {
-        Happening::Write { .. } | Happening::RestartBus { .. } | Happening::Noise { .. } => None,
+        Happening::Write { .. }
+        | Happening::RestartBus { .. }
+        | Happening::Pieces { .. }
+        | Happening::Noise { .. } => None,
         Happening::WaitFor { follower, .. }
         | Happening::Cut { follower, .. }
         | Happening::HalfOpen { follower, .. }
@@ -225,6 +284,8 @@ fn struck(what: Happening) -> Option<Party> {
         | Happening::LosePublish { writer, .. }
         | Happening::DelayWriter { writer, .. }
         | Happening::StallWriter { writer, .. }
+        | Happening::FailReads { writer, .. }
+        | Happening::SlowAccept { writer, .. }
         | Happening::Repeat { writer }
         | Happening::EmptyPosition { writer } => Some(Party::Writer(writer.into())),
     }
@@ -236,6 +297,27 @@ fn end(sim: &mut Sim<'_>, end: &End) {
         End::Repair(a, b) => sim.repair(a.as_str(), b.as_str()),
         End::Bounce(host) => sim.bounce(host.as_str()),
     }
+}
+
+/// A command on its way to a follower, damaged if that is planned: such that the source stays
+/// readable, for what is lost beyond that nobody can know.
+pub(super) fn damage(
+    stage: &mut Contents,
+    follower: usize,
+    line: &Bytes,
+    source: Option<&Source>,
+) -> Bytes {
+    if !line.starts_with(b"RDATA ") || source.is_none() {
+        return line.clone();
+    }
+    let Some(byte) = stage.followers[follower].damage.take() else { return line.clone() };
+    stage.marks.hit(Mark::Damaged);
+    let names: usize = line.split(|byte| *byte == b' ').take(3).map(|word| word.len() + 1).sum();
+    let rest = line.len().saturating_sub(names).max(1);
+    let at = stage.bus_lane();
+    let text = format!("damaged: {}", String::from_utf8_lossy(line));
+    stage.note(now(), at, source, || What::Fault { text });
+    line.slice(..(names + usize::from(byte) % rest).min(line.len()))
 }
 
 fn line(noise: Noise) -> Bytes {

@@ -2,22 +2,31 @@
 
 use std::{sync::Arc, time::Duration};
 
-use synrepl::{Builder, Replication, Start, http::Server, log::LogStore};
-use tokio::time::{sleep, timeout};
+use synrepl::{Builder, Dialect, Replication, Start, http::Server, log::LogStore};
+use tokio::time::{advance, sleep, timeout};
+use turmoil::net::TcpListener;
 
 use super::{
-    links::{Simulated, SimulatedListener},
+    direct::{DirectListener, SERVER},
+    front::FrontListener,
+    links::Simulated,
     log::StageLog,
-    redis::{CHANNEL, HOST, PORT},
+    redis::{CHANNEL, HOST, PORT, Party},
     stage::{Stage, now},
-    watch::Watch,
+    watch::{ServerWatch, Watch},
 };
-use crate::{planted::Planted, scenario::Scenario};
+use crate::{
+    logical::PEER_PENDING_MAX,
+    planted::Planted,
+    scenario::{Scenario, Via},
+};
 
-const HTTP_PORT: u16 = 9093;
+pub(super) const HTTP_PORT: u16 = 9093;
+/// The first port for direct TCP; each dialect has one of its own.
+const DIRECT_PORT: u16 = 9100;
 
 /// Short enough that a run with many faults ends, long enough for the longest delay.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The host of a writer.
 pub(super) fn writer_host(writer: usize) -> String {
@@ -29,25 +38,56 @@ pub(super) fn follower_host(follower: usize) -> String {
     format!("f{follower}")
 }
 
-fn builder(instance: &str, seed: u64) -> Result<Builder<Simulated>, Box<dyn std::error::Error>> {
-    let url = format!("redis://{HOST}:{PORT}");
-    Ok(Builder::redis(&url, CHANNEL)?.connector(Simulated).instance(instance).seed(seed).limits(
-        |limits| {
-            limits.connect_timeout = PATIENCE;
-            limits.ping_interval = PATIENCE;
-            limits.ping_timeout = PATIENCE;
-            limits.fetch_timeout = PATIENCE;
-            // Small enough that the driver has to wait for the application.
-            limits.events_queued_max = 8;
-        },
-    ))
+/// The dialects that are spoken, each with its port.
+fn dialects(scenario: &Scenario) -> Vec<(Dialect, u16)> {
+    let mut spoken: Vec<Dialect> = scenario
+        .followers
+        .iter()
+        .filter_map(|plan| match plan.via {
+            Via::Tcp(dialect) => Some(dialect),
+            Via::Bus => None,
+        })
+        .collect();
+    spoken.sort_unstable();
+    spoken.dedup();
+    spoken.into_iter().zip(DIRECT_PORT..).collect()
+}
+
+fn builder(
+    stage: &Stage,
+    party: Party,
+    via: Via,
+    (instance, seed): (&str, u64),
+) -> Result<Builder<Simulated>, Box<dyn std::error::Error>> {
+    let builder = match via {
+        Via::Bus => Builder::redis(&format!("redis://{HOST}:{PORT}"), CHANNEL)?,
+        Via::Tcp(dialect) => {
+            let spoken = dialects(&stage.lock().scenario);
+            let port = spoken.iter().find(|(spoken, _)| *spoken == dialect);
+            let port = port.map_or(DIRECT_PORT, |(_, port)| *port);
+            Builder::tcp(&format!("{}:{port}", writer_host(SERVER)), dialect)?.server_name(CHANNEL)
+        }
+    };
+    let connector = Simulated { stage: stage.clone(), party };
+    Ok(builder.connector(connector).instance(instance).seed(seed).limits(|limits| {
+        limits.connect_timeout = PATIENCE;
+        limits.ping_interval = PATIENCE;
+        limits.ping_timeout = PATIENCE;
+        limits.fetch_timeout = PATIENCE;
+        // Small enough that the driver has to wait for the application.
+        limits.events_queued_max = 8;
+    }))
 }
 
 /// One life of a writer: publishes its log and serves it over HTTP, until it dies.
 ///
 /// # Errors
 /// What keeps it from starting: an error of the simulator.
-pub(super) async fn writer(stage: Stage, writer: usize) -> turmoil::Result {
+pub(super) async fn writer(
+    stage: Stage,
+    writer: usize,
+    planted: Option<Planted>,
+) -> turmoil::Result {
     let (seed, delay) = {
         let mut contents = stage.lock();
         let delay = match contents.writers[writer].starts {
@@ -57,16 +97,34 @@ pub(super) async fn writer(stage: Stage, writer: usize) -> turmoil::Result {
         (contents.next_seed(), Duration::from_millis(u64::from(delay)))
     };
     sleep(delay).await;
+    let mut listeners = Vec::new();
+    if writer == SERVER {
+        let spoken = dialects(&stage.lock().scenario);
+        for (dialect, port) in spoken {
+            let listener = TcpListener::bind(("0.0.0.0", port)).await?;
+            listeners.push(DirectListener { listener, stage: stage.clone(), dialect });
+        }
+    }
+    let listener = TcpListener::bind(("0.0.0.0", HTTP_PORT)).await?;
+    let front = FrontListener { listener, stage: stage.clone(), writer };
     stage.lock().start_writer(now(), writer);
     let log: Arc<dyn LogStore> = Arc::new(StageLog { stage: stage.clone(), writer });
     let name = Scenario::writer_name(writer);
-    let mut replication = builder(&name, seed)?
+    let mut builder = builder(&stage, Party::Writer(writer), Via::Bus, (&name, seed))?
         .shared_log(Arc::clone(&log))
         // It follows nothing.
         .streams(["-"])
-        .spawn()?;
-    let listener = SimulatedListener::bind(HTTP_PORT).await?;
-    let serving = Server::new(log).run(listener, std::future::pending());
+        .core(|config| {
+            config.peer_pending_max = PEER_PENDING_MAX;
+            config.planted = planted.and_then(Planted::in_core);
+        })
+        .record(ServerWatch { stage: stage.clone(), writer });
+    for listener in listeners {
+        let dialect = listener.dialect;
+        builder = builder.listen(listener, dialect);
+    }
+    let mut replication = builder.spawn()?;
+    let serving = Server::new(log).run(front, std::future::pending());
     tokio::pin!(serving);
     loop {
         tokio::select! {
@@ -89,19 +147,32 @@ pub(super) async fn follower(
     planted: Option<Planted>,
 ) -> turmoil::Result {
     let mut replication = start(&stage, follower, planted)?;
+    let jumps = Arc::clone(&stage.lock().followers[follower].jumps);
     loop {
-        let pause = {
-            let contents = stage.lock();
-            let slow_until = contents.followers[follower].slow_until;
+        let (pause, jump) = {
+            let mut contents = stage.lock();
             let handler =
                 Duration::from_micros(u64::from(contents.scenario.followers[follower].handler_us));
-            slow_until.saturating_since(now()).max(handler)
+            let part = &mut contents.followers[follower];
+            let slow = part.slow_until.saturating_since(now());
+            (slow.max(handler), std::mem::take(&mut part.jump))
         };
-        if !pause.is_zero() {
-            sleep(pause).await;
+        if !jump.is_zero() {
+            advance(jump).await;
+        }
+        tokio::select! {
+            biased;
+            () = jumps.notified() => continue,
+            () = sleep(pause), if !pause.is_zero() => {}
+            () = std::future::ready(()), if pause.is_zero() => {}
         }
         // Woken now and then, for the application may have become slow meanwhile.
-        if let Ok(event) = timeout(Duration::from_secs(1), replication.next()).await {
+        let event = tokio::select! {
+            biased;
+            () = jumps.notified() => continue,
+            event = timeout(Duration::from_secs(1), replication.next()) => event,
+        };
+        if let Ok(event) = event {
             let event = event.ok_or("the driver of a follower ended")?;
             stage.lock().on_event(now(), follower, &event);
         }
@@ -121,16 +192,18 @@ fn start(
     let part = &mut contents.followers[follower];
     part.starts += 1;
     part.under_way.clear();
+    part.calls = 0;
     let positions = part.saved.clone();
     if part.starts > 1 {
         contents.restart_follower(follower, &positions);
     }
     drop(contents);
-    let mut builder = builder(&name, seed)?
+    let mut builder = builder(stage, Party::Follower(follower), plan.via, (&name, seed))?
         .positions(positions)
         .start(if plan.from_beginning { Start::Beginning } else { Start::Now })
         .core(|config| {
             config.observe_only = plan.observe_only;
+            config.fetch_attempts_max = plan.gives_up.then_some(2);
             if plan.tight_limits {
                 config.held_rows_max = 2;
                 config.batch_rows_max = 4;
@@ -138,6 +211,7 @@ fn start(
                 config.fetches_in_flight_max = 1;
             }
             config.planted = planted.and_then(Planted::in_core);
+            stage.lock().followers[follower].calls_max = config.fetches_in_flight_max;
         })
         .record(Watch { stage: stage.clone(), follower, fetches: Vec::new() });
     for writer in 0..writers {

@@ -1,39 +1,193 @@
-//! Sockets of the simulated network, for the driver.
+//! Byte streams of the simulated network, for the driver: in pieces, if that is so, and with an
+//! eye on what is under way on them.
 
-use std::io;
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
-use synrepl::transport::{Address, Connector, Listener};
-use turmoil::net::{TcpListener, TcpStream};
+use synrepl::transport::{Address, Connector};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use turmoil::net::TcpStream;
 
-/// Opens streams on the simulated network.
+use super::{
+    hosts::HTTP_PORT,
+    redis::{PORT as REDIS_PORT, Party},
+    stage::Stage,
+};
+use crate::{logical::scramble, marks::Mark};
+
+/// Opens streams on the simulated network, for one instance.
 #[derive(Clone, Debug)]
-pub(super) struct Simulated;
+pub(super) struct Simulated {
+    pub(super) stage: Stage,
+    pub(super) party: Party,
+}
 
 impl Connector for Simulated {
-    type Stream = TcpStream;
+    type Stream = Link;
 
-    async fn connect(&self, address: &Address) -> io::Result<TcpStream> {
-        if let Address::Tcp { host, port } = address {
-            return TcpStream::connect((host.as_str(), *port)).await;
+    async fn connect(&self, address: &Address) -> io::Result<Link> {
+        let Address::Tcp { host, port } = address else {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, format!("no way to {address}")));
+        };
+        let stream = TcpStream::connect((host.as_str(), *port)).await?;
+        let local = stream.local_addr()?;
+        let carries = match (*port, self.party) {
+            (HTTP_PORT, Party::Follower(follower)) => {
+                Carries::Fetches { follower, asking: false, answers: 0 }
+            }
+            (REDIS_PORT, _) | (_, Party::Writer(_)) => Carries::Other,
+            (_, Party::Follower(_)) => Carries::Rows { here: local },
+        };
+        Ok(Link::new(stream, self.stage.clone(), carries))
+    }
+}
+
+/// What a stream is for, at the end that made it.
+#[derive(Debug)]
+enum Carries {
+    /// A follower's calls for missed rows.
+    Fetches {
+        follower: usize,
+        asking: bool,
+        answers: u32,
+    },
+    /// What a server on direct TCP says to the follower at this address.
+    Rows {
+        here: SocketAddr,
+    },
+    Other,
+}
+
+/// One end of a byte stream.
+#[derive(Debug)]
+pub(super) struct Link {
+    stream: TcpStream,
+    stage: Stage,
+    carries: Carries,
+    seed: u64,
+    /// Pieces so far.
+    pieces: u64,
+    /// The next read finds nothing yet.
+    rests: bool,
+}
+
+impl Link {
+    fn new(stream: TcpStream, stage: Stage, carries: Carries) -> Self {
+        let seed = stage.lock().next_stream();
+        Self { stream, stage, carries, seed, pieces: 0, rests: false }
+    }
+
+    /// The end of a stream that was accepted.
+    pub(super) fn accepted(stream: TcpStream, stage: Stage) -> Self {
+        Self::new(stream, stage, Carries::Other)
+    }
+
+    /// The size of the next piece, unless streams come as they come.
+    fn next_piece(&mut self) -> Option<usize> {
+        let mut stage = self.stage.lock();
+        let most = u64::from(stage.pieces);
+        if most == 0 {
+            return None;
         }
-        Err(io::Error::new(io::ErrorKind::Unsupported, format!("no way to {address}")))
+        stage.marks.hit(if most == 1 { Mark::SingleBytes } else { Mark::Pieces });
+        self.pieces += 1;
+        usize::try_from(1 + scramble(self.seed, 0, self.pieces) % most).ok()
+    }
+
+    fn poll_read_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.rests {
+            // Whoever forgets what it has when nothing follows at once is found out.
+            self.rests = false;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Some(size) = self.next_piece() else {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        };
+        let mut bytes = [0; u8::MAX as usize];
+        let mut piece = ReadBuf::new(&mut bytes[..size.min(buffer.remaining())]);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut piece))?;
+        buffer.put_slice(piece.filled());
+        self.rests = !piece.filled().is_empty();
+        Poll::Ready(Ok(()))
+    }
+
+    fn on_read(&mut self, count: usize) {
+        match &mut self.carries {
+            Carries::Fetches { follower, asking, answers } => {
+                if std::mem::take(asking) {
+                    let mut stage = self.stage.lock();
+                    stage.followers[*follower].calls -= 1;
+                    if *answers > 0 && count > 0 {
+                        stage.marks.hit(Mark::FetchReused);
+                    }
+                    *answers += 1;
+                }
+            }
+            Carries::Rows { here } => self.stage.lock().direct.took(*here, count),
+            Carries::Other => {}
+        }
+    }
+
+    fn on_written(&mut self) {
+        if let Carries::Fetches { follower, asking, .. } = &mut self.carries
+            && !std::mem::replace(asking, true)
+        {
+            self.stage.lock().on_call(*follower);
+        }
     }
 }
 
-/// Accepts streams on the simulated network.
-pub(super) struct SimulatedListener(TcpListener);
-
-impl SimulatedListener {
-    pub(super) async fn bind(port: u16) -> io::Result<Self> {
-        TcpListener::bind(("0.0.0.0", port)).await.map(Self)
+impl AsyncRead for Link {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = ready!(self.poll_read_piece(cx, buffer));
+        self.on_read(buffer.filled().len() - before);
+        Poll::Ready(read)
     }
 }
 
-impl Listener for SimulatedListener {
-    type Stream = TcpStream;
+impl AsyncWrite for Link {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let size = self.next_piece().unwrap_or(bytes.len()).min(bytes.len());
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &bytes[..size]));
+        self.on_written();
+        Poll::Ready(written)
+    }
 
-    async fn accept(&mut self) -> io::Result<(TcpStream, String)> {
-        let (stream, peer) = self.0.accept().await?;
-        Ok((stream, peer.to_string()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        match self.carries {
+            Carries::Fetches { follower, asking: true, .. } => {
+                self.stage.lock().followers[follower].calls -= 1;
+            }
+            Carries::Rows { here } => self.stage.lock().direct.left(here),
+            Carries::Fetches { .. } | Carries::Other => {}
+        }
     }
 }

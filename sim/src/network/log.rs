@@ -4,11 +4,17 @@ use std::{collections::BTreeMap, future::ready};
 
 use synrepl::{
     Row, Token,
-    core::{ByteString, stream::Page},
+    core::{
+        ByteString,
+        stream::{LogError, Page},
+    },
     log::{AppendError, AppendFuture, LogEnds, LogStore, ReadFuture},
 };
 
-use super::stage::Stage;
+use tokio::time::sleep;
+
+use super::stage::{Contents, Stage, now};
+use crate::{logical::Log, marks::Mark};
 
 /// The own streams of one writer. It is the stage that appends.
 #[derive(Debug)]
@@ -33,18 +39,44 @@ impl LogStore for StageLog {
     }
 
     fn read(&self, stream: ByteString, from: Token, upto: Token, rows_max: u32) -> ReadFuture {
-        let stage = self.stage.lock();
-        let rows_max = rows_max.min(stage.scenario.page_rows_max.max(1)) as usize;
-        let log = stage
-            .logs
-            .iter()
-            .find(|log| log.writer == self.writer && log.source.stream() == &*stream);
-        let Some(log) = log else {
-            return Box::pin(ready(Ok(Page { updates: Vec::new(), upto, limited: false })));
+        let wait = {
+            let mut stage = self.stage.lock();
+            let part = &mut stage.writers[self.writer];
+            if part.fail_reads > 0 {
+                part.fail_reads -= 1;
+                stage.marks.hit(Mark::LogReadFailed);
+                let message = "it fails on purpose".to_owned();
+                return Box::pin(ready(Err(LogError { stream: stream.to_string(), message })));
+            }
+            part.stalled_until.saturating_since(now())
         };
-        let upto = upto.min(log.current);
+        let (stage, writer) = (self.stage.clone(), self.writer);
+        Box::pin(async move {
+            if !wait.is_zero() {
+                stage.lock().marks.hit(Mark::LogReadStalled);
+                sleep(wait).await;
+            }
+            Ok(stage.lock().read_log(writer, &stream, from, upto, rows_max))
+        })
+    }
+}
+
+impl Contents {
+    /// What a log holds in `(from, upto]`: whole batches, about `rows_max` rows.
+    pub(super) fn read_log(
+        &self,
+        writer: usize,
+        stream: &str,
+        from: Token,
+        upto: Token,
+        rows_max: u32,
+    ) -> Page {
+        let rows_max = rows_max.min(self.scenario.page_rows_max.max(1)) as usize;
         let mut page = Page { updates: Vec::new(), upto, limited: false };
-        for (token, rows) in log.between(from, upto) {
+        let is = |log: &&Log| log.writer == writer && log.source.stream() == stream;
+        let Some(log) = self.logs.iter().find(is) else { return page };
+        page.upto = upto.min(log.current);
+        for (token, rows) in log.between(from, page.upto) {
             if !page.updates.is_empty() && page.updates.len() + rows.len() > rows_max {
                 page.limited = true;
                 page.upto = page.updates.last().map_or(from, |(token, _)| *token);
@@ -52,6 +84,6 @@ impl LogStore for StageLog {
             }
             page.updates.extend(rows.iter().map(|row| (token, row.clone())));
         }
-        Box::pin(ready(Ok(page)))
+        page
     }
 }

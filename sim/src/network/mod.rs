@@ -1,20 +1,34 @@
 //! The network level: the whole tokio driver, followers and writers, over simulated TCP.
 //!
-//! The same [`Scenario`](crate::Scenario) as on the logical level, the same oracle and trace. Every instance is the
-//! shipped driver: followers as `synrepl follow` runs them, writers with a log, a publisher and the
-//! HTTP replication listener as `synrepl serve` does. Between them stands a Redis server of a few
-//! commands on the crate's own codec. Faults are those of links and hosts: what is sent is held
-//! back or lost, connections are cut or go nowhere, hosts die and come back.
+//! The same [`Scenario`](crate::Scenario) as on the logical level, the same oracle, trace, report
+//! and shrinking. Every instance is the shipped driver: followers as `synrepl follow` runs them,
+//! over the bus or over direct TCP to the main process; writers with a log, a publisher, listeners
+//! for direct TCP and the HTTP replication listener, as `synrepl serve` does. Between them stands a
+//! Redis server of a few commands on the crate's own codec.
+//!
+//! Faults are those of links and hosts: what is sent is held back or lost, connections are cut or
+//! go nowhere, hosts die and come back, clocks jump. Byte streams come in pieces, down to single
+//! bytes; listeners let connections wait; reads of a writer's log fail or take their time; calls
+//! for missed rows are refused, stalled, broken off, answered late, with too much, too little or
+//! pages that break their rules.
+//!
+//! Followers are judged as on the logical level. Publishers are judged at the link: on the bus
+//! where the server takes a PUBLISH (P1 to P4), on direct TCP line by line where it leaves our
+//! server (P1, P2, P4), and by what a peer has not taken (P5). A follower never has more calls
+//! for missed rows under way than it may (F9).
 //!
 //! What differs from the logical level, because it is the driver that is under test: every writer
-//! is ours, whatever its manners; followers are on the bus, whatever their transport; clocks do
-//! not jump, pages are not tampered with (a fetch that is to be spoiled finds no way to its
-//! writer), and applications do not wait for positions.
+//! is ours, whatever its manners, so none repeats itself or hides rows; and applications do not
+//! wait for positions.
 
+mod direct;
 mod fault;
+mod front;
 mod hosts;
 mod links;
 mod log;
+mod parts;
+mod published;
 mod redis;
 mod run;
 mod stage;

@@ -1,6 +1,11 @@
 //! A Redis server with the commands that publish/subscribe needs, and what goes wrong with it.
 
-use std::{cell::RefCell, io, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+    sync::Arc,
+};
 
 use bytes::{Bytes, BytesMut};
 use synrepl_core::{
@@ -15,8 +20,14 @@ use tokio::{
 };
 use turmoil::net::{TcpListener, TcpStream};
 
-use super::stage::{Stage, now};
-use crate::trace::{MessageKind, What};
+use super::{
+    fault::damage,
+    stage::{Stage, now},
+};
+use crate::{
+    marks::Mark,
+    trace::{MessageKind, What},
+};
 
 pub(super) const HOST: &str = "redis";
 pub(super) const PORT: u16 = 6379;
@@ -30,6 +41,14 @@ const OUTBOX: usize = 4_096;
 pub(super) enum Party {
     Writer(usize),
     Follower(usize),
+}
+
+/// One connection to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Client {
+    pub(super) party: Party,
+    /// Counts the connections that the server has taken.
+    pub(super) number: u64,
 }
 
 struct Hub {
@@ -55,6 +74,7 @@ pub(super) async fn serve(
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     let hub = Rc::new(RefCell::new(Hub { stage: stage.clone(), subscribers: Vec::new() }));
     let mut clients: JoinSet<io::Result<()>> = JoinSet::new();
+    stage.lock().on_bus_start();
     loop {
         let strange = std::future::poll_fn(|cx| noise.borrow_mut().poll_recv(cx));
         tokio::select! {
@@ -66,8 +86,11 @@ pub(super) async fn serve(
                 let (stream, address) = accepted?;
                 let host = turmoil::reverse_lookup(address.ip()).unwrap_or_default();
                 let Some(party) = party_of(&host) else { continue };
-                if takes(&stage, party) {
-                    clients.spawn_local(serve_client(stream, Rc::clone(&hub), party));
+                let takes = stage.lock().takes(party);
+                if takes {
+                    let number = stage.lock().next_client();
+                    let client = Client { party, number };
+                    clients.spawn_local(serve_client(stream, Rc::clone(&hub), client));
                 }
             }
         }
@@ -75,7 +98,7 @@ pub(super) async fn serve(
 }
 
 /// The instance on this host: `w0`, `w1`, ... and `f0`, `f1`, ....
-fn party_of(host: &str) -> Option<Party> {
+pub(super) fn party_of(host: &str) -> Option<Party> {
     let number = |text: &str| text.parse().ok();
     match host.split_at_checked(1)? {
         ("w", rest) => number(rest).map(Party::Writer),
@@ -84,24 +107,16 @@ fn party_of(host: &str) -> Option<Party> {
     }
 }
 
-/// Whether the server takes a connection.
-fn takes(stage: &Stage, party: Party) -> bool {
-    let Party::Follower(index) = party else { return true };
-    let refuse = &mut stage.lock().followers[index].refuse;
-    let takes = *refuse == 0;
-    *refuse = refuse.saturating_sub(1);
-    takes
-}
-
 impl Hub {
     /// Hands a message to all who listen, and says how many they are.
-    fn publish(&mut self, from: Option<Party>, channel: &[u8], payload: &Bytes) -> usize {
+    fn publish(&mut self, from: Option<Client>, channel: &[u8], payload: &Bytes) -> usize {
         let text = String::from_utf8_lossy(payload).into_owned();
         let source = source_of(payload);
         let mut stage = self.stage.lock();
         let at = now();
         let bus = stage.bus_lane();
-        let sender = match from {
+        stage.judge_published(at, from, payload, source.as_ref());
+        let sender = match from.map(|client| client.party) {
             Some(Party::Writer(writer)) => Some(writer),
             Some(Party::Follower(follower)) => Some(stage.follower_lane(follower)),
             None => None,
@@ -109,7 +124,6 @@ impl Hub {
         if let Some(lane) = sender {
             // When it left its sender is not seen: it arrives here.
             let message = stage.next_message();
-            let text = text.clone();
             stage.note(at, lane, source.as_ref(), || What::Sent {
                 message,
                 to: bus,
@@ -127,9 +141,7 @@ impl Hub {
             }
             listeners += 1;
             let payload = match subscriber.party {
-                Party::Follower(follower) => {
-                    on_way_to(&stage, follower, payload, source.as_ref(), &text)
-                }
+                Party::Follower(follower) => on_way_to(&stage, follower, payload, source.as_ref()),
                 Party::Writer(_) => payload.clone(),
             };
             let mut message = BytesMut::new();
@@ -141,33 +153,15 @@ impl Hub {
 }
 
 /// What becomes of a message on its way to a follower.
-fn on_way_to(
-    stage: &Stage,
-    follower: usize,
-    payload: &Bytes,
-    source: Option<&Source>,
-    text: &str,
-) -> Bytes {
+fn on_way_to(stage: &Stage, follower: usize, payload: &Bytes, source: Option<&Source>) -> Bytes {
     let mut stage = stage.lock();
     let (at, bus, lane) = (now(), stage.bus_lane(), stage.follower_lane(follower));
-    let mut payload = payload.clone();
-    if payload.starts_with(b"RDATA ")
-        && source.is_some()
-        && let Some(byte) = stage.followers[follower].damage.take()
-    {
-        // Damage that leaves the source readable: what is lost beyond that, nobody can know.
-        let names: usize = text.split(' ').take(3).map(|word| word.len() + 1).sum();
-        let rest = payload.len().saturating_sub(names).max(1);
-        payload.truncate(names + usize::from(byte) % rest);
-        stage.note(at, bus, source, || What::Fault { text: format!("damaged: {text}") });
-    }
+    let payload = damage(&mut stage, follower, payload, source);
     let message = stage.next_message();
     let text = String::from_utf8_lossy(&payload).into_owned();
     let part = &mut stage.followers[follower];
     part.under_way.push_back((message, ByteString::from(text.as_str())));
-    let cut = part.cut_after.map(|left| left.saturating_sub(1));
-    part.cut_after = cut.filter(|left| *left > 0);
-    if cut == Some(0) {
+    if part.count_to_cut() {
         part.kick.notify_waiters();
         let text = "the server cuts the connection".to_owned();
         stage.note(at, lane, None, || What::Fault { text });
@@ -194,20 +188,30 @@ pub(super) fn source_of(payload: &Bytes) -> Option<Source> {
 async fn serve_client(
     mut stream: TcpStream,
     hub: Rc<RefCell<Hub>>,
-    party: Party,
+    client: Client,
 ) -> io::Result<()> {
-    let kick = kick_of(&hub.borrow().stage, party);
+    let (stage, party) = (hub.borrow().stage.clone(), client.party);
+    let kick = kick_of(&stage, party);
     let (outbox, mut messages) = mpsc::channel(OUTBOX);
     let mut outbox = Some(outbox);
     let mut decoder = RespDecoder::new(RespLimits::default());
     let mut input = BytesMut::new();
-    let kicked = kick.notified();
+    let is_subscriber = Cell::new(false);
+    let kicked = async {
+        loop {
+            kick.notified().await;
+            if !stage.lock().spares(party, is_subscriber.get()) {
+                return;
+            }
+        }
+    };
     tokio::pin!(kicked);
     loop {
+        is_subscriber.set(outbox.is_none());
         loop {
             let frame = decoder.decode(&mut input).map_err(io::Error::other)?;
             let Some(words) = frame.and_then(words) else { break };
-            let Some(reply) = answer(&words, &hub, &mut outbox, party) else {
+            let Some(reply) = answer(&words, &hub, &mut outbox, client) else {
                 // Lost, and so is the connection.
                 return Ok(());
             };
@@ -241,8 +245,9 @@ fn answer(
     words: &[Bytes],
     hub: &RefCell<Hub>,
     outbox: &mut Option<mpsc::Sender<Bytes>>,
-    party: Party,
+    client: Client,
 ) -> Option<Vec<u8>> {
+    let party = client.party;
     let subscribed = outbox.is_none();
     let reply = match words.iter().map(|word| &word[..]).collect::<Vec<_>>().as_slice() {
         [b"PING"] if subscribed => b"*2\r\n$4\r\npong\r\n$0\r\n\r\n".to_vec(),
@@ -251,7 +256,9 @@ fn answer(
             Some(outbox) => {
                 let channel_name = words[1].clone();
                 let subscriber = Subscriber { party, channel: channel_name, outbox };
-                hub.borrow_mut().subscribers.push(subscriber);
+                let mut hub = hub.borrow_mut();
+                hub.stage.lock().on_subscribed(now(), party);
+                hub.subscribers.push(subscriber);
                 let head = format!("*3\r\n$9\r\nsubscribe\r\n${}\r\n", channel.len());
                 [head.as_bytes(), channel, b"\r\n:1\r\n"].concat()
             }
@@ -262,7 +269,7 @@ fn answer(
             let stage = hub.borrow().stage.clone();
             match fate(&stage, party, payload) {
                 Fate::Passes => {
-                    let count = hub.borrow_mut().publish(Some(party), channel, payload);
+                    let count = hub.borrow_mut().publish(Some(client), channel, payload);
                     format!(":{count}\r\n").into_bytes()
                 }
                 Fate::VanishesUnseen => b":0\r\n".to_vec(),
@@ -293,6 +300,7 @@ fn fate(stage: &Stage, party: Party, payload: &Bytes) -> Fate {
                 return Fate::Passes;
             }
             *lose -= 1;
+            stage.marks.hit(Mark::ReplicateLost);
             let text = "a REPLICATE gets lost".to_owned();
             stage.note(at, bus, None, || What::Fault { text });
             Fate::VanishesUnseen
@@ -304,6 +312,7 @@ fn fate(stage: &Stage, party: Party, payload: &Bytes) -> Fate {
                 return Fate::Passes;
             }
             *lose -= 1;
+            stage.marks.hit(Mark::OurPublishLost);
             let text = String::from_utf8_lossy(payload);
             let text = format!("lost with its connection: {text}");
             stage.note(at, bus, source.as_ref(), || What::Fault { text });

@@ -15,7 +15,7 @@ use super::{
     fault::Faults,
     hosts::{follower, follower_host, writer, writer_host},
     redis::{self, HOST},
-    stage::{Contents, Stage},
+    stage::{Contents, Stage, begin_step},
 };
 use crate::{
     logical::{Outcome, Report},
@@ -33,6 +33,9 @@ const FRESH_WITHIN: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Simulated time between two REPLICATEs of a stranger, where somebody only listens.
 const ASKED_EVERY: Duration = Duration::from_secs(15);
+/// Simulated time after which a REPLICATE must have been answered: a little more than the oracle
+/// lets pass.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(12);
 /// What strangers say and nobody has heard yet.
 const NOISE_MAX: usize = 16;
 const TICK: Duration = Duration::from_millis(10);
@@ -98,7 +101,7 @@ impl Run<'_> {
         }
         for number in 0..scenario.writers.len() {
             let stage = stage.clone();
-            sim.host(writer_host(number), move || writer(stage.clone(), number));
+            sim.host(writer_host(number), move || writer(stage.clone(), number, planted));
         }
         for number in 0..scenario.followers.len() {
             let stage = stage.clone();
@@ -128,7 +131,22 @@ impl Run<'_> {
                 stage.write(now, log, 2, 2);
             }
             drop(stage);
-            self.converges(FRESH_WITHIN);
+            if self.converges(FRESH_WITHIN) {
+                self.answers();
+            }
+        }
+    }
+
+    /// Whoever is asked to announce does so.
+    fn answers(&mut self) {
+        self.faults.ask();
+        let until = self.sim.elapsed() + ANSWERS_WITHIN;
+        if self.run_until(until) {
+            let now = self.now();
+            let mut stage = self.stage.lock();
+            if let Some((lane, violation)) = stage.check_answered(now) {
+                stage.break_promise(now, lane, violation);
+            }
         }
     }
 
@@ -141,6 +159,7 @@ impl Run<'_> {
         while self.sim.elapsed() < until {
             let now = self.now();
             self.faults.end_due(&mut self.sim, now);
+            begin_step(self.sim.elapsed() + TICK);
             if let Err(error) = self.sim.step() {
                 let mut stage = self.stage.lock();
                 let lane = stage.bus_lane();

@@ -1,24 +1,29 @@
 //! What all hosts share: the truth, the judges, the trace, and what is to go wrong next.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    cell::Cell,
+    collections::BTreeSet,
     hash::Hasher as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use synrepl::log::LogEnds;
 use synrepl_core::{
-    ByteString, Event, Origin, Timestamp, Transport,
-    stream::{Positions, Source, Token},
+    ByteString, Event, Origin, Timestamp,
+    stream::{Order, Positions, Source, Token},
 };
-use tokio::sync::Notify;
 
+use super::{
+    direct::{Direct, SERVER},
+    parts::{FollowerPart, WriterPart},
+    redis::Party,
+};
 use crate::{
     logical::{Fingerprint, Log, Recorder, scramble},
-    marks::Marks,
-    oracle::{Oracle, Violation},
+    marks::{Mark, Marks},
+    oracle::{Promise, PublishOracle, Violation},
     report::event_words,
-    scenario::{FollowerPlan, Scenario},
+    scenario::{FollowerPlan, Scenario, Via},
     trace::What,
 };
 
@@ -45,42 +50,45 @@ pub(super) struct Contents {
     pub(super) marks: Marks,
     pub(super) steps: u64,
     pub(super) rows_fetched: u64,
+    /// The connections of direct TCP.
+    pub(super) direct: Direct,
+    /// Judges what the writers say on the bus.
+    pub(super) publish: PublishOracle,
+    /// Byte streams are cut into pieces of at most so many bytes, unless 0.
+    pub(super) pieces: u8,
+    /// Connections that the bus has taken.
+    pub(super) bus_clients: u64,
+    /// Answers that were broken off.
+    pub(super) spoilt: u64,
     messages: u64,
     lives: u64,
-}
-
-/// What the stage has of one writer.
-#[derive(Default)]
-pub(super) struct WriterPart {
-    pub(super) ends: Option<LogEnds>,
-    pub(super) starts: u32,
-    pub(super) is_up: bool,
-    /// PUBLISHes of rows and positions that the server takes and loses, with the connection.
-    pub(super) lose: u8,
-    /// Ends its connections to the server.
-    pub(super) kick: Arc<Notify>,
-}
-
-/// What the stage has of one follower.
-pub(super) struct FollowerPart {
-    pub(super) oracle: Oracle,
-    /// What goes with the events that its application has handled.
-    pub(super) saved: Positions,
-    pub(super) starts: u32,
-    pub(super) slow_until: Timestamp,
-    pub(super) lose_replicates: u8,
-    pub(super) damage: Option<u8>,
-    pub(super) cut_after: Option<u8>,
-    /// Connections that the server does not take.
-    pub(super) refuse: u8,
-    pub(super) kick: Arc<Notify>,
-    /// Messages that the server has sent and the core has not seen.
-    pub(super) under_way: VecDeque<(u64, ByteString)>,
+    streams: u64,
 }
 
 impl Stage {
     pub(super) fn new(contents: Contents) -> Self {
         Self(Arc::new(Mutex::new(contents)))
+    }
+
+    /// Waits while a writer takes no connections.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn wait_to_accept(&self, writer: usize) {
+        loop {
+            let wait = {
+                let mut stage = self.lock();
+                let wait = stage.writers[writer].accepts_at.saturating_since(now());
+                if !wait.is_zero() {
+                    stage.marks.hit(Mark::SlowAccept);
+                }
+                wait
+            };
+            if wait.is_zero() {
+                return;
+            }
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// Not to be held over an `await`.
@@ -89,9 +97,19 @@ impl Stage {
     }
 }
 
-/// The time of the simulation.
+thread_local! {
+    /// When the present step of the simulation of this thread ends.
+    static STEP_ENDS: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// The simulation goes on, in a step that ends then.
+pub(super) fn begin_step(ends: Duration) {
+    STEP_ENDS.set(ends);
+}
+
+/// The time of the simulation. A host whose clock jumps would be out of its step.
 pub(super) fn now() -> Timestamp {
-    let elapsed = turmoil::sim_elapsed().unwrap_or_default();
+    let elapsed = turmoil::sim_elapsed().unwrap_or_default().min(STEP_ENDS.get());
     Timestamp::from_micros(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
 }
 
@@ -113,21 +131,8 @@ impl Contents {
             }
             sequences.push(Token::new(1));
         }
-        let follower = |(number, plan): (usize, &FollowerPlan)| FollowerPart {
-            oracle: Oracle::new(
-                scenario.follower_name(number),
-                plan.from_beginning,
-                Transport::Bus,
-            ),
-            saved: Positions::new(),
-            starts: 0,
-            slow_until: Timestamp::ZERO,
-            lose_replicates: 0,
-            damage: None,
-            cut_after: None,
-            refuse: 0,
-            kick: Arc::default(),
-            under_way: VecDeque::new(),
+        let follower = |(number, plan): (usize, &FollowerPlan)| {
+            FollowerPart::new(scenario.follower_name(number), plan)
         };
         Self {
             logs,
@@ -141,8 +146,14 @@ impl Contents {
             marks: Marks::default(),
             steps: 0,
             rows_fetched: 0,
+            direct: Direct::default(),
+            publish: PublishOracle::default(),
+            pieces: 0,
+            bus_clients: 0,
+            spoilt: 0,
             messages: 0,
             lives: 0,
+            streams: 0,
             scenario: scenario.clone(),
         }
     }
@@ -166,6 +177,36 @@ impl Contents {
     pub(super) fn next_seed(&mut self) -> u64 {
         self.lives += 1;
         scramble(self.scenario.seed, 1, self.lives)
+    }
+
+    /// The seed of one end of a byte stream.
+    pub(super) fn next_stream(&mut self) -> u64 {
+        self.streams += 1;
+        scramble(self.scenario.seed, 3, self.streams)
+    }
+
+    /// Whether a server takes a connection of this instance.
+    pub(super) fn takes(&mut self, party: Party) -> bool {
+        let Party::Follower(index) = party else { return true };
+        let refuse = &mut self.followers[index].refuse;
+        let takes = *refuse == 0;
+        *refuse = refuse.saturating_sub(1);
+        if !takes {
+            self.marks.hit(Mark::ConnectionRefused);
+        }
+        takes
+    }
+
+    /// F9: a follower calls for missed rows.
+    pub(super) fn on_call(&mut self, follower: usize) {
+        let part = &mut self.followers[follower];
+        part.calls += 1;
+        if part.calls > part.calls_max {
+            let what = format!("{} calls for missed rows at once", part.calls);
+            let violation = part.oracle.violation(Promise::Bounded, None, what);
+            let lane = self.follower_lane(follower);
+            self.break_promise(now(), lane, violation);
+        }
     }
 
     /// A follower starts again from what was saved.
@@ -206,8 +247,12 @@ impl Contents {
         let lane = self.follower_lane(follower);
         let source = event.position().map(|(source, _)| source.clone());
         self.note(at, lane, source.as_ref(), || What::Event { text: event_words(event) });
-        if let Event::Rows { rows, origin: Origin::CatchUp, .. } = event {
-            self.rows_fetched += rows.len() as u64;
+        if let Event::Rows { rows, origin, .. } = event {
+            let caught_up = *origin == Origin::CatchUp;
+            self.rows_fetched += if caught_up { rows.len() as u64 } else { 0 };
+            if matches!(self.followers[follower].via, Via::Tcp(_)) {
+                self.marks.hit(if caught_up { Mark::DirectCatchUp } else { Mark::DirectLive });
+            }
         }
         let part = &mut self.followers[follower];
         part.oracle.on_input(at, None);
@@ -265,7 +310,13 @@ impl Contents {
         part.starts += 1;
         part.is_up = true;
         part.ends = None;
+        part.subscribed_at = None;
+        // What is still on its way comes from the life before.
+        part.publishes_on = self.bus_clients + 1;
         let first = part.starts == 1;
+        if writer == SERVER {
+            self.direct.restart();
+        }
         for log in self.logs.iter_mut().filter(|log| log.writer == writer) {
             if !first {
                 log.restart();
@@ -273,6 +324,7 @@ impl Contents {
             if !log.traits.resettable {
                 log.current = log.current.max(self.sequences[log.stream]);
             }
+            self.publish.on_start(log);
         }
         self.note(at, writer, None, || What::Input { text: "starts".to_owned() });
     }
@@ -285,7 +337,18 @@ impl Contents {
     /// What has not arrived at some follower.
     pub(super) fn unconverged(&self) -> Option<(usize, Violation)> {
         self.followers.iter().enumerate().find_map(|(index, part)| {
-            let verdict = part.oracle.check_converged(&self.logs, |log| Some(log.current));
+            let plan = &self.scenario.followers[index];
+            let upto = |log: &Log| {
+                if plan.via == Via::Bus {
+                    return Some(log.current);
+                }
+                // Nobody else on such a connection asks for the announcement that bursts need.
+                let bursts = plan.observe_only && log.traits.order == Order::Bursts;
+                // Not every dialect tells of tokens without rows.
+                let last = log.entries.keys().next_back().copied().unwrap_or(Token::START);
+                (log.writer == SERVER && !bursts).then_some(last)
+            };
+            let verdict = part.oracle.check_converged(&self.logs, upto);
             verdict.err().map(|violation| (self.follower_lane(index), violation))
         })
     }

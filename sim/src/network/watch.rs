@@ -9,7 +9,11 @@ use synrepl_core::{
 };
 
 use super::stage::{Stage, now};
-use crate::trace::{MessageKind, What};
+use crate::{
+    marks::Mark,
+    scenario::Via,
+    trace::{MessageKind, What},
+};
 
 /// Watches one life of a follower.
 #[derive(Debug)]
@@ -57,7 +61,11 @@ impl Watch {
         match input {
             Input::Received { command, .. } => {
                 let mut line = BytesMut::new();
-                if encode(command, Dialect::LATEST, &mut line).is_ok() {
+                let dialect = match stage.followers[self.follower].via {
+                    Via::Tcp(dialect) => dialect,
+                    Via::Bus => Dialect::LATEST,
+                };
+                if encode(command, dialect, &mut line).is_ok() {
                     received(&mut stage, self.follower, &line, command);
                 }
             }
@@ -81,6 +89,9 @@ impl Watch {
                 let Some(writer) = writer.map(|log| log.writer) else { return };
                 match result {
                     Ok(page) => {
+                        if page.limited {
+                            stage.marks.hit(Mark::FetchPaged);
+                        }
                         // When the question arrived and the page left is not seen.
                         stage.note(now(), writer, Some(&source), || What::Received { message });
                         let limited = if page.limited { ", limited" } else { "" };
@@ -97,6 +108,49 @@ impl Watch {
                         let why = error.to_string();
                         stage.note(now(), writer, Some(&source), || What::Lost { message, why });
                     }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Watches one life of a writer: what it has handed over to peers, and for the fingerprint.
+#[derive(Debug)]
+pub(super) struct ServerWatch {
+    pub(super) stage: Stage,
+    pub(super) writer: usize,
+}
+
+/// Sets writers apart from followers in a fingerprint.
+const WRITERS: usize = 1 << 16;
+
+impl Recorder for ServerWatch {
+    fn start(&mut self, _config: &Config) {}
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is of no peer")]
+    fn input(&mut self, _now: Timestamp, input: &Input) {
+        let text = format!("{input:?}");
+        let mut stage = self.stage.lock();
+        stage.steps += 1;
+        stage.imprint(now(), WRITERS + self.writer, &text);
+        match input {
+            Input::Accepted { conn, dialect } => stage.direct.on_accepted(*conn, *dialect),
+            Input::Disconnected { conn, .. } => stage.direct.on_disconnected(*conn),
+            _ => {}
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is of no peer")]
+    fn action(&mut self, action: &Action) {
+        let text = format!("{action:?}");
+        let mut stage = self.stage.lock();
+        stage.imprint(now(), WRITERS + self.writer, &text);
+        match action {
+            Action::Send { conn, command } => stage.check_untaken(*conn, command),
+            Action::Broadcast { audience, command } => {
+                for conn in audience.connections() {
+                    stage.check_untaken(*conn, command);
                 }
             }
             _ => {}

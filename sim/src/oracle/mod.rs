@@ -32,6 +32,8 @@ mod isolation;
 mod ledger;
 mod once;
 mod order;
+#[cfg(feature = "network")]
+mod peers;
 mod progress;
 mod publish;
 mod reset;
@@ -45,6 +47,8 @@ use synrepl_core::{
     stream::{Order, Positions, Row, Source, Token, traits_on},
 };
 
+#[cfg(feature = "network")]
+pub(crate) use self::peers::PeerOracle;
 pub(crate) use self::publish::PublishOracle;
 pub use self::violation::{Promise, Violation};
 use self::{batches::Whole, ledger::Ledger, waits::Waits};

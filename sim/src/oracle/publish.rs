@@ -164,7 +164,7 @@ fn not_answered(asked_at: Timestamp) -> String {
     format!("did not answer the REPLICATE of {asked_at} within {ANSWERS_WITHIN_S} s")
 }
 
-fn broken(promise: Promise, at: Timestamp, source: &Source, what: String) -> Verdict {
+pub(super) fn broken(promise: Promise, at: Timestamp, source: &Source, what: String) -> Verdict {
     let instance = source.instance().to_owned();
     Err(Violation { promise, at, instance, source: Some(source.clone()), what })
 }

@@ -11,7 +11,8 @@ pub struct Timed {
     pub what: Happening,
 }
 
-/// One thing that happens. All but [`Happening::Write`] and [`Happening::WaitFor`] are faults.
+/// One thing that happens. All but [`Happening::Write`], [`Happening::WaitFor`] and
+/// [`Happening::Pieces`] are faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -156,6 +157,26 @@ pub enum Happening {
         /// Milliseconds until connections are taken again.
         down_ms: u16,
     },
+    /// The next reads of a writer's own log fail.
+    FailReads {
+        /// Which writer.
+        writer: u8,
+        /// How many.
+        count: u8,
+    },
+    /// A writer takes no new connection for this long. Only where there are sockets.
+    SlowAccept {
+        /// Which writer.
+        writer: u8,
+        /// Milliseconds.
+        ms: u16,
+    },
+    /// From now on every byte stream is read and written in pieces of at most so many bytes, with
+    /// pauses between them; 0: as it comes. Only where there are sockets.
+    Pieces {
+        /// How many bytes at most.
+        bytes: u8,
+    },
     /// Somebody else says something on the bus.
     Noise {
         /// What.
@@ -214,7 +235,9 @@ impl Happening {
             Self::Write { tokens, rows, .. } => (*tokens, *rows) = (1, 1),
             Self::SpoilFetches { count, .. }
             | Self::RefuseConnections { count, .. }
+            | Self::FailReads { count, .. }
             | Self::LosePublish { count, .. } => *count = 1,
+            Self::Pieces { bytes } => *bytes = 1,
             Self::Cut { after, .. } => *after = 0,
             Self::WaitFor { .. }
             | Self::HalfOpen { .. }
@@ -231,13 +254,14 @@ impl Happening {
             | Self::Repeat { .. }
             | Self::EmptyPosition { .. }
             | Self::RestartBus { .. }
+            | Self::SlowAccept { .. }
             | Self::Noise { .. } => {}
         }
     }
 
     /// Whether this is something that goes wrong, rather than something that is done.
     pub const fn is_fault(self) -> bool {
-        !matches!(self, Self::Write { .. } | Self::WaitFor { .. })
+        !matches!(self, Self::Write { .. } | Self::WaitFor { .. } | Self::Pieces { .. })
     }
 }
 

@@ -8,6 +8,7 @@
 mod draw;
 mod happening;
 mod pattern;
+mod sockets;
 
 use serde::{Deserialize, Serialize};
 use synrepl_core::wire::Dialect;

@@ -1,0 +1,115 @@
+//! What the writers say on the bus, judged where the server takes it.
+
+use bytes::Bytes;
+use synrepl_core::{
+    Timestamp,
+    stream::Source,
+    wire::{Command, Decoder},
+};
+
+use super::{
+    redis::{Client, Party},
+    stage::Contents,
+};
+use crate::{marks::Mark, oracle::Violation, scenario::Scenario};
+
+impl Contents {
+    /// The server has started, and nobody is there.
+    pub(super) fn on_bus_start(&mut self) {
+        for writer in &mut self.writers {
+            writer.subscribed_at = None;
+        }
+        for follower in &mut self.followers {
+            follower.subscribed_at = None;
+        }
+    }
+
+    /// The number of a connection that the server has taken.
+    pub(super) fn next_client(&mut self) -> u64 {
+        self.bus_clients += 1;
+        self.bus_clients
+    }
+
+    /// An instance listens to the bus from now on.
+    pub(super) fn on_subscribed(&mut self, at: Timestamp, party: Party) {
+        match party {
+            Party::Writer(writer) => self.writers[writer].subscribed_at = Some(at),
+            Party::Follower(follower) => self.followers[follower].subscribed_at = Some(at),
+        }
+    }
+
+    /// Whether a connection is left alone when those of its instance are cut.
+    pub(super) fn spares(&mut self, party: Party, is_subscriber: bool) -> bool {
+        let Party::Follower(follower) = party else { return false };
+        let spares = is_subscriber && self.followers[follower].cut_publishing;
+        if spares {
+            self.marks.hit(Mark::PublishingCut);
+        }
+        spares
+    }
+
+    /// The server takes a message, of a stranger if of nobody.
+    pub(super) fn judge_published(
+        &mut self,
+        at: Timestamp,
+        from: Option<Client>,
+        payload: &Bytes,
+        source: Option<&Source>,
+    ) {
+        let Ok(command) = Decoder::new().decode(payload) else { return };
+        if matches!(command, Command::Replicate(_)) {
+            self.on_replicate(at, from.map(|client| client.party));
+        }
+        let Some(Client { party: Party::Writer(writer), number }) = from else { return };
+        if self.is_late(writer, number) {
+            self.marks.hit(Mark::LatePublish);
+            return;
+        }
+        let is = |source: &Source| {
+            let is = |log: &&crate::Log| log.source == *source && log.writer == writer;
+            self.logs.iter().find(is)
+        };
+        let Some(log) = source.and_then(is) else { return };
+        self.marks.hit(Mark::OursPublished);
+        match self.publish.judge(at, &command, log) {
+            Ok(true) => self.marks.hit(Mark::OursAnnouncedAgain),
+            Ok(false) => {}
+            Err(violation) => self.break_promise(at, writer, violation),
+        }
+    }
+
+    /// Whether a writer had given up the connection on which this comes. What it says on the next
+    /// one is not judged by what was still on its way then.
+    fn is_late(&mut self, writer: usize, number: u64) -> bool {
+        let part = &mut self.writers[writer];
+        if number > part.publishes_on {
+            part.publishes_on = number;
+            self.publish.on_connected(&Scenario::writer_name(writer));
+        }
+        number < self.writers[writer].publishes_on
+    }
+
+    /// Everyone who listens has been asked to announce.
+    fn on_replicate(&mut self, at: Timestamp, asks: Option<Party>) {
+        let since = match asks {
+            Some(Party::Writer(writer)) => self.writers[writer].subscribed_at,
+            Some(Party::Follower(follower)) => self.followers[follower].subscribed_at,
+            None => None,
+        };
+        for writer in 0..self.writers.len() {
+            if self.writers[writer].subscribed_at.is_some() {
+                // A stranger has heard nothing before it asked.
+                let (since, name) = (since.unwrap_or(at), Scenario::writer_name(writer));
+                self.publish.on_replicate(at, since, &name);
+            }
+        }
+    }
+
+    /// P4: nobody owes an announcement who was asked for one long ago.
+    pub(super) fn check_answered(&self, at: Timestamp) -> Option<(usize, Violation)> {
+        (0..self.writers.len()).find_map(|writer| {
+            let verdict = self.publish.check_answered(at, &Scenario::writer_name(writer));
+            verdict.err().map(|violation| (writer, violation))
+        })
+    }
+}
