@@ -314,6 +314,7 @@ impl<C: Connector> Builder<C> {
     pub fn driver(self) -> Result<(Replication, Driver<C>), BuildError> {
         self.limits.validate().map_err(|(limit, problem)| BuildError::Limit { limit, problem })?;
         let limits = self.limits;
+        let planted = limits.planted();
         let mut config = self.config;
         // A name that goes onto the wire, or is a channel.
         let is_named = matches!(self.via, Via::Redis { .. }) || !self.listeners.is_empty();
@@ -380,6 +381,7 @@ impl<C: Connector> Builder<C> {
             recorder,
             stop,
             clock,
+            planted,
         };
         Ok((Replication::new(received, positions, handle, clock), Driver::new(node, parts)))
     }

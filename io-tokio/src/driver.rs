@@ -29,6 +29,7 @@ use crate::{
     fetch::{FetchRequest, FetchSource},
     handle::Request,
     log::{LogEnds, LogStore},
+    planted::{Planted, planted},
     record::Recorder,
     session::Session,
     tcp::{PeerInput, Peers, Sent},
@@ -73,6 +74,7 @@ pub struct Driver<C: Connector = SocketConnector> {
     /// Which lane is looked at first.
     first_lane: usize,
     stopped: bool,
+    planted: Planted,
 }
 
 /// What the driver is made of, besides the core.
@@ -87,6 +89,7 @@ pub(crate) struct Parts<C: Connector> {
     pub(crate) recorder: Option<Box<dyn Recorder>>,
     pub(crate) stop: CancellationToken,
     pub(crate) clock: Clock,
+    pub(crate) planted: Planted,
 }
 
 /// What a turn begins with.
@@ -154,6 +157,7 @@ impl<C: Connector> Driver<C> {
             peer_bytes: 0,
             first_lane: 0,
             stopped: false,
+            planted: parts.planted,
         }
     }
 
@@ -172,7 +176,10 @@ impl<C: Connector> Driver<C> {
         while !self.stopped {
             self.peers.flush();
             self.events.publish();
-            self.timer.set(self.node.poll_timeout().map(|at| self.clock.instant(at)));
+            let deadline = self.node.poll_timeout().map(|at| self.clock.instant(at));
+            if !(planted!(self.planted, KeepsFirstDeadline) && self.timer.is_later(deadline)) {
+                self.timer.set(deadline);
+            }
             let wakeup = poll_fn(|cx| self.poll_wakeup(cx)).await;
             self.turn(wakeup).await?;
         }
@@ -266,6 +273,9 @@ impl<C: Connector> Driver<C> {
                 let result = outcome.unwrap_or_else(|message| {
                     Err(LogError { stream: stream.to_string(), message })
                 });
+                if result.is_err() && planted!(self.planted, LosesLogReads) {
+                    return Ok(());
+                }
                 self.handle(now, Input::LogRead { query, result })?;
                 // Peers get the time to take a page before the next one comes.
                 self.peers.flush();
@@ -311,6 +321,9 @@ impl<C: Connector> Driver<C> {
                 tokio::task::yield_now().await;
                 break;
             }
+            if planted!(self.planted, DropsRestOfRead) {
+                while let Some(Input::Received { .. }) = self.session.next_buffered() {}
+            }
             next = self.session.next_buffered();
         }
         Ok(())
@@ -334,6 +347,9 @@ impl<C: Connector> Driver<C> {
         let taken = std::mem::take(&mut self.taken);
         for &(conn, count) in &taken {
             self.handle(now, Input::Sent { conn, count })?;
+            if planted!(self.planted, CountsSentTwice) {
+                self.handle(now, Input::Sent { conn, count })?;
+            }
         }
         // Its memory serves again.
         self.taken = taken;
@@ -412,6 +428,7 @@ impl<C: Connector> Driver<C> {
                 Action::ReadLog { query, stream, from, upto, rows_max } => {
                     self.read_log(query, stream, from, upto, rows_max);
                 }
+                Action::CancelFetch { .. } if planted!(self.planted, KeepsCancelledFetch) => {}
                 Action::CancelFetch { query } => self.fetches.cancel(query),
                 Action::Connect { conn } => self.session.connect(conn),
                 Action::Close { conn } if conn.is_accepted() => self.peers.close(conn),

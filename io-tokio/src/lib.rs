@@ -53,6 +53,7 @@ mod handle;
 pub mod http;
 mod limits;
 pub mod log;
+mod planted;
 mod record;
 mod redis;
 mod replication;
@@ -77,6 +78,9 @@ pub use crate::{
     record::Recorder,
     replication::Replication,
 };
+
+#[cfg(feature = "planted-bugs")]
+pub use crate::planted::PlantedBug;
 
 /// The programs in the README compile.
 #[cfg(doctest)]

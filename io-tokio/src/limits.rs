@@ -3,6 +3,11 @@
 
 use std::time::Duration;
 
+use crate::planted::{Planted, planted};
+
+/// What no limit is: ten years.
+const FOR_EVER: Duration = Duration::from_secs(86_400 * 3_650);
+
 /// Limits of the driver. Set with [`Builder::limits`](crate::Builder::limits).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -48,6 +53,10 @@ pub struct Limits {
     pub fetch_body_bytes_max: usize,
     /// Idle HTTP connections kept per instance. Default 2.
     pub http_idle_max: usize,
+
+    /// A bug to have, to see it caught. Default none.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<crate::PlantedBug>,
 }
 
 impl Default for Limits {
@@ -66,11 +75,31 @@ impl Default for Limits {
             fetch_timeout: Duration::from_secs(30),
             fetch_body_bytes_max: 32 << 20,
             http_idle_max: 2,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
         }
     }
 }
 
 impl Limits {
+    /// The bug that is planted.
+    pub(crate) const fn planted(&self) -> Planted {
+        #[cfg(feature = "planted-bugs")]
+        return Planted(self.planted);
+        #[cfg(not(feature = "planted-bugs"))]
+        Planted(())
+    }
+
+    /// Time to connect.
+    pub(crate) const fn time_to_connect(&self) -> Duration {
+        if planted!(self.planted(), ConnectsForEver) { FOR_EVER } else { self.connect_timeout }
+    }
+
+    /// Time for a whole catch-up call.
+    pub(crate) const fn time_to_fetch(&self) -> Duration {
+        if planted!(self.planted(), FetchesForEver) { FOR_EVER } else { self.fetch_timeout }
+    }
+
     /// The first limit that cannot work, with what to do.
     pub(crate) fn validate(&self) -> Result<(), (&'static str, &'static str)> {
         for (name, value) in [

@@ -14,6 +14,9 @@ pub enum Planted {
     Core(PlantedBug),
     /// In the simulated driver.
     Driver(DriverBug),
+    /// In the driver on tokio, which only the network level runs.
+    #[cfg(feature = "network")]
+    Tokio(synrepl::PlantedBug),
 }
 
 /// Known-bad variants of what a driver does around the core.
@@ -82,10 +85,16 @@ impl DriverBug {
 }
 
 impl Planted {
-    /// All known-bad variants.
+    /// All known-bad variants that the logical level must catch.
     pub fn all() -> impl Iterator<Item = Self> {
         let core = PlantedBug::ALL.iter().copied().map(Self::Core);
         core.chain(DriverBug::ALL.into_iter().map(Self::Driver))
+    }
+
+    /// All known-bad variants of the driver on tokio, which the network level must catch.
+    #[cfg(feature = "network")]
+    pub fn all_of_tokio() -> impl Iterator<Item = Self> {
+        synrepl::PlantedBug::ALL.iter().copied().map(Self::Tokio)
     }
 
     /// What it does wrong, in one line.
@@ -93,6 +102,8 @@ impl Planted {
         match self {
             Self::Core(bug) => bug.description(),
             Self::Driver(bug) => bug.description(),
+            #[cfg(feature = "network")]
+            Self::Tokio(bug) => bug.description(),
         }
     }
 
@@ -101,6 +112,8 @@ impl Planted {
         match self {
             Self::Core(bug) => bug.origin(),
             Self::Driver(bug) => bug.origin(),
+            #[cfg(feature = "network")]
+            Self::Tokio(bug) => bug.origin(),
         }
     }
 
@@ -108,6 +121,16 @@ impl Planted {
         match self {
             Self::Core(bug) => Some(bug),
             Self::Driver(_) => None,
+            #[cfg(feature = "network")]
+            Self::Tokio(_) => None,
+        }
+    }
+
+    #[cfg(feature = "network")]
+    pub(crate) const fn in_tokio(self) -> Option<synrepl::PlantedBug> {
+        match self {
+            Self::Tokio(bug) => Some(bug),
+            Self::Core(_) | Self::Driver(_) => None,
         }
     }
 }
@@ -117,6 +140,8 @@ impl fmt::Display for Planted {
         match self {
             Self::Core(bug) => write!(f, "{bug:?}"),
             Self::Driver(bug) => write!(f, "driver {bug:?}"),
+            #[cfg(feature = "network")]
+            Self::Tokio(bug) => write!(f, "tokio {bug:?}"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Makes a failing scenario smaller while it breaks the same promise.
 
 use crate::{
-    logical::Failure,
+    logical::{Failure, Outcome},
     planted::Planted,
     run::{Choice, play},
     scenario::Scenario,
@@ -15,25 +15,35 @@ const RUNS_MAX: u32 = 2_000;
 /// Removes events, in halves first and then one by one, then followers, writers and streams, then
 /// makes what is left plainer. Deterministic. `planted` is the bug that the run had, if one.
 pub fn shrink(failure: &Failure, planted: Option<Planted>) -> Box<Failure> {
-    let mut search = Search { best: Box::new(failure.clone()), planted, runs: 0 };
+    shrink_by(failure, RUNS_MAX, |scenario| play(scenario, Choice { planted, ..Choice::default() }))
+}
+
+/// The same for any way to play a scenario, with at most `runs_max` runs.
+pub(crate) fn shrink_by(
+    failure: &Failure,
+    runs_max: u32,
+    play: impl Fn(&Scenario) -> Outcome,
+) -> Box<Failure> {
+    let mut search = Search { best: Box::new(failure.clone()), play, runs: 0, runs_max };
     loop {
         let before = search.best.scenario.clone();
         search.remove_events();
         search.remove_parts();
         search.make_plainer();
-        if search.best.scenario == before || search.runs >= RUNS_MAX {
+        if search.best.scenario == before || search.runs >= runs_max {
             return search.best;
         }
     }
 }
 
-struct Search {
+struct Search<P> {
     best: Box<Failure>,
-    planted: Option<Planted>,
+    play: P,
     runs: u32,
+    runs_max: u32,
 }
 
-impl Search {
+impl<P: Fn(&Scenario) -> Outcome> Search<P> {
     fn remove_events(&mut self) {
         let mut chunk = self.best.scenario.events.len().div_ceil(2);
         while chunk > 0 {
@@ -109,12 +119,11 @@ impl Search {
     fn better(&mut self, change: impl FnOnce(&mut Scenario)) -> bool {
         let mut scenario = self.best.scenario.clone();
         change(&mut scenario);
-        if scenario == self.best.scenario || self.runs >= RUNS_MAX {
+        if scenario == self.best.scenario || self.runs >= self.runs_max {
             return false;
         }
         self.runs += 1;
-        let choice = Choice { planted: self.planted, ..Choice::default() };
-        match play(&scenario, choice).violations.into_iter().next() {
+        match (self.play)(&scenario).violations.into_iter().next() {
             Some(violation) if violation.promise == self.best.violation.promise => {
                 *self.best = Failure { violation, scenario };
                 true

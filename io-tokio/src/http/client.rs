@@ -33,6 +33,7 @@ use crate::{
     error::BuildError,
     fetch::{FetchFuture, FetchRequest, FetchSource},
     limits::Limits,
+    planted::{Planted, planted},
     transport::{Connector, Secured, Security},
 };
 
@@ -61,6 +62,7 @@ struct Instance<C: Connector> {
     connect_timeout: Duration,
     whole_timeout: Duration,
     body_bytes_max: usize,
+    planted: Planted,
 }
 
 /// A call that failed before its answer began; on a reused connection it is worth another try.
@@ -89,9 +91,10 @@ impl<C: Connector> HttpFetch<C> {
                 secret: secret.cloned(),
                 idle: Mutex::new(Vec::new()),
                 idle_max: limits.http_idle_max,
-                connect_timeout: limits.connect_timeout,
-                whole_timeout: limits.fetch_timeout,
+                connect_timeout: limits.time_to_connect(),
+                whole_timeout: limits.time_to_fetch(),
                 body_bytes_max: limits.fetch_body_bytes_max,
+                planted: limits.planted(),
             }))
         };
         let instances = endpoints
@@ -211,12 +214,16 @@ impl<C: Connector> Instance<C> {
                 message: answer::explain(status.as_u16(), self.without_secret(&body)),
             });
         }
-        decode_page(&body).map_err(|error| {
+        let mut page = decode_page(&body).map_err(|error| {
             // It may quote what it found.
             let told = error.to_string();
             let is_ours = self.without_secret(&body) == LEFT_OUT.as_bytes();
             self.malformed(if is_ours { LEFT_OUT.to_owned() } else { told })
-        })
+        })?;
+        if planted!(self.planted, ForgetsLastRowOfPage) {
+            page.updates.pop();
+        }
+        Ok(page)
     }
 
     /// What of a server's text may be shown to people: it has heard the secret.

@@ -13,7 +13,10 @@ use super::{
     login::Channels,
     socket::{Failure, Socket, kind_of},
 };
-use crate::limits::Limits;
+use crate::{
+    limits::Limits,
+    planted::{Planted, planted},
+};
 
 /// Two connections to one Redis server. When either fails, so does the link.
 pub(super) struct Link<S> {
@@ -28,6 +31,9 @@ pub(super) struct Link<S> {
     published: Published,
     unanswered_max: usize,
     output_bytes_max: usize,
+    planted: Planted,
+    /// Commands without an answer: only of a planted bug.
+    waiting: VecDeque<Command>,
 }
 
 /// Which commands have gone out. PUBLISHes are answered in their order.
@@ -99,6 +105,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             published: Published::default(),
             unanswered_max: limits.publishes_in_flight_max,
             output_bytes_max: limits.output_bytes_max,
+            planted: limits.planted(),
+            waiting: VecDeque::new(),
         }
     }
 
@@ -114,8 +122,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let is_user_ip = matches!(command, Command::UserIp(_));
         let channel = if is_user_ip { &self.channels.user_ip } else { &self.channels.main };
         self.publisher.queue(&[b"PUBLISH", channel.as_bytes(), &self.scratch]);
+        if planted!(self.planted, ConfirmsWritten) {
+            self.published.sent += 1;
+            return Ok(());
+        }
+        if planted!(self.planted, ResendsAfterReconnect) {
+            self.waiting.push_back(command.clone());
+        }
         self.published.unanswered += 1;
         Ok(())
+    }
+
+    /// Commands that were not answered: kept only to be sent again by a planted bug.
+    pub(super) fn take_waiting(&mut self) -> VecDeque<Command> {
+        std::mem::take(&mut self.waiting)
     }
 
     /// Whether new commands should wait.
@@ -135,7 +155,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Commands that have gone out since this was asked last: PUBLISHes that were answered.
     pub(super) const fn take_sent(&mut self) -> u32 {
-        std::mem::replace(&mut self.published.sent, 0)
+        let sent = std::mem::replace(&mut self.published.sent, 0);
+        if sent > 1 && planted!(self.planted, CountsOneAnswer) { 1 } else { sent }
     }
 
     /// Bytes read since this was asked last.
@@ -228,7 +249,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     fn on_reply(&mut self, frame: Frame) -> Result<(), Failure> {
         match frame {
             // How many subscribers got it, ourselves included.
-            Frame::Integer(_) if self.published.on_reply() => Ok(()),
+            Frame::Integer(_) if self.published.on_reply() => {
+                if planted!(self.planted, ResendsAfterReconnect) {
+                    self.waiting.pop_front();
+                }
+                Ok(())
+            }
             Frame::Integer(_) => Err(self.publisher.unasked()),
             Frame::Simple(_) => self.publisher.on_pong(),
             Frame::Error(text) => Err(format!("Redis refused a PUBLISH: {text:.300}")),

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     error::BuildError,
     limits::Limits,
+    planted::Planted,
     transport::{Address, Connector, Secured, Security},
 };
 
@@ -76,10 +77,15 @@ impl<C: Connector> Bus<C> {
         })
     }
 
+    /// The bug that is planted.
+    pub(super) const fn planted(&self) -> Planted {
+        self.limits.planted()
+    }
+
     /// Connects, logs in and subscribes; returns when the subscription is confirmed, so that
     /// nothing published from then on is missed.
     pub(super) async fn open(self) -> Result<Link<Secured<C::Stream>>, Failure> {
-        let limit = self.limits.connect_timeout;
+        let limit = self.limits.time_to_connect();
         let address = self.address.clone();
         let mut stage = if self.security.is_tls() { Stage::ConnectTls } else { Stage::Connect };
         timeout(limit, self.open_unbounded(&mut stage))

@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 
 use super::{link::Link, login::Bus, socket::Failure};
 use crate::{
+    planted::{Planted, planted},
     session::{CLOSE_TIMEOUT, READ_BYTES},
     transport::{Connector, Secured},
 };
@@ -24,6 +25,9 @@ type Opening<S> = Pin<Box<dyn Future<Output = Result<Link<S>, Failure>> + Send>>
 pub(crate) struct Session<C: Connector> {
     bus: Bus<C>,
     now: Option<(ConnectionId, Phase<Secured<C::Stream>>)>,
+    planted: Planted,
+    /// The connection before: only of a planted bug.
+    old: Option<Box<Link<Secured<C::Stream>>>>,
 }
 
 enum Phase<S> {
@@ -36,8 +40,9 @@ enum Phase<S> {
 }
 
 impl<C: Connector> Session<C> {
-    pub(crate) const fn new(bus: Bus<C>) -> Self {
-        Self { bus, now: None }
+    pub(crate) fn new(bus: Bus<C>) -> Self {
+        let planted = bus.planted();
+        Self { bus, now: None, planted, old: None }
     }
 
     /// Begins a connection.
@@ -113,7 +118,15 @@ impl<C: Connector> Session<C> {
             let conn = *conn;
             match phase {
                 Phase::Opening(opening) => match std::task::ready!(opening.as_mut().poll(cx)) {
-                    Ok(link) => {
+                    Ok(mut link) => {
+                        if planted!(self.planted, ResendsAfterReconnect)
+                            && let Some(mut old) = self.old.take()
+                        {
+                            for command in old.take_waiting() {
+                                // What could be encoded before can be now.
+                                let _ = link.publish(&command);
+                            }
+                        }
                         self.now = Some((conn, Phase::Open(Box::new(link))));
                         return Poll::Ready(Input::Connected { conn });
                     }
@@ -123,12 +136,19 @@ impl<C: Connector> Session<C> {
                     if read && let Some(input) = self.next_buffered() {
                         return Poll::Ready(input);
                     }
+                    if read
+                        && planted!(self.planted, OldSubscriptionGoesOn)
+                        && let Some(command) = self.poll_old(cx)
+                    {
+                        return Poll::Ready(Input::Received { conn, command });
+                    }
                     let Some((_, Phase::Open(link))) = &mut self.now else { continue };
                     let polled = link.poll(cx, read);
                     let count = link.take_sent();
                     if count > 0 {
                         // What was answered before the end counts.
                         if let Poll::Ready(Err(failure)) = polled {
+                            self.keep_old();
                             self.now = Some((conn, Phase::Ended(failure)));
                         }
                         return Poll::Ready(Input::Sent { conn, count });
@@ -156,7 +176,36 @@ impl<C: Connector> Session<C> {
         }
     }
 
+    /// What a planted bug still does with a connection that has ended.
+    fn keep_old(&mut self) {
+        let wanted = planted!(self.planted, ResendsAfterReconnect)
+            || planted!(self.planted, OldSubscriptionGoesOn);
+        if wanted && let Some((_, Phase::Open(link))) = self.now.take() {
+            self.old = Some(link);
+        }
+    }
+
+    /// The next command on a connection that has ended: only of a planted bug.
+    fn poll_old(&mut self, cx: &mut Context<'_>) -> Option<Command> {
+        let link = self.old.as_mut()?;
+        loop {
+            match link.next_message() {
+                Ok(Some(Ok(command))) => return Some(command),
+                Ok(Some(Err(_))) => {}
+                Ok(None) => match link.subscriber().poll_read(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => break,
+                    Poll::Pending => return None,
+                },
+                Err(_) => break,
+            }
+        }
+        self.old = None;
+        None
+    }
+
     fn ended(&mut self, conn: ConnectionId, reason: Failure) -> Input {
+        self.keep_old();
         self.now = None;
         tracing::debug!(%conn, reason, "connection ended");
         Input::Disconnected { conn, reason }

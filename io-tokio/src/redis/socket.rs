@@ -12,7 +12,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
 use super::keep_alive::{Due, KeepAlive};
-use crate::{limits::Limits, session::READ_BYTES};
+use crate::{
+    limits::Limits,
+    planted::{Planted, planted},
+    session::READ_BYTES,
+};
 
 /// With less room than this left, a new buffer is begun. Not at every read: rows keep their
 /// buffer alive, so a buffer has to be used up.
@@ -33,6 +37,7 @@ pub(super) struct Socket<S> {
     role: Role,
     /// What the server may know and nobody else is to read.
     password: Option<Secret>,
+    planted: Planted,
 }
 
 /// What a connection is for, in failures.
@@ -79,6 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             bytes_read: 0,
             role,
             password: password.cloned(),
+            planted: limits.planted(),
         }
     }
 
@@ -128,7 +134,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if self.input.capacity() - self.input.len() < ROOM_BYTES_MIN {
             self.input.reserve(READ_BYTES);
         }
-        match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)) {
+        let read = poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input);
+        if read.is_pending() && planted!(self.planted, ForgetsHalfFrames) {
+            self.input.clear();
+        }
+        match ready!(read) {
             Ok(0) => {
                 // Only a subscriber can be too slow for what it is sent.
                 let hint = match self.role {
@@ -178,6 +188,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         cx: &mut Context<'_>,
         reading: bool,
     ) -> Result<(), Failure> {
+        if planted!(self.planted, NeverPings) {
+            return Ok(());
+        }
         while let Poll::Ready(due) = self.keep_alive.poll(cx, reading) {
             match due {
                 Due::Ping => self.queue(&[b"PING"]),

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     limits::Limits,
+    planted::Planted,
     session::{CLOSE_TIMEOUT, READ_BYTES},
     transport::{Address, Connector},
 };
@@ -34,18 +35,21 @@ pub(crate) struct Server<C: Connector> {
     dialect: Dialect,
     connect_timeout: Duration,
     output_bytes_max: usize,
+    planted: Planted,
 }
 
 impl<C: Connector> Server<C> {
     pub(crate) fn new(connector: C, address: Address, dialect: Dialect, limits: &Limits) -> Self {
-        let (connect_timeout, output_bytes_max) = (limits.connect_timeout, limits.output_bytes_max);
-        Self { connector, address, dialect, connect_timeout, output_bytes_max }
+        let (connect_timeout, output_bytes_max) =
+            (limits.time_to_connect(), limits.output_bytes_max);
+        let planted = limits.planted();
+        Self { connector, address, dialect, connect_timeout, output_bytes_max, planted }
     }
 
     async fn open(self) -> Result<Box<LineSocket<C::Stream>>, Failure> {
         let address = &self.address;
         match timeout(self.connect_timeout, self.connector.connect(address)).await {
-            Ok(Ok(stream)) => Ok(Box::new(LineSocket::new(stream, READ_BYTES))),
+            Ok(Ok(stream)) => Ok(Box::new(LineSocket::new(stream, READ_BYTES, self.planted))),
             Ok(Err(error)) => Err(format!("{address}: cannot connect: {error}")),
             Err(_) => Err(format!("{address}: no connection within {:?}", self.connect_timeout)),
         }

@@ -20,7 +20,7 @@ use super::{
     peers::PeerInput,
     socket::{Failure, Line, LineSocket},
 };
-use crate::session::CLOSE_TIMEOUT;
+use crate::{planted::Planted, session::CLOSE_TIMEOUT};
 
 /// Room that a read is offered. Peers say little: a line now and then.
 const READ_BYTES: usize = 4 << 10;
@@ -38,7 +38,7 @@ pub(super) struct Seat {
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, seat: Seat) -> String {
     let mut peer = Peer {
         conn: seat.conn,
-        socket: LineSocket::new(stream, READ_BYTES),
+        socket: LineSocket::new(stream, READ_BYTES, Planted::default()),
         next: None,
         inputs: PollSender::new(seat.inputs),
         reports: seat.reports,

@@ -11,7 +11,12 @@ use super::{
     output::Output,
     pool,
     progress::Progress,
+    seeds::Seeds,
 };
+
+/// Seeds that are played for each bug if none are named.
+const SEEDS: Seeds = Seeds::new(0, 200);
+const SEEDS_OF_NETWORK: Seeds = Seeds::new(0, 40);
 
 #[derive(Serialize)]
 struct Line {
@@ -28,22 +33,23 @@ pub(super) fn run(
     output: &mut Output,
     interrupt: &Interrupt,
 ) -> Result<Ending, Refusal> {
-    let bugs: Vec<Planted> =
-        if flags.bug.is_empty() { Planted::all().collect() } else { flags.bug.clone() };
+    let level = flags.level;
+    let bugs: Vec<Planted> = if flags.bug.is_empty() { level.bugs() } else { flags.bug.clone() };
+    let default = if level == Level::Logical { SEEDS } else { SEEDS_OF_NETWORK };
+    let all_seeds = flags.seeds.unwrap_or(default);
     let mut progress = Progress::new();
     let (mut survivors, mut done) = (Vec::new(), 0);
     output.say(
         || format!("{:>9}  {:<34}  what it does wrong (known from)", "caught in", "planted bug"),
         "begin",
-        serde_json::json!({"bugs": bugs.len(), "seeds": flags.seeds.count()}),
+        serde_json::json!({"bugs": bugs.len(), "seeds": all_seeds.count()}),
     );
     for bug in &bugs {
         let name = engine::bug_name(*bug);
         let (mut caught, mut played, mut first) = (0, 0, None::<u64>);
         let work = |seed| {
-            !engine::play(Level::Logical, &Drawn::Mixed.scenario(Level::Logical, seed), Some(*bug))
-                .violations
-                .is_empty()
+            let scenario = Drawn::Mixed.scenario(level, seed);
+            !engine::play(level, &scenario, Some(*bug)).violations.is_empty()
         };
         let each = |seed, is_caught| {
             played += 1;
@@ -53,7 +59,7 @@ pub(super) fn run(
             }
             !output.is_gone()
         };
-        pool::over(flags.seeds, interrupt, work, each, || {
+        pool::over(all_seeds, interrupt, work, each, || {
             progress.tell(|| format!("{name}: {done} of {} bugs done", bugs.len()));
         });
         progress.clear();
@@ -75,7 +81,7 @@ pub(super) fn run(
             survivors.push(name);
         }
     }
-    let (all, seeds) = (bugs.len(), flags.seeds.count());
+    let (all, seeds) = (bugs.len(), all_seeds.count());
     output.say(
         || {
             let mut text = format!(

@@ -139,10 +139,15 @@ pub(super) fn compare(scenario: &Scenario, era: Era, bug: Option<Planted>) -> Co
 }
 
 /// The smallest scenario found that breaks the same promise; `None` if this one breaks none.
-pub(super) fn shrink(scenario: &Scenario, bug: Option<Planted>) -> Option<Scenario> {
-    let violation = play(Level::Logical, scenario, bug).violations.into_iter().next()?;
+pub(super) fn shrink(level: Level, scenario: &Scenario, bug: Option<Planted>) -> Option<Scenario> {
+    let violation = play(level, scenario, bug).violations.into_iter().next()?;
     let failure = Failure { violation, scenario: scenario.clone() };
-    Some(shrink_failure(&failure, bug).scenario)
+    let small = match level {
+        Level::Logical => shrink_failure(&failure, bug),
+        #[cfg(feature = "network")]
+        Level::Turmoil => synrepl_sim::network::shrink(&failure, bug),
+    };
+    Some(small.scenario)
 }
 
 #[cfg(test)]

@@ -193,9 +193,13 @@ impl FileFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct BugsFlags {
-    /// Seeds from A up to, not with, B, played for each bug
-    #[arg(long, value_name = "A..B", default_value = "0..200")]
-    pub(super) seeds: Seeds,
+    /// Seeds from A up to, not with, B, played for each bug. Default 0..200, or on the level turmoil
+    /// 0..40
+    #[arg(long, value_name = "A..B")]
+    pub(super) seeds: Option<Seeds>,
+    /// How deep the simulation goes: turmoil has bugs of its own
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Logical)]
+    pub(super) level: Level,
     /// Only these
     #[arg(long, value_name = "NAME", value_parser = planted)]
     pub(super) bug: Vec<Planted>,
@@ -235,12 +239,22 @@ impl Level {
             Self::Turmoil => "turmoil",
         }
     }
+
+    /// The bugs that this level must catch.
+    pub(super) fn bugs(self) -> Vec<Planted> {
+        match self {
+            Self::Logical => Planted::all().collect(),
+            #[cfg(feature = "network")]
+            Self::Turmoil => Planted::all_of_tokio().collect(),
+        }
+    }
 }
 
 /// A planted bug by its name.
 fn planted(name: &str) -> Result<Planted, String> {
-    Planted::all().find(|bug| bug_name(*bug) == name).ok_or_else(|| {
-        let names: Vec<_> = Planted::all().map(bug_name).collect();
+    let all = || Level::value_variants().iter().flat_map(|level| level.bugs());
+    all().find(|bug| bug_name(*bug) == name).ok_or_else(|| {
+        let names: Vec<_> = all().map(bug_name).collect();
         format!("there is no planted bug {name:?}; there are {}", names.join(", "))
     })
 }

@@ -6,7 +6,7 @@ use super::{
     engine,
     exit::{Ending, Refusal},
     files,
-    flags::{FileFlags, Level},
+    flags::FileFlags,
     output::Output,
     telling::{Telling, stem},
 };
@@ -19,12 +19,8 @@ pub(super) fn replay(flags: &FileFlags, output: &mut Output) -> Result<Ending, R
 
 /// Makes a failing scenario smaller while it breaks the same promise.
 pub(super) fn shrink(flags: &FileFlags, output: &mut Output) -> Result<Ending, Refusal> {
-    if flags.level != Level::Logical {
-        let what = "a scenario is made smaller on the logical level; leave --level out";
-        return Err(Refusal::new(what));
-    }
     let scenario = files::read(&flags.file)?;
-    let Some(small) = engine::shrink(&scenario, flags.bug) else {
+    let Some(small) = engine::shrink(flags.level, &scenario, flags.bug) else {
         output.say(
             || {
                 let bug = "; if it needs a planted bug, name it with --bug";

@@ -55,7 +55,7 @@ impl Telling<'_> {
             text.push_str("\n\n");
             text.push_str(&timeline(&trace, MOMENTS_BEFORE, MOMENTS_AFTER));
             text.push_str(&format!("\nreplay:  {replay}\n"));
-            if violation.is_some() && self.level == Level::Logical {
+            if violation.is_some() {
                 text.push_str(&format!("shrink:  {}\n", self.command("shrink", &json)));
             }
             text.push_str(&format!("page:    {}", written.page.display()));

@@ -13,7 +13,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use synrepl::transport::Listener;
 use synrepl_core::{
     ByteString, ConnectionId,
-    wire::{Command, Decoder, Dialect, encode},
+    wire::{Command, Decoder, Dialect, Replicate, encode},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::TcpListener;
@@ -181,14 +181,12 @@ impl Contents {
     }
 
     /// A whole line of a follower has come in. False if it is lost, and the connection with it.
-    fn on_said(&mut self, address: SocketAddr, line: &[u8]) -> bool {
+    fn on_said(&mut self, address: SocketAddr, line: Bytes) -> bool {
         let Some(way) = self.direct.ways.get_mut(&address) else { return true };
-        if !line.starts_with(b"REPLICATE") {
-            return true;
-        }
+        let Ok(Command::Replicate(what)) = Decoder::new().decode(&line) else { return true };
         let follower = way.follower;
-        if !way.dialect.names_instances() {
-            way.oracle.on_subscribed();
+        if let Replicate::Stream { stream, .. } = &what {
+            way.oracle.on_subscribed(stream);
         }
         let lose = &mut self.followers[follower].lose_replicates;
         let loses = *lose > 0;
@@ -325,8 +323,9 @@ impl AsyncRead for Tap {
         let said = &buffer.filled()[before..];
         self.said.extend_from_slice(said);
         while let Some(end) = self.said.iter().position(|byte| *byte == b'\n') {
-            let line = self.said.split_to(end + 1);
-            if !self.stage.lock().on_said(self.address, &line) {
+            let mut line = self.said.split_to(end + 1).freeze();
+            line.truncate(end);
+            if !self.stage.lock().on_said(self.address, line) {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
         }

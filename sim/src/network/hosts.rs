@@ -58,6 +58,7 @@ fn builder(
     party: Party,
     via: Via,
     (instance, seed): (&str, u64),
+    planted: Option<Planted>,
 ) -> Result<Builder<Simulated>, Box<dyn std::error::Error>> {
     let builder = match via {
         Via::Bus => Builder::redis(&format!("redis://{HOST}:{PORT}"), CHANNEL)?,
@@ -76,6 +77,7 @@ fn builder(
         limits.fetch_timeout = PATIENCE;
         // Small enough that the driver has to wait for the application.
         limits.events_queued_max = 8;
+        limits.planted = planted.and_then(Planted::in_tokio);
     }))
 }
 
@@ -110,7 +112,7 @@ pub(super) async fn writer(
     stage.lock().start_writer(now(), writer);
     let log: Arc<dyn LogStore> = Arc::new(StageLog { stage: stage.clone(), writer });
     let name = Scenario::writer_name(writer);
-    let mut builder = builder(&stage, Party::Writer(writer), Via::Bus, (&name, seed))?
+    let mut builder = builder(&stage, Party::Writer(writer), Via::Bus, (&name, seed), planted)?
         .shared_log(Arc::clone(&log))
         // It follows nothing.
         .streams(["-"])
@@ -198,7 +200,7 @@ fn start(
         contents.restart_follower(follower, &positions);
     }
     drop(contents);
-    let mut builder = builder(stage, Party::Follower(follower), plan.via, (&name, seed))?
+    let mut builder = builder(stage, Party::Follower(follower), plan.via, (&name, seed), planted)?
         .positions(positions)
         .start(if plan.from_beginning { Start::Beginning } else { Start::Now })
         .core(|config| {

@@ -19,6 +19,9 @@ use super::{
 };
 use crate::{logical::scramble, marks::Mark};
 
+/// One of so many writes is cut short while streams come in pieces.
+const WRITES_PER_PIECE: u64 = 4;
+
 /// Opens streams on the simulated network, for one instance.
 #[derive(Clone, Debug)]
 pub(super) struct Simulated {
@@ -165,7 +168,12 @@ impl AsyncWrite for Link {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let size = self.next_piece().unwrap_or(bytes.len()).min(bytes.len());
+        let size = match self.next_piece() {
+            // Now and then: each piece is a segment, and the network looks at every segment that
+            // is on its way in every step.
+            Some(size) if self.pieces % WRITES_PER_PIECE == 0 => size.min(bytes.len()),
+            Some(_) | None => bytes.len(),
+        };
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &bytes[..size]));
         self.on_written();
         Poll::Ready(written)

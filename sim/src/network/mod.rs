@@ -31,7 +31,8 @@ mod parts;
 mod published;
 mod redis;
 mod run;
+mod shrink;
 mod stage;
 mod watch;
 
-pub use self::run::play;
+pub use self::{run::play, shrink::shrink};

@@ -228,6 +228,10 @@ impl Contents {
     }
 
     pub(super) fn break_promise(&mut self, at: Timestamp, lane: usize, violation: Violation) {
+        if !self.violations.is_empty() {
+            // The run is over with the first.
+            return;
+        }
         let violation = Violation { at, ..violation };
         if let Some(recorder) = &mut self.recorder {
             recorder.violation(at, lane, &violation);

@@ -1,9 +1,9 @@
 //! P1, P2 and P4 on one connection of direct TCP, judged line by line where they leave our server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use synrepl_core::{
-    Timestamp,
+    ByteString, Timestamp,
     stream::{Row, Source, Token},
     wire::Command,
 };
@@ -17,49 +17,69 @@ struct Said {
     /// From the first that was said on, all up to here was. A connection loses nothing, so there
     /// is nothing to say again.
     told: Option<Token>,
+    /// Rows of a token that is not told yet.
     batch: Vec<Row>,
+    /// The stream was asked for from a token on: until a POSITION every row has its own number, as
+    /// the oldest dialect sends missed rows.
+    missed: bool,
+    /// The token of `batch`, while `missed`.
+    of: Option<Token>,
 }
 
 /// Judges what our server says to one peer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PeerOracle {
     sources: BTreeMap<Source, Said>,
+    /// Asked for from a token on, and nothing came yet.
+    asked: BTreeSet<ByteString>,
+    asked_for_all: bool,
 }
 
 impl PeerOracle {
     /// The peer has asked to be told from a token of its choice on, as peers of the oldest dialect
     /// do: what it is told next may lie anywhere.
-    pub(crate) fn on_subscribed(&mut self) {
-        self.sources.clear();
+    pub(crate) fn on_subscribed(&mut self, stream: &ByteString) {
+        if stream == "ALL" {
+            self.sources.clear();
+            self.asked_for_all = true;
+        } else {
+            self.sources.retain(|source, _| source.stream() != &**stream);
+            self.asked.insert(stream.clone());
+        }
     }
 
     /// The server says something of `log`.
     #[expect(clippy::wildcard_enum_match_arm, reason = "other commands are not of a log")]
     pub(crate) fn judge(&mut self, now: Timestamp, command: &Command, log: &Log) -> Verdict {
         let source = &log.source;
-        let said = self.sources.entry(source.clone()).or_default();
+        let (asked, all) = (&self.asked, self.asked_for_all);
+        let said = self.sources.entry(source.clone()).or_insert_with(|| Said {
+            missed: all || asked.contains(source.stream()),
+            ..Said::default()
+        });
         match command {
-            Command::Rdata(rdata) => {
+            Command::Rdata(rdata) if said.missed => {
+                let Some(token) = rdata.token else {
+                    let what = "a missed row came without its number".to_owned();
+                    return broken(Promise::SentInOrder, now, source, what);
+                };
+                if said.of.is_some_and(|of| of != token) {
+                    said.close(now, log)?;
+                }
+                said.of = Some(token);
                 said.batch.push(rdata.row.clone());
-                let Some(token) = rdata.token else { return Ok(()) };
-                let rows = std::mem::take(&mut said.batch);
-                let told = said.told.replace(token);
-                if log.entries.get(&token).is_none_or(|written| *written != rows) {
-                    let what = format!("the rows sent at {token} are not those of its log");
-                    return broken(Promise::SentInOrder, now, source, what);
-                }
-                let Some(told) = told else { return Ok(()) };
-                if token <= told {
-                    let what = format!("{token} was sent after {told}");
-                    return broken(Promise::SentInOrder, now, source, what);
-                }
-                if let Some((missed, _)) = log.between(told, token.before()).next() {
-                    let what = format!("{token} was sent, {missed} before it was not");
-                    return broken(Promise::SentInOrder, now, source, what);
-                }
                 Ok(())
             }
+            Command::Rdata(rdata) => {
+                said.batch.push(rdata.row.clone());
+                said.of = rdata.token;
+                if rdata.token.is_some() { said.close(now, log) } else { Ok(()) }
+            }
             Command::Position(position) => {
+                if said.missed {
+                    said.close(now, log)?;
+                    said.missed = false;
+                }
                 if !said.batch.is_empty() {
                     let what = "an announcement stands inside a batch".to_owned();
                     return broken(Promise::SentInOrder, now, source, what);
@@ -79,6 +99,30 @@ impl PeerOracle {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Said {
+    /// The rows of a token were said, if any are open.
+    fn close(&mut self, now: Timestamp, log: &Log) -> Verdict {
+        let source = &log.source;
+        let Some(token) = self.of.take() else { return Ok(()) };
+        let rows = std::mem::take(&mut self.batch);
+        let told = self.told.replace(token);
+        if log.entries.get(&token).is_none_or(|written| *written != rows) {
+            let what = format!("the rows sent at {token} are not those of its log");
+            return broken(Promise::SentInOrder, now, source, what);
+        }
+        let Some(told) = told else { return Ok(()) };
+        if token <= told {
+            let what = format!("{token} was sent after {told}");
+            return broken(Promise::SentInOrder, now, source, what);
+        }
+        if let Some((missed, _)) = log.between(told, token.before()).next() {
+            let what = format!("{token} was sent, {missed} before it was not");
+            return broken(Promise::SentInOrder, now, source, what);
+        }
+        Ok(())
     }
 }
 
@@ -124,6 +168,26 @@ mod tests {
         assert_eq!(judged(&[TWO, FOUR[1]]), broken);
         assert_eq!(judged(&[FOUR[0], "POSITION events master 2 2"]), broken);
         assert_eq!(judged(&["RDATA events master 5 [9]"]), broken);
+    }
+
+    #[test]
+    fn missed_rows_of_the_oldest_dialect_have_their_numbers_until_a_position() {
+        let judged = |lines: &[&str]| {
+            let (log, mut oracle) = (log(), PeerOracle::default());
+            oracle.on_subscribed(&"ALL".into());
+            lines.iter().try_for_each(|line| {
+                let line = Bytes::copy_from_slice(line.as_bytes());
+                let command = Decoder::new().decode(&line).unwrap();
+                let verdict = oracle.judge(Timestamp::ZERO, &command, &log);
+                verdict.map_err(|violation| violation.promise)
+            })
+        };
+        let missed = ["RDATA events 2 [1]", "RDATA events 4 [2]", "RDATA events 4 [3]"];
+        let end = "POSITION events 4";
+        assert_eq!(judged(&[missed[0], missed[1], missed[2], end]), Ok(()));
+        let broken = Err(Promise::SentInOrder);
+        assert_eq!(judged(&[missed[0], missed[1], end]), broken, "half a batch");
+        assert_eq!(judged(&[missed[0], "RDATA events 6 [4]", end]), broken, "one left out");
     }
 
     #[test]
