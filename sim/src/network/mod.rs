@@ -21,6 +21,7 @@
 //! is ours, whatever its manners, so none repeats itself or hides rows; and applications do not
 //! wait for positions.
 
+mod catch;
 mod direct;
 mod fault;
 mod front;
@@ -35,4 +36,4 @@ mod shrink;
 mod stage;
 mod watch;
 
-pub use self::{run::play, shrink::shrink};
+pub use self::{catch::catch, run::play, shrink::shrink};

@@ -31,8 +31,9 @@ const CONVERGES_WITHIN: Duration = Duration::from_secs(300);
 const FRESH_WITHIN: Duration = Duration::from_secs(120);
 /// Simulated time between looks whether everything has arrived.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Simulated time between two REPLICATEs of a stranger, where somebody only listens.
-const ASKED_EVERY: Duration = Duration::from_secs(15);
+/// Simulated time between two REPLICATEs of a stranger, where somebody only listens, and between
+/// fresh rows.
+const AGAIN_EVERY: Duration = Duration::from_secs(15);
 /// Simulated time after which a REPLICATE must have been answered: a little more than the oracle
 /// lets pass.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(12);
@@ -124,16 +125,8 @@ impl Run<'_> {
         }
         let now = self.now();
         self.faults.heal(&mut self.sim, now);
-        if self.converges(CONVERGES_WITHIN) {
-            let now = self.now();
-            let mut stage = self.stage.lock();
-            for log in 0..stage.logs.len() {
-                stage.write(now, log, 2, 2);
-            }
-            drop(stage);
-            if self.converges(FRESH_WITHIN) {
-                self.answers();
-            }
+        if self.converges(false, CONVERGES_WITHIN) && self.converges(true, FRESH_WITHIN) {
+            self.answers();
         }
     }
 
@@ -179,21 +172,36 @@ impl Run<'_> {
         true
     }
 
-    /// Whether everything arrives in time; if not, that is a broken promise.
-    fn converges(&mut self, within: Duration) -> bool {
+    /// Whether everything arrives in time, with new rows again and again if `fresh`; if not, that
+    /// is a broken promise.
+    fn converges(&mut self, fresh: bool, within: Duration) -> bool {
         let deadline = self.sim.elapsed() + within;
-        let mut asks_at = self.sim.elapsed() + ASKED_EVERY;
+        let mut again_at = self.sim.elapsed();
+        // Who only listens has to wait until somebody asks.
+        let asks = self.stage.lock().has_observers();
+        if !fresh {
+            again_at += AGAIN_EVERY;
+        }
         loop {
-            if self.sim.elapsed() >= asks_at && self.stage.lock().has_observers() {
-                asks_at += ASKED_EVERY;
-                self.faults.ask();
+            if self.sim.elapsed() >= again_at {
+                again_at += AGAIN_EVERY;
+                if fresh {
+                    let now = self.now();
+                    let mut stage = self.stage.lock();
+                    for log in 0..stage.logs.len() {
+                        stage.write(now, log, 2, 2);
+                    }
+                }
+                if asks {
+                    self.faults.ask();
+                }
             }
             let until = self.sim.elapsed() + LOOK_EVERY;
             if !self.run_until(until) {
                 return false;
             }
             let mut stage = self.stage.lock();
-            match stage.unconverged() {
+            match stage.unconverged(fresh) {
                 None => return true,
                 Some((lane, violation)) if self.sim.elapsed() >= deadline => {
                     let now = Timestamp::ZERO + self.sim.elapsed();
