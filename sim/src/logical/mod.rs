@@ -21,7 +21,6 @@ pub(crate) use self::world::World;
 pub(crate) use self::{
     fingerprint::{Fingerprint, scramble},
     log::spoiled,
-    population::PEER_PENDING_MAX,
     recorder::Recorder,
 };
 pub use self::{

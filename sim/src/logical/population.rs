@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Commands that a peer may leave untaken.
-pub(crate) const PEER_PENDING_MAX: u32 = 64;
+pub(super) const PEER_PENDING_MAX: u32 = 64;
 /// Time between two audits of a follower that has them: short, so that faults come in between.
 const AUDIT_EVERY: Duration = Duration::from_secs(2);
 /// Name of the homeserver.

@@ -25,7 +25,6 @@ use super::{
     stage::{Contents, Stage, now},
 };
 use crate::{
-    logical::PEER_PENDING_MAX,
     marks::Mark,
     oracle::{PeerOracle, Promise, Violation},
     trace::{MessageKind, What},
@@ -34,8 +33,11 @@ use crate::{
 /// The writer that takes connections: the main process.
 pub(super) const SERVER: usize = 0;
 
-/// Bytes that two sockets hold between them: some twenty lines, so that a slow peer is felt.
-const WINDOW: usize = 1_024;
+/// Bytes that two sockets hold between them: some ten lines, so that a slow peer is felt.
+const WINDOW: usize = 512;
+
+/// Commands that a peer may leave untaken. Few, so that slow ones are cut off.
+pub(super) const PEER_PENDING_MAX: u32 = 16;
 
 /// The connections of direct TCP, by the address of the follower's end.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use tokio::time::{advance, sleep, timeout};
 use turmoil::net::TcpListener;
 
 use super::{
-    direct::{DirectListener, SERVER},
+    direct::{DirectListener, PEER_PENDING_MAX, SERVER},
     front::FrontListener,
     links::Simulated,
     log::StageLog,
@@ -16,7 +16,6 @@ use super::{
     watch::{ServerWatch, Watch},
 };
 use crate::{
-    logical::PEER_PENDING_MAX,
     planted::Planted,
     scenario::{Scenario, Via},
 };
@@ -72,8 +71,8 @@ fn builder(
     let connector = Simulated { stage: stage.clone(), party };
     Ok(builder.connector(connector).instance(instance).seed(seed).limits(|limits| {
         limits.connect_timeout = PATIENCE;
-        limits.ping_interval = PATIENCE;
-        limits.ping_timeout = PATIENCE;
+        limits.ping_interval = PATIENCE / 2;
+        limits.ping_timeout = PATIENCE / 2;
         limits.fetch_timeout = PATIENCE;
         // Small enough that the driver has to wait for the application.
         limits.events_queued_max = 8;
@@ -194,7 +193,7 @@ fn start(
     let part = &mut contents.followers[follower];
     part.starts += 1;
     part.under_way.clear();
-    part.calls = 0;
+    (part.calls, part.wanted) = (0, 0);
     let positions = part.saved.clone();
     if part.starts > 1 {
         contents.restart_follower(follower, &positions);
@@ -213,7 +212,6 @@ fn start(
                 config.fetches_in_flight_max = 1;
             }
             config.planted = planted.and_then(Planted::in_core);
-            stage.lock().followers[follower].calls_max = config.fetches_in_flight_max;
         })
         .record(Watch { stage: stage.clone(), follower, fetches: Vec::new() });
     for writer in 0..writers {

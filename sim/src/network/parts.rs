@@ -53,7 +53,8 @@ pub(super) struct FollowerPart {
     pub(super) spoil: VecDeque<FetchFault>,
     /// Calls for missed rows that nothing has been heard of yet.
     pub(super) calls: u32,
-    pub(super) calls_max: u32,
+    /// Fetches that its core has asked for and still wants.
+    pub(super) wanted: u32,
     /// What its clock is to jump.
     pub(super) jump: Duration,
     pub(super) jumps: Arc<Notify>,
@@ -83,7 +84,7 @@ impl FollowerPart {
             kick: Arc::default(),
             spoil: VecDeque::new(),
             calls: 0,
-            calls_max: u32::MAX,
+            wanted: 0,
             jump: Duration::ZERO,
             jumps: Arc::default(),
             subscribed_at: None,

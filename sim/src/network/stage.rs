@@ -134,6 +134,13 @@ impl Contents {
         let follower = |(number, plan): (usize, &FollowerPlan)| {
             FollowerPart::new(scenario.follower_name(number), plan)
         };
+        let mut marks = Marks::default();
+        if scenario.writers.iter().any(|plan| plan.starts_ms > 0) {
+            marks.hit(Mark::WriterAppeared);
+        }
+        if scenario.followers.iter().any(|plan| plan.namesake_of.is_some()) {
+            marks.hit(Mark::SameName);
+        }
         Self {
             logs,
             sequences,
@@ -143,7 +150,7 @@ impl Contents {
             violations: Vec::new(),
             recorder: traced.then(|| Recorder::new(scenario)),
             fingerprint: Fingerprint::default(),
-            marks: Marks::default(),
+            marks,
             steps: 0,
             rows_fetched: 0,
             direct: Direct::default(),
@@ -197,12 +204,13 @@ impl Contents {
         takes
     }
 
-    /// F9: a follower calls for missed rows.
+    /// F9: a follower calls for missed rows. The core keeps to its limit; the driver has no more
+    /// under way than the core wants.
     pub(super) fn on_call(&mut self, follower: usize) {
         let part = &mut self.followers[follower];
         part.calls += 1;
-        if part.calls > part.calls_max {
-            let what = format!("{} calls for missed rows at once", part.calls);
+        if part.calls > part.wanted {
+            let what = format!("{} calls for {} fetches", part.calls, part.wanted);
             let violation = part.oracle.violation(Promise::Bounded, None, what);
             let lane = self.follower_lane(follower);
             self.break_promise(now(), lane, violation);

@@ -20,8 +20,8 @@ use crate::{
 pub(super) struct Watch {
     pub(super) stage: Stage,
     pub(super) follower: usize,
-    /// Fetches under way: their message, whom they ask, and what for.
-    pub(super) fetches: Vec<(QueryId, u64, Source, Token, Token)>,
+    /// Fetches under way.
+    pub(super) fetches: Vec<Fetch>,
 }
 
 impl Recorder for Watch {
@@ -48,12 +48,26 @@ impl Recorder for Watch {
             let kind = MessageKind::Fetch;
             let text = format!("fetch {source} ({from}, {upto}]");
             stage.note(now(), lane, Some(source), || What::Sent { message, to, kind, text });
+            stage.followers[self.follower].wanted += 1;
             self.fetches.push((*query, message, source.clone(), *from, *upto));
+        }
+        if let Action::CancelFetch { query } = action {
+            self.forget(*query);
         }
     }
 }
 
+/// A fetch under way: its message, whom it asks, and what for.
+pub(super) type Fetch = (QueryId, u64, Source, Token, Token);
+
 impl Watch {
+    /// A fetch is answered or no longer wanted.
+    fn forget(&mut self, query: QueryId) -> Option<Fetch> {
+        let found = self.fetches.iter().position(|(id, ..)| *id == query)?;
+        self.stage.lock().followers[self.follower].wanted -= 1;
+        Some(self.fetches.swap_remove(found))
+    }
+
     #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is told by the events")]
     fn note_input(&mut self, input: &Input) {
         let mut stage = self.stage.lock();
@@ -82,9 +96,9 @@ impl Watch {
                 stage.note(now(), lane, None, || What::Input { text });
             }
             Input::Fetched { query, result } => {
-                let found = self.fetches.iter().position(|(id, ..)| id == query);
-                let Some(found) = found else { return };
-                let (_, message, source, ..) = self.fetches.swap_remove(found);
+                drop(stage);
+                let Some((_, message, source, ..)) = self.forget(*query) else { return };
+                let mut stage = self.stage.lock();
                 let writer = stage.logs.iter().find(|log| log.source == source);
                 let Some(writer) = writer.map(|log| log.writer) else { return };
                 match result {

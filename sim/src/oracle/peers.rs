@@ -24,6 +24,9 @@ struct Said {
     missed: bool,
     /// The token of `batch`, while `missed`.
     of: Option<Token>,
+    /// The stream was asked for once more: until a POSITION, what was on its way before the server
+    /// heard of that comes in between, and neither can be told from the other.
+    mixed: bool,
 }
 
 /// Judges what our server says to one peer.
@@ -40,11 +43,14 @@ impl PeerOracle {
     /// do: what it is told next may lie anywhere.
     pub(crate) fn on_subscribed(&mut self, stream: &ByteString) {
         if stream == "ALL" {
-            self.sources.clear();
             self.asked_for_all = true;
         } else {
-            self.sources.retain(|source, _| source.stream() != &**stream);
             self.asked.insert(stream.clone());
+        }
+        for (source, said) in &mut self.sources {
+            if stream == "ALL" || source.stream() == &**stream {
+                *said = Said { missed: true, mixed: true, ..Said::default() };
+            }
         }
     }
 
@@ -58,6 +64,7 @@ impl PeerOracle {
             ..Said::default()
         });
         match command {
+            Command::Rdata(_) if said.mixed => Ok(()),
             Command::Rdata(rdata) if said.missed => {
                 let Some(token) = rdata.token else {
                     let what = "a missed row came without its number".to_owned();
@@ -76,6 +83,10 @@ impl PeerOracle {
                 if rdata.token.is_some() { said.close(now, log) } else { Ok(()) }
             }
             Command::Position(position) => {
+                if std::mem::take(&mut said.mixed) {
+                    *said = Said { told: Some(position.token), ..Said::default() };
+                    return Ok(());
+                }
                 if said.missed {
                     said.close(now, log)?;
                     said.missed = false;
@@ -188,6 +199,22 @@ mod tests {
         let broken = Err(Promise::SentInOrder);
         assert_eq!(judged(&[missed[0], missed[1], end]), broken, "half a batch");
         assert_eq!(judged(&[missed[0], "RDATA events 6 [4]", end]), broken, "one left out");
+    }
+
+    #[test]
+    fn rows_sent_before_a_stream_was_asked_for_again_may_come_among_the_missed_ones() {
+        let (log, mut oracle) = (log(), PeerOracle::default());
+        let say = |oracle: &mut PeerOracle, line: &str| {
+            let command = Decoder::new().decode(&Bytes::copy_from_slice(line.as_bytes())).unwrap();
+            oracle.judge(Timestamp::ZERO, &command, &log).map_err(|violation| violation.promise)
+        };
+        oracle.on_subscribed(&"ALL".into());
+        say(&mut oracle, "POSITION events 1").unwrap();
+        oracle.on_subscribed(&"events".into());
+        for line in ["RDATA events batch [2]", "RDATA events 2 [1]", "POSITION events 4"] {
+            assert_eq!(say(&mut oracle, line), Ok(()), "{line}");
+        }
+        assert_eq!(say(&mut oracle, "RDATA events 4 [3]"), Err(Promise::SentInOrder));
     }
 
     #[test]
