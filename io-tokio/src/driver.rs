@@ -176,10 +176,7 @@ impl<C: Connector> Driver<C> {
         while !self.stopped {
             self.peers.flush();
             self.events.publish();
-            let deadline = self.node.poll_timeout().map(|at| self.clock.instant(at));
-            if !(planted!(self.planted, KeepsFirstDeadline) && self.timer.is_later(deadline)) {
-                self.timer.set(deadline);
-            }
+            self.timer.set(self.node.poll_timeout().map(|at| self.clock.instant(at)));
             let wakeup = poll_fn(|cx| self.poll_wakeup(cx)).await;
             self.turn(wakeup).await?;
         }

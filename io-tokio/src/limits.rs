@@ -90,11 +90,6 @@ impl Limits {
         Planted(())
     }
 
-    /// Time to connect.
-    pub(crate) const fn time_to_connect(&self) -> Duration {
-        if planted!(self.planted(), ConnectsForEver) { FOR_EVER } else { self.connect_timeout }
-    }
-
     /// Time for a whole catch-up call.
     pub(crate) const fn time_to_fetch(&self) -> Duration {
         if planted!(self.planted(), FetchesForEver) { FOR_EVER } else { self.fetch_timeout }

@@ -55,13 +55,10 @@ bugs! {
     LosesLogReads: "a read of the log that failed is not reported", "P1, X3";
     ConfirmsWritten: "a PUBLISH counts as gone out when it is written, not when it is answered", "P3, X1";
     CountsSentTwice: "what a peer has taken counts twice", "P5";
-    CountsOneAnswer: "however many PUBLISHes were answered, one is reported", "P1, F7";
     ResendsAfterReconnect: "PUBLISHes without an answer are sent again on the next connection", "P1, P4";
     OldSubscriptionGoesOn: "the subscription of a connection that was lost is read on", "F4, A04";
-    ConnectsForEver: "an attempt to connect has no time limit", "F7, A56";
     FetchesForEver: "a call for missed rows has no time limit", "F7, X3";
     NeverPings: "a connection on which nothing comes is not tested", "F7, half-open connections";
-    KeepsFirstDeadline: "an earlier deadline than the one that is waited for is not noticed", "F7, a lost wake-up";
 }
 
 /// The bug that is planted. Without the feature there is none, and this has no size.

@@ -3,7 +3,7 @@
 
 use synrepl_sim::{
     Mark, Marks, Mode, Pattern, Planted, Report, Scenario, Via,
-    network::{catch, play, shrink},
+    network::{catch, orders, play, shrink},
 };
 
 fn scenario(mode: Mode, seed: u64) -> Scenario {
@@ -15,7 +15,7 @@ fn scenarios() -> impl Iterator<Item = Scenario> {
     let storm = (0..16).map(|seed| scenario(Mode::Storm, seed));
     let calm = (0..2).map(|seed| scenario(Mode::Calm, seed));
     let cut = scenario(Mode::Pattern(Pattern::CutEverywhere), 0);
-    swarm.chain(storm).chain(calm).chain([cut])
+    orders().into_iter().chain(swarm).chain(storm).chain(calm).chain([cut])
 }
 
 #[test]
@@ -70,10 +70,36 @@ fn the_same_scenario_is_the_same_run_traced_or_not() {
 /// Seeds in which each bug must be caught, with two scenarios each.
 const SEEDS: u64 = 20;
 
+/// Where a bug was caught last. Looked at first, for a search takes its time.
+const CAUGHT_IN: [(&str, Mode, u64); 10] = [
+    ("DropsRestOfRead", Mode::Swarm, 5),
+    ("ForgetsHalfLines", Mode::Storm, 2),
+    ("ForgetsHalfFrames", Mode::Swarm, 1),
+    ("ForgetsLastRowOfPage", Mode::Swarm, 1),
+    ("LosesLogReads", Mode::Storm, 2),
+    ("ConfirmsWritten", Mode::Swarm, 1),
+    ("CountsSentTwice", Mode::Swarm, 2),
+    ("ResendsAfterReconnect", Mode::Swarm, 1),
+    ("OldSubscriptionGoesOn", Mode::Storm, 0),
+    ("NeverPings", Mode::Storm, 9),
+];
+
+fn is_caught(bug: Planted) -> bool {
+    let name = bug.to_string();
+    let hint = CAUGHT_IN.iter().find(|(of, ..)| name.ends_with(of));
+    let mut first = hint.map(|(_, mode, seed)| scenario(*mode, *seed)).into_iter();
+    first.any(|scenario| !play(&scenario, false, Some(bug)).violations.is_empty())
+        || catch(bug, 0..SEEDS, 1).caught > 0
+}
+
+fn of_tokio(name: &str) -> Planted {
+    Planted::all_of_tokio().find(|bug| bug.to_string() == format!("tokio {name}")).unwrap()
+}
+
 #[test]
 fn every_bug_planted_in_the_driver_is_caught() {
     let survivors: Vec<_> = Planted::all_of_tokio()
-        .filter(|bug| catch(*bug, 0..SEEDS, 1).caught == 0)
+        .filter(|bug| !is_caught(*bug))
         .map(|bug| format!("{bug}: {}", bug.description()))
         .collect();
     assert!(Planted::all_of_tokio().count() >= 10);
@@ -82,9 +108,9 @@ fn every_bug_planted_in_the_driver_is_caught() {
 
 #[test]
 fn what_catches_a_bug_is_made_small() {
-    let bug = Planted::all_of_tokio().find(|bug| bug.to_string() == "tokio ForgetsLastRowOfPage");
-    let first = catch(bug.unwrap(), 0..SEEDS, 1).first.unwrap();
-    let small = shrink(&first, bug);
+    let bug = of_tokio("ForgetsLastRowOfPage");
+    let first = catch(bug, 0..SEEDS, 1).first.unwrap();
+    let small = shrink(&first, Some(bug));
     assert_eq!(small.violation.promise, first.violation.promise);
     assert!(small.scenario.events.len() <= 8, "{small}");
     assert_eq!(play(&small.scenario, false, None).violations, [], "it is the bug that breaks it");

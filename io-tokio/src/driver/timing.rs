@@ -29,12 +29,6 @@ impl Timer {
         }
     }
 
-    /// Whether a later deadline than this one is waited for.
-    pub(super) fn is_later(&self, deadline: Option<Instant>) -> bool {
-        let waits = self.sleep.as_ref().filter(|sleep| self.armed && !sleep.is_elapsed());
-        waits.is_some_and(|sleep| deadline.is_some_and(|deadline| deadline < sleep.deadline()))
-    }
-
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.sleep {
             Some(sleep) if self.armed => sleep.as_mut().poll(cx),

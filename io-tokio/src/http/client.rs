@@ -91,7 +91,7 @@ impl<C: Connector> HttpFetch<C> {
                 secret: secret.cloned(),
                 idle: Mutex::new(Vec::new()),
                 idle_max: limits.http_idle_max,
-                connect_timeout: limits.time_to_connect(),
+                connect_timeout: limits.connect_timeout,
                 whole_timeout: limits.time_to_fetch(),
                 body_bytes_max: limits.fetch_body_bytes_max,
                 planted: limits.planted(),

@@ -85,7 +85,7 @@ impl<C: Connector> Bus<C> {
     /// Connects, logs in and subscribes; returns when the subscription is confirmed, so that
     /// nothing published from then on is missed.
     pub(super) async fn open(self) -> Result<Link<Secured<C::Stream>>, Failure> {
-        let limit = self.limits.time_to_connect();
+        let limit = self.limits.connect_timeout;
         let address = self.address.clone();
         let mut stage = if self.security.is_tls() { Stage::ConnectTls } else { Stage::Connect };
         timeout(limit, self.open_unbounded(&mut stage))

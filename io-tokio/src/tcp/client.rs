@@ -40,8 +40,7 @@ pub(crate) struct Server<C: Connector> {
 
 impl<C: Connector> Server<C> {
     pub(crate) fn new(connector: C, address: Address, dialect: Dialect, limits: &Limits) -> Self {
-        let (connect_timeout, output_bytes_max) =
-            (limits.time_to_connect(), limits.output_bytes_max);
+        let (connect_timeout, output_bytes_max) = (limits.connect_timeout, limits.output_bytes_max);
         let planted = limits.planted();
         Self { connector, address, dialect, connect_timeout, output_bytes_max, planted }
     }

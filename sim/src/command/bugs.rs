@@ -46,7 +46,11 @@ pub(super) fn run(
     );
     for bug in &bugs {
         let name = engine::bug_name(*bug);
-        let (mut caught, mut played, mut first) = (0, 0, None::<u64>);
+        let (mut caught, mut played, mut first) = (0_u64, 0_u64, None::<u64>);
+        for scenario in engine::orders(level) {
+            played += 1;
+            caught += u64::from(!engine::play(level, &scenario, Some(*bug)).violations.is_empty());
+        }
         let work = |seed| {
             let scenario = Drawn::Mixed.scenario(level, seed);
             !engine::play(level, &scenario, Some(*bug)).violations.is_empty()

@@ -106,6 +106,15 @@ pub(super) fn play(level: Level, scenario: &Scenario, bug: Option<Planted>) -> O
     play_with(scenario, choice)
 }
 
+/// What a search for planted bugs plays on this level before what is drawn.
+pub(super) fn orders(level: Level) -> Vec<Scenario> {
+    match level {
+        Level::Logical => Vec::new(),
+        #[cfg(feature = "network")]
+        Level::Turmoil => synrepl_sim::network::orders(),
+    }
+}
+
 /// Plays a scenario up to the first broken promise and records it.
 pub(super) fn trace(level: Level, scenario: &Scenario, bug: Option<Planted>) -> Trace {
     let outcome = match level {

@@ -28,6 +28,7 @@ mod front;
 mod hosts;
 mod links;
 mod log;
+mod orders;
 mod parts;
 mod published;
 mod redis;
@@ -36,4 +37,4 @@ mod shrink;
 mod stage;
 mod watch;
 
-pub use self::{catch::catch, run::play, shrink::shrink};
+pub use self::{catch::catch, orders::orders, run::play, shrink::shrink};
