@@ -1,5 +1,11 @@
 //! Whichever rows of a send get lost, the audit brings each of them, once, and moves nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests say what they expect"
+)]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
