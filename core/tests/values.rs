@@ -7,7 +7,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, Input, Node, Timestamp,
+    Action, Config, ConnectionId, Event, GapReason, Input, Node, Timestamp,
     stream::{
         Positions, Row, Rows, Source, Token,
         typed::{CacheInvalidation, CachesRow, StreamRow as _},
@@ -64,6 +64,15 @@ fn rows_are_gone_through_in_order_and_given_up_as_bytes() {
 }
 
 #[test]
+fn what_an_event_says_of_a_position_is_where_to_resume() {
+    let (source, from, upto) = (Source::new("events", "w"), Token::new(3), Token::new(9));
+    let reason = GapReason::NoEndpoint;
+    let gap = Event::Gap { source: source.clone(), from, upto, reason };
+    assert_eq!(gap.position(), Some((&source, upto)));
+    assert_eq!(Event::Stopped.position(), None);
+}
+
+#[test]
 fn no_distance_is_negative() {
     assert_eq!(Token::new(3).distance_from(Token::new(9)), 0);
     assert_eq!(Token::new(9).distance_from(Token::new(3)), 6);
@@ -77,7 +86,7 @@ fn a_time_is_shown_in_seconds() {
 #[test]
 fn a_secret_is_not_shown() {
     let secret = Secret::new("syt_secret".to_owned());
-    assert!(!format!("{secret:?}").contains("syt_secret"));
+    assert!(!format!("{secret:?} {secret}").contains("syt_secret"));
     assert_eq!(secret.expose(), "syt_secret");
 }
 
@@ -116,6 +125,10 @@ fn what_a_cache_row_makes_stale_is_shown_by_name() {
         (r#"["cs_cache_fake",["!r","@u:h"],1]"#, "CurrentState"),
         (r#"["ph_cache_fake",["!r"],1]"#, "HistoryPurged"),
         (r#"["dr_cache_fake",["!r"],1]"#, "RoomDeleted"),
+        (
+            r#"["_get_e2e_cross_signing_signatures_for_device",["[\"@u:h\",\"D\"]"],1]"#,
+            "DeviceSignatures",
+        ),
         (r#"["get_user_by_id",null,1]"#, "WholeCache"),
         (r#"["get_user_by_id",["@u:h"],1]"#, "Entry"),
     ] {
