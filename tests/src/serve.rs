@@ -104,6 +104,14 @@ impl Writer {
         peak_memory(&self.child)
     }
 
+    /// How many files and sockets it has open now (`/proc` of Linux).
+    ///
+    /// # Errors
+    /// When it has ended, or the system does not say.
+    pub fn open_files(&self) -> Result<usize, Failure> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    }
+
     /// Ends it by SIGKILL.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Deserialize;
 use serde_json::json;
 use synrepl_tests::{
@@ -92,6 +93,10 @@ impl Stage {
 
     /// Rows still reach who behaves, live and over HTTP, and the memory is within its bound.
     fn check(&mut self, after: &str) {
+        self.check_within(after, MEMORY_MAX);
+    }
+
+    fn check_within(&mut self, after: &str, memory_max: u64) {
         let time = Stopwatch::start();
         for _ in 0..3 {
             self.append();
@@ -102,7 +107,7 @@ impl Stage {
         assert!(page.contains(&format!("\"upto_token\":{}", self.last)), "after {after}: {page}");
         assert!(time.elapsed() < IN_TIME, "after {after}: {:?}", time.elapsed());
         let memory = self.writer.peak_memory().unwrap();
-        assert!(memory < MEMORY_MAX, "after {after}: {memory} bytes");
+        assert!(memory < memory_max, "after {after}: {memory} bytes");
     }
 
     /// The last check: every row came once, in order, and nothing secret was said.
@@ -327,6 +332,59 @@ fn five_hundred_connections_that_say_nothing_delay_nobody() {
     drop(silent);
     stage.check("500 connections that went away");
     stage.end();
+}
+
+#[test]
+fn as_many_half_open_connections_as_are_let_in_cost_their_own_place() {
+    // Before the writer starts: its own limit is ours.
+    let sockets = sockets_allowed();
+    let mut stage = Stage::set();
+    let before = stage.writer.peak_memory().unwrap();
+    let mut half_open: Vec<Client> = Vec::new();
+    for nth in 0..sockets {
+        let (address, half): (_, &[u8]) = match nth % 4 {
+            0 => (stage.addresses.tcp[0], b"REPLI"),
+            1 => (stage.addresses.tcp[1], b"NAME \xc3"),
+            // Above its limit the endpoint lets nobody in, ourselves included, until a head is late.
+            2 if nth < 800 => (stage.addresses.http, b"GET /health HT"),
+            _ => (stage.addresses.tcp[0], b""),
+        };
+        // With 1,000 peers and 64 that are being refused, nobody more is accepted: the others wait
+        // in the system's queues, and who finds these full is not answered at all.
+        let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_secs(2)) else {
+            break;
+        };
+        // Some are too many, and refused already.
+        let _ = (&stream).write(half);
+        half_open.push(Client(stream));
+    }
+    stage.check("half-open connections");
+    let peak = stage.writer.peak_memory().unwrap();
+    let held = stage.writer.open_files().unwrap();
+    println!(
+        "{} half-open connections, {held} of them held: {} KiB, then {} KiB",
+        half_open.len(),
+        before >> 10,
+        peak >> 10
+    );
+    if sockets >= 2_000 {
+        assert!((1_200..1_500).contains(&held), "1,000 peers and 64, 200 clients, and a few files");
+        let said = stage.writer.stderr();
+        assert!(said.contains("as many connections as are allowed"), "{said}");
+    }
+    drop(half_open);
+    stage.end();
+}
+
+/// How many sockets this process may open for a test that wants many, with the limit raised as far
+/// as it goes.
+fn sockets_allowed() -> u64 {
+    let now = getrlimit(Resource::Nofile);
+    // Not to be raised: then as many as there are.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    // Other tests of this file have theirs beside.
+    allowed.saturating_sub(1_000).clamp(100, 20_000)
 }
 
 #[test]
