@@ -65,8 +65,7 @@ pub(super) fn kind_of(frame: &Frame) -> String {
         Frame::Bulk(None) | Frame::NullArray => "a null".to_owned(),
         Frame::Bulk(Some(bytes)) => format!("a string of {} bytes", bytes.len()),
         Frame::Array(parts) => format!("an array of {}", parts.len()),
-        Frame::Message { payload, .. } => format!("a message of {} bytes", payload.len()),
-        _ => "a frame of an unknown kind".to_owned(),
+        Frame::Message { .. } | _ => "a message".to_owned(),
     }
 }
 
