@@ -1,5 +1,7 @@
 //! What all sources together keep of rows has a limit, whoever names however many of them (F9).
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
+
 use synrepl_core::{
     Action, Config, ConnectionId, Event, Input, Node, Timestamp, Warning,
     wire::{Command, Decoder},
@@ -38,9 +40,8 @@ fn fetches(actions: &[Action]) -> bool {
 }
 
 fn rows(actions: &[Action]) -> usize {
-    let of = |action: &Action| match action {
-        Action::Notify(Event::Rows { rows, .. }) => rows.len(),
-        _ => 0,
+    let of = |action: &Action| {
+        if let Action::Notify(Event::Rows { rows, .. }) = action { rows.len() } else { 0 }
     };
     actions.iter().map(of).sum()
 }

@@ -34,6 +34,7 @@ pub struct Attack {
 
 /// How an attack goes on.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Then {
     /// With the end of the connection.
     Close,
@@ -233,9 +234,8 @@ impl Shared {
             }
             Then::Drip(piece) => {
                 client.set_read_timeout(Some(DRIP_EVERY))?;
-                let mut pieces = (0..).flat_map(piece);
                 let mut buffer = [0; 4096];
-                while let Some(byte) = pieces.next() {
+                for byte in (0..).flat_map(piece) {
                     self.say(client, &[byte])?;
                     // Waits as long as a drip, and sees whether the client has gone.
                     match client.read(&mut buffer) {

@@ -3,6 +3,7 @@
 //! not is told what was wrong.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
+#![allow(clippy::print_stdout, reason = "what was measured is to be seen")]
 
 use std::{
     collections::BTreeMap,

@@ -24,6 +24,7 @@
 //! *makes two*: it is the one that connects, and no server can make it connect more often.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
+#![allow(clippy::print_stdout, reason = "what was measured is to be seen")]
 
 mod attacks;
 mod victims;

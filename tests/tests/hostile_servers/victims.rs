@@ -101,9 +101,9 @@ fn row(source: &Source, token: i64) -> String {
 
 /// Tokens of the rows of `source`, as they came.
 fn tokens(follower: &Follower, source: &Source) -> Vec<i64> {
-    let of = |line: &Line| match line {
-        Line::Rows { token, .. } if line.source().as_ref() == Some(source) => Some(*token),
-        _ => None,
+    let of = |line: &Line| {
+        let is_of = line.source().as_ref() == Some(source);
+        if let Line::Rows { token, .. } = line { Some(*token).filter(|_| is_of) } else { None }
     };
     follower.lines().iter().filter_map(of).collect()
 }
