@@ -25,7 +25,7 @@ fn uses() -> BTreeMap<String, Vec<String>> {
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();
-            let shipped = text.split("#[cfg(test)]").next().unwrap();
+            let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
             let lines: Vec<String> = shipped
                 .lines()
                 .filter(|line| line.contains(".expose()"))
