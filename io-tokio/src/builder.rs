@@ -353,7 +353,7 @@ impl<C: Connector> Builder<C> {
             Via::Redis { url, user_ip } => {
                 let server_name = config.server_name.as_deref().unwrap_or_default();
                 let bus = Bus::new(self.connector, url, server_name, user_ip, limits)?;
-                Session::Redis(redis::Session::new(bus))
+                Session::Redis(Box::new(redis::Session::new(bus)))
             }
             Via::Tcp { address, dialect } => {
                 let server = Server::new(self.connector, address, dialect, &limits);

@@ -17,7 +17,7 @@ pub(crate) const READ_BYTES: usize = 64 << 10;
 
 /// Opens, drives and closes connections when told to; reports everything as [`Input`]s.
 pub(crate) enum Session<C: Connector> {
-    Redis(redis::Session<C>),
+    Redis(Box<redis::Session<C>>),
     Tcp(tcp::Session<C>),
     /// Peers connect to us; we connect to nobody.
     None,

@@ -109,10 +109,10 @@ impl World<'_> {
                 | FetchFault::Short
                 | FetchFault::TooMuch),
             ) => {
-                match fault {
-                    FetchFault::TooMuch => self.marks.hit(Mark::FetchTooMuch),
-                    FetchFault::Short => {}
-                    _ => self.marks.hit(Mark::FetchUnusable),
+                if fault == FetchFault::TooMuch {
+                    self.marks.hit(Mark::FetchTooMuch);
+                } else if fault != FetchFault::Short {
+                    self.marks.hit(Mark::FetchUnusable);
                 }
                 let below = |from, upto| self.page(source, from, upto);
                 page = spoiled(fault, source, page, (from, upto), below);

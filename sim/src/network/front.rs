@@ -195,11 +195,13 @@ impl Contents {
         self.spoilt += 1;
         let at = now();
         self.note(at, writer, None, || What::Fault { text: format!("a bad answer: {fault:?}") });
-        let (after, stays) = match fault {
+        let (after, stays) = if fault == FetchFault::TimedOut {
             // Longer than anybody waits.
-            FetchFault::TimedOut => (PATIENCE * 2, true),
-            FetchFault::Stale => (STALE_AFTER, false),
-            _ => (Duration::ZERO, false),
+            (PATIENCE * 2, true)
+        } else if fault == FetchFault::Stale {
+            (STALE_AFTER, false)
+        } else {
+            (Duration::ZERO, false)
         };
         let mut body = BytesMut::new();
         if let Some(page) = &page {
@@ -212,7 +214,7 @@ impl Contents {
             FetchFault::TooMuch => (Mark::FetchTooMuch, whole("200 OK", &body)),
             FetchFault::Short => (Mark::FetchPaged, whole("200 OK", &body)),
             // Every other time it breaks off instead, anywhere, also in its head.
-            FetchFault::TooLarge if self.spoilt % 2 == 0 => {
+            FetchFault::TooLarge if self.spoilt.is_multiple_of(2) => {
                 (Mark::PageTooLong, head("200 OK", TOO_LONG).freeze())
             }
             FetchFault::TooLarge | FetchFault::NoEndpoint => {

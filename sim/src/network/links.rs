@@ -171,7 +171,7 @@ impl AsyncWrite for Link {
         let size = match self.next_piece() {
             // Now and then: each piece is a segment, and the network looks at every segment that
             // is on its way in every step.
-            Some(size) if self.pieces % WRITES_PER_PIECE == 0 => size.min(bytes.len()),
+            Some(size) if self.pieces.is_multiple_of(WRITES_PER_PIECE) => size.min(bytes.len()),
             Some(_) | None => bytes.len(),
         };
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &bytes[..size]));
