@@ -93,7 +93,9 @@ fn is_caught(bug: Planted) -> bool {
 }
 
 fn of_tokio(name: &str) -> Planted {
-    Planted::all_of_tokio().find(|bug| bug.to_string() == format!("tokio {name}")).unwrap()
+    Planted::all_of_tokio()
+        .find(|bug| bug.to_string() == format!("tokio {name}"))
+        .unwrap_or_else(|| panic!("there is no bug {name}"))
 }
 
 #[test]
