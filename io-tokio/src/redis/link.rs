@@ -217,7 +217,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         // What comes in may be answered, so nothing more is taken in while that does not go out.
         let read = read && self.publisher.output_len() <= self.output_bytes_max;
         let messages = if read { self.subscriber.poll_read(cx)? } else { Poll::Pending };
-        self.subscriber.poll_keep_alive(cx, read)?;
+        // Only whole messages are life, so what has just come in is to be looked at first.
+        if messages.is_pending() {
+            self.subscriber.poll_keep_alive(cx, read)?;
+        }
         // After the keep-alive: it may have queued a PING.
         let _pending_or_done = self.subscriber.poll_write(cx)?;
         let _pending_or_done = self.publisher.poll_write(cx)?;
