@@ -142,6 +142,24 @@ fn the_whole_driver_is_played_on_the_turmoil_level() {
 }
 
 #[test]
+fn a_bug_of_the_driver_is_found_and_made_small_on_the_turmoil_level() {
+    let place = place("turmoil");
+    let out = place.to_str().unwrap();
+    let bug = "tokio:ConfirmsWritten";
+    let with = ["--level", "turmoil", "--bug", bug, "--out", out, "--json"];
+    let seed = ["run", "--seed", "1", "--mode", "swarm"];
+    let said = lines(&ended(&sim(&[&seed[..], &with].concat()), 1));
+    let violation = said.iter().find(|line| line["type"] == "violation").unwrap();
+    let file = violation["scenario"].as_str().unwrap();
+    let shrunk = lines(&ended(&sim(&[&["shrink", file][..], &with].concat()), 1));
+    assert!(shrunk[0]["events_after"].as_u64().unwrap() <= 8, "{shrunk:?}");
+    assert_eq!(shrunk[1]["promise"], violation["promise"]);
+    assert!(
+        std::fs::read_to_string(shrunk[1]["page"].as_str().unwrap()).unwrap().contains("</html>")
+    );
+}
+
+#[test]
 fn wrong_flags_and_files_end_with_code_2_and_say_what_to_do() {
     let place = place("wrong");
     std::fs::create_dir_all(&place).unwrap();

@@ -55,7 +55,8 @@ fn followers_on_direct_tcp_are_fed_by_our_own_server() {
 #[test]
 fn the_same_scenario_is_the_same_run_traced_or_not() {
     let mut fingerprints = Vec::new();
-    for scenario in scenarios().step_by(11) {
+    // In the last one a host dies with many streams open, which its runtime drops in any order.
+    for scenario in scenarios().step_by(11).chain([scenario(Mode::Storm, 12)]) {
         let (first, second) = (play(&scenario, false, None), play(&scenario, true, None));
         assert_eq!(first.report, second.report);
         assert!(first.trace.is_none() && !second.trace.unwrap().moments.is_empty());

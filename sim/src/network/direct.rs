@@ -238,7 +238,7 @@ impl Listener for DirectListener {
             stage.direct.ways.insert(address, way);
             stage.direct.accepted.entry(self.dialect).or_default().push_back(address);
             drop(stage);
-            let link = Link::accepted(stream, self.stage.clone());
+            let link = Link::accepted(stream, self.stage.clone(), Party::Writer(SERVER));
             let (said, line, out) = Default::default();
             let tap = Tap { link, stage: self.stage.clone(), address, said, line, out };
             return Ok((tap, host));

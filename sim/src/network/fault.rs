@@ -10,7 +10,7 @@ use turmoil::Sim;
 use super::{
     direct::SERVER,
     hosts::{follower_host, writer_host},
-    redis::{HOST, Party},
+    redis::{HOST, Party, party_of},
     stage::{Contents, Stage, now},
 };
 use crate::{
@@ -255,7 +255,9 @@ impl Faults {
         if self.ends.values().any(|end| *end == End::Bounce(host.clone())) {
             return false;
         }
+        self.stage.lock().open.set_dying(party_of(&host));
         sim.crash(host.as_str());
+        self.stage.lock().open.set_dying(None);
         self.until(until, End::Bounce(host));
         true
     }

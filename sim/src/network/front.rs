@@ -22,7 +22,6 @@ use tokio::{
 use turmoil::net::TcpListener;
 
 use super::{
-    hosts::PATIENCE,
     links::Link,
     redis::{Party, party_of},
     stage::{Contents, Stage, now},
@@ -58,7 +57,7 @@ impl Listener for FrontListener {
             let host = turmoil::reverse_lookup(address.ip()).unwrap_or_default();
             let Some(Party::Follower(follower)) = party_of(&host) else { continue };
             let front = Front {
-                link: Link::accepted(stream, self.stage.clone()),
+                link: Link::accepted(stream, self.stage.clone(), Party::Writer(self.writer)),
                 stage: self.stage.clone(),
                 writer: self.writer,
                 follower,
@@ -91,7 +90,7 @@ struct Bad {
     /// When it is given.
     wait: Pin<Box<Sleep>>,
     answer: Bytes,
-    /// Nothing follows for as long as the other side waits.
+    /// Nothing follows, and the connection stands for as long as the other side waits.
     stays: bool,
 }
 
@@ -195,14 +194,8 @@ impl Contents {
         self.spoilt += 1;
         let at = now();
         self.note(at, writer, None, || What::Fault { text: format!("a bad answer: {fault:?}") });
-        let (after, stays) = if fault == FetchFault::TimedOut {
-            // Longer than anybody waits.
-            (PATIENCE * 2, true)
-        } else if fault == FetchFault::Stale {
-            (STALE_AFTER, false)
-        } else {
-            (Duration::ZERO, false)
-        };
+        let stays = fault == FetchFault::TimedOut;
+        let after = if fault == FetchFault::Stale { STALE_AFTER } else { Duration::ZERO };
         let mut body = BytesMut::new();
         if let Some(page) = &page {
             encode_page(page, &mut body);

@@ -2,9 +2,11 @@
 //! eye on what is under way on them.
 
 use std::{
+    collections::BTreeMap,
     io,
     net::SocketAddr,
     pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -45,7 +47,7 @@ impl Connector for Simulated {
             (REDIS_PORT, _) | (_, Party::Writer(_)) => Carries::Other,
             (_, Party::Follower(_)) => Carries::Rows { here: local },
         };
-        Ok(Link::new(stream, self.stage.clone(), carries))
+        Ok(Link::new(stream, self.stage.clone(), self.party, carries))
     }
 }
 
@@ -65,11 +67,41 @@ enum Carries {
     Other,
 }
 
+/// A stream, for its end and for the stage: a host that dies drops its tasks in an order that is
+/// another one in each run, and each stream that is dropped draws from the chance of the network.
+type Slot = Arc<Mutex<Option<TcpStream>>>;
+
+/// The open streams of every host, in the order in which they were opened.
+#[derive(Debug, Default)]
+pub(super) struct OpenStreams {
+    slots: BTreeMap<(Party, u64), Slot>,
+    dying: Option<Party>,
+}
+
+impl OpenStreams {
+    /// The host of this instance is about to die, or has died.
+    pub(super) const fn set_dying(&mut self, party: Option<Party>) {
+        self.dying = party;
+    }
+
+    /// An end is dropped: what is to be closed now, in order.
+    fn on_drop(&mut self, party: Party, number: u64) -> Vec<Slot> {
+        if self.dying != Some(party) {
+            self.slots.remove(&(party, number));
+            return Vec::new();
+        }
+        self.slots.extract_if((party, 0)..=(party, u64::MAX), |_, _| true).map(|(_, s)| s).collect()
+    }
+}
+
 /// One end of a byte stream.
 #[derive(Debug)]
 pub(super) struct Link {
-    stream: TcpStream,
+    stream: Slot,
     stage: Stage,
+    party: Party,
+    /// Counts all ends.
+    number: u64,
     carries: Carries,
     seed: u64,
     /// Pieces so far.
@@ -79,14 +111,29 @@ pub(super) struct Link {
 }
 
 impl Link {
-    fn new(stream: TcpStream, stage: Stage, carries: Carries) -> Self {
-        let seed = stage.lock().next_stream();
-        Self { stream, stage, carries, seed, pieces: 0, rests: false }
+    fn new(stream: TcpStream, stage: Stage, party: Party, carries: Carries) -> Self {
+        let stream = Arc::new(Mutex::new(Some(stream)));
+        let mut contents = stage.lock();
+        let (number, seed) = contents.next_stream();
+        contents.open.slots.insert((party, number), Arc::clone(&stream));
+        drop(contents);
+        Self { stream, stage, party, number, carries, seed, pieces: 0, rests: false }
     }
 
-    /// The end of a stream that was accepted.
-    pub(super) fn accepted(stream: TcpStream, stage: Stage) -> Self {
-        Self::new(stream, stage, Carries::Other)
+    /// The end of a stream that this instance has accepted.
+    pub(super) fn accepted(stream: TcpStream, stage: Stage, party: Party) -> Self {
+        Self::new(stream, stage, party, Carries::Other)
+    }
+
+    fn with<T>(
+        &self,
+        act: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *stream {
+            Some(stream) => act(Pin::new(stream)),
+            None => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        }
     }
 
     /// The size of the next piece, unless streams come as they come.
@@ -113,11 +160,11 @@ impl Link {
             return Poll::Pending;
         }
         let Some(size) = self.next_piece() else {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+            return self.with(|stream| stream.poll_read(cx, buffer));
         };
         let mut bytes = [0; u8::MAX as usize];
         let mut piece = ReadBuf::new(&mut bytes[..size.min(buffer.remaining())]);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut piece))?;
+        ready!(self.with(|stream| stream.poll_read(cx, &mut piece)))?;
         buffer.put_slice(piece.filled());
         self.rests = !piece.filled().is_empty();
         Poll::Ready(Ok(()))
@@ -174,17 +221,17 @@ impl AsyncWrite for Link {
             Some(size) if self.pieces.is_multiple_of(WRITES_PER_PIECE) => size.min(bytes.len()),
             Some(_) | None => bytes.len(),
         };
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &bytes[..size]));
+        let written = ready!(self.with(|stream| stream.poll_write(cx, &bytes[..size])));
         self.on_written();
         Poll::Ready(written)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_flush(cx))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_shutdown(cx))
     }
 }
 
@@ -196,6 +243,12 @@ impl Drop for Link {
             }
             Carries::Rows { here } => self.stage.lock().direct.left(here),
             Carries::Fetches { .. } | Carries::Other => {}
+        }
+        let closing = self.stage.lock().open.on_drop(self.party, self.number);
+        for slot in closing {
+            // Not under the lock: the other end may be of the same run.
+            let stream = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+            drop(stream);
         }
     }
 }

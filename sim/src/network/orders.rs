@@ -5,7 +5,11 @@ use crate::scenario::{FetchFault, Happening, Mode, Scenario, StreamPlan, Timed, 
 /// These orders, as scenarios with one writer of a stream whose tokens can start over and one
 /// follower on the bus. A search for planted bugs plays them before what is drawn.
 pub fn orders() -> Vec<Scenario> {
-    vec![a_fetch_that_a_lost_connection_ends(), a_call_that_nothing_comes_back_of()]
+    vec![
+        a_fetch_that_a_lost_connection_ends(),
+        a_call_that_nothing_comes_back_of(),
+        a_writer_that_is_heard_after_its_death(),
+    ]
 }
 
 const WRITE: Happening = Happening::Write { source: 0, tokens: 4, rows: 2 };
@@ -38,4 +42,11 @@ fn a_call_that_nothing_comes_back_of() -> Scenario {
     let fault = FetchFault::NoEndpoint;
     let no_way = Happening::SpoilFetches { follower: 0, fault, count: 1 };
     scenario(&[(200, CUT), (200, WRITE), (500, stall), (1_700, no_way)])
+}
+
+/// What a writer has published is held back, and it dies and comes back before that arrives.
+fn a_writer_that_is_heard_after_its_death() -> Scenario {
+    let delay = Happening::DelayWriter { writer: 0, ms: 2_000 };
+    let crash = Happening::CrashWriter { writer: 0, down_ms: 100 };
+    scenario(&[(1_000, delay), (1_100, WRITE), (1_500, crash), (1_700, WRITE)])
 }

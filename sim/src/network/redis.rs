@@ -37,7 +37,7 @@ pub(super) const CHANNEL: &str = "example.com";
 const OUTBOX: usize = 4_096;
 
 /// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Party {
     Writer(usize),
     Follower(usize),

@@ -15,6 +15,7 @@ use synrepl_core::{
 
 use super::{
     direct::{Direct, SERVER},
+    links::OpenStreams,
     parts::{FollowerPart, WriterPart},
     redis::Party,
 };
@@ -52,6 +53,8 @@ pub(super) struct Contents {
     pub(super) rows_fetched: u64,
     /// The connections of direct TCP.
     pub(super) direct: Direct,
+    /// The ends of byte streams, but for those of the bus.
+    pub(super) open: OpenStreams,
     /// Judges what the writers say on the bus.
     pub(super) publish: PublishOracle,
     /// Byte streams are cut into pieces of at most so many bytes, unless 0.
@@ -154,6 +157,7 @@ impl Contents {
             steps: 0,
             rows_fetched: 0,
             direct: Direct::default(),
+            open: OpenStreams::default(),
             publish: PublishOracle::default(),
             pieces: 0,
             bus_clients: 0,
@@ -186,10 +190,10 @@ impl Contents {
         scramble(self.scenario.seed, 1, self.lives)
     }
 
-    /// The seed of one end of a byte stream.
-    pub(super) fn next_stream(&mut self) -> u64 {
+    /// The number of one end of a byte stream, and its seed.
+    pub(super) fn next_stream(&mut self) -> (u64, u64) {
         self.streams += 1;
-        scramble(self.scenario.seed, 3, self.streams)
+        (self.streams, scramble(self.scenario.seed, 3, self.streams))
     }
 
     /// Whether a server takes a connection of this instance.
