@@ -178,9 +178,10 @@ impl<C: Connector> Session<C> {
 
     /// What a planted bug still does with a connection that has ended.
     fn keep_old(&mut self) {
-        let wanted = planted!(self.planted, ResendsAfterReconnect)
-            || planted!(self.planted, OldSubscriptionGoesOn);
-        if wanted && let Some((_, Phase::Open(link))) = self.now.take() {
+        let reads_on = planted!(self.planted, OldSubscriptionGoesOn);
+        if (reads_on || planted!(self.planted, ResendsAfterReconnect))
+            && let Some((_, Phase::Open(link))) = self.now.take()
+        {
             self.old = Some(link);
         }
     }
