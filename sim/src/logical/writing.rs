@@ -449,10 +449,11 @@ impl World<'_> {
             _ => None,
         };
         if let Some(token) = token {
+            let is_builtin = self.processes[sender].machine.is_none();
             let log = &mut self.logs[at];
             // A writer that started over, and is first heard of where it has rows already, may
-            // stand where the old epoch did: no epoch is on the wire.
-            if log.traits.resettable && log.epoch > 0 && !log.heard {
+            // stand where the old epoch did: no epoch is on the wire. Ours says its start first.
+            if is_builtin && log.traits.resettable && log.epoch > 0 && !log.heard {
                 self.report.rows_untold += log.excuse(Token::START, token) as u64;
             }
             log.heard = true;
