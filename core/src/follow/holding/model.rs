@@ -22,6 +22,8 @@ struct Model {
     queues: [Vec<Held>; 2],
     /// Highest tokens that were spoken of, taken or refused.
     highest: [Option<Token>; 2],
+    /// Lowest tokens of all rows that ever came, held or not.
+    lowest: [Option<Token>; 2],
     accepted: bool,
     taken: Vec<Held>,
 }
@@ -79,6 +81,8 @@ impl ReferenceStateMachine for Model {
             Step::Rows { queue: index, token, lengths } => {
                 let (token, more) = (Token::new(*token), lengths.iter().sum::<usize>());
                 let total = state.total();
+                let lowest = &mut state.lowest[*index];
+                *lowest = Some(lowest.map_or(token, |lowest| lowest.min(token)));
                 let queue = &mut state.queues[*index];
                 state.accepted = count(queue) + lengths.len() <= ROWS_MAX as usize
                     && bytes(queue) + more <= BYTES_MAX as usize
@@ -156,11 +160,7 @@ impl StateMachineTest for Queues {
     fn check_invariants(state: &Self, model: &Model) {
         assert_eq!(state.total, model.total() as u64);
         for index in 0..2 {
-            let lowest = model.queues[index].iter().filter_map(|held| match held {
-                Held::Rows { token, .. } => Some(*token),
-                Held::Position { .. } => None,
-            });
-            assert_eq!(state.queues[index].lowest_row(), lowest.min());
+            assert_eq!(state.queues[index].lowest_row(), model.lowest[index]);
             assert_eq!(state.queues[index].highest(), model.highest[index]);
         }
     }
