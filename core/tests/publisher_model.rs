@@ -52,7 +52,7 @@ struct Model {
     connections: u64,
     up: bool,
     unconfirmed: VecDeque<Unconfirmed>,
-    /// How many of these there are up to the end of the last announcement of everything.
+    /// How many of these there are up to the beginning of the last announcement of everything.
     announcing: usize,
     serial: u64,
     said: Vec<String>,
@@ -65,11 +65,11 @@ impl Model {
     }
 
     fn announce(&mut self) {
+        self.announcing = self.unconfirmed.len() + 1;
         for (stream, name) in STREAMS.iter().enumerate() {
             let at = self.streams[stream].sent;
             self.say(&format!("POSITION {name} me {at} {at}"), Some((stream, at)));
         }
-        self.announcing = self.unconfirmed.len();
     }
 
     /// Everything above what was sent.
@@ -170,7 +170,7 @@ impl ReferenceStateMachine for Model {
                 }
             }
             Step::Ask if state.announcing == 0 => state.announce(),
-            // Whoever asks hears the announcement that is on its way.
+            // Whoever asks hears the announcement of which nothing has gone out yet.
             Step::Ask => {}
             Step::Lose => {
                 state.up = false;

@@ -49,6 +49,12 @@ const NOT_OF_THIS_WORLD: &[PlantedBug] = &[
     PlantedBug::DropsOwnRows,
     PlantedBug::SplitsOwnBatches,
     PlantedBug::NeverCutsOff,
+    PlantedBug::SkipsUnheardStart,
+    // The audit is off.
+    PlantedBug::AuditBelievesTokens,
+    PlantedBug::AuditRepeatsRows,
+    PlantedBug::AuditMovesPosition,
+    PlantedBug::AuditForgetsSilently,
 ];
 
 #[test]
