@@ -122,6 +122,7 @@ scenarios! {
     bursts_a_cut_inside_one_is_filled_from_before_it
     bursts_a_lagging_announcement_after_a_cut_is_not_believed
     bursts_a_row_before_the_first_announcement_is_fetched
+    bursts_a_writer_that_appears_inside_one_is_fetched
     bursts_a_writer_that_dies_inside_one_leaves_nothing_out
     bursts_a_writer_that_appears_with_a_row_is_asked
     bursts_an_announcement_inside_one_does_not_close_it

@@ -318,7 +318,7 @@ impl Follower {
         let verdict = Relation::of(seen, prev, new).verdict(live, resettable);
         // A burst names the last row that was sent as the one before, which is its lowest: whoever
         // came into the middle of it has not seen the others.
-        let unseen = !live && self.traits.order == Order::Bursts && position < new;
+        let unseen = !self.is_live() && self.traits.order == Order::Bursts && position < new;
         self.answer(ctx);
         match verdict {
             Verdict::Reset => self.reset(ctx, new),
