@@ -1,0 +1,27 @@
+//! Logs that cannot be read for a while, and peers of the oldest dialect that wait for them.
+
+mod writer;
+
+use synrepl_core::wire::Dialect;
+use writer::{Writer, config};
+
+#[test]
+fn a_log_that_is_read_for_one_peer_again_is_read_for_all() {
+    let mut writer = Writer::on_bus(config(&[("s", 3)]));
+    for token in 1..=3 {
+        writer.write("s", token, &["[]"]);
+    }
+    writer.holds_reads = true;
+    for peer in [0, 1] {
+        writer.accept(peer, Dialect::V0_23);
+        writer.says(peer, "REPLICATE s 0");
+    }
+    // And for the bus.
+    writer.append("s", 4, &["[]"]);
+    writer.fail_next();
+    let to_one = writer.answer_next();
+    assert!(to_one.iter().any(|said| said.contains("RDATA s 3 []")), "{to_one:?}");
+    writer.answer_next();
+    let to_other = writer.answer_next();
+    assert!(to_other.iter().any(|said| said.contains("RDATA s 3 []")), "{to_other:?}");
+}
