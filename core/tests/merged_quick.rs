@@ -21,6 +21,8 @@ mod publishing;
 mod scenarios;
 #[path = "serving.rs"]
 mod serving;
+#[path = "serving_failures.rs"]
+mod serving_failures;
 #[path = "settings.rs"]
 mod settings;
 #[path = "subscribing.rs"]
