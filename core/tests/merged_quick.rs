@@ -11,8 +11,12 @@ mod contract;
 mod counters;
 #[path = "deadlines.rs"]
 mod deadlines;
+#[path = "fields.rs"]
+mod fields;
 #[path = "kept_bytes.rs"]
 mod kept_bytes;
+#[path = "nothing_new.rs"]
+mod nothing_new;
 #[path = "position_table.rs"]
 mod position_table;
 #[path = "publishing.rs"]
