@@ -252,6 +252,9 @@ impl Follower {
                 reason,
             }));
         }
+        // Where the fetch shows what another writer may not have sent yet, a part must not take the
+        // place of the whole.
+        let cut = (split && self.traits.shared_fetch).then_some(complete);
         let mut rows =
             rows.into_iter().filter(|(token, _)| *token > from && *token <= complete).peekable();
         while let Some((token, row)) = rows.next() {
@@ -259,7 +262,9 @@ impl Follower {
             while let Some((_, row)) = rows.next_if(|(next, _)| *next == token) {
                 group.push(row);
             }
-            self.deliver_lost(ctx, token, group);
+            if cut != Some(token) {
+                self.deliver_lost(ctx, token, group);
+            }
         }
         let Some(audit) = &mut self.audit else { return };
         audit.compared = audit.compared.max(Some(complete));
