@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Seeds that are played for each bug if none are named.
-const SEEDS: Seeds = Seeds::new(0, 200);
+const SEEDS: Seeds = Seeds::new(0, 3_000);
 const SEEDS_OF_NETWORK: Seeds = Seeds::new(0, 40);
 
 #[derive(Serialize)]

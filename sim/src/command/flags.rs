@@ -193,7 +193,7 @@ impl FileFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct BugsFlags {
-    /// Seeds from A up to, not with, B, played for each bug. Default 0..200, or on the level turmoil
+    /// Seeds from A up to, not with, B, played for each bug. Default 0..3000, or on the level turmoil
     /// 0..40
     #[arg(long, value_name = "A..B")]
     pub(super) seeds: Option<Seeds>,
