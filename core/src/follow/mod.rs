@@ -306,6 +306,12 @@ impl Follower {
             return;
         }
         let fresh = self.position.is_none();
+        let held = self.held.as_ref().and_then(|holding| holding.highest());
+        if fresh && self.may_restart(ctx) && held > Some(new) {
+            // They are of an epoch that is over, though nothing of it was delivered.
+            self.drop_held(ctx);
+            self.hole = true;
+        }
         // Rows that came before the first announcement are not of the past.
         let first_held =
             self.held.as_ref().filter(|_| fresh).and_then(|holding| holding.lowest_row());
