@@ -246,6 +246,7 @@ scenarios! {
     x06_a_stream_without_epochs_starts_over_at_each_connection
     x06_an_announcement_below_a_held_one_resets
     x06_rows_of_an_epoch_that_is_over_do_not_outlive_the_first_announcement
+    x06_an_observer_resets_nothing_that_had_no_position
     x06_an_observer_takes_the_next_row_for_an_answer
     x06_further_low_rows_wait_for_the_answer
     x06_rows_held_before_a_reset_are_of_the_old_epoch

@@ -258,13 +258,14 @@ impl Follower {
             ctx.shared.ask_again = true;
             return;
         }
-        let fresh = self.is_fresh();
+        // Who has no position has nothing to start over from.
+        let (fresh, placed) = (self.is_fresh(), self.position.is_some());
         self.ensure_started(ctx, token.before());
         self.answer(ctx);
         if planted!(ctx.config, BelievesRowsBeforePosition) {
             self.advance_to(ctx, token.before());
         }
-        if suspicious || (self.traits.resettable && !fresh && !self.is_catching_up()) {
+        if (suspicious && placed) || (self.traits.resettable && !fresh && !self.is_catching_up()) {
             self.reset(ctx, token);
         } else {
             self.fetch_up_to(ctx, token);
