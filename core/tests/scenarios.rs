@@ -151,6 +151,7 @@ scenarios! {
     loose_exact_repeats_are_suppressed_and_steps_back_delivered
     oldest_a_lost_connection_fails_the_answer
     oldest_a_lost_connection_in_mid_back_off_asks_when_both_are_over
+    oldest_a_row_beyond_the_end_of_an_answer_is_asked_for
     oldest_a_row_that_does_not_parse_is_asked_for
     oldest_a_row_whose_stream_does_not_parse_spoils_every_answer
     oldest_a_server_of_a_later_dialect_is_left
@@ -160,6 +161,7 @@ scenarios! {
     oldest_a_stream_without_epochs_starts_over_and_is_asked_for_from_0
     oldest_an_announcement_that_does_not_parse_costs_the_connection
     oldest_an_answer_may_reach_beyond_what_was_asked_for
+    oldest_an_answer_with_nothing_but_a_row_beyond_its_end_is_asked_for_later
     oldest_an_application_cannot_subscribe_by_itself
     oldest_answers_wait_in_line
     oldest_backfill_is_completed_over_the_connection

@@ -338,16 +338,17 @@ impl Follower {
         let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
         let Step::Replaying { from } = catch_up.step else { return };
         match replay.finish(from, upto, ctx.config) {
-            Ok(Replayed { page, beyond, cut }) => {
+            Ok(Replayed { cut: Some(cut), .. }) if upto <= from => {
+                // It comes again: at once in an answer that has it whole, but nobody says when.
+                catch_up.target = cut;
+                let endpoint = "the direct TCP server".to_owned();
+                let message = format!("it has a row at {cut}, beyond its end {upto}");
+                self.on_fetch_failed(ctx, from, cut, FetchError::Malformed { endpoint, message });
+            }
+            Ok(Replayed { page, cut }) => {
                 catch_up.attempt = 0;
                 // What it says now is what counts, also if it said more before.
                 catch_up.target = cut.map_or(upto, |cut| cut.max(upto)).max(from);
-                if upto <= from {
-                    catch_up.target = from;
-                }
-                for (token, rows) in beyond {
-                    self.hold_rows(ctx, token, &Rows::from(rows));
-                }
                 self.apply(ctx, page);
             }
             Err(error) => self.on_fetch_failed(ctx, from, upto, error),

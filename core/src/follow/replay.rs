@@ -84,9 +84,9 @@ struct Group {
 /// An answer that can be used.
 pub(super) struct Replayed {
     pub(super) page: Checked,
-    /// Rows above the announced end: live ones, in order of their tokens.
-    pub(super) beyond: Vec<(Token, Vec<Row>)>,
-    /// There is more: rows from this token on were let go.
+    /// There is more: rows from this token on were let go, or lie above the announced end, which
+    /// `federation` passes by one (`protocol.md` 4.10, H12). They may be live, or as the server held
+    /// them when asked and sent once more: the next answer has them, once.
     pub(super) cut: Option<Token>,
 }
 
@@ -179,12 +179,9 @@ impl Replay {
             .flat_map(|(token, group)| group.rows.into_iter().map(move |row| (token, row)))
             .collect();
         let repeated = self.repeated + (in_answer - rows.len()) as u64;
-        // What was let go is asked for again, and with it all that lies above.
-        let beyond = if self.cut.is_some() { BTreeMap::new() } else { beyond };
         Ok(Replayed {
             page: Checked { rows, complete, split: false, repeated },
-            beyond: beyond.into_iter().map(|(token, group)| (token, group.rows)).collect(),
-            cut: self.cut,
+            cut: self.cut.or_else(|| beyond.first_key_value().map(|(token, _)| *token)),
         })
     }
 }
@@ -203,52 +200,55 @@ mod tests {
     }
 
     fn shown(replay: Replay, from: i64, upto: i64, config: &Config) -> String {
-        let Replayed { page, beyond, .. } =
-            match replay.finish(Token::new(from), Token::new(upto), config) {
-                Ok(replayed) => replayed,
-                Err(error) => return error.to_string(),
-            };
+        let Replayed { page, cut } = match replay.finish(Token::new(from), Token::new(upto), config)
+        {
+            Ok(replayed) => replayed,
+            Err(error) => return error.to_string(),
+        };
         let row = |(token, row): &(Token, Row)| format!("{token}{}", row.as_str());
         let rows: Vec<_> = page.rows.iter().map(row).collect();
-        let beyond: Vec<_> = beyond.iter().map(|(token, rows)| (token.get(), rows.len())).collect();
-        format!("{} to {} beyond {beyond:?}", rows.join(" "), page.complete)
+        let cut = cut.map(|cut| format!(", more from {cut}")).unwrap_or_default();
+        format!("{} to {}{cut}", rows.join(" "), page.complete)
     }
 
     #[test]
     fn rows_that_were_under_way_are_dropped_from_the_answer_that_has_them_again() {
         let config = Config::default();
         let got = replay(&[(227, "[7]"), (225, "[5]"), (226, "[6]"), (227, "[7]")], &config);
-        assert_eq!(shown(got, 224, 228, &config), "225[5] 226[6] 227[7] to 228 beyond []");
+        assert_eq!(shown(got, 224, 228, &config), "225[5] 226[6] 227[7] to 228");
     }
 
     #[test]
     fn equal_tokens_keep_their_order_and_each_its_own_row() {
         let config = Config::default();
         let got = replay(&[(225, "[5]"), (226, "[2]"), (224, "[4]"), (226, "[1]")], &config);
-        assert_eq!(shown(got, 223, 226, &config), "224[4] 225[5] 226[2] 226[1] to 226 beyond []");
+        assert_eq!(shown(got, 223, 226, &config), "224[4] 225[5] 226[2] 226[1] to 226");
     }
 
     #[test]
     fn a_batch_that_was_under_way_is_one_with_its_rows_in_the_answer() {
         let config = Config::default();
         let got = replay(&[(-1, "[1]"), (5, "[2]"), (5, "[1]"), (5, "[2]")], &config);
-        assert_eq!(shown(got, 4, 5, &config), "5[1] 5[2] to 5 beyond []");
+        assert_eq!(shown(got, 4, 5, &config), "5[1] 5[2] to 5");
     }
 
     #[test]
-    fn rows_of_before_are_left_out_and_those_beyond_the_end_are_live() {
+    fn rows_of_before_are_left_out_and_those_beyond_the_end_are_asked_for() {
         let config = Config::default();
         let got = replay(&[(4, "[4]"), (9, "[9]"), (5, "[5]")], &config);
-        assert_eq!(shown(got, 4, 6, &config), "5[5] to 6 beyond [(9, 1)]");
+        assert_eq!(shown(got, 4, 6, &config), "5[5] to 6, more from 9");
     }
 
     #[test]
     fn of_too_many_rows_the_lowest_are_kept_and_are_whole() {
         let config = Config { replay_rows_max: 3, ..Config::default() };
         let rows = [(9, "[9]"), (5, "[a]"), (8, "[8]"), (6, "[6]"), (5, "[b]"), (7, "[7]")];
-        assert_eq!(shown(replay(&rows, &config), 4, 9, &config), "5[a] 5[b] 6[6] to 6 beyond []");
+        assert_eq!(
+            shown(replay(&rows, &config), 4, 9, &config),
+            "5[a] 5[b] 6[6] to 6, more from 7"
+        );
         let config = Config { replay_bytes_max: 6, ..Config::default() };
-        assert_eq!(shown(replay(&rows, &config), 4, 9, &config), "5[a] 5[b] to 5 beyond []");
+        assert_eq!(shown(replay(&rows, &config), 4, 9, &config), "5[a] 5[b] to 5, more from 6");
     }
 
     #[test]
@@ -276,7 +276,7 @@ mod tests {
             Config { replay_rows_max: 2, ..Config::default() },
             Config { replay_bytes_max: 6, ..Config::default() },
         ] {
-            assert_eq!(shown(replay(&rows, &config), 4, 9, &config), "5[a] 6[6] to 9 beyond []");
+            assert_eq!(shown(replay(&rows, &config), 4, 9, &config), "5[a] 6[6] to 9");
         }
     }
 
@@ -284,9 +284,9 @@ mod tests {
     fn what_is_let_go_beyond_the_end_leaves_the_answer_whole() {
         let config = Config { replay_rows_max: 1, ..Config::default() };
         let got = replay(&[(5, "[5]"), (9, "[9]")], &config);
-        assert_eq!(shown(got, 4, 6, &config), "5[5] to 6 beyond []");
+        assert_eq!(shown(got, 4, 6, &config), "5[5] to 6, more from 9");
         let got = replay(&[(10, "[a]"), (11, "[b]")], &config);
-        assert_eq!(shown(got, 9, 9, &config), " to 9 beyond []", "nothing was missing");
+        assert_eq!(shown(got, 9, 9, &config), " to 9, more from 11");
     }
 
     #[test]
