@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use proptest::prelude::*;
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, Input, Node, QueryId, Start, Timestamp, Transport,
+    Action, Config, ConnectionId, Event, Input, Node, Origin, QueryId, Start, Timestamp, Transport,
     Warning,
     stream::{FetchError, Positions, Row, Source, Token},
     wire::{Command, Decoder, Dialect},
@@ -47,6 +47,8 @@ enum Step {
     Cut,
     Restart,
     Pass(u64),
+    /// All that is said is heard, and only the answers are not there yet.
+    Exchange,
     /// The application restarts from the positions that it saved.
     Crash,
 }
@@ -152,6 +154,13 @@ impl Run {
                 self.now += millis * 1_000;
                 self.handle(Input::Tick);
             }
+            Step::Exchange => {
+                self.step(&Step::Connect);
+                self.step(&Step::Deliver(usize::MAX));
+                while !self.to_server.is_empty() {
+                    self.step(&Step::Serve);
+                }
+            }
             Step::Crash => self.crash(),
         }
     }
@@ -226,8 +235,10 @@ impl Run {
             let watch = self.watches.entry(source.stream().to_owned()).or_default();
             *watch = Watch { start: Some(0), epoch, ..Watch::default() };
         }
-        if let Event::Rows { source, token, rows, .. } = event {
+        if let Event::Rows { source, token, rows, origin, .. } = event {
             self.take(source.stream(), token.get(), rows);
+            let as_sent = |row: &Row| row.as_str().contains("\": ");
+            assert!(*origin != Origin::Live || rows.iter().all(as_sent), "never sent: {event:?}");
         }
         if let Some((source, position)) = event.position() {
             self.claim(source.stream(), position, event);
@@ -337,6 +348,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Cut),
         1 => Just(Step::Restart),
         3 => (0..4_000_u64).prop_map(Step::Pass),
+        4 => Just(Step::Exchange),
         1 => Just(Step::Crash),
     ]
 }

@@ -35,6 +35,8 @@ pub(crate) struct Log {
 struct Answering {
     /// None is NOW.
     from: Option<i64>,
+    /// Where the stream stood when it was taken.
+    taken_at: i64,
     /// Live rows meanwhile.
     queue: Vec<(i64, u32)>,
 }
@@ -189,8 +191,9 @@ impl Server {
                 assert!(!wanted.is_empty(), "{stream} was asked for");
                 for name in wanted {
                     self.subscribed.retain(|known| *known != name);
-                    let from = from.map(Token::get);
-                    let before = self.answering.insert(name, Answering { from, queue: Vec::new() });
+                    let (from, taken_at) = (from.map(Token::get), self.logs[name].current);
+                    let answering = Answering { from, taken_at, queue: Vec::new() };
+                    let before = self.answering.insert(name, answering);
                     assert!(before.is_none(), "{name} was asked for twice at once");
                 }
             }
@@ -200,16 +203,29 @@ impl Server {
 
     /// Ends an answer: the missed rows, each with its token, where they end, and what came live.
     pub(crate) fn answer(&mut self, stream: &str, seed: u64) {
-        let Some(Answering { from, mut queue }) = self.answering.remove(stream) else { return };
+        let Some(answering) = self.answering.remove(stream) else { return };
+        let Answering { from, taken_at, mut queue } = answering;
         let log = &self.logs[stream];
-        let upto = log.current;
+        // This one knows its end before it looks for rows, and passes it by one.
+        let passes = stream == "federation";
+        let upto = if passes { taken_at } else { log.current };
         if let Some(from) = from {
-            let mut rows: Vec<_> =
-                log.rows.iter().copied().filter(|(token, _)| *token > from).collect();
+            let mut rows: Vec<_> = log
+                .rows
+                .iter()
+                .copied()
+                .filter(|(token, _)| from < *token && *token <= upto)
+                .collect();
             if log.sends == Sends::Disorderly {
                 shuffle(&mut rows, seed);
             }
+            let beyond = log.rows.iter().find(|(token, _)| passes && *token > upto.max(from));
+            let beyond = beyond.map(|(token, serial)| {
+                // As it is now, which is not as it is sent once more.
+                format!("RDATA {stream} {token} {}", page_text(*serial))
+            });
             self.put(stream, &rows, false);
+            self.out.extend(beyond);
         }
         self.out.push_back(format!("POSITION {stream} {upto}"));
         queue.retain(|(token, _)| *token > upto);
