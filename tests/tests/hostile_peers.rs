@@ -369,7 +369,8 @@ fn as_many_half_open_connections_as_are_let_in_cost_their_own_place() {
         peak >> 10
     );
     if sockets >= 2_000 {
-        assert!((1_200..1_500).contains(&held), "1,000 peers and 64, 200 clients, and a few files");
+        // All places are held, and no more. The clients' heads may be late by now, and given up.
+        assert!((1_064..1_500).contains(&held), "1,000 peers and 64, 200 clients, and a few files");
         let said = stage.writer.stderr();
         assert!(said.contains("as many connections as are allowed"), "{said}");
     }
