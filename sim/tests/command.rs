@@ -90,6 +90,46 @@ fn a_planted_bug_is_found_replayed_shrunk_and_drawn() {
 }
 
 #[test]
+fn no_more_failures_are_told_than_were_asked_for() {
+    let place = place("failures");
+    let out = place.to_str().unwrap();
+    let args = ["run", "--seeds", "0..400", "--bug", BUG, "--failures", "2", "--out", out];
+    let said = ended(&sim(&args), 1);
+    assert_eq!(said.matches("\nreplay:  ").count(), 2, "{said}");
+    assert!(said.contains("\n2 of "), "{said}");
+    assert_eq!(std::fs::read_dir(&place).unwrap().count(), 4, "a scenario and a page each");
+}
+
+#[test]
+fn a_broken_promise_is_told_also_where_nothing_can_be_written() {
+    let place = place("unwritable");
+    std::fs::create_dir_all(&place).unwrap();
+    let file = place.join("a-file-and-no-directory");
+    std::fs::write(&file, "").unwrap();
+    let out = file.to_str().unwrap();
+    let args = ["run", "--seeds", "0..400", "--bug", BUG, "--failures", "1", "--out", out];
+    let said = ended(&sim(&args), 1);
+    assert!(said.contains("BROKEN") && said.contains("cannot be written"), "{said}");
+    let said = lines(&ended(&sim(&[&args[..], &["--json"]].concat()), 1));
+    let violation = said.iter().find(|line| line["type"] == "violation").unwrap();
+    assert!(violation["what"].is_string() && violation["scenario"].is_null(), "{violation}");
+}
+
+#[test]
+fn a_kept_scenario_is_played_like_one_that_a_run_has_written() {
+    let place = place("kept");
+    let violation = caught(&place);
+    let text = std::fs::read_to_string(violation["scenario"].as_str().unwrap()).unwrap();
+    let scenario: Value = serde_json::from_str(&text).unwrap();
+    let kept = place.join("kept.json");
+    let file = serde_json::json!({"what": "", "planted": null, "scenario": scenario});
+    std::fs::write(&kept, file.to_string()).unwrap();
+    let (kept, out) = (kept.to_str().unwrap(), place.to_str().unwrap());
+    let said = ended(&sim(&["replay", kept, "--bug", BUG, "--out", out]), 1);
+    assert!(said.contains(violation["what"].as_str().unwrap()), "{said}");
+}
+
+#[test]
 fn without_its_bug_there_is_nothing_to_shrink() {
     let place = place("nothing");
     let violation = caught(&place);
@@ -165,13 +205,20 @@ fn wrong_flags_and_files_end_with_code_2_and_say_what_to_do() {
     std::fs::create_dir_all(&place).unwrap();
     let file = place.join("not-a-scenario.json");
     std::fs::write(&file, "{}").unwrap();
+    let mut scenario =
+        serde_json::to_value(synrepl_sim::Scenario::draw(synrepl_sim::Mode::Calm, 1)).unwrap();
+    scenario["from_the_future"] = true.into();
+    let later = place.join("later.json");
+    std::fs::write(&later, scenario.to_string()).unwrap();
     for (args, said) in [
         (&["run", "--seeds", "9..3"][..], "the first must be below the end"),
         (&["run", "--mode", "wild"], "there are mixed, calm, swarm, storm"),
         (&["run", "--reference", "e9"], "possible values: e1, e2, e3"),
         (&["run", "--bug", "Nonesuch"], "there is no planted bug"),
         (&["replay", "/nonexistent/file.json"], "cannot be read"),
+        (&["run", "--seed", "18446744073709551615"], "is not in 0..18446744073709551615"),
         (&["replay", file.to_str().unwrap()], "is not a scenario"),
+        (&["replay", later.to_str().unwrap()], "unknown field `from_the_future`"),
         (&[], "Usage"),
     ] {
         let output = sim(args);

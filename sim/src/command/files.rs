@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use synrepl_sim::{Scenario, reference::Losses, report::Page, trace::Trace};
+use synrepl_sim::{Kept, Scenario, reference::Losses, report::Page, trace::Trace};
 
 use super::{engine::Compared, exit::Refusal};
 
@@ -22,7 +22,7 @@ pub(super) fn default_out() -> PathBuf {
     }
 }
 
-/// Reads a scenario.
+/// Reads a scenario, by itself or as it is kept.
 pub(super) fn read(path: &Path) -> Result<Scenario, Refusal> {
     let unreadable = |error: &dyn std::fmt::Display| {
         Refusal::new(format!("{} cannot be read: {error}", path.display()))
@@ -32,7 +32,8 @@ pub(super) fn read(path: &Path) -> Result<Scenario, Refusal> {
         return Err(unreadable(&format!("{length} bytes are too many for a scenario")));
     }
     let text = fs::read(path).map_err(|error| unreadable(&error))?;
-    let scenario: Scenario = serde_json::from_slice(&text).map_err(|error| {
+    let kept = serde_json::from_slice::<Kept>(&text).map(|kept| kept.scenario);
+    let scenario = kept.or_else(|_| serde_json::from_slice(&text)).map_err(|error| {
         let what = format!(
             "{} is not a scenario of this version: {error}; scenarios are written by \
              `synrepl-sim run` when a promise is broken",
@@ -40,6 +41,13 @@ pub(super) fn read(path: &Path) -> Result<Scenario, Refusal> {
         );
         Refusal::new(what)
     })?;
+    let Scenario { streams, .. } = &scenario;
+    let is_name = |name: &str| {
+        !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control())
+    };
+    if let Some(stream) = streams.iter().find(|stream| !is_name(&stream.name)) {
+        return Err(unreadable(&format!("{:?} cannot be the name of a stream", stream.name)));
+    }
     if scenario.streams.is_empty() || scenario.writers.is_empty() || scenario.followers.is_empty() {
         return Err(unreadable(&"a scenario needs a stream, a writer and a follower"));
     }

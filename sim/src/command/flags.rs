@@ -25,8 +25,9 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    no promise was broken; bugs: every planted bug was caught; check-determinism: all equal
   1    a promise was broken, a planted bug was not caught, or two runs differed
-  2    wrong flags or files, nothing was played
-  130  interrupted (Ctrl-C, SIGTERM): what was known until then is said; a second one ends at once";
+  2    wrong flags or files: nothing was played, or what replay and shrink make cannot be written
+  130  interrupted (Ctrl-C, SIGTERM): what was known until then is said; a second one ends at once,
+       and so does the first one in replay and shrink";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,11 +49,14 @@ const JSON_LINES: &str = "\
 JSON lines (--json), on stdout, each an object with \"type\":
   run         seed, mode, steps, rows_written, rows_delivered, fingerprint, broken (true, false)
   violation   seed, mode, promise, id, at_us, instance, source, what, scenario (path), page (path),
-              command (to replay)
-  reference   seed, mode, rules, lost, repeated, mixed, torn
+              command (to replay); the last three are null if the files cannot be written
+  reference   seed, mode, rules, lost, repeated, mixed, torn, and the same of ours (ours_lost, ...)
+  shrunk      events_before, events_after
+  begin       bugs, seeds: before the first bug
   bug         bug, origin, description, caught_in, played, first_seed
   difference  seed, what
-  summary     seeds, steps, seconds, steps_per_second, broken, complete (false if interrupted)
+  summary     seeds, steps, seconds, steps_per_second, broken, complete (false if it ended early:
+              interrupted, or after --failures); of bugs: bugs, survived, seeds, complete
 Fields are only ever added.";
 
 const RUN_ABOUT: &str = "\
@@ -93,6 +97,15 @@ fn run_about() -> String {
     format!("{RUN_ABOUT}\n\nAll modes: {}", Drawn::names())
 }
 
+fn bugs_about() -> String {
+    let mut text = BUGS_ABOUT.to_owned();
+    for level in Level::value_variants() {
+        let names: Vec<_> = level.bugs().into_iter().map(bug_name).collect();
+        text.push_str(&format!("\n\nAll bugs of the level {}: {}", level.name(), names.join(", ")));
+    }
+    text
+}
+
 fn long_help() -> String {
     format!("{EXAMPLES}\n{JSON_LINES}\n\n{EXIT_CODES}")
 }
@@ -107,7 +120,7 @@ pub(super) enum Command {
     /// Make a failing scenario smaller while it breaks the same promise
     Shrink(FileFlags),
     /// Count in how many scenarios each planted bug is caught
-    #[command(long_about = BUGS_ABOUT)]
+    #[command(long_about = bugs_about())]
     Bugs(BugsFlags),
     /// Compare runs of the same seed, in this process and in another
     #[command(long_about = DETERMINISM_ABOUT)]
@@ -121,9 +134,10 @@ pub(super) enum Command {
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct DrawFlags {
     /// One seed
-    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    #[arg(long, value_name = "N", conflicts_with = "seeds",
+          value_parser = clap::value_parser!(u64).range(..u64::MAX))]
     pub(super) seed: Option<u64>,
-    /// Seeds from A up to, not with, B
+    /// Seeds from A up to, not with, B. Default 0..1000, of check-determinism 0..100
     #[arg(long, value_name = "A..B")]
     pub(super) seeds: Option<Seeds>,
     /// What goes wrong: mixed, calm, swarm, storm, or a pattern
@@ -149,10 +163,11 @@ pub(super) struct RunFlags {
     /// beside what ours does
     #[arg(long, value_name = "ERA", value_parser = ["e1", "e2", "e3"])]
     reference: Option<String>,
-    /// Put in a bug on purpose (names: see `bugs`)
+    /// Put in a bug on purpose (names: see `bugs --help`)
     #[arg(long, value_name = "NAME", value_parser = planted)]
     pub(super) bug: Option<Planted>,
-    /// Where scenarios and pages of failures are written
+    /// Where scenarios and pages of failures are written. Default target/synrepl-sim where there
+    /// is a target directory, else here
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Stop after so many failures
@@ -168,7 +183,7 @@ impl RunFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct FileFlags {
-    /// A scenario, as JSON
+    /// A scenario, as JSON: one that `run` wrote, or one that is kept in tests/scenarios
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
     /// How deep the simulation goes
@@ -177,10 +192,10 @@ pub(super) struct FileFlags {
     /// Also play a model of Synapse's own rules under the same schedule
     #[arg(long, value_name = "ERA", value_parser = ["e1", "e2", "e3"])]
     reference: Option<String>,
-    /// Put in a bug on purpose (names: see `bugs`)
+    /// Put in a bug on purpose (names: see `bugs --help`)
     #[arg(long, value_name = "NAME", value_parser = planted)]
     pub(super) bug: Option<Planted>,
-    /// Where what is made is written
+    /// Where what is made is written. Default as for `run`
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
 }

@@ -42,17 +42,21 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
 }
 
 fn carry_out(cli: Cli) -> Result<Ending, Refusal> {
-    let interrupt = Interrupt::listen()
-        .map_err(|error| Refusal::new(format!("signals cannot be listened to: {error}")))?;
     let mut output = Output::to_stdout(cli.json);
     match cli.command {
-        Command::Run(flags) => run::run(&flags, &mut output, &interrupt),
+        Command::Run(flags) => run::run(&flags, &mut output, &listen()?),
+        // Half of what these find is worth nothing: a signal ends them at once.
         Command::Replay(flags) => replay::replay(&flags, &mut output),
         Command::Shrink(flags) => replay::shrink(&flags, &mut output),
-        Command::Bugs(flags) => bugs::run(&flags, &mut output, &interrupt),
-        Command::CheckDeterminism(flags) => determinism::run(&flags, &mut output, &interrupt),
+        Command::Bugs(flags) => bugs::run(&flags, &mut output, &listen()?),
+        Command::CheckDeterminism(flags) => determinism::run(&flags, &mut output, &listen()?),
         Command::Fingerprints(flags) => {
-            Ok(determinism::fingerprints(flags, &mut output, &interrupt))
+            Ok(determinism::fingerprints(flags, &mut output, &listen()?))
         }
     }
+}
+
+fn listen() -> Result<Interrupt, Refusal> {
+    Interrupt::listen()
+        .map_err(|error| Refusal::new(format!("signals cannot be listened to: {error}")))
 }

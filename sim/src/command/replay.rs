@@ -8,7 +8,7 @@ use super::{
     files,
     flags::FileFlags,
     output::Output,
-    telling::{Telling, stem},
+    telling::{Telling, Told, stem},
 };
 
 /// Plays a saved scenario with its time line and page.
@@ -50,6 +50,10 @@ fn tell(
     let out = flags.out.as_deref();
     let telling =
         Telling { name, out, level: flags.level, bug: flags.bug, reference: flags.reference() };
-    let violation = telling.tell(scenario, output)?;
-    Ok(if violation.is_some() { Ending::Broken } else { Ending::Fine })
+    let Told { violation, unwritten } = telling.tell(scenario, output);
+    match (violation, unwritten) {
+        (Some(_), _) => Ok(Ending::Broken),
+        (None, Some(refusal)) => Err(refusal),
+        (None, None) => Ok(Ending::Fine),
+    }
 }

@@ -29,21 +29,25 @@ pub(super) struct Telling<'a> {
     pub(super) reference: Option<Era>,
 }
 
+/// What was told of a run.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) violation: Option<Violation>,
+    /// Why nothing was written of it, if so.
+    pub(super) unwritten: Option<Refusal>,
+}
+
 impl Telling<'_> {
-    /// Plays the scenario with its trace, writes what is made of it and says where. Returns the
-    /// violation, if there is one.
-    pub(super) fn tell(
-        &self,
-        scenario: &Scenario,
-        output: &mut Output,
-    ) -> Result<Option<Violation>, Refusal> {
+    /// Plays the scenario with its trace, writes what is made of it and says where. What was found
+    /// is told also where nothing can be written.
+    pub(super) fn tell(&self, scenario: &Scenario, output: &mut Output) -> Told {
         let trace = engine::trace(self.level, scenario, self.bug);
         let violation = trace.violations.first().cloned();
         let compared = self.reference.map(|era| engine::compare(scenario, era, self.bug));
         let dir = self.out.map_or_else(files::default_out, Path::to_path_buf);
         let json = dir.join(format!("{}.json", self.name));
         let replay = self.command("replay", &json);
-        let written = files::write(&dir, &self.name, &trace, &replay, compared.as_ref())?;
+        let written = files::write(&dir, &self.name, &trace, &replay, compared.as_ref());
         let (seed, mode) = (scenario.seed, engine::mode_name(scenario.mode));
         let shown = || {
             let mut text = format!("seed {seed}, {mode}");
@@ -54,12 +58,21 @@ impl Telling<'_> {
             text.push_str(&decoded(scenario));
             text.push_str("\n\n");
             text.push_str(&timeline(&trace, MOMENTS_BEFORE, MOMENTS_AFTER));
-            text.push_str(&format!("\nreplay:  {replay}\n"));
-            if violation.is_some() {
-                text.push_str(&format!("shrink:  {}\n", self.command("shrink", &json)));
+            match &written {
+                Ok(written) => {
+                    text.push_str(&format!("\nreplay:  {replay}\n"));
+                    if violation.is_some() {
+                        text.push_str(&format!("shrink:  {}\n", self.command("shrink", &json)));
+                    }
+                    text.push_str(&format!("page:    {}", written.page.display()));
+                }
+                Err(refusal) => text.push_str(&format!("\nnot kept: {refusal}")),
             }
-            text.push_str(&format!("page:    {}", written.page.display()));
             text
+        };
+        let (page, file) = match &written {
+            Ok(written) => (Some(&written.page), Some(&written.scenario)),
+            Err(_) => (None, None),
         };
         match &violation {
             Some(violation) => output.say(
@@ -74,21 +87,21 @@ impl Telling<'_> {
                     "instance": violation.instance,
                     "source": violation.source,
                     "what": violation.what,
-                    "scenario": written.scenario,
-                    "page": written.page,
-                    "command": replay,
+                    "scenario": file,
+                    "page": page,
+                    "command": file.map(|_| &replay),
                 }),
             ),
             None => output.say(
                 shown,
                 "run",
-                json!({"seed": seed, "mode": mode, "broken": false, "page": written.page}),
+                json!({"seed": seed, "mode": mode, "broken": false, "page": page}),
             ),
         }
         if let Some(compared) = &compared {
             say_compared(seed, &mode, compared, output);
         }
-        Ok(violation)
+        Told { violation, unwritten: written.err() }
     }
 
     fn command(&self, name: &str, file: &Path) -> String {

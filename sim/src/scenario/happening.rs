@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One thing that happens, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Timed {
     /// Milliseconds since the start.
     pub at_ms: u32,

@@ -19,8 +19,10 @@ pub use self::{
 };
 
 /// A whole run. Numbers of writers, followers and sources are taken modulo what there is, so that
-/// any edit of a scenario is a scenario.
+/// any edit of a scenario is a scenario. One with a field that this version does not know is not
+/// read: it would be another run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Where it came from, and the seed of all delays.
     pub seed: u64,
@@ -60,6 +62,7 @@ pub enum Mode {
 
 /// One stream of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StreamPlan {
     /// Its name; that decides its class (`synrepl_core::stream::traits`).
     pub name: String,
@@ -69,6 +72,7 @@ pub struct StreamPlan {
 
 /// One writing instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WriterPlan {
     /// By whose rules it sends.
     pub manners: Manners,
@@ -96,6 +100,7 @@ pub enum Manners {
 
 /// One following instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FollowerPlan {
     /// How it reaches the writers.
     pub via: Via,
