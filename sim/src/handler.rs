@@ -12,7 +12,8 @@ use crate::logical::Log;
 ///
 /// It is given every event in order, late where the scenario makes it slow, and may say at any
 /// event that a promise of its own is broken: the run then ends in a
-/// [`Failure`](crate::Failure) of [`Promise::Application`](crate::Promise).
+/// [`Failure`](crate::Failure) of [`Promise::Application`](crate::Promise). So it does if it panics,
+/// as a test's `assert!` would.
 pub trait Handler {
     /// One event. What the writers hold at this moment is in `truth`; an application has no such
     /// thing, so it serves to check what the application would answer to its own users.

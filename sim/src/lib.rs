@@ -56,6 +56,7 @@ mod marks;
 #[cfg(feature = "network")]
 pub mod network;
 mod oracle;
+mod panic;
 mod planted;
 pub mod reference;
 pub mod report;

@@ -17,6 +17,7 @@ use crate::{
     handler::Truth,
     marks::Mark,
     oracle::{Promise, Violation},
+    panic::caught,
     planted::{DriverBug, Planted},
     report::event_words,
     trace::What,
@@ -297,7 +298,8 @@ impl World<'_> {
         }
         if index == self.writers
             && let Some(handler) = &mut self.options.handler
-            && let Err(what) = handler.on_event(self.now, event, Truth::new(&self.logs))
+            && let Err(what) = caught(|| handler.on_event(self.now, event, Truth::new(&self.logs)))
+                .and_then(|handled| handled)
         {
             let source = event.position().map(|(source, _)| source);
             let violation = follower.oracle.violation(Promise::Application, source, what);

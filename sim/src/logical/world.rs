@@ -18,6 +18,7 @@ use super::{
 use crate::{
     marks::Marks,
     oracle::{Promise, PublishOracle, Violation},
+    panic::caught,
     planted::DriverBug,
     run::Choice,
     scenario::{Scenario, Timed},
@@ -161,9 +162,11 @@ impl<'a> World<'a> {
         if let Some(follower) = &mut process.follower {
             follower.oracle.on_input(self.now, about);
         }
-        if let Err(misuse) = machine.handle(now, input) {
+        let handled = caught(|| machine.handle(now, input));
+        if let Err(what) = handled.and_then(|handled| handled.map_err(|misuse| misuse.to_string()))
+        {
             let (at, instance) = (self.now, process.name.clone());
-            let (promise, what) = (Promise::Total, misuse.to_string());
+            let promise = Promise::Total;
             self.break_promise(index, Violation { promise, at, instance, source: None, what });
             return;
         }
