@@ -138,6 +138,8 @@ logical: {
     ResumedCatchUp,
     /// Our own writer published.
     OursPublished,
+    /// A log of our own writer was read in more than one page.
+    LogPaged,
     /// Our own writer announced again after a send of unknown fate.
     OursAnnouncedAgain,
     /// A peer connected over direct TCP.

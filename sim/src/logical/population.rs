@@ -27,6 +27,10 @@ use crate::{
 
 /// Commands that a peer may leave untaken.
 pub(super) const PEER_PENDING_MAX: u32 = 64;
+/// Rows that a writer of ours asks its log for at once, and commands that the bus may not have
+/// answered: few, so that logs are read in pages and the bus is full at times.
+const LOG_ROWS_MAX: u32 = 5;
+const UNCONFIRMED_MAX: u32 = 8;
 /// Time between two audits of a follower that has them: short, so that faults come in between.
 const AUDIT_EVERY: Duration = Duration::from_secs(2);
 /// Name of the homeserver.
@@ -97,6 +101,8 @@ impl<'a> World<'a> {
             let name = Scenario::writer_name(number);
             let mut config = self.config(number as u64);
             config.peer_pending_max = PEER_PENDING_MAX;
+            config.log_rows_max = LOG_ROWS_MAX;
+            config.unconfirmed_max = UNCONFIRMED_MAX;
             config.server_name = Some(ByteString::from_static(SERVER_NAME));
             config.instance.clone_from(&name);
             self.processes.push(Process::new(name, config, None, Some(writer)));

@@ -411,6 +411,7 @@ impl World<'_> {
             for (token, rows) in log.between(*from, *upto) {
                 if page.updates.len() >= *rows_max as usize {
                     page.limited = true;
+                    self.marks.hit(Mark::LogPaged);
                     break;
                 }
                 page.updates.extend(rows.iter().map(|row| (token, row.clone())));
