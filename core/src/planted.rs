@@ -71,6 +71,9 @@ bugs! {
     BelievesBurstPages: "a cut page of a burst stream is taken for whole", "H13, H15";
     RepeatsSharedRows: "rows that a shared fetch showed are delivered again under their writer", "A32";
     HidesGaps: "rows that are given up are passed over without a word", "F2";
+    GivesUpUnasked: "a fetch that was to be tried for ever is given up", "F2";
+    GapsFromStart: "a gap reaches back over rows that were delivered", "F2";
+    ResetsLiveSources: "an announcement of where a live source stands resets it", "F10, F3";
     TellsPositionFirst: "the end of a page is told before its rows", "A14";
     DropsOverflow: "what no longer fits into a holding queue is dropped, not fetched", "F9";
     HoldsWithoutLimit: "holding queues have no limit", "X9";
@@ -91,6 +94,10 @@ bugs! {
     SplitsOwnBatches: "a writer sends every row of a batch with its token", "P1";
     NeverCutsOff: "a peer that takes nothing is never cut off", "P5";
     SkipsUnheardStart: "a restarted writer goes on beyond a start that nobody may have heard of", "P3, X6";
+    TellsUnconfirmed: "what was only sent is told to the application as gone out", "P3";
+    ForgetsMovedTokens: "that tokens without rows have gone out is not told", "P3";
+    ReadsOnePage: "of an own log only one page is read at a time that it grows", "P1";
+    StaysFull: "a bus that was full is not written to once it has room", "P1";
     AuditBelievesTokens: "the audit takes a token for whole of which one row was delivered", "X1, F2";
     AuditRepeatsRows: "the audit delivers rows again that were delivered", "F3";
     AuditMovesPosition: "rows that the audit found are delivered with their own token as position", "F6";

@@ -255,7 +255,8 @@ impl Follower {
         ctx.shared.stats.fetches_failed += 1;
         catch_up.attempt = catch_up.attempt.saturating_add(1);
         let attempt = catch_up.attempt;
-        if ctx.config.fetch_attempts_max.is_some_and(|max| attempt >= max) {
+        let gives_up = ctx.config.fetch_attempts_max.is_some_and(|max| attempt >= max);
+        if gives_up || planted!(ctx.config, GivesUpUnasked if attempt >= 3) {
             self.give_up(ctx, GapReason::GaveUp { error });
             return;
         }
@@ -279,7 +280,8 @@ impl Follower {
     fn give_up(&mut self, ctx: &mut Context<'_>, reason: GapReason) {
         let Phase::CatchingUp(catch_up) = &self.phase else { return };
         let upto = catch_up.target;
-        let from = self.position.unwrap_or(Token::START);
+        let reaches_back = planted!(ctx.config, GapsFromStart);
+        let from = self.position.filter(|_| !reaches_back).unwrap_or(Token::START);
         self.notify_gap(ctx, from, upto, reason);
         self.set_position(ctx, upto);
         self.continue_or_finish(ctx);

@@ -328,6 +328,14 @@ impl Follower {
         let unseen = !self.is_live() && self.traits.order == Order::Bursts && position < new;
         self.answer(ctx);
         match verdict {
+            Verdict::Stay
+                if planted!(
+                    ctx.config,
+                    ResetsLiveSources if self.is_live() && self.traits.resettable
+                ) =>
+            {
+                self.reset(ctx, new);
+            }
             Verdict::Reset => self.reset(ctx, new),
             Verdict::Fetch => self.fetch_up_to(ctx, new),
             Verdict::Advance | Verdict::Stay if unseen || self.must_fetch(new) => {

@@ -155,7 +155,9 @@ impl Publisher {
         if at < page.complete {
             // The page is complete up to there, so no row lies between (P2).
             let moved = position(stream, &self.me, at, page.complete);
-            if let Some(command) = ctx.upstream.send(ctx.turn.now, moved, ctx.turn.shared) {
+            if let Some(command) = ctx.upstream.send(ctx.turn.now, moved, ctx.turn.shared)
+                && !planted!(ctx.turn.config, ForgetsMovedTokens)
+            {
                 self.bus.marks.push_back(Mark { command, stream: index, token: page.complete });
             }
         }
@@ -179,7 +181,8 @@ impl Publisher {
         for index in advanced {
             let OwnStream { name, bus: cursor, .. } = &mut self.streams[index.as_usize()];
             if cursor.told < cursor.confirmed {
-                cursor.told = cursor.confirmed;
+                let early = planted!(ctx.turn.config, TellsUnconfirmed);
+                cursor.told = if early { cursor.sent } else { cursor.confirmed };
                 let (stream, token) = (name.clone(), cursor.told);
                 ctx.turn.notify(Event::Published { stream, token });
             }
@@ -188,7 +191,7 @@ impl Publisher {
         {
             self.bus.announcement = None;
         }
-        if was_full && !self.bus_is_full(ctx) {
+        if was_full && !self.bus_is_full(ctx) && !planted!(ctx.turn.config, StaysFull) {
             self.look_for_room(ctx);
         }
     }

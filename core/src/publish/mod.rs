@@ -30,6 +30,7 @@ use crate::{
     connection::{Peers, Upstream},
     event::{Event, Warning},
     ids::QueryId,
+    planted::planted,
     stream::{LogError, Page, Token},
     turn::Turn,
 };
@@ -220,7 +221,9 @@ impl Publisher {
         };
         self.page_to_bus(index, &page, ctx);
         self.page_to_peers(index, &page, ctx);
-        self.want(index);
+        if !planted!(ctx.turn.config, ReadsOnePage) {
+            self.want(index);
+        }
         if was_failing {
             self.want_for_peers(ctx);
         }

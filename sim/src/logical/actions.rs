@@ -10,6 +10,7 @@ use synrepl_core::{
 };
 
 use super::{
+    log::Log,
     process::{Due, Fetch, LinkState, LogRead, ProcessIndex, in_life},
     world::World,
 };
@@ -217,6 +218,17 @@ impl World<'_> {
         let lane = self.lane(index);
         let source = event.position().map(|(source, _)| source.clone());
         self.note(lane, source.as_ref(), || What::Event { text: event_words(&event) });
+        if let Event::Published { stream, token } = &event {
+            let is = |log: &&Log| log.writer == index && log.source.stream() == &**stream;
+            let verdict = self
+                .logs
+                .iter()
+                .find(is)
+                .map_or(Ok(()), |log| self.publish.on_published(self.now, *token, log));
+            if let Err(violation) = verdict {
+                self.break_promise(index, violation);
+            }
+        }
         let Some(follower) = &mut self.processes[index].follower else { return };
         let verdict = follower.oracle.judge(&event, &self.logs, &mut self.marks);
         if let (Event::Live { .. }, true) = (&event, self.processes[index].config.observe_only) {

@@ -174,6 +174,11 @@ impl World<'_> {
                 return;
             }
         }
+        if let (Err(FetchError::NoEndpoint { .. }), Some(follower)) =
+            (&answer, &mut self.processes[index].follower)
+        {
+            follower.oracle.on_no_endpoint(&fetch.source);
+        }
         let input = Input::Fetched { query, result: answer };
         self.feed(index, input, Some(fetch.source));
     }

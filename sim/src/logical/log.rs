@@ -7,7 +7,10 @@ use std::{
 };
 
 use bytestring::ByteString;
-use synrepl_core::stream::{Order, Page, Row, Source, StreamTraits, Token, traits};
+use synrepl_core::{
+    stream::{Order, Page, Row, Source, StreamTraits, Token, traits},
+    wire::Command,
+};
 
 use crate::scenario::FetchFault;
 
@@ -41,6 +44,10 @@ pub struct Log {
     pub(crate) torn: bool,
     /// The last announcement was lost before the bus, and none came after it.
     pub(crate) unannounced: bool,
+    /// The last token that the bus has passed on.
+    said: Token,
+    /// How often an announcement was lower than what the bus had passed on before.
+    pub(crate) falls: u32,
 }
 
 impl Log {
@@ -63,6 +70,21 @@ impl Log {
             heard: false,
             torn: false,
             unannounced: false,
+            said: start,
+            falls: 0,
+        }
+    }
+
+    /// The bus passes on what the writer says.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other commands are not of a log")]
+    pub(crate) fn on_said(&mut self, command: &Command) {
+        match command {
+            Command::Position(position) => {
+                self.falls += u32::from(position.token < self.said);
+                self.said = position.token;
+            }
+            Command::Rdata(rdata) => self.said = self.said.max(rdata.token.unwrap_or(self.said)),
+            _ => {}
         }
     }
 

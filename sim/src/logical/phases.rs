@@ -28,6 +28,9 @@ use crate::{
 const CONVERGES_WITHIN: Duration = Duration::from_secs(300);
 /// Simulated time within which rows written after that must have arrived.
 const FRESH_WITHIN: Duration = Duration::from_secs(120);
+/// Simulated time within which an application has heard that its rows have gone out: with few
+/// commands under way at once, all that was written takes its time.
+const TOLD_WITHIN: Duration = Duration::from_secs(120);
 /// Quiet this long, it is worth looking whether everything has arrived.
 const LULL: Duration = Duration::from_millis(10);
 
@@ -102,6 +105,7 @@ impl World<'_> {
         if let Some((process, violation)) = self.unconverged(true) {
             self.break_promise(process, violation);
         }
+        self.run_until(self.now + TOLD_WITHIN, |world| world.unpublished().is_none());
         for writer in 0..self.writers {
             let is_up = self.processes[writer].link.is_up();
             let verdict = self.publish.check_answered(self.now, &self.processes[writer].name);
@@ -110,6 +114,9 @@ impl World<'_> {
             {
                 self.break_promise(writer, violation);
             }
+        }
+        if let Some((writer, violation)) = self.unpublished() {
+            self.break_promise(writer, violation);
         }
         self.shut_down();
     }
@@ -173,6 +180,16 @@ impl World<'_> {
                 follower.oracle.check_converged(&self.logs, upto)
             };
             verdict.err().map(|violation| (index, Violation { at: self.now, ..violation }))
+        })
+    }
+
+    /// What has gone out of a writer of ours that its application has not heard of.
+    fn unpublished(&self) -> Option<(ProcessIndex, Violation)> {
+        (0..self.writers).find_map(|writer| {
+            let process = &self.processes[writer];
+            let is_ours = process.link.is_up() && process.machine.is_some();
+            let verdict = self.publish.check_published(self.now, &process.name);
+            verdict.err().filter(|_| is_ours).map(|violation| (writer, violation))
         })
     }
 

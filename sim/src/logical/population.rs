@@ -121,7 +121,8 @@ impl<'a> World<'a> {
             config.instance.clone_from(&name);
             let follower = Follower::new(
                 Oracle::new(name.clone(), plan.from_beginning, config.transport)
-                    .auditing(plan.audit),
+                    .auditing(plan.audit)
+                    .giving_up(plan.gives_up),
                 plan,
             );
             self.processes.push(Process::new(name, config, Some(follower), None));

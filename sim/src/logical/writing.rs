@@ -436,6 +436,7 @@ impl World<'_> {
         if self.logs[at].writer != sender {
             return;
         }
+        self.logs[at].on_said(command);
         if self.processes[sender].machine.is_some() {
             self.marks.hit(Mark::OursPublished);
             match self.publish.judge(self.now, command, &self.logs[at]) {

@@ -131,7 +131,8 @@ pub(super) async fn writer(
         tokio::select! {
             biased;
             event = replication.next() => {
-                event.ok_or("the driver of a writer ended")?;
+                let event = event.ok_or("the driver of a writer ended")?;
+                stage.lock().on_event_of_writer(now(), writer, &event);
             }
             () = &mut serving => return Err("the HTTP server of a writer ended".into()),
         }

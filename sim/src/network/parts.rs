@@ -71,7 +71,7 @@ impl FollowerPart {
             Via::Tcp(dialect) => Transport::Tcp(dialect),
         };
         Self {
-            oracle: Oracle::new(name, plan.from_beginning, transport),
+            oracle: Oracle::new(name, plan.from_beginning, transport).giving_up(plan.gives_up),
             via: plan.via,
             saved: Positions::new(),
             starts: 0,

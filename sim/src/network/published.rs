@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use synrepl_core::{
-    Timestamp,
+    Event, Timestamp,
     stream::Source,
     wire::{Command, Decoder},
 };
@@ -11,7 +11,7 @@ use super::{
     redis::{Client, Party},
     stage::Contents,
 };
-use crate::{marks::Mark, oracle::Violation, scenario::Scenario};
+use crate::{logical::Log, marks::Mark, oracle::Violation, scenario::Scenario};
 
 impl Contents {
     /// The server has started, and nobody is there.
@@ -61,12 +61,16 @@ impl Contents {
             self.on_replicate(at, from.map(|client| client.party));
         }
         let Some(Client { party: Party::Writer(writer), number }) = from else { return };
+        let said = |log: &&mut Log| log.writer == writer && Some(&log.source) == source;
+        if let Some(log) = self.logs.iter_mut().find(said) {
+            log.on_said(&command);
+        }
         if self.is_late(writer, number) {
             self.marks.hit(Mark::LatePublish);
             return;
         }
         let is = |source: &Source| {
-            let is = |log: &&crate::Log| log.source == *source && log.writer == writer;
+            let is = |log: &&Log| log.source == *source && log.writer == writer;
             self.logs.iter().find(is)
         };
         let Some(log) = source.and_then(is) else { return };
@@ -103,6 +107,24 @@ impl Contents {
                 self.publish.on_replicate(at, since, &name);
             }
         }
+    }
+
+    /// The application of a writer is told something.
+    pub(super) fn on_event_of_writer(&mut self, at: Timestamp, writer: usize, event: &Event) {
+        let Event::Published { stream, token } = event else { return };
+        let is = |log: &&Log| log.writer == writer && log.source.stream() == &**stream;
+        let Some(log) = self.logs.iter().find(is) else { return };
+        if let Err(violation) = self.publish.on_published(at, *token, log) {
+            self.break_promise(at, writer, violation);
+        }
+    }
+
+    /// P3: what the bus has taken was told to the application of who said it.
+    pub(super) fn check_published(&self, at: Timestamp) -> Option<(usize, Violation)> {
+        (0..self.writers.len()).find_map(|writer| {
+            let verdict = self.publish.check_published(at, &Scenario::writer_name(writer));
+            verdict.err().map(|violation| (writer, violation))
+        })
     }
 
     /// P4: nobody owes an announcement who was asked for one long ago.

@@ -130,14 +130,15 @@ impl Run<'_> {
         }
     }
 
-    /// Whoever is asked to announce does so.
+    /// Whoever is asked to announce does so, and hears that it has gone out.
     fn answers(&mut self) {
         self.faults.ask();
         let until = self.sim.elapsed() + ANSWERS_WITHIN;
         if self.run_until(until) {
             let now = self.now();
             let mut stage = self.stage.lock();
-            if let Some((lane, violation)) = stage.check_answered(now) {
+            let owed = stage.check_answered(now).or_else(|| stage.check_published(now));
+            if let Some((lane, violation)) = owed {
                 stage.break_promise(now, lane, violation);
             }
         }

@@ -30,6 +30,10 @@ pub(super) struct Ledger {
     pub(super) live: bool,
     pub(super) catching_up: bool,
     pub(super) resets: u32,
+    /// Resets while it was live, in the follower's whole life and those before.
+    pub(super) live_resets: u32,
+    /// A fetch was answered with that there is nowhere to fetch from, and no gap has said so yet.
+    pub(super) no_endpoint: bool,
     /// The follower died since its position was told, and nothing was delivered after.
     pub(super) resumed: bool,
 }
@@ -61,6 +65,7 @@ impl Ledger {
             live: self.live,
             catching_up: false,
             resets: self.resets + 1,
+            live_resets: self.live_resets + u32::from(self.live),
             ..Self::default()
         };
     }

@@ -21,12 +21,16 @@
 //! | I14 restart | F10, F2 | `reset`, `complete` |
 //! | I15 acknowledged is stored | application | the saved positions of a follower that died |
 //! | I16 bounded | F9, P5 | `bounded` |
+//! | a gap's place and reason are true | F2 | `gap` |
+//! | a live source is reset only as its writer starts over | F10, F3 | `reset` |
+//! | what is said to have gone out has, and is said | P3 | `publish` |
 
 mod audit;
 mod batches;
 mod bounded;
 mod complete;
 mod echo;
+mod gap;
 mod honest;
 mod isolation;
 mod ledger;
@@ -66,6 +70,8 @@ pub(crate) struct Oracle {
     transport: Transport,
     /// It compares what it was given with what the writers hold.
     audits: bool,
+    /// It gives fetches up after some failures.
+    gives_up: bool,
     ledgers: BTreeMap<Source, Ledger>,
     waits: Waits,
     /// The source that the present input concerns.
@@ -85,6 +91,7 @@ impl Oracle {
             from_beginning,
             transport,
             audits: false,
+            gives_up: false,
             ledgers: BTreeMap::new(),
             waits: Waits::default(),
             about: None,
@@ -161,19 +168,16 @@ impl Oracle {
                 }
                 verdict
             }
-            Event::Gap { source, from, upto, .. } => {
+            Event::Gap { source, from, upto, reason } => {
                 marks.hit(Mark::Gap);
-                self.gaps += 1;
-                let ledger = self.of(source);
-                ledger.gaps.push((*from, *upto));
-                ledger.split = None;
+                self.on_gap(source, (*from, *upto), reason, logs)?;
                 self.on_position(source, *upto, logs)
             }
             Event::Reset { source, token, .. } => {
                 self.resets += 1;
                 let log = logs.iter().find(|log| log.source == *source);
-                let verdict = reset::check_reset(log);
                 let ledger = self.of(source);
+                let verdict = reset::check_reset(ledger, log);
                 marks.hit(if ledger.catching_up { Mark::ResetInCatchUp } else { Mark::Reset });
                 ledger.reset(*token);
                 if ledger.resets > 1 {

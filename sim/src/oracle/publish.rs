@@ -29,6 +29,8 @@ struct Said {
     announced_at: Option<Timestamp>,
     /// A REPLICATE that was not answered yet.
     asked_at: Option<Timestamp>,
+    /// The application was told that all up to here has gone out.
+    published: Token,
 }
 
 /// Judges what our own writers say.
@@ -40,7 +42,8 @@ pub(crate) struct PublishOracle {
 impl PublishOracle {
     /// The writer of `log` begins to speak, at where its log ends.
     pub(crate) fn on_start(&mut self, log: &Log) {
-        let said = Said { told: log.current, last: log.current, ..Said::default() };
+        let (told, last, published) = (log.current, log.current, log.current);
+        let said = Said { told, last, published, ..Said::default() };
         self.sources.insert(log.source.clone(), said);
     }
 
@@ -65,6 +68,35 @@ impl PublishOracle {
 
     fn of(&mut self, instance: &str) -> impl Iterator<Item = (&Source, &mut Said)> {
         self.sources.iter_mut().filter(move |(source, _)| source.instance() == instance)
+    }
+
+    /// The application of the writer of `log` is told that all up to `token` has gone out: the bus
+    /// has taken it, and no higher token was told before.
+    pub(crate) fn on_published(&mut self, now: Timestamp, token: Token, log: &Log) -> Verdict {
+        let source = &log.source;
+        let said = self.sources.entry(source.clone()).or_default();
+        let before = std::mem::replace(&mut said.published, token);
+        if token <= before {
+            let what = format!("told that {token} has gone out, after {before}");
+            return broken(Promise::UnknownFate, now, source, what);
+        }
+        if token > said.told {
+            let what = format!("told that {token} has gone out, the bus took {}", said.told);
+            return broken(Promise::UnknownFate, now, source, what);
+        }
+        Ok(())
+    }
+
+    /// All that the bus has taken of an instance was told to its application.
+    pub(crate) fn check_published(&self, now: Timestamp, instance: &str) -> Verdict {
+        for (source, said) in &self.sources {
+            if source.instance() == instance && said.announced && said.published < said.told {
+                let (told, published) = (said.told, said.published);
+                let what = format!("the bus took {told}, the application heard of {published}");
+                return broken(Promise::UnknownFate, now, source, what);
+            }
+        }
+        Ok(())
     }
 
     /// No instance that is there owes an answer for too long.

@@ -1,0 +1,75 @@
+//! F2, for what a gap may say: it stands where the source stands, its reason is true, and nothing is
+//! given up that was to be tried for ever.
+
+use synrepl_core::{
+    GapReason,
+    stream::{Source, Token},
+};
+
+use super::{Oracle, Promise, Verdict, ledger::Ledger};
+use crate::logical::Log;
+
+impl Oracle {
+    /// The follower gives fetches up after some failures.
+    pub(crate) const fn giving_up(mut self, gives_up: bool) -> Self {
+        self.gives_up = gives_up;
+        self
+    }
+
+    /// The follower has been told that there is nowhere to fetch the source's rows from.
+    pub(crate) fn on_no_endpoint(&mut self, source: &Source) {
+        self.of(source).no_endpoint = true;
+    }
+
+    /// A gap stands in the place of rows.
+    pub(super) fn on_gap(
+        &mut self,
+        source: &Source,
+        (from, upto): (Token, Token),
+        reason: &GapReason,
+        logs: &[Log],
+    ) -> Verdict {
+        self.gaps += 1;
+        let log = logs.iter().find(|log| log.source == *source);
+        let gives_up = self.gives_up;
+        let ledger = self.of(source);
+        let verdict = check_place(ledger, (from, upto))
+            .and_then(|()| check_reason(ledger, reason, gives_up, log));
+        ledger.no_endpoint = false;
+        ledger.gaps.push((from, upto));
+        ledger.split = None;
+        self.hold(Promise::Complete, source, verdict)
+    }
+}
+
+fn check_place(ledger: &Ledger, (from, upto): (Token, Token)) -> Result<(), String> {
+    if from >= upto {
+        return Err(format!("a gap from {from} up to {upto} is none"));
+    }
+    if from < ledger.position {
+        return Err(format!("a gap begins at {from}, below the position {}", ledger.position));
+    }
+    Ok(())
+}
+
+/// A stranger has no log: nobody can say what is true of it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a reason of a later core is not known here")]
+fn check_reason(
+    ledger: &Ledger,
+    reason: &GapReason,
+    gives_up: bool,
+    log: Option<&Log>,
+) -> Result<(), String> {
+    match reason {
+        GapReason::GaveUp { error } if !gives_up => {
+            Err(format!("gave up though it was to try for ever: {error}"))
+        }
+        GapReason::NoEndpoint if log.is_some() && !ledger.no_endpoint => {
+            Err("says that there is nowhere to fetch from, and there is".to_owned())
+        }
+        GapReason::SplitToken if log.is_some_and(|log| !log.traits.splits_tokens) => {
+            Err("says that a token was split, in a stream whose pages split none".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
