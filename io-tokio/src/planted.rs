@@ -54,6 +54,7 @@ bugs! {
     KeepsCancelledFetch: "a fetch that is no longer wanted goes on", "F9, A49";
     LosesLogReads: "a read of the log that failed is not reported", "P1, X3";
     ConfirmsWritten: "a PUBLISH counts as gone out when it is written, not when it is answered", "P3, X1";
+    TakesRefusalsForDone: "a PUBLISH that is answered with an error counts as gone out", "P3";
     CountsSentTwice: "what a peer has taken counts twice", "P5";
     ResendsAfterReconnect: "PUBLISHes without an answer are sent again on the next connection", "P1, P4";
     OldSubscriptionGoesOn: "the subscription of a connection that was lost is read on", "F4, A04";

@@ -180,6 +180,8 @@ network: {
     FetchNoWay,
     /// A connection for fetches served more than one.
     FetchReused,
+    /// A PUBLISH was answered with an error.
+    PublishRefused,
     /// A read of an own log failed.
     LogReadFailed,
     /// A read of an own log took its time.

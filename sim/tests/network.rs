@@ -72,13 +72,14 @@ fn the_same_scenario_is_the_same_run_traced_or_not() {
 const SEEDS: u64 = 20;
 
 /// Where a bug was caught last. Looked at first, for a search takes its time.
-const CAUGHT_IN: [(&str, Mode, u64); 10] = [
+const CAUGHT_IN: [(&str, Mode, u64); 11] = [
     ("DropsRestOfRead", Mode::Swarm, 5),
     ("ForgetsHalfLines", Mode::Storm, 2),
     ("ForgetsHalfFrames", Mode::Swarm, 1),
     ("ForgetsLastRowOfPage", Mode::Swarm, 1),
     ("LosesLogReads", Mode::Storm, 2),
     ("ConfirmsWritten", Mode::Swarm, 1),
+    ("TakesRefusalsForDone", Mode::Swarm, 2),
     ("CountsSentTwice", Mode::Swarm, 2),
     ("ResendsAfterReconnect", Mode::Swarm, 1),
     ("OldSubscriptionGoesOn", Mode::Storm, 0),

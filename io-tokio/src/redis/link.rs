@@ -259,6 +259,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             }
             Frame::Integer(_) => Err(self.publisher.unasked()),
             Frame::Simple(_) => self.publisher.on_pong(),
+            Frame::Error(_)
+                if planted!(self.planted, TakesRefusalsForDone) && self.published.on_reply() =>
+            {
+                Ok(())
+            }
             Frame::Error(text) => Err(format!("Redis refused a PUBLISH: {text:.300}")),
             Frame::Bulk(_) | Frame::Array(_) | Frame::NullArray | Frame::Message { .. } | _ => {
                 Err(format!("Redis answered a PUBLISH with {}", kind_of(&frame)))

@@ -19,6 +19,8 @@ pub(super) struct WriterPart {
     pub(super) is_up: bool,
     /// PUBLISHes of rows and positions that the server takes and loses, with the connection.
     pub(super) lose: u8,
+    /// The connection on which the server refuses what it publishes.
+    pub(super) refused_on: Option<u64>,
     /// Reads of its log that fail.
     pub(super) fail_reads: u8,
     /// Reads of its log are not answered before.

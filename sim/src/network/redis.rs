@@ -267,13 +267,14 @@ fn answer(
         [b"PUBLISH", channel, _] => {
             let payload = &words[2];
             let stage = hub.borrow().stage.clone();
-            match fate(&stage, party, payload) {
+            match fate(&stage, client, payload) {
                 Fate::Passes => {
                     let count = hub.borrow_mut().publish(Some(client), channel, payload);
                     format!(":{count}\r\n").into_bytes()
                 }
                 Fate::VanishesUnseen => b":0\r\n".to_vec(),
                 Fate::BreaksConnection => return None,
+                Fate::Refused => b"-ERR no room for another message\r\n".to_vec(),
             }
         }
         _ => b"-ERR unknown command\r\n".to_vec(),
@@ -288,12 +289,15 @@ enum Fate {
     VanishesUnseen,
     /// Not answered: its sender does not know.
     BreaksConnection,
+    /// Answered with an error and passed to nobody, as is all that follows on the connection: what
+    /// is on its way already would come without what went before it.
+    Refused,
 }
 
-fn fate(stage: &Stage, party: Party, payload: &Bytes) -> Fate {
+fn fate(stage: &Stage, client: Client, payload: &Bytes) -> Fate {
     let mut stage = stage.lock();
     let (at, bus) = (now(), stage.bus_lane());
-    match party {
+    match client.party {
         Party::Follower(index) => {
             let lose = &mut stage.followers[index].lose_replicates;
             if *lose == 0 || !payload.starts_with(b"REPLICATE") {
@@ -306,6 +310,9 @@ fn fate(stage: &Stage, party: Party, payload: &Bytes) -> Fate {
             Fate::VanishesUnseen
         }
         Party::Writer(index) => {
+            if stage.writers[index].refused_on == Some(client.number) {
+                return Fate::Refused;
+            }
             let source = source_of(payload);
             let lose = &mut stage.writers[index].lose;
             if *lose == 0 || source.is_none() {
@@ -313,10 +320,16 @@ fn fate(stage: &Stage, party: Party, payload: &Bytes) -> Fate {
             }
             *lose -= 1;
             stage.marks.hit(Mark::OurPublishLost);
-            let text = String::from_utf8_lossy(payload);
-            let text = format!("lost with its connection: {text}");
+            stage.unpublished += 1;
+            let is_refused = stage.unpublished.is_multiple_of(2);
+            if is_refused {
+                stage.marks.hit(Mark::PublishRefused);
+                stage.writers[index].refused_on = Some(client.number);
+            }
+            let how = if is_refused { "refused" } else { "lost with its connection" };
+            let text = format!("{how}: {}", String::from_utf8_lossy(payload));
             stage.note(at, bus, source.as_ref(), || What::Fault { text });
-            Fate::BreaksConnection
+            if is_refused { Fate::Refused } else { Fate::BreaksConnection }
         }
     }
 }

@@ -63,6 +63,8 @@ pub(super) struct Contents {
     pub(super) bus_clients: u64,
     /// Answers that were broken off.
     pub(super) spoilt: u64,
+    /// PUBLISHes that the bus took and did not pass on: every other one is refused instead.
+    pub(super) unpublished: u64,
     messages: u64,
     lives: u64,
     streams: u64,
@@ -162,6 +164,7 @@ impl Contents {
             pieces: 0,
             bus_clients: 0,
             spoilt: 0,
+            unpublished: 0,
             messages: 0,
             lives: 0,
             streams: 0,
