@@ -215,6 +215,19 @@ fn silence_ends_the_connection_of_a_peer_that_has_pinged_and_of_no_other() {
 }
 
 #[test]
+fn a_peer_that_has_pinged_once_is_watched_whatever_it_says_after() {
+    let mut server = server(&[]);
+    server.accept(0, NEWEST);
+    server.says(0, "PING 0");
+    server.says(0, "NAME x");
+    for _ in 0..5 {
+        assert_eq!(server.wait(5_000).len(), 1);
+    }
+    let shown = server.wait(5_000);
+    assert_eq!(shown, ["p0< ERROR ping timeout", "close p0", "p0 refused: ping timeout"]);
+}
+
+#[test]
 fn an_invalid_line_is_no_sign_of_life_but_any_command_is() {
     let mut server = server(&[]);
     server.accept(0, NEWEST);

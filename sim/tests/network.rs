@@ -1,8 +1,9 @@
 //! The whole driver on a simulated network.
 #![cfg(feature = "network")]
 
+use synrepl_core::wire::Dialect;
 use synrepl_sim::{
-    Mark, Marks, Mode, Pattern, Planted, Report, Scenario, Via,
+    Happening, Mark, Marks, Mode, Pattern, Planted, Report, Scenario, StreamPlan, Timed, Via,
     network::{catch, orders, play, shrink},
 };
 
@@ -50,6 +51,27 @@ fn followers_on_direct_tcp_are_fed_by_our_own_server() {
         .map(|scenario| play(&scenario, false, None).report.rows_delivered)
         .sum();
     assert!(delivered > 200, "{delivered} rows");
+}
+
+#[test]
+fn a_direct_connection_that_falls_silent_is_left_in_time() {
+    let mut scenario = scenario(Mode::Calm, 0);
+    scenario.streams = vec![StreamPlan { name: "events".to_owned(), writers: vec![0] }];
+    scenario.writers.truncate(1);
+    scenario.followers.truncate(1);
+    (scenario.followers[0].via, scenario.followers[0].from_beginning) =
+        (Via::Tcp(Dialect::V1_22), true);
+    let write = Happening::Write { source: 0, tokens: 2, rows: 2 };
+    let half_open = Happening::HalfOpen { follower: 0, ms: 3_000 };
+    let events = [(1_000, write), (2_000, half_open), (2_500, write), (6_000, write)];
+    scenario.events = events.map(|(at_ms, what)| Timed { at_ms, what }).to_vec();
+    scenario.faults_end_ms = 8_000;
+    let outcome = play(&scenario, false, None);
+    assert_eq!(outcome.violations, []);
+    // Silence counts after 25 s, and is looked for every 5 s. Where it is not, such a connection is
+    // reset all the same, but only after three minutes.
+    let converged = outcome.report.converged_ms;
+    assert!((1..45_000).contains(&converged), "after {converged} ms");
 }
 
 #[test]

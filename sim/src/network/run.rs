@@ -55,6 +55,7 @@ pub fn play(scenario: &Scenario, traced: bool, planted: Option<Planted>) -> Outc
         steps: contents.steps,
         rows_written: contents.serial,
         rows_fetched: contents.rows_fetched,
+        converged_ms: u64::try_from(contents.converged_in.as_millis()).unwrap_or(u64::MAX),
         marks: contents.marks,
         fingerprint: contents.fingerprint.finish(),
         ..Report::default()
@@ -125,7 +126,10 @@ impl Run<'_> {
         }
         let now = self.now();
         self.faults.heal(&mut self.sim, now);
-        if self.converges(false, CONVERGES_WITHIN) && self.converges(true, FRESH_WITHIN) {
+        let begun = self.sim.elapsed();
+        let all_came = self.converges(false, CONVERGES_WITHIN);
+        self.stage.lock().converged_in = self.sim.elapsed() - begun;
+        if all_came && self.converges(true, FRESH_WITHIN) {
             self.answers();
         }
     }

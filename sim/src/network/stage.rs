@@ -51,6 +51,8 @@ pub(super) struct Contents {
     pub(super) marks: Marks,
     pub(super) steps: u64,
     pub(super) rows_fetched: u64,
+    /// Simulated time from the end of the faults until everything had arrived.
+    pub(super) converged_in: Duration,
     /// The connections of direct TCP.
     pub(super) direct: Direct,
     /// The ends of byte streams, but for those of the bus.
@@ -158,6 +160,7 @@ impl Contents {
             marks,
             steps: 0,
             rows_fetched: 0,
+            converged_in: Duration::ZERO,
             direct: Direct::default(),
             open: OpenStreams::default(),
             publish: PublishOracle::default(),
