@@ -446,7 +446,6 @@ impl Follower {
         // What came before the announcement of a new epoch is of the old one.
         self.drop_held(ctx);
         self.reset_audit(ctx);
-        self.hole = false;
         let is_fresh = self.is_fresh();
         if let Memory::Burst(burst) = &mut self.memory {
             **burst = Burst::default();
@@ -458,11 +457,7 @@ impl Follower {
             ctx.notify(Event::Reset { source, from, token: Token::START });
             ctx.end_waits(Token::START);
         }
-        if new > Token::START {
-            self.fetch_up_to(ctx, new);
-        } else {
-            self.go_live(ctx);
-        }
+        self.fetch_up_to(ctx, new);
     }
 
     fn go_live(&mut self, ctx: &mut Context<'_>) {

@@ -43,7 +43,7 @@ pub(super) fn judge(page: Page, from: Token, upto: Token, traits: StreamTraits) 
         complete = upto;
         limited = false;
     }
-    if complete < from || (complete == from && complete < upto) {
+    if complete <= from {
         return Judgement::Unusable(format!(
             "it ends at {complete} and so does not move on from {from} towards {upto}"
         ));
