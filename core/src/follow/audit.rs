@@ -33,7 +33,7 @@ pub(super) struct Audit {
     settled: Token,
     /// When the next look is due.
     due: Timestamp,
-    /// What was delivered above `compared`; unused where streams share it.
+    /// What was delivered above `compared`; empty where the sources of a stream share it.
     delivered: Delivered,
     run: Option<Run>,
 }
@@ -100,9 +100,7 @@ impl Follower {
             return;
         };
         (audit.compared, audit.settled) = (Some(position), position);
-        if !self.traits.shared_fetch {
-            audit.delivered.forget_upto(position, &mut ctx.shared.stats.audit_rows_now);
-        }
+        audit.delivered.forget_upto(position, &mut ctx.shared.stats.audit_rows_now);
         audit.due = ctx.now + period(ctx);
     }
 
@@ -255,8 +253,7 @@ impl Follower {
         // Where the fetch shows what another writer may not have sent yet, a part must not take the
         // place of the whole.
         let cut = (split && self.traits.shared_fetch).then_some(complete);
-        let mut rows =
-            rows.into_iter().filter(|(token, _)| *token > from && *token <= complete).peekable();
+        let mut rows = rows.into_iter().filter(|(token, _)| *token <= complete).peekable();
         while let Some((token, row)) = rows.next() {
             let mut group = vec![row];
             while let Some((_, row)) = rows.next_if(|(next, _)| *next == token) {
@@ -268,16 +265,16 @@ impl Follower {
         }
         let Some(audit) = &mut self.audit else { return };
         audit.compared = audit.compared.max(Some(complete));
-        if !self.traits.shared_fetch {
-            audit.delivered.forget_upto(complete, &mut ctx.shared.stats.audit_rows_now);
-        }
+        audit.delivered.forget_upto(complete, &mut ctx.shared.stats.audit_rows_now);
     }
 
     /// Of all the rows of one token, delivers those that were not.
     fn deliver_lost(&mut self, ctx: &mut Context<'_>, token: Token, mut rows: Vec<Row>) {
+        if self.audit.as_ref().is_none_or(|audit| audit.compared >= Some(token)) {
+            return;
+        }
         rows.retain(|row| !self.was_delivered(ctx, token, row));
-        if rows.is_empty() || self.audit.as_ref().is_none_or(|audit| audit.compared >= Some(token))
-        {
+        if rows.is_empty() {
             return;
         }
         let rows = Rows::from(rows);
@@ -335,9 +332,7 @@ impl Follower {
         let Some(audit) = &mut self.audit else { return };
         let Some(from) = audit.compared.filter(|compared| *compared < token) else { return };
         audit.compared = Some(token);
-        if !self.traits.shared_fetch {
-            audit.delivered.forget_upto(token, &mut ctx.shared.stats.audit_rows_now);
-        }
+        audit.delivered.forget_upto(token, &mut ctx.shared.stats.audit_rows_now);
         let source = self.source.clone();
         if !planted!(ctx.config, AuditForgetsSilently) {
             let warning = Warning::NotAudited { source, from, upto: token, reason };
