@@ -80,6 +80,17 @@ fn an_open_burst_that_takes_too_much_of_the_allowance_is_fetched() {
 }
 
 #[test]
+fn an_open_burst_that_takes_just_what_is_left_is_not_fetched() {
+    let row = r#"["1234567890123456"]"#;
+    let mut node = node(row.len() as u64);
+    hear(&mut node, "POSITION backfill a 1 1");
+    assert!(!fetches(&hear(&mut node, &format!("RDATA backfill a 9 {row}"))));
+    // What was kept before it is what counts, and that was all there may be.
+    assert!(!fetches(&hear(&mut node, "RDATA backfill a 8 [1]")));
+    assert!(fetches(&hear(&mut node, "RDATA backfill a 7 [1]")));
+}
+
+#[test]
 fn repeats_are_known_as_long_as_there_is_room_for_all() {
     let mut node = node(10);
     for writer in ["a", "b"] {
@@ -91,4 +102,16 @@ fn repeats_are_known_as_long_as_there_is_room_for_all() {
     assert_eq!(say(&mut node, "a", r#"["12345678"]"#), 0, "a repeat");
     assert_eq!(say(&mut node, "b", "[1]"), 1);
     assert_eq!(say(&mut node, "b", "[1]"), 1, "nothing more is remembered");
+}
+
+#[test]
+fn repeats_are_known_while_all_keep_just_what_they_may() {
+    let row = r#"["12345678"]"#;
+    let mut node = node(row.len() as u64);
+    for writer in ["a", "b"] {
+        hear(&mut node, &format!("POSITION caches {writer} 1 1"));
+    }
+    hear(&mut node, &format!("RDATA caches a 2 {row}"));
+    assert_eq!(rows(&hear(&mut node, "RDATA caches b 2 [1]")), 1);
+    assert_eq!(rows(&hear(&mut node, "RDATA caches b 2 [1]")), 0, "a repeat");
 }

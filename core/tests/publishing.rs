@@ -377,7 +377,10 @@ fn a_shutdown_sends_what_the_logs_hold_before_it_closes() {
     assert_eq!(writer.append("s", 2, &["[2]"]), ["c1< RDATA s me 1 [1]"]);
     assert_eq!(writer.handle(Input::Shutdown), NOTHING, "the bus can take no more yet");
     assert_eq!(writer.append("s", 3, &["[3]"]), NOTHING, "too late");
-    assert_eq!(writer.hear("REPLICATE "), NOTHING);
+    for line in ["REPLICATE ", "POSITION other w 4 4", "RDATA other w 5 [1]", "RDATA other w x []"]
+    {
+        assert_eq!(writer.hear(line), NOTHING, "nothing is taken in any more");
+    }
     assert_eq!(writer.sent(3), ["published s 1", "c1< RDATA s me 2 [2]", "close c1"]);
     assert_eq!(writer.sent(1), ["published s 2"]);
     assert_eq!(writer.lose(), ["stopped"]);

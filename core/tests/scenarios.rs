@@ -55,6 +55,7 @@ scenarios! {
     a04_a_lost_connection_ends_being_live
     a05_replicate_is_sent_only_after_the_subscription
     a06_old_rows_behind_an_announcement_are_not_repeated
+    a06_rows_that_a_fetch_has_brought_are_counted_as_repeated
     a07_a_lower_announcement_resets_a_stream_that_can_reset
     a08_an_announcement_that_says_nothing_new_is_not_fetched
     a09_a_redundant_announcement_still_makes_a_source_live
@@ -94,9 +95,11 @@ scenarios! {
     a64b_a_lower_announcement_of_a_database_stream_is_harmless
     a64c_rows_of_another_version_are_delivered_as_they_are
     audit_a_fetch_that_fails_is_tried_again
+    audit_a_look_comes_a_period_after_the_one_before
     audit_a_lost_connection_ends_it_and_the_next_one_goes_on
     audit_a_lost_row_is_found_and_leaves_the_position_alone
     audit_a_page_for_other_tokens_is_refused
+    audit_a_page_that_is_too_large_is_asked_for_in_halves
     audit_a_reset_starts_it_over
     audit_a_row_above_an_open_burst_is_not_repeated
     audit_a_row_behind_an_announcement_over_it_is_found
@@ -115,16 +118,22 @@ scenarios! {
     audit_more_tokens_than_one_covers_are_left_out_with_a_word
     audit_one_fetch_is_in_flight_over_all_sources
     audit_one_lost_row_of_a_batch_is_found
+    audit_one_that_falls_due_while_disconnected_begins_with_the_next_connection
     audit_rows_forgotten_while_a_page_is_under_way_are_not_repeated
     audit_rows_that_a_catch_up_brought_are_not_repeated
+    audit_what_is_forgotten_as_a_cut_token_comes_is_left_out_once
     audit_what_is_merely_late_is_not_asked_for_yet
+    audit_what_is_settled_is_not_remembered
     audit_where_nobody_can_be_asked_it_says_so
+    bursts_a_batch_that_is_not_whole_raises_the_target
     bursts_a_cut_inside_one_is_filled_from_before_it
     bursts_a_lagging_announcement_after_a_cut_is_not_believed
+    bursts_a_row_at_the_position_is_counted_as_repeated
     bursts_a_row_before_the_first_announcement_is_fetched
     bursts_a_writer_that_appears_inside_one_is_fetched
     bursts_a_writer_that_dies_inside_one_leaves_nothing_out
     bursts_a_writer_that_appears_with_a_row_is_asked
+    bursts_an_announcement_below_what_was_seen_does_not_close_it
     bursts_an_announcement_inside_one_does_not_close_it
     bursts_are_fetched_in_windows
     bursts_one_that_falls_quiet_is_completed_by_a_fetch
@@ -133,9 +142,11 @@ scenarios! {
     bursts_one_that_is_joined_in_the_middle_is_fetched
     bursts_one_that_is_too_large_is_completed_by_a_fetch
     bursts_one_that_is_too_long_is_completed_by_a_fetch
+    bursts_one_that_was_closed_costs_no_fetch_on_the_next_connection
     bursts_rows_in_falling_order_are_all_delivered
     bursts_who_joins_inside_one_does_not_trust_what_closes_it
     f05_rows_under_our_own_name_are_not_delivered
+    f07_a_batch_that_is_not_whole_is_evidence_too
     f07_a_fetch_begun_under_an_earlier_connection_does_not_make_live
     f07_a_fetch_that_ends_while_disconnected_leaves_the_source_not_live
     f07_a_long_catch_up_lets_others_through
@@ -149,6 +160,7 @@ scenarios! {
     loose_a_low_row_during_a_fetch_is_delivered
     loose_a_page_that_ignores_its_end_is_taken_as_it_is
     loose_exact_repeats_are_suppressed_and_steps_back_delivered
+    oldest_a_bad_row_that_nobody_wants_spoils_no_answer
     oldest_a_lost_connection_fails_the_answer
     oldest_a_lost_connection_in_mid_back_off_asks_when_both_are_over
     oldest_a_row_beyond_the_end_of_an_answer_is_asked_for
@@ -163,6 +175,7 @@ scenarios! {
     oldest_an_answer_may_reach_beyond_what_was_asked_for
     oldest_an_answer_with_nothing_but_a_row_beyond_its_end_is_asked_for_later
     oldest_an_application_cannot_subscribe_by_itself
+    oldest_an_error_that_names_no_stream_counts_as_a_failure
     oldest_answers_wait_in_line
     oldest_backfill_is_completed_over_the_connection
     oldest_everything_is_subscribed_to_and_comes_live
@@ -188,6 +201,7 @@ scenarios! {
     start_a_writer_missing_from_saved_positions_starts_at_the_highest_of_them
     start_a_writer_of_a_stream_without_epochs_that_appears_later_starts_at_its_start
     start_a_writer_that_appears_after_a_lost_connection_starts_where_the_stream_stood
+    start_a_writer_that_appears_as_settling_ends_starts_where_the_stream_stood
     start_a_writer_that_appears_later_and_lower_starts_where_it_stands
     start_a_writer_that_appears_later_starts_where_the_stream_stood
     start_from_the_beginning_fetches_all_that_is_held
@@ -216,7 +230,9 @@ scenarios! {
     unclosed_a_long_one_is_completed_by_a_fetch
     unclosed_a_lower_row_shows_that_the_send_goes_on
     unclosed_a_page_in_no_order_is_not_believed_to_be_whole
+    unclosed_a_position_is_said_once
     unclosed_a_row_that_does_not_parse_is_fetched
+    unclosed_a_send_that_does_not_fit_is_fetched_from_the_end_of_the_one_before
     unclosed_a_stall_inside_one_does_not_move_the_position
     unclosed_a_stream_that_starts_over_forgets_its_burst
     unclosed_an_announcement_inside_one_loses_nothing
@@ -225,6 +241,7 @@ scenarios! {
     unclosed_the_position_follows_while_rows_go_on_coming
     unclosed_what_is_over_need_not_be_remembered
     wait_a_wait_is_met_by_where_the_source_is_first_seen_to_stand
+    wait_for_a_source_that_has_answered_asks_nobody
     wait_one_that_cannot_be_met_any_more_is_not_opened
     wait_only_its_own_source_ends_a_wait_whoever_appeared_first
     x01_a_lost_publish_cannot_be_seen_by_the_follower
@@ -233,6 +250,7 @@ scenarios! {
     x02_replicate_is_asked_again_until_every_known_source_answered
     x02_replicate_is_asked_again_while_nobody_answers_at_all
     x02_the_delays_start_over_once_all_have_answered
+    x02_who_has_not_answered_is_named
     x03_a_failed_catch_up_is_tried_again_without_a_further_command
     x04_an_announcement_of_another_writer_leaves_a_batch_alone
     x04_batches_of_two_writers_do_not_mix
@@ -244,9 +262,11 @@ scenarios! {
     x06_a_reset_closes_a_hole
     x06_a_reset_during_a_fetch_starts_the_fetch_over
     x06_a_reset_forgets_the_retry_of_the_fetch_before_it
+    x06_a_row_at_the_first_announcement_is_of_its_epoch
     x06_a_row_at_the_target_of_a_fetch_is_asked_about
     x06_a_stream_without_epochs_starts_over_at_each_connection
     x06_an_announcement_below_a_held_one_resets
+    x06_an_announcement_that_a_fetch_has_passed_is_not_a_reset
     x06_rows_of_an_epoch_that_is_over_do_not_outlive_the_first_announcement
     x06_an_observer_resets_nothing_that_had_no_position
     x06_an_observer_takes_the_next_row_for_an_answer

@@ -35,6 +35,15 @@ fn a_peer_is_greeted_with_name_and_ping() {
 }
 
 #[test]
+fn a_server_that_we_connect_to_is_told_our_name_and_the_time() {
+    let mut config = config(&[]);
+    config.transport = synrepl_core::Transport::Tcp(NEWEST);
+    let mut client = Writer::new(config);
+    client.now_ms = 1_234;
+    assert_eq!(client.connect(), ["c1< NAME me", "c1< PING 1234", "c1< REPLICATE"]);
+}
+
+#[test]
 fn later_dialects_get_every_row_from_the_start_and_positions_when_they_ask() {
     let mut server = server(&[("a", 3), ("b", 7)]);
     server.accept(0, MIDDLE);

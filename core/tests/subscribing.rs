@@ -112,6 +112,24 @@ fn e0_a_request_during_a_catch_up_replaces_it() {
 }
 
 #[test]
+fn e0_who_asks_for_old_rows_again_gets_new_ones_only_behind_them() {
+    let mut server = server(&[("a", 0)]);
+    server.accept(0, OLDEST);
+    server.accept(1, NEWEST);
+    server.says(0, "REPLICATE a NOW");
+    assert_eq!(server.append("a", 1, &["[1]"]), ["p0,p1< RDATA a me 1 [1]"]);
+    server.holds_reads = true;
+    assert_eq!(server.says(0, "REPLICATE a 0"), ["read q2 a 0..1"]);
+    assert_eq!(server.append("a", 2, &["[2]"]), ["read q3 a 1..2"]);
+    assert_eq!(server.reads.len(), 2);
+    let old = server.reads.remove(0);
+    assert_eq!(server.answer_next(), ["p1< RDATA a me 2 [2]"]);
+    let old = server.answer(&old);
+    assert_eq!(server.handle(old), ["p0< RDATA a 1 [1]", "read q4 a 1..2"]);
+    assert_eq!(server.answer_next(), ["p0< RDATA a 2 [2]", "p0< POSITION a 2"]);
+}
+
+#[test]
 fn e0_a_log_that_cannot_be_read_is_tried_again_for_a_subscriber() {
     let mut server = server(&[("a", 0)]);
     server.append("a", 1, &["[1]"]);

@@ -357,6 +357,17 @@ mod tests {
     }
 
     #[test]
+    fn a_row_at_the_end_of_a_send_shows_that_it_goes_on() {
+        let at = Token::new;
+        let mut sends = Sends::default();
+        sends.on_row(at(5), None, 1, 1);
+        sends.on_row(at(7), Some(at(5)), 3, 3);
+        assert_eq!(sends.ended(), Some(at(5)));
+        sends.on_row(at(5), Some(at(7)), 4, 4);
+        assert_eq!(sends.ended(), None);
+    }
+
+    #[test]
     fn as_many_shared_tokens_are_remembered_as_are_allowed() {
         let config = Config { shared_tokens_max: 2, ..Config::default() };
         let mut shared = SharedTokens::default();

@@ -281,6 +281,13 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_twice_makes_no_room_for_more() {
+        let config = Config { replay_bytes_max: 8, ..Config::default() };
+        let got = replay(&[(5, "[a]"), (5, "[a]"), (6, "[6]"), (7, "[7]")], &config);
+        assert_eq!(shown(got, 4, 9, &config), "5[a] 6[6] to 6, more from 7");
+    }
+
+    #[test]
     fn what_is_let_go_beyond_the_end_leaves_the_answer_whole() {
         let config = Config { replay_rows_max: 1, ..Config::default() };
         let got = replay(&[(5, "[5]"), (9, "[9]")], &config);
