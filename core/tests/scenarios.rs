@@ -256,6 +256,7 @@ scenarios! {
     x04_batches_of_two_writers_do_not_mix
     x05_each_writer_is_live_by_its_own_evidence
     x06_a_fetch_does_not_outlive_its_connection_in_a_stream_without_epochs
+    x06_a_first_fetch_does_not_outlive_its_connection_either
     x06_a_low_row_during_a_fetch_is_asked_about
     x06_a_low_row_that_does_not_parse_is_asked_about
     x06_a_low_row_without_an_announcement_is_asked_about
