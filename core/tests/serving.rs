@@ -54,6 +54,7 @@ fn later_dialects_get_every_row_from_the_start_and_positions_when_they_ask() {
     );
     assert_eq!(server.says(1, "REPLICATE "), ["p1< POSITION a me 4 4", "p1< POSITION b me 7 7"]);
     assert_eq!(server.says(0, "REPLICATE"), ["p0< POSITION a me 4", "p0< POSITION b me 7"]);
+    assert_eq!(server.says(0, "REPLICATE a 2"), ["p0< POSITION a me 4", "p0< POSITION b me 7"]);
     assert_eq!(server.append("b", 9, &[]), ["p0,p1< POSITION b me 7 9"], "P2");
     assert_eq!(
         server.append("new", 1, &["[]"]),

@@ -138,6 +138,22 @@ fn a_sync_is_said_at_once_and_its_end_only_when_the_user_stays_away() {
 }
 
 #[test]
+fn users_who_leave_one_after_the_other_end_one_after_the_other() {
+    let mut world = World::connected(|_| {});
+    for user in ["@a:x", "@b:x"] {
+        world.sync(user, true);
+    }
+    world.said();
+    world.sync("@a:x", false);
+    world.pass(4);
+    world.sync("@b:x", false);
+    world.pass(6);
+    assert_eq!(world.said(), ["USER_SYNC aBcDe @a:x DEV end 1000"]);
+    world.pass(4);
+    assert_eq!(world.said(), ["USER_SYNC aBcDe @b:x DEV end 5000"]);
+}
+
+#[test]
 fn overlapping_syncs_of_one_device_end_with_the_last() {
     let mut world = World::connected(|_| {});
     for syncing in [true, true, false] {
