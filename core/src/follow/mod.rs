@@ -132,10 +132,6 @@ impl Follower {
         self.traits.resettable && !ctx.on_tcp()
     }
 
-    const fn is_catching_up(&self) -> bool {
-        matches!(self.phase, Phase::CatchingUp(_))
-    }
-
     const fn is_live(&self) -> bool {
         matches!(self.phase, Phase::Live)
     }
@@ -265,7 +261,8 @@ impl Follower {
         if planted!(ctx.config, BelievesRowsBeforePosition) {
             self.advance_to(ctx, token.before());
         }
-        if (suspicious && placed) || (self.traits.resettable && !fresh && !self.is_catching_up()) {
+        // Where tokens can start over, only the suspicion finds a fetch under way.
+        if (suspicious && placed) || (self.traits.resettable && !fresh) {
             self.reset(ctx, token);
         } else {
             self.fetch_up_to(ctx, token);
