@@ -186,7 +186,7 @@ impl Follower {
             Ok(page) => match page::judge(page, from, upto, self.traits) {
                 Judgement::Apply(checked) => {
                     run.attempt = 0;
-                    run.window.widen(self.traits, ctx.config);
+                    run.window.widen();
                     self.compare(ctx, checked);
                 }
                 Judgement::Narrow => run.window.narrow(span),

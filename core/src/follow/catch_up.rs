@@ -180,7 +180,7 @@ impl Follower {
             Ok(page) => match page::judge(page, from, upto, traits) {
                 Judgement::Apply(checked) => {
                     catch_up.attempt = 0;
-                    catch_up.window.widen(self.traits, ctx.config);
+                    catch_up.window.widen();
                     self.apply(ctx, checked);
                 }
                 Judgement::Narrow => {

@@ -22,12 +22,9 @@ impl Window {
         traits: StreamTraits,
         config: &Config,
     ) -> Token {
-        match self.0 {
-            Some(window) => from.advanced_by(window),
-            None if traits.windowed => from.advanced_by(config.burst_window_max),
-            None => target,
-        }
-        .min(target)
+        let most = traits.windowed.then_some(config.burst_window_max);
+        let window = self.0.into_iter().chain(most).min();
+        window.map_or(target, |window| from.advanced_by(window).min(target))
     }
 
     /// An answer for so many tokens could not be used.
@@ -36,15 +33,59 @@ impl Window {
     }
 
     /// An answer could be used.
-    pub(super) fn widen(&mut self, traits: StreamTraits, config: &Config) {
-        self.0 = self
-            .0
-            .and_then(|window| window.checked_mul(2))
-            .filter(|window| !traits.windowed || *window < config.burst_window_max);
+    pub(super) fn widen(&mut self) {
+        self.0 = self.0.and_then(|window| window.checked_mul(2));
     }
 }
 
 /// How many tokens lie in `(from, upto]`.
 pub(super) fn span(from: Token, upto: Token) -> u32 {
     u32::try_from(upto.distance_from(from)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::traits;
+
+    fn asked(window: Window, stream: &str, upto: i64) -> i64 {
+        let config = Config { burst_window_max: 99, ..Config::default() };
+        window.end(Token::START, Token::new(upto), traits(stream), &config).get()
+    }
+
+    #[test]
+    fn a_window_is_halved_down_to_one_token_and_doubled_again() {
+        let mut window = Window::WHOLE;
+        assert_eq!(asked(window, "events", 9), 9);
+        for half in [4, 2, 1, 1] {
+            window.narrow(u32::try_from(asked(window, "events", 9)).unwrap());
+            assert_eq!(asked(window, "events", 9), half);
+        }
+        for double in [2, 4, 8, 9] {
+            window.widen();
+            assert_eq!(asked(window, "events", 9), double);
+        }
+    }
+
+    #[test]
+    fn a_window_never_grows_above_what_pages_of_the_stream_can_hold() {
+        let mut window = Window::WHOLE;
+        assert_eq!(asked(window, "backfill", 1_000), 99);
+        window.narrow(99);
+        for wide in [49, 98, 99, 99] {
+            assert_eq!(asked(window, "backfill", 1_000), wide);
+            window.widen();
+        }
+    }
+
+    #[test]
+    fn a_window_of_all_tokens_stays_one() {
+        let mut window = Window::WHOLE;
+        window.widen();
+        assert_eq!(window, Window::WHOLE);
+        window.narrow(u32::MAX);
+        window.widen();
+        window.widen();
+        assert_eq!(window, Window::WHOLE, "wider than can be counted");
+    }
 }
