@@ -10,7 +10,7 @@ use crate::wire::integer;
 /// What every published message starts with, up to the length of its channel.
 const MESSAGE: &[u8] = b"*3\r\n$7\r\nmessage\r\n$";
 const CRLF: &[u8] = b"\r\n";
-/// Digits of a length that cannot overflow, and that every line limit allows.
+/// Digits of a length that cannot overflow, nor with one more, and that every line limit allows.
 const SHORT_LENGTH_DIGITS: usize = 6;
 /// Room of an array for all that is not a channel's name or a message, in bytes.
 const ARRAY_ROOM_BYTES: u64 = 64 << 10;
@@ -243,7 +243,7 @@ impl RespDecoder {
         match memchr(b'\n', &buffer[scanned..window]).map(|at| scanned + at) {
             Some(newline) if newline >= 2 && buffer[newline - 1] == b'\r' => Ok(Some(newline - 1)),
             Some(newline) => Err(self.error(newline, RespErrorKind::CrLf)),
-            None if window < buffer.len() || window == max.saturating_add(1 + CRLF.len()) => {
+            None if window == max.saturating_add(1 + CRLF.len()) => {
                 Err(self.error(1, RespErrorKind::LineTooLong { max }))
             }
             None => {
@@ -308,7 +308,7 @@ fn short_length(buffer: &[u8], start: usize) -> Option<(usize, usize)> {
     let mut length = 0;
     for (index, byte) in buffer.get(start..)?.iter().take(SHORT_LENGTH_DIGITS + 1).enumerate() {
         let digit = byte.wrapping_sub(b'0');
-        if digit <= 9 && index < SHORT_LENGTH_DIGITS {
+        if digit <= 9 {
             length = length * 10 + usize::from(digit);
             continue;
         }
