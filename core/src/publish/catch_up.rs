@@ -97,7 +97,7 @@ impl Publisher {
         match stream.reading {
             Reading::BackingOff => true,
             Reading::InFlight { .. } => stream.attempt > 0,
-            Reading::Idle | Reading::InLine | Reading::NoRoom => false,
+            Reading::Idle | Reading::InLine => false,
         }
     }
 

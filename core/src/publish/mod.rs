@@ -126,7 +126,7 @@ impl Publisher {
     fn want(&mut self, index: OwnIndex) {
         let stream = &mut self.streams[index.as_usize()];
         match stream.reading {
-            Reading::Idle | Reading::NoRoom => {
+            Reading::Idle => {
                 stream.reading = Reading::InLine;
                 self.reads.get_in_line(Reader::Outlets(index));
             }
@@ -166,13 +166,11 @@ impl Publisher {
                 if stream.peers_turn { peers } else { bus }
             }
             (Some(cursor), _) | (None, Some(cursor)) => cursor,
-            (None, None) if is_behind => {
-                stream.reading = Reading::NoRoom;
-                self.reads.wait_for_room(index);
-                return;
-            }
             (None, None) => {
                 stream.reading = Reading::Idle;
+                if is_behind {
+                    self.reads.wait_for_room(index);
+                }
                 return;
             }
         };
@@ -259,7 +257,7 @@ impl Publisher {
             _ if self.stopping => self.give_up(index),
             // That read is on its way, and as good as a retry.
             Reading::InFlight { .. } => {}
-            Reading::Idle | Reading::InLine | Reading::NoRoom | Reading::BackingOff => {
+            Reading::Idle | Reading::InLine | Reading::BackingOff => {
                 stream.reading = Reading::BackingOff;
                 turn.shared.timers.set(index.retry(), turn.now + retry_in);
             }

@@ -60,11 +60,10 @@ pub(super) struct BusCursor {
 /// Where the reads of a stream for its outlets stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reading {
+    /// No outlet is behind, or none that is can take more now.
     Idle,
     /// In the line for a read.
     InLine,
-    /// An outlet is behind but can take no more now.
-    NoRoom,
     InFlight {
         query: QueryId,
         from: Token,
