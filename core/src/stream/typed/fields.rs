@@ -48,7 +48,7 @@ impl<'a> Fields<'a> {
             .map_err(|_| Mismatch::new("a JSON array", Some(text)))
     }
 
-    /// How many elements the array has, those that are not kept counted too.
+    /// How many elements the array has, of those that any row shape has.
     pub(super) const fn len(&self) -> usize {
         self.len
     }
@@ -94,9 +94,7 @@ impl<'a> Visitor<'a> for ArrayVisitor {
             *slot = Some(value);
             fields.len += 1;
         }
-        while array.next_element::<IgnoredAny>()?.is_some() {
-            fields.len += 1;
-        }
+        while array.next_element::<IgnoredAny>()?.is_some() {}
         Ok(fields)
     }
 }
