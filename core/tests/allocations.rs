@@ -161,6 +161,43 @@ fn a_live_row_of_a_published_message_costs_no_allocation() {
     assert_eq!(follower.emitted.rows, LINES);
 }
 
+/// A cut in front of the payload is not tried: of a message that is so far from whole, the parts are
+/// taken one by one.
+#[test]
+fn a_published_message_costs_no_allocation_however_long_it_is_and_wherever_it_is_cut() {
+    for length in [0, 9, 10, 12_345, 999_999] {
+        let mut framed = BytesMut::new();
+        publish(&vec![b'x'; length], &mut framed);
+        let end = framed.len();
+        let payload = end - length - b"\r\n".len();
+        for cut in [payload, payload + length / 2, payload + length, end - 1, end] {
+            let mut read = BytesMut::with_capacity(end);
+            read.put_slice(&framed[..cut]);
+            let mut frames = RespDecoder::default();
+            let info = measure(|| {
+                if cut < end {
+                    assert_eq!(frames.decode(&mut read), Ok(None));
+                    read.put_slice(&framed[cut..]);
+                }
+                let frame = frames.decode(&mut read);
+                assert!(matches!(frame, Ok(Some(Frame::Message { .. }))), "{frame:?}");
+            });
+            assert_eq!(info.count_total, 1, "to share the buffer: {length} bytes, cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_command_costs_one_allocation_of_little_more_than_its_size() {
+    let long = [b'x'; 10_000];
+    for args in [&[&b""[..]; 9][..], &[b"SUBSCRIBE"], &[b"PUBLISH", b"matrix.example.org", &long]] {
+        let mut out = BytesMut::new();
+        let info = measure(|| encode_command(args, &mut out));
+        assert_eq!(info.count_total, 1, "{} arguments", args.len());
+        assert!(out.capacity() < out.len() + 30 * (1 + args.len()), "{}", out.capacity());
+    }
+}
+
 #[test]
 fn a_row_that_is_remembered_costs_one_allocation() {
     // Whose repeats are suppressed: a copy of the row.

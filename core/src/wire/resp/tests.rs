@@ -33,7 +33,8 @@ fn all(bytes: &[u8]) -> Vec<Frame> {
 fn refused(bytes: &[u8], offset: u64, kind: RespErrorKind) {
     let limits = RespLimits { bulk_bytes_max: 100, line_bytes_max: 20, ..RespLimits::default() };
     let (_, error) = frames(limits, &[bytes]);
-    assert_eq!(error, Some(RespError { kind, offset }), "{:?}", String::from_utf8_lossy(bytes));
+    let found = error.map(|error| (error.kind(), error.offset()));
+    assert_eq!(found, Some((kind, offset)), "{:?}", String::from_utf8_lossy(bytes));
     let single: Vec<&[u8]> = bytes.chunks(1).collect();
     assert_eq!(frames(limits, &single).1, error, "byte by byte");
 }
@@ -95,6 +96,8 @@ fn what_only_resembles_a_message_is_an_array() {
     let four = b"*4\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n:1\r\n";
     let items = vec![bulk("message"), bulk("a"), bulk("b"), Frame::Integer(1)];
     assert_eq!(all(four), [Frame::Array(items)]);
+    let other = b"*3\r\n$7\r\nMessage\r\n$1\r\na\r\n$1\r\nb\r\n";
+    assert_eq!(all(other), [Frame::Array(vec![bulk("Message"), bulk("a"), bulk("b")])]);
     let inside = b"*1\r\n*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n";
     let items = vec![bulk("message"), bulk("a"), bulk("b")];
     assert_eq!(all(inside), [Frame::Array(vec![Frame::Array(items)])]);
@@ -168,6 +171,31 @@ fn a_message_with_a_wrong_line_end_is_refused_as_soon_as_it_has_come() {
     let start = b"*3\r\n$7\r\nmessage\r\n$1\r\nc";
     refused(&[start, &b"$\n"[..]].concat(), 22, RespErrorKind::CrLf);
     refused(&[start, &b"\r\n$1\r\np\rx"[..]].concat(), 29, RespErrorKind::CrLf);
+}
+
+#[test]
+fn a_message_with_a_wrong_length_is_refused() {
+    use RespErrorKind::{CrLf, Integer};
+    for (length, offset, kind) in [
+        ("\r\n\r\n", 18, Integer),
+        ("1xxa\r\n", 18, Integer),
+        ("1\rxa\r\n", 18, Integer),
+        ("1x\na\r\n", 20, CrLf),
+    ] {
+        let bytes = format!("*3\r\n$7\r\nmessage\r\n${length}$1\r\nb\r\n");
+        refused(bytes.as_bytes(), offset, kind);
+    }
+}
+
+#[test]
+fn a_line_without_end_is_refused_with_the_first_byte_too_many() {
+    let limits = RespLimits { line_bytes_max: 20, ..RespLimits::default() };
+    let mut decoder = RespDecoder::new(limits);
+    let mut buffer = BytesMut::from(&b"+12345678901234567890\r"[..]);
+    assert_eq!(decoder.decode(&mut buffer), Ok(None), "it may end here");
+    buffer.extend_from_slice(b"x");
+    let kind = RespErrorKind::LineTooLong { max: 20 };
+    assert_eq!(decoder.decode(&mut buffer), Err(RespError { kind, offset: 1 }));
 }
 
 #[test]
