@@ -105,3 +105,31 @@ pub(super) fn action(original: &Action) -> Cow<'_, Action> {
     }
     Cow::Borrowed(original)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ids::{ConnectionId, QueryId},
+        stream::{Page, Token},
+    };
+
+    #[test]
+    fn what_holds_no_secret_is_written_from_where_it_stands() {
+        let row = Row::from(r#"["get_user_by_id",["@u:h"],1]"#);
+        let rdata = Command::Rdata(Rdata {
+            stream: "caches".into(),
+            instance: "w".into(),
+            token: Some(Token::new(1)),
+            row: row.clone(),
+        });
+        let conn = ConnectionId::new(1);
+        let received = Input::Received { conn, command: rdata.clone() };
+        assert!(matches!(input(&received), Cow::Borrowed(_)));
+        let page = Page { updates: vec![(Token::new(1), row)], ..Page::default() };
+        let fetched = Input::Fetched { query: QueryId::new(1), result: Ok(page) };
+        assert!(matches!(input(&fetched), Cow::Borrowed(_)));
+        let sent = Action::Send { conn, command: rdata };
+        assert!(matches!(action(&sent), Cow::Borrowed(_)));
+    }
+}

@@ -327,6 +327,17 @@ mod tests {
     }
 
     #[test]
+    fn json_of_another_form_is_told_with_the_form_that_was_expected() {
+        for (body, form) in [
+            ("[]", "expected an object with `updates`, `upto_token` and `limited`"),
+            (r#"{"updates":7}"#, "expected an array of pairs of a token and a row"),
+        ] {
+            let message = decode(body).unwrap_err().to_string();
+            assert!(message.contains(form), "{message}");
+        }
+    }
+
+    #[test]
     fn a_page_is_written_as_synapse_writes_it() {
         let body =
             r#"{"updates":[[7,["!r",["@u:a"]]],[8,["!s",[]]]],"upto_token":9,"limited":true}"#;
