@@ -17,6 +17,8 @@ mod fields;
 mod kept_bytes;
 #[path = "nothing_new.rs"]
 mod nothing_new;
+#[path = "outlets.rs"]
+mod outlets;
 #[path = "position_table.rs"]
 mod position_table;
 #[path = "publishing.rs"]
@@ -29,6 +31,8 @@ mod serving;
 mod serving_failures;
 #[path = "settings.rs"]
 mod settings;
+#[path = "stopping.rs"]
+mod stopping;
 #[path = "subscribing.rs"]
 mod subscribing;
 #[path = "syncing.rs"]

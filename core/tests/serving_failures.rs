@@ -5,6 +5,8 @@ mod writer;
 use synrepl_core::wire::Dialect;
 use writer::{Writer, config};
 
+const NOTHING: [&str; 0] = [];
+
 #[test]
 fn a_log_that_is_read_for_one_peer_again_is_read_for_all() {
     let mut writer = Writer::on_bus(config(&[("s", 3)]));
@@ -24,4 +26,17 @@ fn a_log_that_is_read_for_one_peer_again_is_read_for_all() {
     writer.answer_next();
     let to_other = writer.answer_next();
     assert!(to_other.iter().any(|said| said.contains("RDATA s 3 []")), "{to_other:?}");
+}
+
+#[test]
+fn a_log_that_is_tried_again_for_the_outlets_is_read_for_a_peer_once_that_went_well() {
+    let mut writer = Writer::on_bus(config(&[("s", 0)]));
+    writer.holds_reads = true;
+    assert_eq!(writer.append("s", 1, &["[1]"]), ["read q1 s 0..1"]);
+    writer.fail_next();
+    writer.accept(0, Dialect::V0_23);
+    assert_eq!(writer.wait(200), ["read q2 s 0..1"]);
+    assert_eq!(writer.says(0, "REPLICATE s 0"), NOTHING, "one try is enough");
+    assert_eq!(writer.answer_next(), ["c1< RDATA s me 1 [1]", "read q3 s 0..1"]);
+    assert_eq!(writer.answer_next(), ["p0< RDATA s 1 [1]", "p0< POSITION s 1"]);
 }

@@ -88,6 +88,14 @@ fn e0_a_token_of_the_future_gives_the_position() {
 }
 
 #[test]
+fn e0_who_asks_from_where_the_others_stand_gets_the_position_at_once() {
+    let mut server = server(&[("a", 3)]);
+    server.accept(0, OLDEST);
+    server.holds_reads = true;
+    assert_eq!(server.says(0, "REPLICATE a 3"), ["p0< POSITION a 3"]);
+}
+
+#[test]
 fn e0_what_cannot_be_subscribed_to_ends_the_connection() {
     for line in ["REPLICATE nosuch 1", "REPLICATE nosuch NOW", "REPLICATE ALL 5"] {
         let mut server = server(&[("a", 3)]);
