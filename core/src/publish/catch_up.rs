@@ -167,12 +167,7 @@ impl Publisher {
         }
         peer.reading = PeerReading::Idle;
         let wanted = peer.subscriptions.get(&index) == Some(&Subscription::CatchingUp(from));
-        let was_failing = self.streams[index.as_usize()].attempt > 0;
-        let checked = self.checked(index, result, from, upto);
-        if was_failing && checked.is_ok() {
-            self.want_for_peers(ctx);
-        }
-        match checked {
+        match self.checked(index, result, from, upto, ctx) {
             Ok(page) if wanted => {
                 for (token, row) in page.batches_above(from).flatten() {
                     if self.is_too_long(index, row, ctx.turn.config.row_bytes_max) {

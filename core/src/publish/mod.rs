@@ -209,8 +209,7 @@ impl Publisher {
         let stream = &mut self.streams[index.as_usize()];
         let Reading::InFlight { from, upto, .. } = stream.reading else { return };
         stream.reading = Reading::Idle;
-        let was_failing = stream.attempt > 0;
-        let page = match self.checked(index, result, from, upto) {
+        let page = match self.checked(index, result, from, upto, ctx) {
             Ok(page) => page,
             Err(error) => {
                 self.on_log_failed(index, error, ctx);
@@ -222,24 +221,26 @@ impl Publisher {
         if !planted!(ctx.turn.config, ReadsOnePage) {
             self.want(index);
         }
-        if was_failing {
-            self.want_for_peers(ctx);
-        }
     }
 
+    /// The page, if it is what was asked for. The first one after failures tells the peers that
+    /// waited for the log.
     fn checked(
         &mut self,
         index: OwnIndex,
         result: Result<Page, LogError>,
         from: Token,
         upto: Token,
+        ctx: &mut Context<'_>,
     ) -> Result<LogPage, LogError> {
         let stream = &mut self.streams[index.as_usize()];
         let page = result.and_then(|page| {
             LogPage::check(page, from, upto)
                 .map_err(|message| LogError { stream: stream.name.to_string(), message })
         })?;
-        stream.attempt = 0;
+        if std::mem::take(&mut stream.attempt) > 0 {
+            self.want_for_peers(ctx);
+        }
         Ok(page)
     }
 
