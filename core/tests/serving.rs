@@ -329,17 +329,29 @@ fn who_only_observes_passes_nothing_on() {
 
 #[test]
 fn a_batch_that_cuts_off_whoever_gets_it_is_said() {
-    let row = format!("[\"{}\"]", "x".repeat(100));
-    for (pending, bytes, long) in [(3, 1_000, false), (2, 1_000, true), (3, 200, true)] {
+    let row = format!("[\"{}\"]", "x".repeat(200));
+    // With the names of stream and instance, and 32 bytes around them.
+    let bytes_of_three = 3 * u32::try_from(row.len() + 3 + 32).expect("a short row");
+    for (rows, pending, bytes, long) in [
+        (3, 3, 1_000, false),
+        (3, 2, 1_000, true),
+        (3, 3, bytes_of_three, false),
+        (3, 3, bytes_of_three - 1, true),
+        // Enough for the greeting; and a single row always fits.
+        (1, 3, 150, false),
+    ] {
+        let batch = vec![row.as_str(); rows];
         let mut config = alone(&[("s", 0)]);
         (config.peer_pending_max, config.peer_pending_bytes_max) = (pending, bytes);
         let mut server = Writer::new(config);
         let said = |lines: &[String]| lines.iter().any(|line| line.contains("BatchTooLong"));
-        assert!(!said(&server.append("s", 1, &[row.as_str(); 3])), "there is nobody");
+        assert!(!said(&server.append("s", 1, &batch)), "there is nobody");
         server.accept(0, NEWEST);
         server.takes(0, 2);
-        let sent = server.append("s", 2, &[row.as_str(); 3]);
-        assert_eq!(said(&sent), long, "{pending} commands, {bytes} bytes: {sent:?}");
+        let sent = server.append("s", 2, &batch);
+        assert!(sent.iter().any(|line| line.starts_with("p0< RDATA s me")), "{sent:?}");
+        assert_eq!(said(&sent), long, "{rows} rows, {pending} commands, {bytes} bytes: {sent:?}");
+        assert_eq!(sent.iter().any(|line| line.contains("Failed to keep up")), long, "{sent:?}");
     }
 }
 

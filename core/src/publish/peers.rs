@@ -23,8 +23,12 @@ impl Publisher {
 
     /// Whether a row of this stream is too long for a line of direct TCP.
     pub(super) fn is_too_long(&self, index: OwnIndex, row: &Row, row_bytes_max: u32) -> bool {
-        let names = self.streams[index.as_usize()].name.len() + self.me.len();
-        row.len() > row_bytes_max as usize || row.len() + names + RDATA_BYTES_MAX > LINE_BYTES_MAX
+        row.len() > row_bytes_max as usize || self.line_bytes(index, row) > LINE_BYTES_MAX
+    }
+
+    /// How long a row is as a line, at most.
+    fn line_bytes(&self, index: OwnIndex, row: &Row) -> usize {
+        row.len() + self.streams[index.as_usize()].name.len() + self.me.len() + RDATA_BYTES_MAX
     }
 
     /// Sends what the page holds above what was sent.
@@ -71,7 +75,7 @@ impl Publisher {
     /// Says of a batch that no peer can leave untaken that it cuts off each that gets it.
     fn look_at_length(&self, index: OwnIndex, batch: &[(Token, Row)], ctx: &mut Context<'_>) {
         let config = ctx.turn.config;
-        let bytes: u64 = batch.iter().map(|(_, row)| row.len() as u64).sum();
+        let bytes: u64 = batch.iter().map(|(_, row)| self.line_bytes(index, row) as u64).sum();
         let is_long = batch.len() > config.peer_pending_max as usize
             || (batch.len() > 1 && bytes > u64::from(config.peer_pending_bytes_max));
         if let Some((token, _)) = batch.last()
