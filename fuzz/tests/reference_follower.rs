@@ -50,6 +50,10 @@ const NOT_OF_THIS_WORLD: &[PlantedBug] = &[
     PlantedBug::SplitsOwnBatches,
     PlantedBug::NeverCutsOff,
     PlantedBug::SkipsUnheardStart,
+    PlantedBug::TellsUnconfirmed,
+    PlantedBug::ForgetsMovedTokens,
+    PlantedBug::ReadsOnePage,
+    PlantedBug::StaysFull,
     // The audit is off.
     PlantedBug::AuditBelievesTokens,
     PlantedBug::AuditRepeatsRows,

@@ -20,6 +20,8 @@ pub(super) type Verdict = Result<(), String>;
 struct Heard {
     delivered: Delivered,
     gaps: Vec<(Token, Token)>,
+    /// Where the core last said that it stands.
+    position: Option<Token>,
     resets: usize,
 }
 
@@ -39,7 +41,13 @@ impl Account {
                 if !world.may_gap.contains(&name) {
                     return Err(format!("F2: {reason:?} of {name:?}, which can be fetched"));
                 }
-                self.0.entry(name).or_default().gaps.push((*from, *upto));
+                let heard = self.0.entry(name.clone()).or_default();
+                if heard.position.is_some_and(|position| *from < position) {
+                    return Err(format!(
+                        "F2: a gap of {name:?} over what was delivered, from {from}"
+                    ));
+                }
+                heard.gaps.push((*from, *upto));
             }
             Event::Reset { source, .. } => {
                 let name = named(source);
@@ -50,6 +58,9 @@ impl Account {
                 *heard = Heard { resets: heard.resets + 1, ..Heard::default() };
             }
             _ => {}
+        }
+        if let Some((source, position)) = event.position() {
+            self.0.entry(named(source)).or_default().position = Some(position);
         }
         Ok(())
     }
