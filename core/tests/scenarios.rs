@@ -106,10 +106,14 @@ scenarios! {
     audit_a_shared_fetch_is_not_compared_with_what_an_earlier_process_had
     audit_a_shared_fetch_shows_what_came_under_another_writer
     audit_a_shutdown_cancels_it
+    audit_a_source_that_falls_behind_in_line_catches_up_first
+    audit_a_source_that_is_not_live_waits_until_it_is
+    audit_a_stream_that_is_written_here_later_is_left_alone_if_its_fetch_is_shared
     audit_a_stream_that_is_written_here_too_is_left_alone_if_its_fetch_is_shared
     audit_a_token_that_no_page_can_hold_is_left_out_with_a_word
     audit_a_user_who_got_more_is_not_taken_for_a_lost_row
     audit_a_whole_lost_batch_comes_together
+    audit_all_that_was_to_be_compared_may_be_forgotten_in_line
     audit_an_observer_has_it_too
     audit_backfill_is_asked_for_in_windows
     audit_caches_repeats_nothing_that_it_remembers
@@ -168,6 +172,7 @@ scenarios! {
     oldest_a_row_whose_stream_does_not_parse_spoils_every_answer
     oldest_a_server_of_a_later_dialect_is_left
     oldest_a_server_that_refuses_is_asked_again_and_given_up_if_wanted
+    oldest_a_server_that_refuses_without_a_reason_fails_the_answer
     oldest_a_source_that_nobody_answers_for_is_reported_once
     oldest_a_stream_that_is_not_there_is_not_the_fault_of_others
     oldest_a_stream_without_epochs_starts_over_and_is_asked_for_from_0
@@ -195,6 +200,7 @@ scenarios! {
     shared_a_row_that_two_writers_announce_is_delivered_once
     shutdown_cancels_each_fetch_once
     shutdown_ends_everything_in_order
+    shutdown_while_connecting_ends_with_the_connection
     shutdown_while_not_connected_is_at_once
     start_a_first_row_before_any_announcement_is_fetched_whole
     start_a_first_row_of_a_stream_without_epochs_starts_just_before_it
@@ -273,6 +279,7 @@ scenarios! {
     x06_an_observer_takes_the_next_row_for_an_answer
     x06_further_low_rows_wait_for_the_answer
     x06_rows_held_before_a_reset_are_of_the_old_epoch
+    x06_the_rest_of_a_torn_batch_below_the_position_is_asked_about
     x07_rows_beyond_the_end_of_a_page_come_later
     x09_a_batch_of_too_many_bytes_is_fetched
     x09_a_batch_that_a_fetch_covers_leaves_no_hole

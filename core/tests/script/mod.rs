@@ -13,6 +13,7 @@
 //! | `wait w1 STREAM/WRITER TOKEN 5s` | wait for a token |
 //! | `cancel w1` | wait no longer |
 //! | `send LINE` | the application sends a command |
+//! | `append STREAM TOKEN` | the log of an own stream has come to a token |
 //! | `shutdown` | the application stops |
 //! | `positions` | shows the positions to save |
 //! | `stats` | shows the counters that are not 0 |
@@ -81,6 +82,10 @@ impl Bench {
                     .decode(&Bytes::copy_from_slice(rest.as_bytes()))
                     .expect(rest),
             },
+            "append" => {
+                let (stream, token) = rest.split_once(' ').expect("append STREAM TOKEN");
+                Input::Appended { stream: stream.into(), token: token.parse().expect("a token") }
+            }
             "shutdown" => Input::Shutdown,
             "positions" => {
                 let positions = self.node().positions();
