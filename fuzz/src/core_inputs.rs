@@ -10,7 +10,7 @@ mod world;
 use std::time::Duration;
 
 use synrepl_core::{
-    Action, Config, Input, Node, Timestamp,
+    Action, Config, Input, Node, PlantedBug, Timestamp,
     trace::{End, Replayer, TraceLine},
 };
 
@@ -27,6 +27,9 @@ const INPUTS_MAX: usize = 300;
 /// Inputs of a kind world within which a node has nothing left to do.
 const KIND_INPUTS_MAX: usize = 2_000;
 
+/// The upper bits of the byte that says how a run ends, if an audit is wanted; its settings follow.
+const WITH_AUDIT: u8 = 0b010;
+
 /// Longer than every delay after which a node tries again by itself.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -42,20 +45,35 @@ struct Done {
 /// world is kind, everything is sent, and a shutdown ends. A second node that is given the same
 /// list does the same and ends in the same state; and so does one that is given the recorded trace.
 pub fn core_inputs(data: &[u8]) {
+    if let Err(broken) = core_inputs_with(data, None) {
+        panic!("{broken}");
+    }
+}
+
+/// The same with a bug in the core.
+///
+/// # Errors
+/// The rule that does not hold, and all that happened.
+pub fn core_inputs_with(data: &[u8], planted: Option<PlantedBug>) -> Result<(), String> {
     let mut choices = Choices::new(data);
-    let settings = settings::decoded(&mut choices);
+    let mut settings = settings::decoded(&mut choices);
     let end = choices.byte();
+    if end >> 5 == WITH_AUDIT {
+        settings::audit(&mut settings.config, &mut choices);
+    }
+    settings.config.planted = planted;
     let (recorded, abrupt) = (end % 8 == 7, end & 8 != 0);
     let mut run = Run::new(&settings, abrupt);
-    if let Err(broken) = run.play(choices) {
-        panic!("{broken}\n{:?}\n{}", settings.config, shown(&run.first, &run.list));
-    }
+    run.play(choices).map_err(|broken| {
+        format!("{broken}\n{:?}\n{}", settings.config, shown(&run.first, &run.list))
+    })?;
     let (again, first_again) = started(&settings.config);
     assert_eq!(first_again, run.first);
     check_same(again, &run.list, &run.node);
     if recorded {
         check_trace(&settings.config, &run.first, &run.list);
     }
+    Ok(())
 }
 
 fn started(config: &Config) -> (Node, Vec<Action>) {
@@ -116,7 +134,7 @@ impl Run {
 
     fn step(&mut self, input: Input) -> Result<(), String> {
         let now = self.driver.now;
-        self.watch.on_input(&input);
+        self.watch.on_input(now, &input);
         // Each row that came may wait, and be asked for again in another page.
         let page = rows_of(&input);
         self.rows += page.min(1);

@@ -22,7 +22,7 @@ mod typed_row;
 
 pub use crate::{
     command::command,
-    core_inputs::core_inputs,
+    core_inputs::{core_inputs, core_inputs_with},
     line::line,
     page::page,
     reference_follower::{reference_follower, reference_follower_with},

@@ -1,25 +1,14 @@
 //! The core against the plain follower: both agree, and do not where the core has a known bug.
 
+mod random;
+
 use synrepl_core::PlantedBug;
 use synrepl_fuzz::reference_follower_with;
 
+use self::random::random_inputs;
+
 /// Inputs within which a bug is to be found; the rarest takes 1,127.
 const SEARCHED_MAX: u64 = 3_000;
-
-/// Inputs of all kinds, the same in every run (xorshift64*).
-fn random_inputs(count: u64) -> impl Iterator<Item = Vec<u8>> {
-    (1..=count).map(|seed| {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut next = || {
-            state ^= state >> 12;
-            state ^= state << 25;
-            state ^= state >> 27;
-            state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32
-        };
-        let length = next() % 900;
-        (0..length).map(|_| next().to_le_bytes()[0]).collect()
-    })
-}
 
 #[test]
 fn the_core_delivers_what_the_plain_follower_does() {

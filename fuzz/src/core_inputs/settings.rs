@@ -1,5 +1,7 @@
 //! Settings from bytes.
 
+use std::time::Duration;
+
 use synrepl_core::{Config, Start, Transport, stream::Token, wire::Dialect};
 
 use super::{
@@ -103,5 +105,22 @@ fn widen(config: &mut Config, choices: &mut Choices<'_>) {
             let (stream, end) = (choices.one_of(&OWN_STREAMS), small_token(choices));
             config.own_streams.insert(stream.to_owned(), end);
         }
+    }
+}
+
+/// Settings of the audit, which a server of the oldest dialect has nothing for.
+pub(super) fn audit(config: &mut Config, choices: &mut Choices<'_>) {
+    let flags = choices.byte();
+    let is_set = |bit: u8| flags >> bit & 1 == 1;
+    if matches!(config.transport, Transport::Tcp(dialect) if !dialect.names_instances()) {
+        return;
+    }
+    config.audit_every = Some(Duration::from_secs(if is_set(0) { 3 } else { 1 }));
+    if is_set(1) {
+        config.audit_rows_max = 3;
+        config.audit_rows_total_max = 4;
+    }
+    if is_set(2) {
+        config.audit_tokens_max = 4;
     }
 }

@@ -1,5 +1,6 @@
 //! What must hold whatever happens, judged from outside.
 
+mod audits;
 mod connections;
 mod outlet;
 mod published;
@@ -7,11 +8,11 @@ mod published;
 use std::collections::{BTreeMap, BTreeSet};
 
 use synrepl_core::{
-    Action, Config, Event, Input, Node, QueryId, Timestamp, WaitId, WaitOutcome,
+    Action, Config, Event, Input, Node, Origin, QueryId, Timestamp, WaitId, WaitOutcome, Warning,
     stream::{Order, Positions, Source, StreamTraits, Token, traits_on},
 };
 
-use self::{connections::Connections, published::Published};
+use self::{audits::Audits, connections::Connections, published::Published};
 use super::logs::Logs;
 
 /// Reads of own logs under way at once. The node has few, because each may bring many rows.
@@ -37,6 +38,7 @@ pub(super) struct Watch {
     in_flight: BTreeMap<QueryId, Source>,
     queries: u64,
     reads: BTreeSet<QueryId>,
+    audits: Audits,
     connections: Connections,
     published: Published,
     waits: BTreeMap<WaitId, Token>,
@@ -57,6 +59,7 @@ impl Watch {
             in_flight: BTreeMap::new(),
             queries: 0,
             reads: BTreeSet::new(),
+            audits: Audits::new(config),
             connections: Connections::new(config),
             published: Published::new(config),
             waits: BTreeMap::new(),
@@ -66,7 +69,8 @@ impl Watch {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others change nothing here")]
-    pub(super) fn on_input(&mut self, input: &Input) {
+    pub(super) fn on_input(&mut self, now: Timestamp, input: &Input) {
+        self.audits.on_input(now, input);
         self.connections.on_input(input);
         self.published.on_input(input);
         match input {
@@ -117,7 +121,7 @@ impl Watch {
                 self.on_fetch(*query, source, *from, *upto)
             }
             Action::CancelFetch { query } => {
-                let known = self.in_flight.remove(query).is_some();
+                let known = self.in_flight.remove(query).is_some() || self.audits.take(*query);
                 holds(known, || format!("{query} was cancelled but is not in flight"))
             }
             Action::Notify(event) => self.on_event(event),
@@ -135,10 +139,16 @@ impl Watch {
         self.on_new_query(query)?;
         holds(from < upto, || format!("a fetch of ({from}, {upto}] of {source}"))?;
         self.check_wanted(source)?;
-        let twice = self.in_flight.values().any(|other| other == source);
-        holds(!twice, || format!("two fetches of {source}"))?;
-        self.in_flight.insert(query, source.clone());
-        let (count, max) = (self.in_flight.len(), self.config.fetches_in_flight_max);
+        let position = self.sources.get(source).and_then(|seen| seen.position);
+        if position >= Some(upto) {
+            self.audits.on_fetch(query, source, upto)?;
+        } else {
+            let twice = self.in_flight.values().any(|other| other == source);
+            holds(!twice, || format!("two fetches of {source}"))?;
+            self.in_flight.insert(query, source.clone());
+        }
+        let count = self.in_flight.len() + usize::from(self.audits.is_in_flight());
+        let max = self.config.fetches_in_flight_max;
         holds(count <= max as usize, || format!("F9: {count} fetches in flight, {max} allowed"))
     }
 
@@ -156,9 +166,18 @@ impl Watch {
                 holds(all_gone, || "stopped with connections that are there".to_owned())?;
             }
             Event::Published { stream, token } => self.published.on_published(stream, *token)?,
-            Event::Rows { source, token, rows, position, .. } => {
+            Event::Rows { source, token, rows, origin, position } => {
                 holds(!rows.is_empty(), || format!("no rows at {token} of {source}"))?;
-                self.on_rows(source, *token, *position)?;
+                if *origin == Origin::Audit {
+                    let stands = self.sources.get(source).and_then(|seen| seen.position);
+                    self.audits.on_found(source, *token, rows.iter(), (*position, stands))?;
+                } else {
+                    self.audits.on_delivered(source, *token, rows.iter());
+                    self.on_rows(source, *token, *position)?;
+                }
+            }
+            Event::Warning(Warning::NotAudited { source, from, upto, .. }) => {
+                holds(from < upto, || format!("not audited ({from}, {upto}] of {source}"))?;
             }
             Event::Gap { source, from, upto, .. } => {
                 holds(from < upto, || format!("a gap ({from}, {upto}] of {source}"))?;
@@ -176,6 +195,7 @@ impl Watch {
             Event::WaitEnded { wait, outcome } => self.on_wait_ended(*wait, *outcome)?,
             _ => {}
         }
+        self.audits.on_event(event);
         match event.position() {
             Some((source, position)) => self.on_position(source, position),
             None => Ok(()),
@@ -250,6 +270,7 @@ impl Watch {
             holds(next.is_none_or(|next| next > now), || format!("due again at once: {next:?}"))?;
         }
         holds(node.is_stopped() == self.stopped, || "stopped without saying so".to_owned())?;
+        self.audits.check(node)?;
         self.connections.check()?;
         self.published.check(self.connections.open())?;
         self.check_positions(&node.positions())
