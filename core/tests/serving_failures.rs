@@ -2,7 +2,7 @@
 
 mod writer;
 
-use synrepl_core::wire::Dialect;
+use synrepl_core::{Config, Input, wire::Dialect};
 use writer::{Writer, config};
 
 const NOTHING: [&str; 0] = [];
@@ -39,4 +39,53 @@ fn a_log_that_is_tried_again_for_the_outlets_is_read_for_a_peer_once_that_went_w
     assert_eq!(writer.says(0, "REPLICATE s 0"), NOTHING, "one try is enough");
     assert_eq!(writer.answer_next(), ["c1< RDATA s me 1 [1]", "read q3 s 0..1"]);
     assert_eq!(writer.answer_next(), ["p0< RDATA s 1 [1]", "p0< POSITION s 1"]);
+}
+
+/// A log of three rows, and a peer of the oldest dialect that has asked for all of them.
+fn asked(config: Config, rows: &[&str]) -> Writer {
+    let mut writer = Writer::on_bus(config);
+    for (token, row) in (1..).zip(rows) {
+        writer.write("s", token, &[*row]);
+    }
+    writer.holds_reads = true;
+    writer.accept(0, Dialect::V0_23);
+    writer.takes(0, 2);
+    assert_eq!(writer.says(0, "REPLICATE s 0"), ["read q1 s 0..3"]);
+    writer
+}
+
+#[test]
+fn a_peer_that_wants_to_start_from_now_after_all_is_not_sent_the_page_it_asked_for() {
+    let mut writer = asked(config(&[("s", 3)]), &["[1]", "[2]", "[3]"]);
+    assert_eq!(writer.says(0, "REPLICATE s NOW"), ["p0< POSITION s 3"]);
+    assert_eq!(writer.answer_next(), NOTHING);
+}
+
+#[test]
+fn a_peer_that_asks_for_a_row_that_is_too_long_gets_the_others() {
+    let mut config = config(&[("s", 3)]);
+    config.row_bytes_max = 10;
+    let mut writer = asked(config, &["[1]", "[\"too long for a line\"]", "[3]"]);
+    let shown = ["p0< RDATA s 1 [1]", "too long: s 2", "p0< RDATA s 3 [3]", "p0< POSITION s 3"];
+    assert_eq!(writer.answer_next(), shown);
+}
+
+#[test]
+fn a_peer_that_cannot_take_what_it_asked_for_is_cut_off_inside_the_page() {
+    let mut config = config(&[("s", 3)]);
+    config.peer_pending_bytes_max = 200;
+    let row = format!("[\"{}\"]", "x".repeat(100));
+    let mut writer = asked(config, &[row.as_str(); 3]);
+    let shown = writer.answer_next();
+    assert!(shown.contains(&"p0< ERROR Failed to keep up".to_owned()), "{shown:?}");
+    assert_eq!(shown.iter().filter(|line| line.contains("RDATA")).count(), 1, "{shown:?}");
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_a_log_that_cannot_be_read_for_a_peer() {
+    let mut writer = asked(config(&[("s", 3)]), &["[1]", "[2]", "[3]"]);
+    writer.append("s", 4, &["[4]"]);
+    writer.handle(Input::Shutdown);
+    let shown = writer.fail_next();
+    assert!(!shown.iter().any(|line| line.contains("failed")), "{shown:?}");
 }

@@ -61,6 +61,7 @@ fn rows_are_gone_through_in_order_and_given_up_as_bytes() {
     assert_eq!(texts, ["[1]", "[2]"]);
     assert_eq!(Row::from("[1]").into_bytes(), Bytes::from_static(b"[1]"));
     assert!(Row::from("").is_empty());
+    assert_eq!(Rows::from(Vec::new()).iter().count(), 0);
 }
 
 #[test]

@@ -67,6 +67,9 @@ mod tests {
         let pusher = command("REMOVE_PUSHER app key @u:x");
         assert!(client_may_send(&pusher, Dialect::V1_22));
         assert!(!client_may_send(&pusher, Dialect::V1_92));
+        let cache = command("INVALIDATE_CACHE get_user [\"@u:x\"]");
+        assert!(client_may_send(&cache, Dialect::V0_22) && client_may_send(&cache, Dialect::V1_13));
+        assert!(!client_may_send(&cache, Dialect::V1_22));
         let sync = command("SYNC 5");
         assert!(server_may_send(&sync, Dialect::V0_23));
         assert!(!server_may_send(&sync, Dialect::V1_13));

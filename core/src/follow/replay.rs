@@ -259,6 +259,13 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_was_under_way_and_is_too_long_is_let_go_for_the_answer_has_it_again() {
+        let config = Config { replay_rows_max: 2, ..Config::default() };
+        let rows = [(-1, "[1]"), (-1, "[2]"), (-1, "[3]"), (5, "[4]"), (6, "[5]")];
+        assert_eq!(shown(replay(&rows, &config), 4, 6, &config), "5[4] 6[5] to 6");
+    }
+
+    #[test]
     fn an_answer_with_a_bad_line_is_not_used() {
         let config = Config::default();
         let mut replays = Replays::default();

@@ -117,6 +117,7 @@ mod tests {
         assert_eq!(serde_json::to_string(&json).unwrap(), r#"{"b": 1,"a":2}"#);
         assert_ne!(json, Json::new(r#"{"b":1,"a":2}"#).unwrap());
         assert!(Json::new("{} {}").is_err());
+        assert_eq!(Json::new("[1, 2]").unwrap().parse::<Vec<i64>>().unwrap(), [1, 2]);
     }
 
     #[test]

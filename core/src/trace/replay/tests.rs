@@ -144,6 +144,7 @@ fn a_file_that_is_no_trace_says_what_was_expected() {
         (vec![b"hello\n".to_vec()], b""),
         (vec![b"{\"type\":\"rows\"}\n".to_vec()], b""),
         (vec![b"{\"synrepl_trace\":1}\n".to_vec()], b""),
+        (vec![b"{\"synrepl_trace\":1,\"now\":0,\"input\":\"Tick\"}\n".to_vec()], b""),
         (vec![b"\xff\xfe\n".to_vec()], b""),
     ] {
         let error = replay(&lines, rest).unwrap_err();
