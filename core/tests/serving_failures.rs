@@ -2,7 +2,7 @@
 
 mod writer;
 
-use synrepl_core::{Config, Input, wire::Dialect};
+use synrepl_core::{Config, Input, Transport, wire::Dialect};
 use writer::{Writer, config};
 
 const NOTHING: [&str; 0] = [];
@@ -88,4 +88,16 @@ fn a_shutdown_does_not_wait_for_a_log_that_cannot_be_read_for_a_peer() {
     writer.handle(Input::Shutdown);
     let shown = writer.fail_next();
     assert!(!shown.iter().any(|line| line.contains("failed")), "{shown:?}");
+}
+
+#[test]
+fn a_shutdown_without_a_bus_waits_for_the_page_that_is_on_its_way_to_a_peer() {
+    let mut config = config(&[("s", 0)]);
+    config.transport = Transport::None;
+    let mut server = Writer::new(config);
+    server.holds_reads = true;
+    server.accept(0, Dialect::LATEST);
+    assert_eq!(server.append("s", 1, &["[1]"]), ["read q1 s 0..1"]);
+    assert_eq!(server.handle(Input::Shutdown), [""; 0]);
+    assert_eq!(server.answer_next(), ["p0< RDATA s me 1 [1]", "close p0"]);
 }

@@ -90,6 +90,13 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_has_no_end_is_replaced_too() {
+        let shown = redacted(r#"["get_user_by_access_token",["syt_abc\""#);
+        assert!(shown.starts_with(r#"["get_user_by_access_token",[""#), "{shown}");
+        assert!(!shown.contains("syt_abc"), "{shown}");
+    }
+
+    #[test]
     fn equal_keys_stay_equal_and_different_ones_different() {
         let row = |key: &str| redacted(&format!(r#"["token_of",["{key}"],1]"#)).into_owned();
         assert_eq!(row("aaaa"), row("aaaa"));

@@ -175,6 +175,15 @@ mod tests {
     }
 
     #[test]
+    fn an_object_may_leave_the_status_out() {
+        let text = r#"{"user_id":"@u:h","state":"unavailable","last_active_ts":1,
+            "last_federation_update_ts":1795298203246,"last_user_sync_ts":0,
+            "currently_active":false}"#;
+        let read = PresenceRow::of_object(Json::new(text).unwrap()).unwrap();
+        assert_eq!(read, PresenceRow { status_msg: None, ..busy() });
+    }
+
+    #[test]
     fn times_beyond_64_bits_and_fractions_are_errors() {
         for time in ["9223372036854775808", "1.5", "\"1\"", "null"] {
             let row = Row::from(format!(r#"["@u:h","online",{time},0,0,null,true]"#).as_str());

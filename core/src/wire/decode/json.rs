@@ -164,10 +164,6 @@ impl<'de> Deserialize<'de> for Text {
                 f.write_str("a string")
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
-                Ok(Text(text.to_owned()))
-            }
-
             fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Text, E> {
                 Ok(Text(without_surrogates(bytes)))
             }
