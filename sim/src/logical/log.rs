@@ -35,6 +35,8 @@ pub struct Log {
     pub(crate) last_token: Token,
     /// The highest token of this epoch that anything on the bus spoke of.
     pub(crate) published: Token,
+    /// The highest token of this epoch that was announced on the bus.
+    announced: Token,
     /// Tokens, with their epoch, whose rows can be missed without a trace on the wire: the writer
     /// broke its side of the protocol there.
     untold: BTreeSet<(Token, u32)>,
@@ -66,6 +68,7 @@ impl Log {
             current: start,
             last_token: start,
             published: start,
+            announced: start,
             untold: BTreeSet::new(),
             heard: false,
             torn: false,
@@ -82,6 +85,7 @@ impl Log {
             Command::Position(position) => {
                 self.falls += u32::from(position.token < self.said);
                 self.said = position.token;
+                self.announced = self.announced.max(position.token.min(self.current));
             }
             Command::Rdata(rdata) => self.said = self.said.max(rdata.token.unwrap_or(self.said)),
             _ => {}
@@ -176,9 +180,21 @@ impl Log {
             self.entries.clear();
             self.heard = false;
             self.current = Token::START;
-            self.published = Token::START;
+            (self.published, self.announced) = (Token::START, Token::START);
         }
         self.last_token = self.current;
+    }
+
+    /// The writer appears, on a stream that others have brought to `current`.
+    pub(crate) fn appear(&mut self, current: Token) {
+        (self.current, self.last_token) = (current, current);
+        (self.published, self.announced) = (current, current);
+    }
+
+    /// All rows up to here have reached the bus, or are told of there. In a burst, whose tokens
+    /// fall, one that has says nothing of those below it.
+    pub(crate) fn told_up_to(&self) -> Token {
+        if self.traits.order == Order::Bursts { self.announced } else { self.published }
     }
 }
 

@@ -313,9 +313,7 @@ impl World<'_> {
             }
             if first {
                 if !log.traits.resettable {
-                    log.current = self.sequences[log.stream];
-                    log.last_token = log.current;
-                    log.published = log.current;
+                    log.appear(self.sequences[log.stream]);
                 }
                 for process in &mut self.processes {
                     if let Some(follower) = &mut process.follower
@@ -471,7 +469,7 @@ impl World<'_> {
         }
         for log in self.logs.iter_mut().filter(|log| log.writer == index) {
             log.torn = true;
-            self.report.rows_untold += log.excuse(log.published, log.current) as u64;
+            self.report.rows_untold += log.excuse(log.told_up_to(), log.current) as u64;
         }
     }
 }

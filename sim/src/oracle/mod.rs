@@ -260,14 +260,14 @@ impl Oracle {
     }
 
     /// The source's writer appears only now, on a stream that is followed: nothing that it ever
-    /// writes may be left out.
+    /// writes may be left out. Writers of a stream share its tokens: what is below where another
+    /// was heard to stand, as a stranger may be, is of the past.
     pub(crate) fn expect_all(&mut self, log: &Log) {
-        let stream = log.source.stream();
-        let followed = self
-            .ledgers
-            .iter()
-            .any(|(source, ledger)| source.stream() == stream && ledger.start.is_some());
-        if followed && !self.ledgers.contains_key(&log.source) {
+        let of_stream = |(source, _): &(&Source, &Ledger)| source.stream() == log.source.stream();
+        let ledgers = || self.ledgers.iter().filter(of_stream).map(|(_, ledger)| ledger);
+        let followed = ledgers().any(|ledger| ledger.start.is_some());
+        let past = ledgers().any(|ledger| ledger.position > log.current);
+        if followed && !past && !self.ledgers.contains_key(&log.source) {
             self.of(&log.source).start = Some(Token::START);
         }
     }
@@ -362,7 +362,12 @@ impl Oracle {
                 && let Some(came) =
                     self.ledgers.get_mut(source).and_then(|ledger| ledger.tokens.get_mut(token))
             {
-                came.retain(|row| !rows.contains(row));
+                // Once: it may have come before, and have been handled.
+                for row in rows.iter() {
+                    if let Some(last) = came.iter().rposition(|one| one == row) {
+                        came.remove(last);
+                    }
+                }
             }
         }
         for (source, ledger) in &mut self.ledgers {
