@@ -170,6 +170,7 @@ scenarios! {
     oldest_a_row_beyond_the_end_of_an_answer_is_asked_for
     oldest_a_row_of_a_burst_that_does_not_parse_is_asked_for_up_to_its_highest
     oldest_a_row_that_does_not_parse_is_asked_for
+    oldest_a_row_that_does_not_parse_before_the_announcement_costs_nothing
     oldest_a_row_whose_stream_does_not_parse_spoils_every_answer
     oldest_a_server_of_a_later_dialect_is_left
     oldest_a_server_that_refuses_is_asked_again_and_given_up_if_wanted

@@ -101,3 +101,16 @@ fn a_shutdown_without_a_bus_waits_for_the_page_that_is_on_its_way_to_a_peer() {
     assert_eq!(server.handle(Input::Shutdown), [""; 0]);
     assert_eq!(server.answer_next(), ["p0< RDATA s me 1 [1]", "close p0"]);
 }
+
+#[test]
+fn a_log_that_could_not_be_read_for_a_peer_is_not_read_for_the_others_in_line_before_its_time() {
+    let mut writer = asked(config(&[("s", 3), ("a", 0), ("b", 0), ("c", 0)]), &["[]"; 3]);
+    for stream in ["a", "b", "c"] {
+        assert_eq!(writer.append(stream, 1, &["[]"]).len(), 1, "its log is read");
+    }
+    assert_eq!(writer.append("s", 4, &["[]"]), [""; 0], "it waits in line");
+    let shown = writer.fail_next();
+    assert!(shown.len() == 1 && shown[0].starts_with("failed 1: "), "{shown:?}");
+    let shown = writer.wait(1_000);
+    assert!(shown.iter().any(|line| line.starts_with("read q5 s")), "{shown:?}");
+}

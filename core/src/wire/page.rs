@@ -349,7 +349,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_back(
-            updates in prop::collection::vec((any::<i64>(), any::<Vec<String>>()), 0..6),
+            updates in prop::collection::vec(
+                (any::<i64>(), prop::collection::vec(any::<String>(), 0..4)),
+                0..6,
+            ),
             upto: i64,
             limited: bool,
         ) {
