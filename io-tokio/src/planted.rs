@@ -2,64 +2,23 @@
 //! `planted-bugs`, which no build for use has.
 
 #[cfg(feature = "planted-bugs")]
-macro_rules! bugs {
-    ($($name:ident: $description:literal, $origin:literal;)+) => {
-        /// A known-bad variant of the driver, chosen by [`Limits::planted`](crate::Limits).
-        #[derive(
-            Clone,
-            Copy,
-            Debug,
-            PartialEq,
-            Eq,
-            PartialOrd,
-            Ord,
-            Hash,
-            serde::Serialize,
-            serde::Deserialize,
-        )]
-        #[serde(rename_all = "snake_case")]
-        #[non_exhaustive]
-        pub enum PlantedBug {
-            $(#[doc = $description] #[doc = ""] #[doc = concat!("Origin: ", $origin, ".")] $name,)+
-        }
-
-        impl PlantedBug {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
-
-            /// What it does wrong, in one line.
-            pub const fn description(self) -> &'static str {
-                match self {
-                    $(Self::$name => $description,)+
-                }
-            }
-
-            /// Where the bug is known from: a known bug, a hazard of `protocol.md`, or the promise
-            /// that it breaks.
-            pub const fn origin(self) -> &'static str {
-                match self {
-                    $(Self::$name => $origin,)+
-                }
-            }
-        }
-    };
-}
-
-#[cfg(feature = "planted-bugs")]
-bugs! {
-    DropsRestOfRead: "what was read together with a message is dropped behind it", "F2";
-    ForgetsHalfLines: "a line of direct TCP of which only a part has come is forgotten", "F2, a branch of a select that is not cancel safe";
-    ForgetsHalfFrames: "a reply or message of Redis of which only a part has come is forgotten", "F7, a branch of a select that is not cancel safe";
-    ForgetsLastRowOfPage: "the last row of a page is left out", "F2";
-    KeepsCancelledFetch: "a fetch that is no longer wanted goes on", "F9, A49";
-    LosesLogReads: "a read of the log that failed is not reported", "P1, X3";
-    ConfirmsWritten: "a PUBLISH counts as gone out when it is written, not when it is answered", "P3, X1";
-    TakesRefusalsForDone: "a PUBLISH that is answered with an error counts as gone out", "P3";
-    CountsSentTwice: "what a peer has taken counts twice", "P5";
-    ResendsAfterReconnect: "PUBLISHes without an answer are sent again on the next connection", "P1, P4";
-    OldSubscriptionGoesOn: "the subscription of a connection that was lost is read on", "F4, A04";
-    FetchesForEver: "a call for missed rows has no time limit", "F7, X3";
-    NeverPings: "a connection on which nothing comes is not tested", "F7, half-open connections";
+synrepl_core::planted_bugs! {
+    /// A known-bad variant of the driver, chosen by [`Limits::planted`](crate::Limits).
+    PlantedBug {
+        DropsRestOfRead: "what was read together with a message is dropped behind it", "F2";
+        ForgetsHalfLines: "a line of direct TCP of which only a part has come is forgotten", "F2, a branch of a select that is not cancel safe";
+        ForgetsHalfFrames: "a reply or message of Redis of which only a part has come is forgotten", "F7, a branch of a select that is not cancel safe";
+        ForgetsLastRowOfPage: "the last row of a page is left out", "F2";
+        KeepsCancelledFetch: "a fetch that is no longer wanted goes on", "F9, A49";
+        LosesLogReads: "a read of the log that failed is not reported", "P1, X3";
+        ConfirmsWritten: "a PUBLISH counts as gone out when it is written, not when it is answered", "P3, X1";
+        TakesRefusalsForDone: "a PUBLISH that is answered with an error counts as gone out", "P3";
+        CountsSentTwice: "what a peer has taken counts twice", "P5";
+        ResendsAfterReconnect: "PUBLISHes without an answer are sent again on the next connection", "P1, P4";
+        OldSubscriptionGoesOn: "the subscription of a connection that was lost is read on", "F4, A04";
+        FetchesForEver: "a call for missed rows has no time limit", "F7, X3";
+        NeverPings: "a connection on which nothing comes is not tested", "F7, half-open connections";
+    }
 }
 
 /// The bug that is planted. Without the feature there is none, and this has no size.
