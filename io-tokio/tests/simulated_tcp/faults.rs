@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use turmoil::Sim;
 
-use super::chance::Chance;
+use super::{chance::Chance, network::OpenStreams};
 
 /// The writer, and the hosts of its followers.
 pub(super) const WRITER: &str = "writer";
@@ -68,14 +68,18 @@ impl Faults {
     }
 
     /// Applies what is due.
-    pub(super) fn apply(&mut self, sim: &mut Sim<'_>) {
+    pub(super) fn apply(&mut self, sim: &mut Sim<'_>, open: &OpenStreams) {
         while let Some((_, step)) = self.0.pop_front_if(|(at, _)| *at <= sim.elapsed()) {
             match step {
                 Step::Hold(follower) => sim.hold(follower, WRITER),
                 Step::Release(follower) => sim.release(follower, WRITER),
                 Step::Partition(follower) => sim.partition(follower, WRITER),
                 Step::Repair(follower) => sim.repair(follower, WRITER),
-                Step::Crash => sim.crash(WRITER),
+                Step::Crash => {
+                    open.set_dying(true);
+                    sim.crash(WRITER);
+                    open.set_dying(false);
+                }
                 Step::Bounce => sim.bounce(WRITER),
             }
         }

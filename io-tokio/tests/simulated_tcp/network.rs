@@ -1,8 +1,15 @@
 //! The simulated network, as the driver sees it.
 
-use std::io;
+use std::{
+    collections::BTreeMap,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
 
 use synrepl::transport::{Address, Connector, Listener};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
 
 #[derive(Clone)]
@@ -19,19 +26,119 @@ impl Connector for Simulated {
     }
 }
 
-pub(super) struct Listening(TcpListener);
+/// The streams that the writer has accepted, in that order. As it dies its tasks are dropped in an
+/// order that is another one in each run, and each stream that is dropped draws from the chance of
+/// the network: so the first of them closes all.
+#[derive(Clone, Default)]
+pub(super) struct OpenStreams(Arc<Mutex<Open>>);
+
+#[derive(Default)]
+struct Open {
+    streams: BTreeMap<u64, Slot>,
+    accepted: u64,
+    dying: bool,
+}
+
+type Slot = Arc<Mutex<Option<TcpStream>>>;
+
+impl OpenStreams {
+    /// The writer is about to die, or has died.
+    pub(super) fn set_dying(&self, dying: bool) {
+        lock(&self.0).dying = dying;
+    }
+
+    fn accept(&self, stream: TcpStream) -> Accepted {
+        let slot = Arc::new(Mutex::new(Some(stream)));
+        let mut open = lock(&self.0);
+        let number = open.accepted;
+        open.accepted += 1;
+        open.streams.insert(number, Arc::clone(&slot));
+        Accepted { slot, number, open: self.clone() }
+    }
+}
+
+/// The writer's end of a stream.
+pub(super) struct Accepted {
+    slot: Slot,
+    number: u64,
+    open: OpenStreams,
+}
+
+impl Accepted {
+    fn with<T>(
+        &self,
+        act: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match &mut *lock(&self.slot) {
+            Some(stream) => act(Pin::new(stream)),
+            None => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        }
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        let mut open = lock(&self.open.0);
+        let closing = if open.dying {
+            std::mem::take(&mut open.streams)
+        } else {
+            open.streams.remove_entry(&self.number).into_iter().collect()
+        };
+        drop(open);
+        for slot in closing.values() {
+            lock(slot).take();
+        }
+    }
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.with(|stream| stream.poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_shutdown(cx))
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) struct Listening {
+    listener: TcpListener,
+    open: OpenStreams,
+}
 
 impl Listening {
-    pub(super) async fn on(port: u16) -> io::Result<Self> {
-        Ok(Self(TcpListener::bind(("0.0.0.0", port)).await?))
+    pub(super) async fn on(port: u16, open: OpenStreams) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(("0.0.0.0", port)).await?, open })
     }
 }
 
 impl Listener for Listening {
-    type Stream = TcpStream;
+    type Stream = Accepted;
 
-    async fn accept(&mut self) -> io::Result<(TcpStream, String)> {
-        let (stream, peer) = self.0.accept().await?;
-        Ok((stream, peer.to_string()))
+    async fn accept(&mut self) -> io::Result<(Accepted, String)> {
+        let (stream, peer) = self.listener.accept().await?;
+        Ok((self.open.accept(stream), peer.to_string()))
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn run(seed: u64) -> Ran {
 
     let mut faults = Faults::new(&mut chance);
     loop {
-        faults.apply(&mut sim);
+        faults.apply(&mut sim, writer.open_streams());
         match sim.step() {
             Ok(true) => return Ran { writer, heard },
             Ok(false) => {}

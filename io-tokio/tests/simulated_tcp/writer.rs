@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     chance::Chance,
-    network::{Listening, Simulated},
+    network::{Listening, OpenStreams, Simulated},
 };
 
 pub(super) const STREAMS: [&str; 2] = ["events", "receipts"];
@@ -29,6 +29,7 @@ pub(super) struct Writer(Rc<Shared>);
 
 struct Shared {
     log: Arc<dyn LogStore>,
+    open: OpenStreams,
     written: RefCell<Vec<(&'static str, Batch)>>,
     chance: RefCell<Chance>,
     /// Writes no more from this time of the simulation on.
@@ -39,6 +40,7 @@ impl Writer {
     pub(super) fn new(chance: Chance, until: Duration) -> Self {
         Self(Rc::new(Shared {
             log: Arc::new(MemoryLog::default()),
+            open: OpenStreams::default(),
             written: RefCell::default(),
             chance: RefCell::new(chance),
             until,
@@ -57,6 +59,11 @@ impl Writer {
         turmoil::sim_elapsed().unwrap() > self.0.until + Duration::from_secs(1)
     }
 
+    /// What its followers are connected by.
+    pub(super) fn open_streams(&self) -> &OpenStreams {
+        &self.0.open
+    }
+
     /// Missed rows, from its log as it stands.
     pub(super) fn pages(&self) -> impl FetchSource + use<> {
         Pages(Arc::clone(&self.0.log))
@@ -71,7 +78,7 @@ impl Writer {
             .seed(self.between(0, u64::MAX - 1))
             .shared_log(Arc::clone(&self.0.log));
         for (dialect, port) in SPOKEN {
-            builder = builder.listen(Listening::on(port).await?, dialect);
+            builder = builder.listen(Listening::on(port, self.0.open.clone()).await?, dialect);
         }
         let mut replication = builder.spawn()?;
         let handle = replication.handle();
