@@ -49,7 +49,7 @@ fn no_field_with_a_space_is_written() {
             last_sync_ms: 1,
         };
         if nth < 2 {
-            not_written(&Command::UserSync(sync), Dialect::LATEST);
+            not_written(&Command::UserSync(Box::new(sync)), Dialect::LATEST);
         }
     }
     let cache = InvalidateCache { function: BAD.into(), keys: row() };

@@ -113,11 +113,11 @@ fn start(config: &Config, who: &UserDevice, last_sync_ms: i64) -> Command {
 
 fn said(config: &Config, who: &UserDevice, syncing: bool, last_sync_ms: i64) -> Command {
     let (user, device): &(ByteString, Option<ByteString>) = who;
-    Command::UserSync(UserSync {
+    Command::UserSync(Box::new(UserSync {
         instance_id: Some(config.instance_id.clone()),
         user: user.clone(),
         device: device.clone(),
         syncing,
         last_sync_ms,
-    })
+    }))
 }

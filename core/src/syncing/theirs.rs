@@ -38,7 +38,7 @@ impl TheirUsers {
         &mut self,
         now: Timestamp,
         conn: ConnectionId,
-        sync: UserSync,
+        sync: Box<UserSync>,
         config: &Config,
         shared: &mut Shared,
     ) {
@@ -65,7 +65,7 @@ impl TheirUsers {
         } else {
             self.pairs -= usize::from(theirs.users.remove(&who));
         }
-        shared.notify(Event::UserSyncing { origin, sync: Box::new(sync) });
+        shared.notify(Event::UserSyncing { origin, sync });
     }
 
     /// A process stops and takes back what it said.

@@ -32,8 +32,9 @@ pub enum Command {
     Rdata(Rdata),
     /// Where a writer stands.
     Position(Position),
-    /// A user started or stopped syncing on an instance.
-    UserSync(UserSync),
+    /// A user started or stopped syncing on an instance. Boxed, so that no command is larger than an
+    /// RDATA: every command is moved several times.
+    UserSync(Box<UserSync>),
     /// Forget all that was said under this instance id (a random id, not a name).
     ClearUserSync(ByteString),
     /// A federation sender has stored all rows of `federation` up to the token.
@@ -42,8 +43,8 @@ pub enum Command {
     RemovePusher(RemovePusher),
     /// A cache entry is stale. Removed in 1.14.
     InvalidateCache(InvalidateCache),
-    /// A client's address was seen. Carries an access token. Boxed, because it is rare and by far
-    /// the largest: every command is moved several times.
+    /// A client's address was seen. Carries an access token. Boxed for the same
+    /// reason.
     UserIp(Box<UserIp>),
     /// A remote homeserver answers again.
     RemoteServerUp(ByteString),

@@ -166,13 +166,13 @@ pub(super) fn any_command(choices: &mut Choices<'_>) -> Command {
 
 fn user_sync(choices: &mut Choices<'_>) -> Command {
     let instance_id = choices.one_of(&[None, Some("i0"), Some("i1"), Some("synrepl")]);
-    Command::UserSync(UserSync {
+    Command::UserSync(Box::new(UserSync {
         instance_id: instance_id.map(Into::into),
         user: choices.one_of(&["@a:x", "@b:x", "@c:x"]).into(),
         device: choices.one_of(&[None, Some("D")]).map(Into::into),
         syncing: choices.below(2) == 0,
         last_sync_ms: i64::from(choices.byte()),
-    })
+    }))
 }
 
 /// A sync of a user of ours.

@@ -33,7 +33,7 @@ pub(super) fn command(line: &Bytes, validate_rows: bool) -> Result<Command, Faul
         b"NEW_ACTIVE_TASK" => Ok(Command::NewActiveTask(args.all())),
         b"CANCEL_TASK" => Ok(Command::CancelTask(args.all())),
         b"REPLICATE" => args.replicate().map(Command::Replicate),
-        b"USER_SYNC" => args.user_sync().map(Command::UserSync),
+        b"USER_SYNC" => args.user_sync().map(|sync| Command::UserSync(Box::new(sync))),
         b"FEDERATION_ACK" => args.federation_ack().map(Command::FederationAck),
         b"REMOVE_PUSHER" => args.remove_pusher().map(Command::RemovePusher),
         b"INVALIDATE_CACHE" => {

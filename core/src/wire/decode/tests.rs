@@ -178,13 +178,11 @@ fn replicate_has_two_forms() {
 #[test]
 fn user_sync_is_anchored_at_the_right() {
     let sync = |line: &str| match decode(line) {
-        Ok(Command::UserSync(UserSync { instance_id, user, device, syncing, last_sync_ms })) => (
-            instance_id.map(String::from),
-            String::from(user),
-            device.map(String::from),
-            syncing,
-            last_sync_ms,
-        ),
+        Ok(Command::UserSync(sync)) => {
+            let UserSync { instance_id, user, device, syncing, last_sync_ms } = *sync;
+            let (instance_id, device) = (instance_id.map(String::from), device.map(String::from));
+            (instance_id, String::from(user), device, syncing, last_sync_ms)
+        }
         other => panic!("{line}: {other:?}"),
     };
     let some = |text: &str| Some(text.to_owned());

@@ -25,13 +25,13 @@ fn rdata(token: Option<i64>) -> Command {
 }
 
 fn user_sync(instance_id: Option<&'static str>, device: Option<&'static str>) -> Command {
-    Command::UserSync(UserSync {
+    Command::UserSync(Box::new(UserSync {
         instance_id: instance_id.map(ByteString::from_static),
         user: "@u:a".into(),
         device: device.map(ByteString::from_static),
         syncing: true,
         last_sync_ms: 5,
-    })
+    }))
 }
 
 fn user_ip(device: Option<&str>) -> Command {
@@ -336,7 +336,7 @@ fn commands() -> impl Strategy<Value = Command> {
             .prop_map(|(stream, from)| Command::Replicate(Replicate::Stream { stream, from })),
         rdata.prop_map(Command::Rdata),
         position.prop_map(Command::Position),
-        sync.prop_map(Command::UserSync),
+        sync.prop_map(|sync| Command::UserSync(Box::new(sync))),
         (prop::option::of(word()), token()).prop_map(|(instance, token)| {
             Command::FederationAck(FederationAck { instance, token })
         }),

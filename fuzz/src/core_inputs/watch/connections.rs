@@ -218,7 +218,7 @@ mod tests {
         let mut observer = connections(|config| config.observe_only = true);
         assert_eq!(observer.on_send(OURS, &ping()), Ok(()));
         breaks(observer.on_send(PEER, &rdata()), "an observer");
-        breaks(observer.on_send(OURS, &Command::UserSync(user_sync())), "an observer");
+        breaks(observer.on_send(OURS, &Command::UserSync(Box::new(user_sync()))), "an observer");
     }
 
     fn user_sync() -> synrepl_core::wire::UserSync {

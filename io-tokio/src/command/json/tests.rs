@@ -140,7 +140,7 @@ fn each_command_has_its_fields_by_name() {
     let replicate = Replicate::Stream { stream: "ALL".into(), from: None };
     for (given, golden) in [
         (
-            Command::UserSync(sync),
+            Command::UserSync(Box::new(sync)),
             r#""USER_SYNC","instance_id":"pIsSg","user":"@a:b","device":null,"syncing":true,"last_sync_ms":1700}"#,
         ),
         (Command::ClearUserSync("x".into()), r#""CLEAR_USER_SYNC","instance_id":"x"}"#),
