@@ -33,6 +33,9 @@ pub enum Action {
     Send {
         /// On which connection.
         conn: ConnectionId,
+        /// On which channel of it, if it is to a bus.
+        #[serde(default, skip_serializing_if = "Channel::is_main")]
+        channel: Channel,
         /// The command.
         command: Command,
     },
@@ -76,6 +79,29 @@ pub enum Action {
     },
     /// Hand the event to the application, in order.
     Notify(Event),
+}
+
+/// A channel of a bus. Followers listen to both.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Channel {
+    /// The deployment's channel, named as its homeserver: every Synapse process listens to it.
+    #[default]
+    Main,
+    /// The channel `SERVER_NAME/synrepl`, which only this crate's followers listen to. It carries
+    /// the rows and announcements that would harm a Synapse: see
+    /// [`MainChannel`](crate::MainChannel).
+    Synrepl,
+}
+
+impl Channel {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+    const fn is_main(&self) -> bool {
+        matches!(self, Self::Main)
+    }
 }
 
 /// The accepted connections that a broadcast goes to, in order of their acceptance.

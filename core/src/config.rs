@@ -9,8 +9,9 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    action::Channel,
     error::ConfigError,
-    stream::{Positions, Token},
+    stream::{Positions, Token, is_known},
     wire::Dialect,
 };
 
@@ -41,6 +42,11 @@ pub struct Config {
     /// Streams that we write, each with the last token of its log. Default none. Rows above it
     /// are published; more streams appear with [`Input::Appended`](crate::Input).
     pub own_streams: BTreeMap<String, Token>,
+    /// The own streams that go out on the deployment's channel of a bus, where Synapse listens.
+    /// Default [`MainChannel::Streams`] of none: all go out on a channel of their own.
+    // A trace of before there were two channels has everything on one.
+    #[serde(default = "MainChannel::everything")]
+    pub main_channel: MainChannel,
     /// Keep account of the syncing users of all instances, as the presence writer must. Default
     /// false. Then USER_SYNC and CLEAR_USER_SYNC come as [`Event::UserSyncing`](crate::Event) and
     /// `SyncingCleared` and not as commands.
@@ -220,6 +226,46 @@ impl Transport {
     }
 }
 
+/// Which own streams are published on the deployment's channel of a bus ([`Channel::Main`]). The
+/// others go out on [`Channel::Synrepl`], where followers of this crate hear them as well, and no
+/// Synapse does.
+///
+/// A Synapse process loses its Redis connection over an announcement of a stream that it does not
+/// know, connects again, asks everyone where they stand, and loses it over the answer: the whole
+/// deployment stands still until the writer stops (`protocol.md` 5.6). An announcement of a
+/// stream whose writer, in Synapse's configuration, is somebody else is an error in the log of each
+/// process.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MainChannel {
+    /// The streams for which Synapse's configuration names this instance as a writer
+    /// (`stream_writers`). Each must be one of [`CATALOGUE`](crate::stream::CATALOGUE).
+    Streams(BTreeSet<String>),
+    /// All own streams. Safe only where no Synapse listens.
+    Everything,
+}
+
+impl MainChannel {
+    const fn everything() -> Self {
+        Self::Everything
+    }
+
+    /// Where rows and announcements of the own stream with this name go out.
+    pub fn channel_of(&self, stream: &str) -> Channel {
+        match self {
+            Self::Streams(streams) if !streams.contains(stream) => Channel::Synrepl,
+            Self::Streams(_) | Self::Everything => Channel::Main,
+        }
+    }
+}
+
+impl Default for MainChannel {
+    fn default() -> Self {
+        Self::Streams(BTreeSet::new())
+    }
+}
+
 /// Where a source starts that has no saved position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -259,6 +305,7 @@ impl Default for Config {
             server_name: None,
             instance_id: ByteString::from_static("synrepl"),
             own_streams: BTreeMap::new(),
+            main_channel: MainChannel::default(),
             presence_writer: false,
             federation_senders: BTreeSet::new(),
             streams: None,
@@ -379,6 +426,18 @@ impl Config {
         }
         if self.own_streams.len() > self.own_streams_max as usize {
             return bad("own_streams", "names more streams than `own_streams_max` allows");
+        }
+        if let MainChannel::Streams(streams) = &self.main_channel
+            && let Some(stream) = streams.iter().find(|stream| !is_known(stream))
+        {
+            return bad(
+                "main_channel",
+                &format!(
+                    "names the stream {stream:?}, which no Synapse knows: its announcements would \
+                     cut every Synapse process off Redis; leave it out, and it goes out on a \
+                     channel of its own"
+                ),
+            );
         }
         if let Some(every) = self.audit_every {
             if every < Duration::from_secs(1) {

@@ -91,6 +91,7 @@
 //! | P3 losses | after a send of unknown fate the next announcement stands at the last token known to have gone out; where tokens can start over, at the last that may have, once where they started is known to have gone out |
 //! | P4 announcements | they answer REPLICATE and follow every connection, never ahead of rows still unsent |
 //! | P5 slow peers | a peer that takes its commands too slowly is cut off at a limit, and costs the others nothing |
+//! | P6 no harm | on a bus, what Synapse is not configured to have from us goes out on a channel to which it does not listen ([`MainChannel`]) |
 //!
 //! A row that is too long for a line of direct TCP is announced to peers instead; those of the
 //! oldest dialect, which cannot fetch, miss it, and [`Warning::RowTooLong`] says so.
@@ -131,8 +132,8 @@ mod wait;
 pub mod wire;
 
 pub use crate::{
-    action::{Action, Audience},
-    config::{Backoff, Config, Start, Transport},
+    action::{Action, Audience, Channel},
+    config::{Backoff, Config, MainChannel, Start, Transport},
     error::{ConfigError, Misuse},
     event::{
         ClearedReason, Event, GapReason, NotAuditedReason, NotSentReason, Origin, SyncOrigin,

@@ -3,8 +3,17 @@
 use std::collections::VecDeque;
 
 use crate::{
-    action::Action, connection::Outbox, event::Event, follow::Fetches, ids::ConnectionId,
-    retry::Jitter, stats::Stats, time::Timestamp, timer::Timers, wait::Waits, wire::Command,
+    action::{Action, Channel},
+    connection::Outbox,
+    event::Event,
+    follow::Fetches,
+    ids::ConnectionId,
+    retry::Jitter,
+    stats::Stats,
+    time::Timestamp,
+    timer::Timers,
+    wait::Waits,
+    wire::Command,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +47,17 @@ impl Shared {
 
     /// Sends on the connection that we make; the number of the command on it.
     pub(crate) fn send(&mut self, conn: ConnectionId, command: Command) -> u64 {
-        self.actions.push_back(Action::Send { conn, command });
+        self.send_on(conn, Channel::Main, command)
+    }
+
+    /// The same on a channel of a bus.
+    pub(crate) fn send_on(
+        &mut self,
+        conn: ConnectionId,
+        channel: Channel,
+        command: Command,
+    ) -> u64 {
+        self.actions.push_back(Action::Send { conn, channel, command });
         self.outbox.on_send()
     }
 }

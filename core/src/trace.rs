@@ -142,6 +142,7 @@ impl TryFrom<Fields> for TraceLine<'_> {
 mod tests {
     use super::*;
     use crate::{
+        action::Channel,
         event::{Event, Origin},
         ids::{ConnectionId, QueryId},
         stream::{Page, Row, Source, Token},
@@ -214,7 +215,11 @@ mod tests {
                 &Input::LogRead { query: QueryId::new(1), result: Ok(page) },
             )),
             written(&TraceLine::action(&Action::Notify(rows))),
-            written(&TraceLine::action(&Action::Send { conn, command: rdata })),
+            written(&TraceLine::action(&Action::Send {
+                conn,
+                channel: Channel::Main,
+                command: rdata,
+            })),
             format!("get_user_by_access_token {secret:?}"),
         ];
         for line in lines {
@@ -234,7 +239,7 @@ mod tests {
             last_seen_ms: 5,
         }));
         let input = Input::Received { conn: ConnectionId::new(0), command: command.clone() };
-        let action = Action::Send { conn: ConnectionId::new(0), command };
+        let action = Action::Send { conn: ConnectionId::new(0), channel: Channel::Main, command };
         for line in [TraceLine::input(Timestamp::ZERO, &input), TraceLine::action(&action)] {
             let text = written(&line);
             assert!(text.contains("<redacted>") && !text.contains("syt_abc"), "{text}");

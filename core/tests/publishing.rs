@@ -3,7 +3,7 @@
 mod writer;
 
 use synrepl_core::{
-    Input, Misuse, QueryId, Transport,
+    Input, MainChannel, Misuse, QueryId, Transport,
     stream::{Page, Row, Token},
     wire::Command,
 };
@@ -443,4 +443,30 @@ fn a_page_that_comes_twice_is_sent_once() {
     assert_eq!(writer.answer_next(), ["c1< RDATA s me 1 [1]"]);
     let again = writer.answer(&read);
     assert_eq!(writer.handle(again), NOTHING);
+}
+
+#[test]
+fn p6_only_streams_that_synapse_has_from_us_go_out_where_it_listens() {
+    let mut config = config(&[("typing", 3), ("logins", 4)]);
+    config.main_channel = MainChannel::Streams(["typing".to_owned()].into());
+    let mut writer = Writer::new(config);
+    assert_eq!(
+        writer.connect(),
+        ["c1< REPLICATE", "c1/synrepl< POSITION logins me 4 4", "c1< POSITION typing me 3 3",]
+    );
+    writer.write("logins", 5, &["[1]", "[2]"]);
+    assert_eq!(
+        writer.append("logins", 9, &[]),
+        [
+            "c1/synrepl< RDATA logins me batch [1]",
+            "c1/synrepl< RDATA logins me 5 [2]",
+            "c1/synrepl< POSITION logins me 5 9",
+        ]
+    );
+    assert_eq!(writer.append("typing", 4, &["[3]"]), ["c1< RDATA typing me 4 [3]"]);
+    assert_eq!(
+        writer.append("events", 1, &["[4]"]),
+        ["c1/synrepl< POSITION events me 0 0", "c1/synrepl< RDATA events me 1 [4]"],
+        "a stream that Synapse knows has other writers there"
+    );
 }

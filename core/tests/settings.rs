@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use synrepl_core::{Backoff, Config, Node, Transport, stream::Token, wire::Dialect};
+use synrepl_core::{Backoff, Config, MainChannel, Node, Transport, stream::Token, wire::Dialect};
 
 #[track_caller]
 fn refused(setting: &str, change: impl FnOnce(&mut Config)) {
@@ -23,6 +23,16 @@ fn a_name_that_the_wire_cannot_carry_is_refused() {
             config.own_streams.insert(name.to_owned(), Token::START);
         });
     }
+}
+
+#[test]
+fn a_stream_that_no_synapse_knows_is_refused_on_its_channel() {
+    refused("main_channel", |config| {
+        config.main_channel = MainChannel::Streams(["logins".to_owned()].into());
+    });
+    let mut config = Config::default();
+    config.main_channel = MainChannel::Streams(["typing".to_owned()].into());
+    assert_eq!(config.validate(), Ok(()));
 }
 
 #[test]

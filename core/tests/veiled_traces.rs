@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use synrepl_core::{
-    Action, ConnectionId, Event, Input, Origin, QueryId, Timestamp,
+    Action, Channel, ConnectionId, Event, Input, Origin, QueryId, Timestamp,
     stream::{Page, Row, Rows, Source, Token},
     trace::TraceLine,
     wire::{Command, Decoder},
@@ -49,7 +49,7 @@ fn what_goes_out_is_veiled() {
     for command in commands() {
         let boxed = || Box::new(command.clone());
         for action in [
-            Action::Send { conn, command: command.clone() },
+            Action::Send { conn, channel: Channel::Main, command: command.clone() },
             Action::Broadcast { audience: std::sync::Arc::clone(&audience), command: boxed() },
             Action::Notify(Event::Command { command: command.clone() }),
             Action::Notify(Event::PeerCommand { conn, command: boxed() }),

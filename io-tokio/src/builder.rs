@@ -10,7 +10,7 @@ use std::{
 };
 
 use synrepl_core::{
-    ByteString, Config, Node, Start, Transport,
+    ByteString, Config, MainChannel, Node, Start, Transport,
     stream::Positions,
     wire::{Dialect, Secret},
 };
@@ -144,6 +144,20 @@ impl<C: Connector> Builder<C> {
     /// The same, for a log that others use as well.
     pub fn shared_log(mut self, store: Arc<dyn LogStore>) -> Self {
         self.log = Some(store);
+        self
+    }
+
+    /// Names the streams for which Synapse's configuration has us as a writer (`stream_writers`):
+    /// on Redis they are published where Synapse listens. Default none: every stream is published
+    /// on a channel of its own, `SERVER_NAME/synrepl`, which followers of this crate listen to as
+    /// well.
+    ///
+    /// A Synapse loses its Redis connection over each announcement of a stream that it does not
+    /// know; [`MainChannel`] says more. A name that no release of Synapse knows is refused by
+    /// [`Builder::spawn`]. Replaces what was named before.
+    pub fn stream_writer<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        let names = names.into_iter().map(Into::into).collect();
+        self.config.main_channel = MainChannel::Streams(names);
         self
     }
 

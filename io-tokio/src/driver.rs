@@ -11,9 +11,10 @@ use std::{
 };
 
 use synrepl_core::{
-    Action, ByteString, Event, Input, Node, NotSentReason, QueryId, Timestamp, WaitId, WaitOutcome,
-    Warning,
+    Action, ByteString, Channel, ConnectionId, Event, Input, Node, NotSentReason, QueryId,
+    Timestamp, WaitId, WaitOutcome, Warning,
     stream::{FetchError, LogError, Token},
+    wire::Command,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -398,6 +399,13 @@ impl<C: Connector> Driver<C> {
         Ok(())
     }
 
+    fn send(&mut self, conn: ConnectionId, channel: Channel, command: &Command) {
+        if let Err(error) = self.session.send(conn, channel, command) {
+            tracing::warn!(command = command.name(), %error, "command not sent");
+            self.sent = Err(SendError::Unencodable { problem: error.to_string() });
+        }
+    }
+
     fn drain(&mut self) {
         while let Some(action) = self.node.poll_action() {
             if let Some(recorder) = &mut self.recorder {
@@ -405,18 +413,13 @@ impl<C: Connector> Driver<C> {
             }
             match action {
                 Action::Notify(event) => self.notify(event),
-                Action::Send { conn, command } if conn.is_accepted() => {
+                Action::Send { conn, command, .. } if conn.is_accepted() => {
                     self.peers.send(conn, &command);
                 }
                 Action::Broadcast { audience, command } => {
                     self.peers.broadcast(&audience, &command);
                 }
-                Action::Send { conn, command } => {
-                    if let Err(error) = self.session.send(conn, &command) {
-                        tracing::warn!(command = command.name(), %error, "command not sent");
-                        self.sent = Err(SendError::Unencodable { problem: error.to_string() });
-                    }
-                }
+                Action::Send { conn, channel, command } => self.send(conn, channel, &command),
                 Action::Fetch { query, source, from, upto } => {
                     tracing::debug!(%query, %source, %from, %upto, "fetch");
                     let answer = self.fetch_source.fetch(FetchRequest::new(source, from, upto));

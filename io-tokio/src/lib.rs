@@ -63,7 +63,7 @@ pub mod transport;
 
 pub use synrepl_core as core;
 pub use synrepl_core::{
-    ByteString, Config, Event, Start, Stats, Timestamp,
+    ByteString, Config, Event, MainChannel, Start, Stats, Timestamp,
     stream::{Positions, Row, Rows, Source, Token},
     wire::{Command, Dialect, Secret},
 };

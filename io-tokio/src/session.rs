@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use synrepl_core::{ConnectionId, Input, wire::Command};
+use synrepl_core::{Channel, ConnectionId, Input, wire::Command};
 
 use crate::{redis, tcp, tcp::LineError, transport::Connector};
 
@@ -44,9 +44,14 @@ impl<C: Connector> Session<C> {
 
     /// Queues a command; without effect if the connection is gone. One that cannot be sent counts
     /// as sent.
-    pub(crate) fn send(&mut self, conn: ConnectionId, command: &Command) -> Result<(), LineError> {
+    pub(crate) fn send(
+        &mut self,
+        conn: ConnectionId,
+        channel: Channel,
+        command: &Command,
+    ) -> Result<(), LineError> {
         match self {
-            Self::Redis(session) => session.send(conn, command).map_err(LineError::from),
+            Self::Redis(session) => session.send(conn, channel, command).map_err(LineError::from),
             Self::Tcp(session) => session.send(conn, command),
             Self::None => Ok(()),
         }

@@ -22,6 +22,7 @@ async fn nothing_is_asked_before_the_subscription_is_confirmed() {
     let mut subscriber = network.accept().await;
     publisher.expect(&["PING"]).await;
     publisher.say("+PONG\r\n").await;
+    subscriber.subscribe_apart().await;
     subscriber.expect(&["SUBSCRIBE", "example.com"]).await;
     // Neither an event nor a command until Redis says that we hear it.
     for _ in 0..100 {
@@ -45,6 +46,7 @@ async fn user_and_password_go_first_on_both_connections() {
     publisher.say("+PONG\r\n").await;
     subscriber.expect(&["AUTH", "me", "p w"]).await;
     subscriber.say("+OK\r\n").await;
+    subscriber.subscribe_apart().await;
     subscriber.expect(&["SUBSCRIBE", "example.com"]).await;
 }
 
@@ -93,6 +95,7 @@ async fn a_refused_subscription_says_what_the_user_lacks() {
     let mut subscriber = network.accept().await;
     publisher.expect(&["PING"]).await;
     publisher.say("+PONG\r\n").await;
+    subscriber.subscribe_apart().await;
     subscriber.expect(&["SUBSCRIBE", "example.com"]).await;
     subscriber.say("-NOPERM this user has no permissions\r\n").await;
     let reason = disconnect_reason(&mut replication).await;
@@ -101,13 +104,14 @@ async fn a_refused_subscription_says_what_the_user_lacks() {
 }
 
 #[tokio::test]
-async fn user_ip_is_subscribed_first_and_both_are_awaited() {
+async fn user_ip_is_subscribed_before_the_main_channel_and_all_are_awaited() {
     let (script, mut network) = network();
     let mut replication = builder(script).user_ip(true).spawn().unwrap();
     let mut publisher = network.accept().await;
     let mut subscriber = network.accept().await;
     publisher.expect(&["PING"]).await;
     publisher.say("+PONG\r\n").await;
+    subscriber.subscribe_apart().await;
     subscriber.expect(&["SUBSCRIBE", "example.com/USER_IP", "example.com"]).await;
     subscriber.say("*3\r\n$9\r\nsubscribe\r\n$19\r\nexample.com/USER_IP\r\n:1\r\n").await;
     let early = "USER_IP @a:b [\"token\",\"::1\",\"ua\",null,5]";
@@ -126,6 +130,21 @@ async fn user_ip_is_subscribed_first_and_both_are_awaited() {
     let Some(Event::Command { command }) = replication.next().await else { panic!() };
     assert_eq!(command.name(), "USER_IP");
     assert!(!format!("{command:?}").contains("token\""), "{command:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_allows_the_deployments_channel_alone_is_followed_all_the_same() {
+    let (script, mut network) = network();
+    let mut replication = builder(script).spawn().unwrap();
+    let mut publisher = network.accept().await;
+    let mut subscriber = network.accept().await;
+    publisher.expect(&["PING"]).await;
+    publisher.say("+PONG\r\n").await;
+    subscriber.expect(&["SUBSCRIBE", "example.com/synrepl"]).await;
+    subscriber.say("-NOPERM No permissions to access a channel\r\n").await;
+    subscriber.expect(&["SUBSCRIBE", "example.com"]).await;
+    subscriber.say("*3\r\n$9\r\nsubscribe\r\n$11\r\nexample.com\r\n:1\r\n").await;
+    assert!(matches!(replication.next().await, Some(Event::Connected { .. })));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,10 @@
 //! A real Synapse whose `typing` is written by `synrepl serve`: what is appended there shows in a
-//! client's `/sync`, also what was missed, and after the writer has started over.
+//! client's `/sync`, also what was missed, and after the writer has started over. And a stream that
+//! Synapse does not know: it harms no process of the deployment (promise P6).
 
 #![expect(clippy::print_stdout, reason = "a test's output, shown when it fails")]
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use serde_json::{Value, json};
 use synrepl_tests::{
@@ -11,6 +12,7 @@ use synrepl_tests::{
     clock::{Deadline, Stopwatch},
     cluster::{Cluster, REDIS, SERVER_NAME},
     matrix::Client,
+    redis::Connection,
     serve::Writer,
 };
 
@@ -25,7 +27,12 @@ const MAIN: &str = "127.0.0.1:18008";
 /// A catch-up call, as it is spelled on both sides.
 const CALL: &str = "get_repl_stream_updates/typing";
 
-fn start_writer(cluster: &Cluster, name: &str) -> Result<Writer, Failure> {
+/// Processes of the cluster, each of which listens to Redis.
+const PROCESSES: usize = 6;
+/// What `stream_writers` names our writer for.
+const TYPING: [&str; 2] = ["--stream-writer", "typing"];
+
+fn start_writer(cluster: &Cluster, name: &str, streams: &[&str]) -> Result<Writer, Failure> {
     let secret = cluster.path("follow/secret").display().to_string();
     let redis = format!("redis://{REDIS}");
     let writer = Writer::launch(
@@ -33,11 +40,20 @@ fn start_writer(cluster: &Cluster, name: &str) -> Result<Writer, Failure> {
         name,
         &[
             &["--memory", "--name", "synrepl", "--redis", &redis, "--server-name", SERVER_NAME],
+            streams,
             &["--http", HTTP, "--secret-file", &secret, "--access-log"][..],
         ]
         .concat(),
     )?;
     Ok(writer)
+}
+
+/// The subscribed connections that Redis has, by their ids.
+fn listeners(redis: &mut Connection) -> Result<BTreeSet<String>, Failure> {
+    let reply = redis.call(&[b"CLIENT", b"LIST", b"TYPE", b"pubsub"])?;
+    let text = reply.text().ok_or("CLIENT LIST is no text")?;
+    let ids = text.lines().filter_map(|line| line.split(' ').next());
+    Ok(ids.map(str::to_owned).collect())
 }
 
 /// The row that says who types in `room`.
@@ -72,7 +88,7 @@ fn length(cluster: &Cluster, file: &str) -> Result<usize, Failure> {
 fn story(cluster: &Cluster) -> Result<(), Failure> {
     let clock = Stopwatch::start();
     let step = |what: &str| println!("{:6.1?} {what}", clock.elapsed());
-    let mut writer = start_writer(cluster, "writer-0")?;
+    let mut writer = start_writer(cluster, "writer-0", &TYPING)?;
     let alice = Client::register(MAIN, "alice")?;
     let room = alice.create_room()?;
     let alice = alice.at(SYNC.0);
@@ -102,7 +118,7 @@ fn story(cluster: &Cluster) -> Result<(), Failure> {
     step(&format!("a row that was missed was fetched: {served}"));
 
     writer.kill()?;
-    let mut writer = start_writer(cluster, "writer-1")?;
+    let mut writer = start_writer(cluster, "writer-1", &TYPING)?;
     let token = writer.append("typing", &row(&room, &[user]))?;
     if token >= missed {
         return Err(format!("token {token} after {missed}: the log did not start over").into());
@@ -111,11 +127,49 @@ fn story(cluster: &Cluster) -> Result<(), Failure> {
     let token = writer.append("typing", &row(&room, &[]))?;
     alice.wait_for_typing(&room, &[], STEP)?;
     step(&format!("the worker follows a writer that has started over, now at {token}"));
+
+    let mut redis = Connection::open(REDIS.parse()?)?;
+    // The last of them may still be on its way back from when Redis was away.
+    let deadline = Deadline::after(STEP);
+    let before = loop {
+        let before = listeners(&mut redis)?;
+        if before.len() > PROCESSES {
+            break before;
+        }
+        if !deadline.pause() {
+            return Err(format!("only {before:?} listen").into());
+        }
+    };
+    writer.append("logins", &[json!(["alice", 1])])?;
+    for _ in 0..3 {
+        redis.call(&[b"PUBLISH", SERVER_NAME.as_bytes(), b"REPLICATE"])?;
+        writer.append("logins", &[json!(["alice", 2])])?;
+        writer.append("typing", &row(&room, &[user]))?;
+        alice.wait_for_typing(&room, &[user], STEP)?;
+        writer.append("typing", &row(&room, &[]))?;
+        alice.wait_for_typing(&room, &[], STEP)?;
+    }
+    if listeners(&mut redis)? != before {
+        return Err("a stream that Synapse does not know cost it Redis connections".into());
+    }
+    step(&format!("{} subscriptions outlive a stream that Synapse does not know", before.len()));
+
+    // The same on Synapse's own channel: what the test above would have seen.
+    writer.kill()?;
+    let mut writer = start_writer(cluster, "writer-2", &["--announce-unknown-streams"])?;
+    writer.append("logins", &[json!(["alice", 1])])?;
+    let deadline = Deadline::after(STEP);
+    while before.is_subset(&listeners(&mut redis)?) {
+        if !deadline.pause() {
+            return Err("an unknown stream on the main channel cost no connection".into());
+        }
+    }
+    step("insisting on the main channel costs Synapse its connections");
     Ok(())
 }
 
 #[test]
-fn a_worker_shows_what_we_write_also_what_it_missed_and_after_we_start_over() {
+fn a_worker_shows_what_we_write_and_is_not_harmed_by_what_it_does_not_know() {
     let cluster = Cluster::start_for_typing(HTTP).unwrap_or_else(|error| panic!("{error}"));
     if let Err(error) = story(&cluster) {
         panic!("{}\n{error}", cluster.logs());

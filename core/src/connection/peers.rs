@@ -11,7 +11,7 @@ use super::{
     untaken::size_of_line,
 };
 use crate::{
-    action::{Action, Audience},
+    action::{Action, Audience, Channel},
     config::Config,
     event::{Event, Warning},
     ids::ConnectionId,
@@ -199,7 +199,7 @@ impl Peers {
         }
         peer.untaken.push(size);
         peer.keep_alive.on_sent(turn.now);
-        turn.shared.actions.push_back(Action::Send { conn, command });
+        turn.shared.actions.push_back(Action::Send { conn, channel: Channel::Main, command });
         true
     }
 
@@ -312,7 +312,7 @@ impl Peers {
         let command = Command::Error(text);
         // The last word is said however full the queue is.
         peer.untaken.push(size_of_line(&command));
-        turn.shared.actions.push_back(Action::Send { conn, command });
+        turn.shared.actions.push_back(Action::Send { conn, channel: Channel::Main, command });
         turn.shared.stats.peers_cut_off += 1;
         self.close(conn, turn);
     }

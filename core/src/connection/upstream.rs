@@ -10,7 +10,7 @@ use super::{
     server::{Heard, Server, named_in, subscriptions},
 };
 use crate::{
-    action::Action,
+    action::{Action, Channel},
     config::{Config, Transport},
     event::{Event, NotSentReason, Warning},
     ids::ConnectionId,
@@ -337,11 +337,22 @@ impl Upstream {
         command: Command,
         shared: &mut Shared,
     ) -> Option<u64> {
+        self.send_on(now, Channel::Main, command, shared)
+    }
+
+    /// The same on a channel of a bus.
+    pub(crate) fn send_on(
+        &mut self,
+        now: Timestamp,
+        channel: Channel,
+        command: Command,
+        shared: &mut Shared,
+    ) -> Option<u64> {
         let Link::Up(session) = &mut self.link else { return None };
         if let Some(server) = &mut session.server {
             server.on_sent(now);
         }
-        Some(shared.send(session.conn, command))
+        Some(shared.send_on(session.conn, channel, command))
     }
 
     /// Somebody else uses our name. Said once a connection.

@@ -116,7 +116,8 @@ impl Publisher {
         let ahead = planted!(ctx.turn.config, AnnouncesAhead);
         let at = if ahead { stream.end } else { stream.bus.sent };
         let command = position(stream, &self.me, at, at);
-        let command = ctx.upstream.send(ctx.turn.now, command, ctx.turn.shared)?;
+        let channel = stream.channel;
+        let command = ctx.upstream.send_on(ctx.turn.now, channel, command, ctx.turn.shared)?;
         if at > stream.bus.confirmed || !stream.bus.heard {
             self.bus.marks.push_back(Mark { command, stream: index, token: at });
         }
@@ -145,7 +146,8 @@ impl Publisher {
                     token: (nth + 1 == batch.len() || splits).then_some(*token),
                     row: row.clone(),
                 });
-                command = ctx.upstream.send(ctx.turn.now, rdata, ctx.turn.shared);
+                command =
+                    ctx.upstream.send_on(ctx.turn.now, stream.channel, rdata, ctx.turn.shared);
             }
             ctx.turn.shared.stats.rows_published += batch.len() as u64;
             if let Some(command) = command {
@@ -155,7 +157,9 @@ impl Publisher {
         if at < page.complete {
             // The page is complete up to there, so no row lies between (P2).
             let moved = position(stream, &self.me, at, page.complete);
-            if let Some(command) = ctx.upstream.send(ctx.turn.now, moved, ctx.turn.shared)
+            let channel = stream.channel;
+            if let Some(command) =
+                ctx.upstream.send_on(ctx.turn.now, channel, moved, ctx.turn.shared)
                 && !planted!(ctx.turn.config, ForgetsMovedTokens)
             {
                 self.bus.marks.push_back(Mark { command, stream: index, token: page.complete });

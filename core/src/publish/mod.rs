@@ -72,16 +72,17 @@ impl Publisher {
         };
         if !config.observe_only {
             for (name, end) in &config.own_streams {
-                publisher.add(ByteString::from(name.as_str()), *end);
+                publisher.add(ByteString::from(name.as_str()), *end, config);
             }
         }
         publisher
     }
 
-    fn add(&mut self, name: ByteString, end: Token) -> OwnIndex {
+    fn add(&mut self, name: ByteString, end: Token, config: &Config) -> OwnIndex {
+        let channel = config.main_channel.channel_of(&name);
         let index = OwnIndex::after(self.streams.len());
         self.by_name.insert(name.clone(), index);
-        self.streams.push(OwnStream::new(name, end));
+        self.streams.push(OwnStream::new(name, channel, end));
         index
     }
 
@@ -105,7 +106,7 @@ impl Publisher {
                 return;
             }
             None => {
-                let index = self.add(name, Token::START);
+                let index = self.add(name, Token::START, ctx.turn.config);
                 if self.bus_is_open(ctx) {
                     self.announce_one_on_bus(index, ctx);
                 }

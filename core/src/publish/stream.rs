@@ -3,6 +3,7 @@
 use bytestring::ByteString;
 
 use crate::{
+    action::Channel,
     ids::QueryId,
     stream::{Token, traits},
     timer::TimerKey,
@@ -30,6 +31,8 @@ impl OwnIndex {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct OwnStream {
     pub(super) name: ByteString,
+    /// The channel of the bus on which it goes out.
+    pub(super) channel: Channel,
     /// The last token of its log.
     pub(super) end: Token,
     pub(super) bus: BusCursor,
@@ -75,9 +78,10 @@ pub(super) enum Reading {
 
 impl OwnStream {
     /// A stream whose log ends at `end`; only rows above are news.
-    pub(super) const fn new(name: ByteString, end: Token) -> Self {
+    pub(super) const fn new(name: ByteString, channel: Channel, end: Token) -> Self {
         Self {
             name,
+            channel,
             end,
             bus: BusCursor { sent: end, confirmed: end, told: end, highest: end, heard: false },
             peers: end,

@@ -97,6 +97,11 @@ pub fn traits(stream: &str) -> StreamTraits {
         .map_or(StreamTraits::RISING, |index| CATALOGUE[index].1)
 }
 
+/// Whether any release of Synapse has a stream with this name.
+pub(crate) fn is_known(stream: &str) -> bool {
+    CATALOGUE.binary_search_by_key(&stream, |(name, _)| *name).is_ok()
+}
+
 /// Streams whose tokens fall or repeat inside one send on direct TCP before 1.22: two tables share
 /// one token (`account_data`, `device_lists`), or rows are gathered kind by kind (`federation`).
 const UNCLOSED: [&str; 4] = ["account_data", "device_lists", "federation", "tag_account_data"];

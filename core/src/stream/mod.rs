@@ -9,7 +9,7 @@ mod source;
 mod token;
 pub mod typed;
 
-pub(crate) use self::catalogue::static_name;
+pub(crate) use self::catalogue::{is_known, static_name};
 pub use self::{
     catalogue::{CATALOGUE, Order, StreamTraits, traits, traits_on},
     page::{FetchError, LogError, Page},

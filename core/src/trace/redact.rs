@@ -81,10 +81,10 @@ pub(super) fn action(original: &Action) -> Cow<'_, Action> {
             position: *position,
         }));
     }
-    if let Action::Send { conn, command: sent } = original
+    if let Action::Send { conn, channel, command: sent } = original
         && let Some(command) = command(sent)
     {
-        return Cow::Owned(Action::Send { conn: *conn, command });
+        return Cow::Owned(Action::Send { conn: *conn, channel: *channel, command });
     }
     if let Action::Broadcast { audience, command: sent } = original
         && let Some(command) = command(sent)
@@ -110,6 +110,7 @@ pub(super) fn action(original: &Action) -> Cow<'_, Action> {
 mod tests {
     use super::*;
     use crate::{
+        action::Channel,
         ids::{ConnectionId, QueryId},
         stream::{Page, Token},
     };
@@ -129,7 +130,7 @@ mod tests {
         let page = Page { updates: vec![(Token::new(1), row)], ..Page::default() };
         let fetched = Input::Fetched { query: QueryId::new(1), result: Ok(page) };
         assert!(matches!(input(&fetched), Cow::Borrowed(_)));
-        let sent = Action::Send { conn, command: rdata };
+        let sent = Action::Send { conn, channel: Channel::Main, command: rdata };
         assert!(matches!(action(&sent), Cow::Borrowed(_)));
     }
 }

@@ -245,7 +245,9 @@ impl World {
     fn act(&mut self, action: Action) -> Outcome {
         match action {
             Action::Connect { conn } => self.conn = conn,
-            Action::Send { conn, command } if conn.is_accepted() => self.deliver_to(conn, command),
+            Action::Send { conn, command, .. } if conn.is_accepted() => {
+                self.deliver_to(conn, command)
+            }
             Action::Broadcast { audience, command } => {
                 for conn in audience.connections() {
                     self.deliver_to(*conn, (*command).clone());

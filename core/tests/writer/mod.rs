@@ -3,6 +3,7 @@
 //! | line | action |
 //! | --- | --- |
 //! | `c1< POSITION s me 3 3` | sent on the connection that it made |
+//! | `c1/synrepl< POSITION s me 3 3` | the same, on the channel to which no Synapse listens |
 //! | `p0< PING 0` | sent on one it accepted; `p0,p1<` is a broadcast |
 //! | `read q1 s 0..3` | a page of a log is asked for |
 //! | `close p0` | a connection is closed |
@@ -14,8 +15,8 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use synrepl_core::{
-    Action, ByteString, Config, ConnectionId, Event, Input, Misuse, Node, QueryId, Timestamp,
-    Warning,
+    Action, ByteString, Channel, Config, ConnectionId, Event, Input, MainChannel, Misuse, Node,
+    QueryId, Timestamp, Warning,
     stream::{LogError, Page, Row, Token},
     wire::{Command, Decoder, Dialect, encode},
 };
@@ -23,10 +24,12 @@ use synrepl_core::{
 /// The instance name of the writer.
 pub(crate) const ME: &str = "me";
 
+/// With these own streams, of which all go out on the main channel.
 pub(crate) fn config(own_streams: &[(&str, i64)]) -> Config {
     let mut config = Config::default();
     ME.clone_into(&mut config.instance);
     config.server_name = Some(ByteString::from_static("hs"));
+    config.main_channel = MainChannel::Everything;
     for (name, end) in own_streams {
         config.own_streams.insert((*name).to_owned(), Token::new(*end));
     }
@@ -219,9 +222,10 @@ impl Writer {
         Some(match action {
             Action::Connect { conn } => format!("connect {conn}"),
             Action::Close { conn } => format!("close {}", name(*conn)),
-            Action::Send { conn, command } => {
+            Action::Send { conn, channel, command } => {
                 let dialect = self.dialects.get(conn).copied().unwrap_or_default();
-                format!("{}< {}", name(*conn), line(command, dialect))
+                let apart = if *channel == Channel::Synrepl { "/synrepl" } else { "" };
+                format!("{}{apart}< {}", name(*conn), line(command, dialect))
             }
             Action::Broadcast { audience, command } => {
                 let names: Vec<_> = audience.connections().iter().map(|conn| name(*conn)).collect();

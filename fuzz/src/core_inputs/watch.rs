@@ -95,7 +95,7 @@ impl Watch {
         match action {
             Action::Connect { conn } => self.connections.on_connect(*conn),
             Action::Close { conn } => self.connections.on_close(*conn),
-            Action::Send { conn, command } => {
+            Action::Send { conn, command, .. } => {
                 self.connections.on_send(*conn, command)?;
                 self.published.on_send(*conn, command, logs)
             }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use synrepl_core::wire::{Command, DecodeError, Decoder, Dialect, EncodeError, Frame, encode};
+use synrepl_core::{
+    Channel,
+    wire::{Command, DecodeError, Decoder, Dialect, EncodeError, Frame, encode},
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
@@ -33,7 +36,7 @@ pub(super) struct Link<S> {
     output_bytes_max: usize,
     planted: Planted,
     /// Commands without an answer: only of a planted bug.
-    waiting: VecDeque<Command>,
+    waiting: VecDeque<(Channel, Command)>,
 }
 
 /// Which commands have gone out. PUBLISHes are answered in their order.
@@ -115,26 +118,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     /// Queues a PUBLISH of `command`. One that has no form counts as gone out.
-    pub(super) fn publish(&mut self, command: &Command) -> Result<(), EncodeError> {
+    pub(super) fn publish(
+        &mut self,
+        channel: Channel,
+        command: &Command,
+    ) -> Result<(), EncodeError> {
         self.scratch.clear();
         encode(command, Dialect::LATEST, &mut self.scratch)
             .inspect_err(|_| self.published.leave_out())?;
-        let is_user_ip = matches!(command, Command::UserIp(_));
-        let channel = if is_user_ip { &self.channels.user_ip } else { &self.channels.main };
-        self.publisher.queue(&[b"PUBLISH", channel.as_bytes(), &self.scratch]);
+        let name = self.channels.name_for(channel, command);
+        self.publisher.queue(&[b"PUBLISH", name.as_bytes(), &self.scratch]);
         if planted!(self.planted, ConfirmsWritten) {
             self.published.sent += 1;
             return Ok(());
         }
         if planted!(self.planted, ResendsAfterReconnect) {
-            self.waiting.push_back(command.clone());
+            self.waiting.push_back((channel, command.clone()));
         }
         self.published.unanswered += 1;
         Ok(())
     }
 
     /// Commands that were not answered: kept only to be sent again by a planted bug.
-    pub(super) fn take_waiting(&mut self) -> VecDeque<Command> {
+    pub(super) fn take_waiting(&mut self) -> VecDeque<(Channel, Command)> {
         std::mem::take(&mut self.waiting)
     }
 

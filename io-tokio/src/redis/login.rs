@@ -2,7 +2,10 @@
 
 use std::{fmt, future::poll_fn};
 
-use synrepl_core::wire::{Frame, Secret};
+use synrepl_core::{
+    Channel,
+    wire::{Command, Frame, Secret},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
@@ -41,19 +44,31 @@ pub(super) struct Login {
 /// The channels of one deployment.
 #[derive(Clone, Debug)]
 pub(super) struct Channels {
-    /// Named as the homeserver; carries all but USER_IP.
-    pub(super) main: String,
+    /// Named as the homeserver; Synapse listens to it.
+    main: String,
+    /// Synapse does not listen to it.
+    synrepl: String,
     /// Carries USER_IP alone.
-    pub(super) user_ip: String,
-    pub(super) listen_user_ip: bool,
+    user_ip: String,
+    listen_user_ip: bool,
 }
 
 impl Channels {
     pub(super) fn new(server_name: &str, listen_user_ip: bool) -> Self {
         Self {
             main: server_name.to_owned(),
+            synrepl: format!("{server_name}/synrepl"),
             user_ip: format!("{server_name}/USER_IP"),
             listen_user_ip,
+        }
+    }
+
+    /// The name of the channel that carries a command.
+    pub(super) const fn name_for(&self, channel: Channel, command: &Command) -> &str {
+        match (channel, command) {
+            (_, Command::UserIp(_)) => self.user_ip.as_str(),
+            (Channel::Synrepl, _) => self.synrepl.as_str(),
+            (Channel::Main | _, _) => self.main.as_str(),
         }
     }
 }
@@ -164,21 +179,35 @@ pub(super) async fn establish<S: AsyncRead + AsyncWrite + Unpin>(
     *stage = Stage::Auth;
     authenticate(&mut subscriber, login).await?;
     *stage = Stage::Subscribe;
+    // By itself, because a server may have been told to allow the deployment's channel alone.
+    subscriber.queue(&[b"SUBSCRIBE", channels.synrepl.as_bytes()]);
     let main = channels.main.as_bytes();
-    let mut expected = 1;
+    let mut expected = 2;
     if channels.listen_user_ip {
-        expected = 2;
+        expected = 3;
         subscriber.queue(&[b"SUBSCRIBE", channels.user_ip.as_bytes(), main]);
     } else {
         subscriber.queue(&[b"SUBSCRIBE", main]);
     }
+    let synrepl = channels.synrepl.clone();
     let mut link = Link::new(subscriber, publisher, channels, limits);
+    let mut is_first = true;
     while expected > 0 {
         let frame = reply(link.subscriber()).await?;
         if is_push(&frame, b"subscribe") {
             expected -= 1;
+            is_first = false;
         } else if let Frame::Error(text) = frame {
-            return Err(refused("the subscription", &text));
+            if !(std::mem::take(&mut is_first) && text.starts_with("NOPERM")) {
+                return Err(refused("the subscription", &text));
+            }
+            expected -= 1;
+            tracing::warn!(
+                channel = synrepl,
+                "Redis does not allow to subscribe to this channel: rows of writers that publish \
+                 there, for none of whose streams Synapse is configured, are not heard; allow it \
+                 with ACL SETUSER NAME &CHANNEL"
+            );
         } else {
             // The first channel may speak before the second is confirmed.
             link.keep(frame)?;

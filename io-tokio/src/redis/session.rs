@@ -7,7 +7,7 @@ use std::{
 };
 
 use synrepl_core::{
-    ConnectionId, Input,
+    Channel, ConnectionId, Input,
     wire::{Command, EncodeError},
 };
 use tokio::time::Sleep;
@@ -71,10 +71,11 @@ impl<C: Connector> Session<C> {
     pub(crate) fn send(
         &mut self,
         conn: ConnectionId,
+        channel: Channel,
         command: &Command,
     ) -> Result<(), EncodeError> {
         match &mut self.now {
-            Some((now, Phase::Open(link))) if *now == conn => link.publish(command),
+            Some((now, Phase::Open(link))) if *now == conn => link.publish(channel, command),
             _ => Ok(()),
         }
     }
@@ -122,9 +123,9 @@ impl<C: Connector> Session<C> {
                         if planted!(self.planted, ResendsAfterReconnect)
                             && let Some(mut old) = self.old.take()
                         {
-                            for command in old.take_waiting() {
+                            for (channel, command) in old.take_waiting() {
                                 // What could be encoded before can be now.
-                                let _ = link.publish(&command);
+                                let _ = link.publish(channel, &command);
                             }
                         }
                         self.now = Some((conn, Phase::Open(Box::new(link))));

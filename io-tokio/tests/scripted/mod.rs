@@ -53,8 +53,9 @@ impl Network {
         let mut subscriber = self.accept().await;
         publisher.expect(&["PING"]).await;
         publisher.say("+PONG\r\n").await;
+        subscriber.subscribe_apart().await;
         subscriber.expect(&["SUBSCRIBE", "example.com"]).await;
-        subscriber.say("*3\r\n$9\r\nsubscribe\r\n$11\r\nexample.com\r\n:1\r\n").await;
+        subscriber.say("*3\r\n$9\r\nsubscribe\r\n$11\r\nexample.com\r\n:2\r\n").await;
         Redis { publisher, subscriber }
     }
 }
@@ -104,6 +105,12 @@ impl Peer {
 
     pub(crate) async fn expect_close(&mut self) {
         assert_eq!(self.command().await, None);
+    }
+
+    /// Confirms the first subscription: that of the channel to which no Synapse listens.
+    pub(crate) async fn subscribe_apart(&mut self) {
+        self.expect(&["SUBSCRIBE", "example.com/synrepl"]).await;
+        self.say("*3\r\n$9\r\nsubscribe\r\n$19\r\nexample.com/synrepl\r\n:1\r\n").await;
     }
 
     /// Says that `text` was published.

@@ -20,7 +20,15 @@ const OUTBOX: usize = 4_096;
 #[derive(Default)]
 struct Hub {
     /// In the order in which they subscribed.
-    subscribers: Vec<(Bytes, mpsc::Sender<Bytes>)>,
+    subscribers: Vec<Subscriber>,
+    connections: u64,
+}
+
+struct Subscriber {
+    /// The number of its connection.
+    number: u64,
+    channels: Vec<Bytes>,
+    outbox: mpsc::Sender<Bytes>,
 }
 
 impl Hub {
@@ -29,11 +37,10 @@ impl Hub {
         let mut message = BytesMut::new();
         encode_command(&[b"message", channel, payload], &mut message);
         let message = message.freeze();
-        let listens = |(wanted, outbox): &(Bytes, mpsc::Sender<Bytes>)| {
-            wanted != channel || outbox.try_send(message.clone()).is_ok()
-        };
-        self.subscribers.retain(listens);
-        self.subscribers.iter().filter(|(wanted, _)| wanted == channel).count()
+        let takes = |known: &Subscriber| known.channels.contains(channel);
+        self.subscribers
+            .retain(|known| !takes(known) || known.outbox.try_send(message.clone()).is_ok());
+        self.subscribers.iter().filter(|known| takes(known)).count()
     }
 }
 
@@ -60,9 +67,11 @@ async fn serve_client(mut stream: TcpStream, hub: Rc<RefCell<Hub>>) -> io::Resul
     let mut decoder = RespDecoder::new(RespLimits::default());
     let mut input = BytesMut::new();
     let mut known = false;
+    hub.borrow_mut().connections += 1;
+    let number = hub.borrow().connections;
     loop {
         while let Some(frame) = decoder.decode(&mut input).unwrap() {
-            let reply = answer(words(frame), &hub, &mut outbox, &mut known);
+            let reply = answer(words(frame), number, &hub, &mut outbox, &mut known);
             stream.write_all(&reply).await?;
         }
         tokio::select! {
@@ -81,6 +90,7 @@ async fn serve_client(mut stream: TcpStream, hub: Rc<RefCell<Hub>>) -> io::Resul
 
 fn answer(
     words: Vec<Bytes>,
+    number: u64,
     hub: &RefCell<Hub>,
     outbox: &mut Option<mpsc::Sender<Bytes>>,
     known: &mut bool,
@@ -96,8 +106,12 @@ fn answer(
         [b"PING"] if subscribed => b"*2\r\n$4\r\npong\r\n$0\r\n\r\n".to_vec(),
         [b"PING"] => b"+PONG\r\n".to_vec(),
         [b"SUBSCRIBE", channel] => {
-            let outbox = outbox.take().expect("one channel each");
-            hub.borrow_mut().subscribers.push((words[1].clone(), outbox));
+            let mut hub = hub.borrow_mut();
+            if let Some(outbox) = outbox.take() {
+                hub.subscribers.push(Subscriber { number, channels: Vec::new(), outbox });
+            }
+            let known = hub.subscribers.iter_mut().find(|known| known.number == number);
+            known.expect("not too slow").channels.push(words[1].clone());
             let head = format!("*3\r\n$9\r\nsubscribe\r\n${}\r\n", channel.len());
             [head.as_bytes(), channel, b"\r\n:1\r\n"].concat()
         }

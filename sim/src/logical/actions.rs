@@ -92,7 +92,7 @@ impl World<'_> {
                 let at = self.now + self.delay(index);
                 self.queue.plan(at, Due::Disconnect { process: index, conn, reason: "closed" });
             }
-            Action::Send { conn, command } if conn.is_accepted() => {
+            Action::Send { conn, command, .. } if conn.is_accepted() => {
                 self.say_to_peer(conn, &command);
             }
             Action::Broadcast { audience, command } => {
@@ -100,7 +100,7 @@ impl World<'_> {
                     self.say_to_peer(*conn, &command);
                 }
             }
-            Action::Send { conn, command } => {
+            Action::Send { conn, command, .. } => {
                 let process = &self.processes[index];
                 if process.link.is_up() && process.link.conn == in_life(process.life, conn) {
                     self.say(index, &command);

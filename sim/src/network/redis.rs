@@ -58,8 +58,8 @@ struct Hub {
 }
 
 struct Subscriber {
-    party: Party,
-    channel: Bytes,
+    client: Client,
+    channels: Vec<Bytes>,
     outbox: mpsc::Sender<Bytes>,
 }
 
@@ -136,11 +136,11 @@ impl Hub {
         let mut listeners = 0;
         let stage = self.stage.clone();
         self.subscribers.retain(|subscriber| {
-            if subscriber.channel != channel {
+            if !subscriber.channels.iter().any(|wanted| wanted == channel) {
                 return true;
             }
             listeners += 1;
-            let payload = match subscriber.party {
+            let payload = match subscriber.client.party {
                 Party::Follower(follower) => on_way_to(&stage, follower, payload, source.as_ref()),
                 Party::Writer(_) => payload.clone(),
             };
@@ -252,18 +252,21 @@ fn answer(
     let reply = match words.iter().map(|word| &word[..]).collect::<Vec<_>>().as_slice() {
         [b"PING"] if subscribed => b"*2\r\n$4\r\npong\r\n$0\r\n\r\n".to_vec(),
         [b"PING"] => b"+PONG\r\n".to_vec(),
-        [b"SUBSCRIBE", channel] => match outbox.take() {
-            Some(outbox) => {
-                let channel_name = words[1].clone();
-                let subscriber = Subscriber { party, channel: channel_name, outbox };
-                let mut hub = hub.borrow_mut();
-                hub.stage.lock().on_subscribed(now(), party);
-                hub.subscribers.push(subscriber);
-                let head = format!("*3\r\n$9\r\nsubscribe\r\n${}\r\n", channel.len());
-                [head.as_bytes(), channel, b"\r\n:1\r\n"].concat()
+        [b"SUBSCRIBE", channel] => {
+            let mut hub = hub.borrow_mut();
+            hub.stage.lock().on_subscribed(now(), party);
+            if let Some(outbox) = outbox.take() {
+                hub.subscribers.push(Subscriber { client, channels: Vec::new(), outbox });
             }
-            None => b"-ERR one channel each\r\n".to_vec(),
-        },
+            let known = hub.subscribers.iter_mut().find(|known| known.client == client);
+            // One that is being cut off for being slow is no longer there.
+            let count = known.map_or(0, |subscriber| {
+                subscriber.channels.push(words[1].clone());
+                subscriber.channels.len()
+            });
+            let head = format!("*3\r\n$9\r\nsubscribe\r\n${}\r\n", channel.len());
+            [head.as_bytes(), channel, format!("\r\n:{count}\r\n").as_bytes()].concat()
+        }
         [b"PUBLISH", channel, _] => {
             let payload = &words[2];
             let stage = hub.borrow().stage.clone();

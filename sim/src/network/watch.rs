@@ -161,7 +161,7 @@ impl Recorder for ServerWatch {
         let mut stage = self.stage.lock();
         stage.imprint(now(), WRITERS + self.writer, &text);
         match action {
-            Action::Send { conn, command } => stage.check_untaken(*conn, command),
+            Action::Send { conn, command, .. } => stage.check_untaken(*conn, command),
             Action::Broadcast { audience, command } => {
                 for conn in audience.connections() {
                     stage.check_untaken(*conn, command);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, Input, Origin, QueryId, Start, Timestamp,
+    Action, Channel, Config, ConnectionId, Event, Input, Origin, QueryId, Start, Timestamp,
     stream::{CATALOGUE, FetchError, Page, Positions, Row, Rows, Source, Token, traits},
     wire::{Command, Position, Rdata, Replicate},
 };
@@ -106,7 +106,7 @@ impl Receiver {
                 self.link = Link::Up(conn);
                 self.notify(Event::Connected { conn });
                 let command = Command::Replicate(Replicate::Everything);
-                self.actions.push_back(Action::Send { conn, command });
+                self.actions.push_back(Action::Send { conn, channel: Channel::Main, command });
             }
             Input::Disconnected { conn, reason } => self.on_disconnected(now, conn, reason),
             Input::Received { conn, command } if self.link == Link::Up(conn) => {

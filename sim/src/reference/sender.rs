@@ -9,7 +9,7 @@ use std::{
 };
 
 use synrepl_core::{
-    Action, ByteString, Config, ConnectionId, Input, QueryId, Timestamp,
+    Action, ByteString, Channel, Config, ConnectionId, Input, QueryId, Timestamp,
     stream::{LogError, Page, Row, Token},
     wire::{Command, Position, Rdata, Replicate},
 };
@@ -347,7 +347,7 @@ impl Sender {
     /// Sends to the bus, or to nobody if there is no connection.
     fn send(&mut self, command: Command) {
         if let Link::Up(conn) = self.link {
-            self.actions.push_back(Action::Send { conn, command });
+            self.actions.push_back(Action::Send { conn, channel: Channel::Main, command });
         }
     }
 }

@@ -33,7 +33,7 @@ Examples:
     instance_map: { synrepl: { host: 127.0.0.1, port: 9100 } }
   Then (typing starts over with its writer, so it needs no file):
     synrepl serve --memory --name synrepl --redis redis://127.0.0.1:6379 \\
-      --server-name example.com --http 127.0.0.1:9100 \\
+      --server-name example.com --stream-writer typing --http 127.0.0.1:9100 \\
       --secret-file /etc/synapse/replication_secret
 
   No Synapse at all: a log with live followers, which miss nothing. In two terminals:
@@ -45,6 +45,11 @@ Examples:
 
   Append a file, and be done once every line is on disk and sent:
     synrepl serve --log audit.log --http 127.0.0.1:0 --until-eof <rows.jsonl >tokens.jsonl
+
+Redis channels. Synapse listens to SERVER_NAME. An announcement there of a stream that it does not
+know cuts every one of its processes off Redis, again and again; one of a stream whose configured
+writer is another instance is an error in each log. So only the streams of --stream-writer go out
+there. All others go out on SERVER_NAME/synrepl, to which `synrepl follow` listens as well.
 
 HTTP, with the secret (if there is one) as `Authorization: Bearer SECRET`:
   GET /_synapse/replication/get_repl_stream_updates/STREAM/ID?from_token=F&upto_token=U
@@ -92,6 +97,22 @@ pub(in crate::command) struct ServeFlags {
     /// Needs --server-name. Example: --redis redis://127.0.0.1:6379
     #[arg(long, value_name = "URL")]
     pub(super) redis: Option<String>,
+
+    /// A stream that Synapse's configuration has us write; repeat for several
+    ///
+    /// homeserver.yaml names --name for it under `stream_writers`. Its rows go out on the channel
+    /// that Synapse listens to, those of all other streams on one of their own (see below).
+    /// Default: none. Example: --stream-writer typing
+    #[arg(long, value_name = "STREAM", requires = "redis")]
+    pub(super) stream_writer: Vec<String>,
+
+    /// Publish every stream on Synapse's channel, known to it or not
+    ///
+    /// Only where no Synapse listens: each of its processes loses its Redis connection at every
+    /// announcement of a stream that it does not know, and stands still until this one stops.
+    /// Default: off
+    #[arg(long, requires = "redis", conflicts_with = "stream_writer")]
+    pub(super) announce_unknown_streams: bool,
 
     /// The homeserver's server_name: name of the Redis channel, and said to TCP followers
     ///

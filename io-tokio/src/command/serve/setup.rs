@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::json;
 use synrepl::{
-    Builder,
+    Builder, MainChannel,
     http::Server,
     log::{LogStore, MemoryLog, MemoryOptions, SqliteLog, SqliteOptions},
 };
@@ -93,11 +93,7 @@ pub(super) async fn set_up(flags: ServeFlags) -> Result<Setup, Failure> {
         }
     };
     if let Some(server_name) = flags.server_name.as_ref().filter(|_| flags.redis.is_some()) {
-        diagnostics.note(&format!(
-            "Redis, as {} on channel {}",
-            shortened(&flags.name, 100),
-            shortened(server_name, 100)
-        ));
+        diagnostics.note(&told_channels(&flags, &shortened(server_name, 100)));
     }
     if let Some(path) = &flags.addresses_file {
         addresses.write(path)?;
@@ -139,6 +135,11 @@ fn builder(flags: &ServeFlags) -> Result<Builder, Failure> {
         }
         (_, Some(server_name)) => Builder::standalone().server_name(server_name),
         (_, None) => Builder::standalone(),
+    };
+    let builder = if flags.announce_unknown_streams {
+        builder.core(|core| core.main_channel = MainChannel::Everything)
+    } else {
+        builder.stream_writer(&flags.stream_writer)
     };
     // Nothing is followed.
     Ok(builder.instance(&flags.name).streams(Vec::<String>::new()))
@@ -183,6 +184,28 @@ fn told_log(flags: &ServeFlags, log: &dyn LogStore) -> String {
     match told.as_slice() {
         [] => format!("{place}: empty"),
         told => format!("{place}: {}", told.join(", ")),
+    }
+}
+
+/// Which stream goes out where on Redis.
+fn told_channels(flags: &ServeFlags, server_name: &str) -> String {
+    let name = shortened(&flags.name, 100);
+    if flags.announce_unknown_streams {
+        return format!(
+            "Redis, as {name}: every stream on channel {server_name}, where any Synapse that \
+             listens loses its connection over those that it does not know"
+        );
+    }
+    let apart = format!("on channel {server_name}/synrepl, where Synapse does not listen");
+    match flags.stream_writer.as_slice() {
+        [] => format!(
+            "Redis, as {name}: every stream {apart}; those that Synapse is configured to have from \
+             us are named with --stream-writer"
+        ),
+        streams => format!(
+            "Redis, as {name}: {} on channel {server_name}, every other stream {apart}",
+            streams.join(", ")
+        ),
     }
 }
 

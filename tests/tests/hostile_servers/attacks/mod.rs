@@ -51,8 +51,9 @@ const LONG: &str = "1208925819614629174706176";
 
 /// The subscription's place, and its confirmation.
 const SUBSCRIBE: &[u8] = b"SUBSCRIBE";
-const CONFIRMED: &str = "*3\r\n$9\r\nsubscribe\r\n$19\r\nexample.com/USER_IP\r\n:1\r\n\
-                         *3\r\n$9\r\nsubscribe\r\n$11\r\nexample.com\r\n:2\r\n";
+const CONFIRMED: &str = "*3\r\n$9\r\nsubscribe\r\n$19\r\nexample.com/synrepl\r\n:1\r\n\
+                         *3\r\n$9\r\nsubscribe\r\n$19\r\nexample.com/USER_IP\r\n:2\r\n\
+                         *3\r\n$9\r\nsubscribe\r\n$11\r\nexample.com\r\n:3\r\n";
 
 fn bulk(payload: &[u8]) -> Vec<u8> {
     let mut bytes = format!("${}\r\n", payload.len()).into_bytes();
