@@ -6,8 +6,9 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    config::Channel,
     event::Event,
-    ids::{ConnectionId, QueryId},
+    ids::{ConnectionId, FetchId, ReadId},
     stream::{Source, Token},
     wire::Command,
 };
@@ -51,7 +52,7 @@ pub enum Action {
     /// rows of one token, so a page may exceed `rows_max` to end one.
     ReadLog {
         /// Echoed in the answer.
-        query: QueryId,
+        query: ReadId,
         /// The own stream.
         stream: ByteString,
         /// Rows above this token.
@@ -64,7 +65,7 @@ pub enum Action {
     /// Get the rows of `source` in `(from, upto]` from its writer; answer with `Fetched`.
     Fetch {
         /// Echoed in the answer.
-        query: QueryId,
+        query: FetchId,
         /// Whose rows, and whom to ask.
         source: Source,
         /// Rows above this token.
@@ -75,33 +76,10 @@ pub enum Action {
     /// The answer to this fetch is no longer wanted. It may still be given.
     CancelFetch {
         /// Which fetch.
-        query: QueryId,
+        query: FetchId,
     },
     /// Hand the event to the application, in order.
     Notify(Event),
-}
-
-/// A channel of a bus. Followers listen to both.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Channel {
-    /// The deployment's channel, named as its homeserver: every Synapse process listens to it.
-    #[default]
-    Main,
-    /// The channel `SERVER_NAME/synrepl`, which only this crate's followers listen to. It carries
-    /// the rows and announcements that would harm a Synapse: see
-    /// [`MainChannel`](crate::MainChannel).
-    Synrepl,
-}
-
-impl Channel {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
-    const fn is_main(&self) -> bool {
-        matches!(self, Self::Main)
-    }
 }
 
 /// The accepted connections that a broadcast goes to, in order of their acceptance.

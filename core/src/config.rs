@@ -9,14 +9,17 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    action::Channel,
     error::ConfigError,
-    stream::{Positions, Token, is_known},
+    stream::{Order, Positions, StreamTraits, Token, is_known, traits},
     wire::Dialect,
 };
 
 /// The name under which the main process writes; the only writer on direct TCP.
 const MAIN_INSTANCE: &str = "master";
+
+/// Streams whose tokens fall or repeat inside one send on direct TCP before 1.22: two tables share
+/// one token (`account_data`, `device_lists`), or rows are gathered kind by kind (`federation`).
+const UNCLOSED: [&str; 4] = ["account_data", "device_lists", "federation", "tag_account_data"];
 
 /// Settings of a [`Node`](crate::Node). Every queue of the core has its limit here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -218,11 +221,51 @@ pub enum Transport {
 
 impl Transport {
     /// Whether missed rows come over the connection itself: the oldest dialect.
-    pub(crate) const fn replays(self) -> bool {
+    pub(crate) const fn catches_up_in_band(self) -> bool {
         match self {
-            Self::Tcp(dialect) => !dialect.names_instances(),
+            Self::Tcp(dialect) => dialect.catches_up_in_band(),
             Self::Bus | Self::None => false,
         }
+    }
+
+    /// The traits of the stream with this name where the others are reached by this transport.
+    ///
+    /// Those of [`traits`], but on direct TCP in a dialect without previous tokens (before 1.22) four
+    /// streams come in [`Order::UnclosedBursts`], and there, where one instance writes everything, no
+    /// fetch returns rows of another.
+    pub fn traits_of(self, stream: &str) -> StreamTraits {
+        let mut known = traits(stream);
+        if let Self::Tcp(dialect) = self
+            && !dialect.position_has_prev()
+            && UNCLOSED.contains(&stream)
+        {
+            known.order = Order::UnclosedBursts;
+            known.shared_fetch = false;
+        }
+        known
+    }
+}
+
+/// A channel of a bus. Followers listen to both.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Channel {
+    /// The deployment's channel, named as its homeserver: every Synapse process listens to it.
+    #[default]
+    Main,
+    /// The channel `SERVER_NAME/synrepl`, which only this crate's followers listen to. It carries
+    /// the rows and announcements that would harm a Synapse: see
+    /// [`MainChannel`].
+    Synrepl,
+}
+
+impl Channel {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+    pub(crate) const fn is_main(&self) -> bool {
+        matches!(self, Self::Main)
     }
 }
 
@@ -447,7 +490,7 @@ impl Config {
                      lost",
                 );
             }
-            if self.transport.replays() {
+            if self.transport.catches_up_in_band() {
                 return bad(
                     "audit_every",
                     "cannot be had of a server before 1.13, which has nothing to compare with; \
@@ -472,5 +515,25 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::CATALOGUE;
+
+    #[test]
+    fn four_streams_come_in_unclosed_bursts_on_direct_tcp_before_1_22_and_nowhere_else() {
+        for (name, known) in CATALOGUE {
+            for dialect in Dialect::ALL {
+                let unclosed = UNCLOSED.contains(&name) && dialect < Dialect::V1_22;
+                let order = if unclosed { Order::UnclosedBursts } else { known.order };
+                let found = Transport::Tcp(dialect).traits_of(name);
+                assert_eq!((found.order, found.resettable), (order, known.resettable), "{name}");
+            }
+            assert_eq!(Transport::Bus.traits_of(name), known);
+            assert_eq!(Transport::None.traits_of(name), known);
+        }
     }
 }

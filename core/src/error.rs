@@ -4,7 +4,7 @@
 use thiserror::Error;
 
 use crate::{
-    ids::{ConnectionId, QueryId, WaitId},
+    ids::{ConnectionId, FetchId, ReadId, WaitId},
     time::Timestamp,
 };
 
@@ -48,9 +48,12 @@ pub enum Misuse {
     /// The name of an own stream that the wire cannot carry.
     #[error("an own stream has a name that is empty or has a space or control character")]
     BadStreamName,
-    /// A fetch or a page of an own log that the core did not ask for.
+    /// The answer to a fetch that the core did not ask for.
     #[error("{0} was never asked for")]
-    UnknownQuery(QueryId),
+    UnknownFetch(FetchId),
+    /// A page of an own log that the core did not ask for.
+    #[error("{0} was never asked for")]
+    UnknownRead(ReadId),
     /// A wait id that is already in use.
     #[error("wait {0} is already open")]
     WaitInUse(WaitId),

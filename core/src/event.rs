@@ -42,7 +42,7 @@ pub enum Event {
         /// Seen live, or fetched, or found by the audit.
         origin: Origin,
         /// Where to resume once these rows are handled. Equal to `token` but in streams whose
-        /// tokens do not rise (see [`traits_on`](crate::stream::traits_on)), where a gap follows
+        /// tokens do not rise (see [`Transport::traits_of`](crate::Transport::traits_of)), where a gap follows
         /// because not all rows of the token could be had, and in rows that the audit found.
         position: Token,
     },

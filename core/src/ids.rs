@@ -40,8 +40,14 @@ id! {
     ConnectionId, "c"
 }
 id! {
-    /// One fetch or one read of an own log. Chosen by the core, echoed by the driver, never reused.
-    QueryId, "q"
+    /// One fetch of rows that another instance wrote. Chosen by the core, echoed by the driver, never
+    /// reused, nor used for a read.
+    FetchId, "q"
+}
+id! {
+    /// One read of an own log. Chosen by the core, echoed by the driver, never reused, nor used for
+    /// a fetch.
+    ReadId, "q"
 }
 impl ConnectionId {
     /// Added to the ids of accepted connections, which keeps them apart from the others.
@@ -61,4 +67,37 @@ impl ConnectionId {
 id! {
     /// One wait for a position. Chosen by the application's side, unique among open waits.
     WaitId, "w"
+}
+
+macro_rules! index {
+    ($(#[$doc:meta])* $name:ident, $limit:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub(crate) struct $name(u32);
+
+        impl $name {
+            /// The place in a list.
+            pub(crate) const fn as_usize(self) -> usize {
+                self.0 as usize
+            }
+
+            #[doc = concat!("The index after `count` others, of which there are at most `", $limit, "`.")]
+            pub(crate) fn after(count: usize) -> Self {
+                Self(u32::try_from(count).unwrap_or(u32::MAX))
+            }
+        }
+    };
+}
+
+index! {
+    /// A followed source, by order of first appearance.
+    SourceIndex, "sources_max"
+}
+index! {
+    /// An own stream, by order of first appearance.
+    OwnIndex, "own_streams_max"
+}
+index! {
+    /// A stream of followed sources, by order of first appearance.
+    StreamIndex, "sources_max"
 }

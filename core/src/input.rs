@@ -4,7 +4,7 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{ConnectionId, QueryId, WaitId},
+    ids::{ConnectionId, FetchId, ReadId, WaitId},
     stream::{FetchError, LogError, Page, Source, Token},
     time::Timestamp,
     wire::{Command, DecodeError, Dialect},
@@ -67,7 +67,7 @@ pub enum Input {
     /// The answer to [`Action::Fetch`](crate::Action).
     Fetched {
         /// The id of the fetch.
-        query: QueryId,
+        query: FetchId,
         /// The page, or why there is none.
         result: Result<Page, FetchError>,
     },
@@ -83,7 +83,7 @@ pub enum Input {
     /// The answer to [`Action::ReadLog`](crate::Action).
     LogRead {
         /// The id of the read.
-        query: QueryId,
+        query: ReadId,
         /// The page, of whole batches with rising tokens, or why there is none.
         result: Result<Page, LogError>,
     },

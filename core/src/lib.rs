@@ -59,7 +59,7 @@
 //! every stream. A server of the oldest dialect (up to 1.12) is asked for missed rows on the
 //! connection itself, and there is no `Fetch`; with later ones rows are fetched as from a bus. Some
 //! old releases send tokens that fall or repeat inside one send:
-//! [`traits_on`](stream::traits_on) says which streams, and what follows.
+//! [`Transport::traits_of`] says which streams, and what follows.
 //!
 //! # What it promises
 //!
@@ -109,17 +109,20 @@
 mod action;
 mod config;
 mod connection;
+mod env;
 mod error;
 mod event;
 mod federation;
 mod follow;
 mod ids;
+mod inband;
 mod input;
+mod memory;
 mod node;
 mod planted;
 mod publish;
+mod queries;
 mod retry;
-mod shared;
 mod sources;
 mod stats;
 pub mod stream;
@@ -127,19 +130,18 @@ mod syncing;
 mod time;
 mod timer;
 pub mod trace;
-mod turn;
 mod wait;
 pub mod wire;
 
 pub use crate::{
-    action::{Action, Audience, Channel},
-    config::{Backoff, Config, MainChannel, Start, Transport},
+    action::{Action, Audience},
+    config::{Backoff, Channel, Config, MainChannel, Start, Transport},
     error::{ConfigError, Misuse},
     event::{
         ClearedReason, Event, GapReason, NotAuditedReason, NotSentReason, Origin, SyncOrigin,
         WaitOutcome, Warning,
     },
-    ids::{ConnectionId, QueryId, WaitId},
+    ids::{ConnectionId, FetchId, ReadId, WaitId},
     input::Input,
     node::Node,
     stats::Stats,

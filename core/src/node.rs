@@ -1,34 +1,35 @@
 //! The node: one instance of a deployment as a state machine.
 
 mod check;
+mod in_band;
 mod peers;
-mod replays;
+mod shutdown;
+mod timers;
 mod users;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::{
     action::Action,
     config::{Config, Transport},
-    connection::{Link, Outbox, Peers, Upstream},
+    connection::{Connections, Link, Peers, Upstream},
+    env::{Env, StreamState},
     error::{ConfigError, Misuse},
     event::{Event, NotSentReason, WaitOutcome, Warning},
     federation::FederationAcks,
-    follow::{Blame, Context, FetchOutcome, Fetches, Follower, Lost, Stream},
-    ids::{ConnectionId, QueryId, WaitId},
+    follow::{FetchOutcome, Follower},
+    ids::{ConnectionId, FetchId, SourceIndex, StreamIndex, WaitId},
+    inband::{Blame, Lost},
     input::Input,
     planted::planted,
-    publish::{self, Publisher},
-    retry::Jitter,
-    shared::Shared,
-    sources::{Role, SourceIndex, Sources},
+    publish::Publisher,
+    queries::Asker,
+    sources::{Role, Sources},
     stats::Stats,
-    stream::{Positions, Source, Token, traits_on},
+    stream::{Positions, Source, Span, Token},
     syncing::{OurUsers, TheirUsers},
     time::Timestamp,
-    timer::{TimerKey, Timers},
-    turn::Turn,
-    wait::Waits,
+    timer::TimerKey,
     wire::{Command, DecodeError, Rdata},
 };
 
@@ -48,14 +49,11 @@ use crate::{
 /// Same settings and same inputs give the same actions, in every build and process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Node {
-    config: Config,
-    now: Timestamp,
-    upstream: Upstream,
+    env: Env,
+    connections: Connections,
     sources: Sources,
-    followers: Vec<(Follower, usize)>,
-    streams: Vec<Stream>,
-    streams_by_name: BTreeMap<String, usize>,
-    shared: Shared,
+    followers: Vec<Follower>,
+    streams_by_name: BTreeMap<String, StreamIndex>,
     our_users: OurUsers,
     their_users: TheirUsers,
     federation_acks: FederationAcks,
@@ -63,7 +61,6 @@ pub struct Node {
     /// What the server of the oldest dialect said as it refused to answer.
     refused: Option<(String, Blame)>,
     publisher: Publisher,
-    peers: Peers,
     /// Shutting down: nothing is taken in any more, what is left goes out.
     stopping: bool,
     stopped: bool,
@@ -78,43 +75,25 @@ impl Node {
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
         let mut node = Self {
-            now: Timestamp::ZERO,
-            upstream: Upstream::new(),
+            connections: Connections { upstream: Upstream::new(), peers: Peers::default() },
             sources: Sources::new(config.sources_max),
             followers: Vec::new(),
-            streams: Vec::new(),
             streams_by_name: BTreeMap::new(),
-            shared: Shared {
-                actions: VecDeque::new(),
-                stats: Stats::default(),
-                timers: Timers::default(),
-                fetches: Fetches::default(),
-                outbox: Outbox::new(),
-                waits: Waits::default(),
-                jitter: Jitter::new(config.seed),
-                heard: 0,
-                replays_on: None,
-                unanswered: 0,
-                ask_again: false,
-                kept_bytes: 0,
-                settling_until: None,
-            },
             our_users: OurUsers::default(),
             their_users: TheirUsers::default(),
             federation_acks: FederationAcks::default(),
             source_limit_reported: false,
             refused: None,
             publisher: Publisher::new(&config),
-            peers: Peers::default(),
             stopping: false,
             stopped: false,
-            config,
+            env: Env::new(config),
         };
-        for (stream, instance, _) in node.config.positions.clone().iter() {
+        for (stream, instance, _) in node.env.config.positions.clone().iter() {
             node.role_of(stream, instance);
         }
-        if node.config.transport != Transport::None {
-            node.upstream.connect(&mut node.shared);
+        if node.env.config.transport != Transport::None {
+            node.connections.upstream.connect(&mut node.env);
         }
         Ok(node)
     }
@@ -127,18 +106,18 @@ impl Node {
     /// [`Misuse`] if the caller broke the contract. The state is then unchanged.
     pub fn handle(&mut self, now: Timestamp, input: Input) -> Result<(), Misuse> {
         self.check(now, &input)?;
-        self.now = now;
+        self.env.now = now;
         match input {
             Input::Received { .. } | Input::Malformed { .. } if self.stopping => {}
             Input::Received { conn, command } => {
-                if self.upstream.up() == Some(conn) {
+                if self.connections.upstream.up() == Some(conn) {
                     self.on_command(conn, command);
                 } else if conn.is_accepted() {
                     self.on_peer_command(conn, command);
                 }
             }
             Input::Malformed { conn, error } => {
-                if self.upstream.up() == Some(conn) {
+                if self.connections.upstream.up() == Some(conn) {
                     self.on_malformed(error);
                 } else if conn.is_accepted() {
                     self.on_peer_malformed(conn, &error);
@@ -146,7 +125,7 @@ impl Node {
             }
             Input::LineTooLong { conn } if conn.is_accepted() => self.on_peer_line_too_long(conn),
             Input::LineTooLong { .. } => {
-                self.upstream.on_line_too_long(&self.config, &mut self.shared);
+                self.connections.upstream.on_line_too_long(&mut self.env);
             }
             Input::Accepted { conn, dialect } => self.on_accepted(conn, dialect),
             Input::Connected { conn } => self.on_connected(conn),
@@ -159,12 +138,12 @@ impl Node {
             Input::Fetched { query, result } => self.on_fetched(query, result),
             Input::Appended { stream, token } => {
                 if let Some(index) = self.streams_by_name.get(&*stream) {
-                    self.streams[*index].written_here = true;
+                    self.env.streams[index.as_usize()].written_here = true;
                 }
-                self.publish(|publisher, ctx| publisher.on_appended(stream, token, ctx));
+                self.publisher.on_appended(stream, token, &mut self.connections, &mut self.env);
             }
             Input::LogRead { query, result } => {
-                self.publish(|publisher, ctx| publisher.on_log_read(query, result, ctx));
+                self.publisher.on_log_read(query, result, &mut self.connections, &mut self.env);
             }
             Input::Send { command } => self.on_send(command),
             Input::Syncing { user, device, syncing, at_ms } => {
@@ -174,8 +153,8 @@ impl Node {
                 self.on_wait(wait, &source, token, deadline);
             }
             Input::CancelWait { wait } => {
-                self.shared.waits.remove(wait);
-                self.shared.timers.clear(TimerKey::Wait(wait));
+                self.env.waits.remove(wait);
+                self.env.timers.clear(TimerKey::Wait(wait));
             }
             Input::Tick => self.on_tick(),
             Input::Shutdown => self.on_shutdown(),
@@ -184,13 +163,13 @@ impl Node {
             self.stop_when_drained();
             return Ok(());
         }
-        if std::mem::take(&mut self.shared.ask_again) {
-            self.upstream.ask_again(now, &self.config, &mut self.shared);
+        if std::mem::take(&mut self.env.replicate_again) {
+            self.connections.upstream.replicate_again(&mut self.env);
         }
-        while let Some(next) = self.shared.fetches.next_waiting(&self.config) {
+        while let Some(next) = self.env.queries.next_in_line(&self.env.config) {
             self.follow(next, Follower::on_slot);
         }
-        while let Some(next) = self.shared.fetches.next_audit(&self.config) {
+        while let Some(next) = self.env.queries.next_audit(&self.env.config) {
             self.follow(next, Follower::on_audit_slot);
         }
         Ok(())
@@ -198,13 +177,13 @@ impl Node {
 
     /// The next thing to do, in order; `None` when there is nothing left.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.shared.actions.pop_front()
+        self.env.actions.pop_front()
     }
 
     /// When [`Input::Tick`] is next of use. Valid once the actions are drained; changes with
     /// every input.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.shared.timers.next()
+        self.env.timers.next()
     }
 
     /// Where each source stands: the value to save. Every row up to there has been emitted, which
@@ -212,7 +191,7 @@ impl Node {
     /// are in the events.
     pub fn positions(&self) -> Positions {
         let mut positions = Positions::new();
-        for (follower, _) in &self.followers {
+        for follower in &self.followers {
             if let Some(token) = follower.position() {
                 let source = follower.source();
                 positions.set(source.stream(), source.instance(), token);
@@ -223,7 +202,7 @@ impl Node {
 
     /// Counters.
     pub const fn stats(&self) -> Stats {
-        self.shared.stats
+        self.env.stats
     }
 
     /// Whether the shutdown is complete: nothing more will happen.
@@ -233,8 +212,8 @@ impl Node {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are treated alike")]
     fn on_command(&mut self, conn: ConnectionId, command: Command) {
-        self.shared.stats.commands += 1;
-        if !self.upstream.on_command(self.now, &command, &self.config, &mut self.shared) {
+        self.env.stats.commands += 1;
+        if !self.connections.upstream.on_command(&command, &mut self.env) {
             if let Command::Error(text) = &command {
                 self.on_server_error(text);
             }
@@ -244,12 +223,8 @@ impl Node {
             Command::Rdata(Rdata { stream, instance, token, row }) => {
                 match self.role_of(&stream, &instance) {
                     Some(Role::Followed(source)) => {
-                        self.shared.stats.rdata += 1;
-                        if let Some(replay) = self.shared.fetches.replays.get_mut(source) {
-                            replay.push(token, &row, &self.config);
-                        } else {
-                            self.follow(source, |follower, ctx| follower.on_row(ctx, token, row));
-                        }
+                        self.env.stats.rdata += 1;
+                        self.follow(source, |follower, env| follower.on_row(env, token, row));
                     }
                     role => self.on_unwanted(role, &stream, token),
                 }
@@ -257,26 +232,23 @@ impl Node {
             Command::Position(position) => {
                 match self.role_of(&position.stream, &position.instance) {
                     Some(Role::Followed(source)) => {
-                        self.shared.stats.positions += 1;
-                        let replay = self.shared.fetches.replays.take(source);
-                        self.follow(source, |follower, ctx| match replay {
-                            Some(replay) => follower.on_replayed(ctx, replay, position.token),
-                            None => follower.on_position(ctx, position.prev, position.token),
-                        });
+                        self.env.stats.positions += 1;
+                        let span = Span::new(position.prev, position.token);
+                        self.follow(source, |follower, env| follower.on_position(env, span));
                     }
                     role => self.on_unwanted(role, &position.stream, Some(position.token)),
                 }
             }
-            Command::LockReleased(lock) if lock.instance == self.config.instance => {
-                self.shared.stats.echoes += 1;
+            Command::LockReleased(lock) if lock.instance == self.env.config.instance => {
+                self.env.stats.echoes += 1;
             }
             command => {
                 if matches!(command, Command::Replicate(_)) {
-                    self.publish(Publisher::on_asked_on_bus);
+                    self.publisher.on_asked_on_bus(&mut self.connections, &mut self.env);
                 }
                 self.relay(None, &command);
                 if let Some(command) = self.keep_account(conn, command) {
-                    self.shared.notify(Event::Command { command });
+                    self.env.notify(Event::Command { command });
                 }
             }
         }
@@ -284,29 +256,30 @@ impl Node {
 
     fn on_unwanted(&mut self, role: Option<Role>, stream: &str, token: Option<Token>) {
         if role == Some(Role::Own) {
-            self.shared.stats.echoes += 1;
+            self.env.stats.echoes += 1;
             if !self.publisher.on_own_name(stream, token) {
-                self.upstream.on_duplicate_instance(&self.config, &mut self.shared);
+                self.connections.upstream.on_duplicate_instance(&mut self.env);
             }
         } else {
-            self.shared.stats.ignored += 1;
+            self.env.stats.ignored += 1;
         }
     }
 
     fn on_malformed(&mut self, error: DecodeError) {
-        self.shared.stats.malformed += 1;
+        self.env.stats.malformed += 1;
         let row = error.row().cloned();
-        let read_once = self.config.transport.replays().then(|| error.command().to_owned());
-        self.shared.notify(Event::Warning(Warning::Malformed { error }));
+        let read_once =
+            self.env.config.transport.catches_up_in_band().then(|| error.command().to_owned());
+        self.env.notify(Event::Warning(Warning::Malformed { error }));
         if let Some(command) = read_once
             && self.on_lost_line(&command, row.as_ref())
         {
             return;
         }
-        if planted!(self.config, UpsetsOthers) {
+        if planted!(self.env.config, UpsetsOthers) {
             for index in 0..self.followers.len() {
-                self.follow(SourceIndex::after(index), |follower, ctx| {
-                    follower.on_malformed(ctx, None);
+                self.follow(SourceIndex::after(index), |follower, env| {
+                    follower.on_malformed(env, None);
                 });
             }
         }
@@ -314,24 +287,22 @@ impl Node {
             // A bad line is not believed as far as to follow a source that nobody else speaks of.
             && let Some(Role::Followed(source)) = self.sources.find(&row.stream, &row.instance)
         {
-            self.follow(source, |follower, ctx| follower.on_malformed(ctx, row.token));
+            self.follow(source, |follower, env| follower.on_malformed(env, row.token));
         }
     }
 
     fn on_connected(&mut self, conn: ConnectionId) {
-        if !matches!(self.upstream.link, Link::Closing(_)) {
-            self.upstream.on_connected(self.now, conn, &self.config, &mut self.shared);
-            self.publish(Publisher::on_bus_up);
+        if !matches!(self.connections.upstream.link, Link::Closing(_)) {
+            self.connections.upstream.on_connected(conn, &mut self.env);
+            self.publisher.on_bus_up(&mut self.connections, &mut self.env);
             self.say_all_users();
         }
     }
 
     fn on_sent(&mut self, count: u32) {
-        self.publish(|publisher, ctx| {
-            let was_full = publisher.bus_is_full(ctx);
-            ctx.turn.shared.outbox.on_sent(count);
-            publisher.on_bus_sent(was_full, ctx);
-        });
+        let was_full = self.publisher.bus_is_full(&self.env);
+        self.env.outbox.on_sent(count);
+        self.publisher.on_bus_sent(was_full, &mut self.connections, &mut self.env);
     }
 
     fn on_disconnected(&mut self, conn: ConnectionId, reason: String) {
@@ -341,43 +312,41 @@ impl Node {
             None => Lost { reason: &reason, blame: Blame::Unknown },
         };
         for index in 0..self.followers.len() {
-            self.follow(SourceIndex::after(index), |follower, ctx| {
-                follower.on_disconnected(ctx, &lost);
+            self.follow(SourceIndex::after(index), |follower, env| {
+                follower.on_disconnected(env, &lost);
             });
         }
-        self.shared.unanswered = u32::try_from(self.followers.len()).unwrap_or(u32::MAX);
         self.publisher.on_bus_down();
         if self.stopping {
-            self.upstream.link = Link::Closing(conn);
+            self.connections.upstream.link = Link::Closing(conn);
         }
-        self.upstream.on_disconnected(self.now, conn, reason, &self.config, &mut self.shared);
-        self.their_users.on_disconnected(conn, &mut self.shared);
+        self.connections.upstream.on_disconnected(conn, reason, &mut self.env);
+        self.their_users.on_disconnected(conn, &mut self.env);
     }
 
-    fn on_fetched(&mut self, query: QueryId, outcome: FetchOutcome) {
-        if let Some(source) = self.shared.fetches.take_audit(query) {
-            self.follow(source, |follower, ctx| follower.on_audit_fetched(ctx, outcome));
-            return;
-        }
-        match self.shared.fetches.in_flight.remove(&query) {
-            Some(source) => {
-                self.follow(source, |follower, ctx| follower.on_fetched(ctx, outcome));
+    fn on_fetched(&mut self, fetch: FetchId, outcome: FetchOutcome) {
+        match self.env.queries.take(fetch) {
+            Some(Asker::CatchUp(source)) => {
+                self.follow(source, |follower, env| follower.on_fetched(env, outcome));
             }
-            None => self.shared.stats.fetches_stale += 1,
+            Some(Asker::Audit(source)) => {
+                self.follow(source, |follower, env| follower.on_audit_fetched(env, outcome));
+            }
+            None => self.env.stats.fetches_stale += 1,
         }
     }
 
     fn on_send(&mut self, command: Command) {
         let name = command.name();
-        let reason = if self.config.observe_only {
+        let reason = if self.env.config.observe_only {
             NotSentReason::ObserveOnly
         } else if matches!(command, Command::Rdata(_) | Command::Position(_)) {
             NotSentReason::OnlyFromLog
         } else {
             let to_peers = self.send_to_peers(&command);
-            match self.upstream.will_not_send(&command) {
+            match self.connections.upstream.will_not_send(&command) {
                 None => {
-                    self.upstream.send(self.now, command, &mut self.shared);
+                    self.connections.upstream.send(command, &mut self.env);
                     return;
                 }
                 Some(_) if to_peers => return,
@@ -385,131 +354,35 @@ impl Node {
             }
         };
         let command = name.to_owned();
-        self.shared.notify(Event::Warning(Warning::NotSent { command, reason }));
+        self.env.notify(Event::Warning(Warning::NotSent { command, reason }));
     }
 
     fn on_wait(&mut self, wait: WaitId, source: &Source, token: Token, deadline: Timestamp) {
         let outcome = match self.role_of(source.stream(), source.instance()) {
             Some(Role::Followed(index)) => {
-                let follower = &self.followers[index.as_usize()].0;
+                let follower = &self.followers[index.as_usize()];
                 let position = follower.position();
                 // Not sooner than is due: a source that is waited for may never appear.
-                self.shared.ask_again |=
-                    !follower.answered() && !self.shared.timers.is_set(TimerKey::Replicate);
+                self.env.replicate_again |=
+                    !follower.is_confirmed() && !self.env.timers.is_set(TimerKey::Replicate);
                 match position {
                     Some(position) if position >= token => WaitOutcome::Reached { position },
-                    _ if self.shared.waits.len() >= self.config.waits_max as usize
+                    _ if self.env.waits.len() >= self.env.config.waits_max as usize
                         || self.stopping =>
                     {
                         WaitOutcome::Refused
                     }
-                    position if deadline <= self.now => WaitOutcome::TimedOut { position },
+                    position if deadline <= self.env.now => WaitOutcome::TimedOut { position },
                     _ => {
-                        self.shared.waits.insert(wait, index, token);
-                        self.shared.timers.set(TimerKey::Wait(wait), deadline);
+                        self.env.waits.insert(wait, index, token);
+                        self.env.timers.set(TimerKey::Wait(wait), deadline);
                         return;
                     }
                 }
             }
             Some(Role::Own | Role::Ignored) | None => WaitOutcome::Refused,
         };
-        self.shared.notify(Event::WaitEnded { wait, outcome });
-    }
-
-    fn on_tick(&mut self) {
-        // What is set meanwhile and due at once, because time cannot go on or a delay is below its
-        // resolution, waits for the next tick.
-        for _ in 0..self.shared.timers.len() {
-            let Some(key) = self.shared.timers.pop_due(self.now) else { break };
-            match key {
-                TimerKey::Reconnect => self.upstream.connect(&mut self.shared),
-                TimerKey::Replicate => {
-                    let unanswered = if self.shared.unanswered == 0 {
-                        None
-                    } else {
-                        let silent =
-                            self.followers.iter().find(|(follower, _)| !follower.answered());
-                        silent.map(|(follower, _)| follower.source().clone())
-                    };
-                    self.upstream.on_replicate_due(
-                        self.now,
-                        unanswered,
-                        &self.config,
-                        &mut self.shared,
-                    );
-                }
-                TimerKey::KeepAlive(conn) if conn.is_accepted() => {
-                    self.on_peer_keep_alive_due(conn);
-                }
-                TimerKey::KeepAlive(conn) => {
-                    self.upstream.on_keep_alive_due(self.now, conn, &self.config, &mut self.shared);
-                }
-                TimerKey::LogRetry(stream) => {
-                    self.publish(|publisher, ctx| publisher.on_log_retry(stream, ctx));
-                }
-                TimerKey::NothingHeard => {
-                    self.upstream.on_nothing_heard_due(self.now, &mut self.shared);
-                }
-                TimerKey::SyncEnd(number) => self.on_sync_end_due(number),
-                TimerKey::SyncExpiry(watch) => {
-                    self.their_users.on_expiry_due(watch, &mut self.shared);
-                }
-                TimerKey::SyncRepeat => self.on_sync_repeat_due(),
-                TimerKey::FetchRetry(source) => self.follow(source, Follower::on_fetch_retry),
-                TimerKey::BurstQuiet(source) => self.follow(source, Follower::on_burst_quiet),
-                TimerKey::Audit(source) => self.follow(source, Follower::on_audit_due),
-                TimerKey::Wait(wait) => {
-                    if let Some(source) = self.shared.waits.remove(wait) {
-                        let position = self.followers[source.as_usize()].0.position();
-                        let outcome = WaitOutcome::TimedOut { position };
-                        self.shared.notify(Event::WaitEnded { wait, outcome });
-                    }
-                }
-            }
-        }
-    }
-
-    fn on_shutdown(&mut self) {
-        if std::mem::replace(&mut self.stopping, true) {
-            return;
-        }
-        self.shared.timers.clear_all();
-        for query in self.shared.fetches.cancel_all() {
-            self.shared.actions.push_back(Action::CancelFetch { query });
-        }
-        while let Some(wait) = self.shared.waits.pop() {
-            self.shared.notify(Event::WaitEnded { wait, outcome: WaitOutcome::Refused });
-        }
-        self.say_farewell();
-        self.publish(Publisher::stop);
-        if self.upstream.up().is_none() {
-            self.upstream.shut_down(&mut self.shared);
-        }
-    }
-
-    /// Closes everything once own rows have gone out, and says so when all is closed.
-    fn stop_when_drained(&mut self) {
-        if self.stopped || !self.publish(|publisher, ctx| publisher.is_drained(ctx)) {
-            return;
-        }
-        self.upstream.shut_down(&mut self.shared);
-        let mut turn = Turn { now: self.now, config: &self.config, shared: &mut self.shared };
-        self.peers.close_all(&mut turn);
-        if matches!(self.upstream.link, Link::Stopped) && self.peers.is_empty() {
-            self.stopped = true;
-            self.shared.notify(Event::Stopped);
-        }
-    }
-
-    /// One turn of what publishes.
-    fn publish<R>(
-        &mut self,
-        act: impl FnOnce(&mut Publisher, &mut publish::Context<'_>) -> R,
-    ) -> R {
-        let turn = Turn { now: self.now, config: &self.config, shared: &mut self.shared };
-        let mut context =
-            publish::Context { turn, upstream: &mut self.upstream, peers: &mut self.peers };
-        act(&mut self.publisher, &mut context)
+        self.env.notify(Event::WaitEnded { wait, outcome });
     }
 
     /// What is done with a source's rows; one that is new and wanted is taken in, and only such a
@@ -518,10 +391,10 @@ impl Node {
         if let Some(role) = self.sources.find(stream, instance) {
             return Some(role);
         }
-        if instance == self.config.instance && !planted!(self.config, DeliversEchoes) {
+        if instance == self.env.config.instance && !planted!(self.env.config, DeliversEchoes) {
             return Some(Role::Own);
         }
-        if self.config.streams.as_ref().is_some_and(|wanted| !wanted.contains(stream)) {
+        if self.env.config.streams.as_ref().is_some_and(|wanted| !wanted.contains(stream)) {
             return Some(Role::Ignored);
         }
         self.take_in(Source::new(stream, instance))
@@ -533,47 +406,44 @@ impl Node {
         if !self.sources.insert(source.clone(), role) {
             if !self.source_limit_reported {
                 self.source_limit_reported = true;
-                self.shared.notify(Event::Warning(Warning::TooManySources { source }));
+                self.env.notify(Event::Warning(Warning::TooManySources { source }));
             }
             return None;
         }
         let stream = self.stream_of(source.stream());
-        let position = self.config.positions.get(source.stream(), source.instance());
-        let traits = self.streams[stream].traits;
-        self.followers.push((Follower::new(source, traits, position, &self.config), stream));
-        self.shared.unanswered += 1;
-        self.shared.stats.sources_now += 1;
+        let position = self.env.config.positions.get(source.stream(), source.instance());
+        let traits = self.env.streams[stream.as_usize()].traits;
+        let index = SourceIndex::after(self.followers.len());
+        let follower = Follower::new(index, stream, source, traits, position, &self.env.config);
+        self.followers.push(follower);
+        self.env.unconfirmed += 1;
+        self.env.stats.sources_now += 1;
         Some(role)
     }
 
-    fn stream_of(&mut self, name: &str) -> usize {
+    fn stream_of(&mut self, name: &str) -> StreamIndex {
         if let Some(index) = self.streams_by_name.get(name) {
             return *index;
         }
-        let baseline = self.config.positions.highest(name);
-        let mut stream = Stream::new(traits_on(self.config.transport, name), baseline);
+        let baseline = self.env.config.positions.highest(name);
+        let traits = self.env.config.transport.traits_of(name);
+        let mut stream = StreamState::new(traits, baseline);
         stream.written_here = self.publisher.end_of(name).is_some();
-        self.streams.push(stream);
-        let index = self.streams.len() - 1;
+        let index = StreamIndex::after(self.env.streams.len());
+        self.env.streams.push(stream);
         self.streams_by_name.insert(name.to_owned(), index);
         index
     }
 
+    /// Something happens to a source.
     fn follow<R>(
         &mut self,
         source: SourceIndex,
-        act: impl FnOnce(&mut Follower, &mut Context<'_>) -> R,
+        act: impl FnOnce(&mut Follower, &mut Env) -> R,
     ) -> R {
-        let (follower, stream) = &mut self.followers[source.as_usize()];
-        let mut context = Context {
-            now: self.now,
-            me: source,
-            config: &self.config,
-            stream: &mut self.streams[*stream],
-            shared: &mut self.shared,
-        };
-        let done = act(follower, &mut context);
-        follower.account(&mut self.shared.kept_bytes);
+        let follower = &mut self.followers[source.as_usize()];
+        let done = act(follower, &mut self.env);
+        follower.account(&mut self.env.kept_bytes);
         done
     }
 }

@@ -5,22 +5,7 @@ use std::hash::{Hash, Hasher as _};
 use hashbrown::HashTable;
 use rustc_hash::FxHasher;
 
-use crate::stream::Source;
-
-/// A followed source, by order of first appearance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct SourceIndex(u32);
-
-impl SourceIndex {
-    pub(crate) const fn as_usize(self) -> usize {
-        self.0 as usize
-    }
-
-    /// The index after `count` others, of which there are at most `sources_max`.
-    pub(crate) fn after(count: usize) -> Self {
-        Self(u32::try_from(count).unwrap_or(u32::MAX))
-    }
-}
+use crate::{ids::SourceIndex, stream::Source};
 
 /// What is done with a source's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    ids::{ConnectionId, WaitId},
-    publish::OwnIndex,
-    sources::SourceIndex,
+    ids::{ConnectionId, OwnIndex, SourceIndex, WaitId},
     time::Timestamp,
 };
 

@@ -142,9 +142,9 @@ impl TryFrom<Fields> for TraceLine<'_> {
 mod tests {
     use super::*;
     use crate::{
-        action::Channel,
+        config::Channel,
         event::{Event, Origin},
-        ids::{ConnectionId, QueryId},
+        ids::{ConnectionId, FetchId, ReadId},
         stream::{Page, Row, Source, Token},
         wire::{Command, Rdata, Secret, UserIp},
     };
@@ -208,11 +208,11 @@ mod tests {
             written(&TraceLine::input(Timestamp::ZERO, &Input::Send { command: rdata.clone() })),
             written(&TraceLine::input(
                 Timestamp::ZERO,
-                &Input::Fetched { query: QueryId::new(1), result: Ok(page.clone()) },
+                &Input::Fetched { query: FetchId::new(1), result: Ok(page.clone()) },
             )),
             written(&TraceLine::input(
                 Timestamp::ZERO,
-                &Input::LogRead { query: QueryId::new(1), result: Ok(page) },
+                &Input::LogRead { query: ReadId::new(1), result: Ok(page) },
             )),
             written(&TraceLine::action(&Action::Notify(rows))),
             written(&TraceLine::action(&Action::Send {

@@ -5,7 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{ids::WaitId, sources::SourceIndex, stream::Token};
+use crate::{
+    ids::{SourceIndex, WaitId},
+    stream::Token,
+};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Waits {

@@ -1,7 +1,7 @@
 //! What a driver must not hand in: a typed error, and the node is as it was.
 
 use synrepl_core::{
-    Action, Config, ConnectionId, Input, Misuse, Node, QueryId, Timestamp, WaitId,
+    Action, Config, ConnectionId, FetchId, Input, Misuse, Node, ReadId, Timestamp, WaitId,
     stream::{Page, Source, Token},
     wire::{Command, Dialect},
 };
@@ -78,11 +78,12 @@ fn no_more_goes_out_than_was_sent() {
 #[test]
 fn what_was_never_asked_for_is_not_answered() {
     let (mut node, _) = connecting();
-    for query in [QueryId::new(0), QueryId::new(1)] {
-        let fetched = Input::Fetched { query, result: Ok(Page::default()) };
-        refused(&mut node, NOW, fetched, Misuse::UnknownQuery(query));
-        let read = Input::LogRead { query, result: Ok(Page::default()) };
-        refused(&mut node, NOW, read, Misuse::UnknownQuery(query));
+    for number in [0, 1] {
+        let (fetch, read) = (FetchId::new(number), ReadId::new(number));
+        let fetched = Input::Fetched { query: fetch, result: Ok(Page::default()) };
+        refused(&mut node, NOW, fetched, Misuse::UnknownFetch(fetch));
+        let answer = Input::LogRead { query: read, result: Ok(Page::default()) };
+        refused(&mut node, NOW, answer, Misuse::UnknownRead(read));
     }
 }
 

@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use allocation_counter::measure;
 use synrepl_core::{
-    Action, ByteString, Config, ConnectionId, Input, Node, QueryId, Timestamp, Transport,
+    Action, ByteString, Config, ConnectionId, Input, Node, ReadId, Timestamp, Transport,
     stream::{Page, Row, Token},
     wire::Dialect,
 };
@@ -19,7 +19,7 @@ const PAGES: i64 = 20;
 struct Writer {
     node: Node,
     conn: Option<ConnectionId>,
-    query: Option<QueryId>,
+    query: Option<ReadId>,
     /// What was sent since the last look: on the bus, and to all peers.
     sent: (u32, u32),
 }

@@ -3,7 +3,7 @@
 mod writer;
 
 use synrepl_core::{
-    Input, MainChannel, Misuse, QueryId, Transport,
+    Input, MainChannel, Misuse, ReadId, Transport,
     stream::{Page, Row, Token},
     wire::Command,
 };
@@ -425,9 +425,9 @@ fn what_was_never_sent_cannot_have_gone_out() {
 #[test]
 fn pages_that_were_never_asked_for_and_names_that_cannot_be_sent_are_misuse() {
     let mut writer = Writer::on_bus(config(&[("s", 0)]));
-    let query = QueryId::new(1);
+    let query = ReadId::new(1);
     let never_asked = Input::LogRead { query, result: Ok(Page::default()) };
-    assert_eq!(writer.try_handle(never_asked), Err(Misuse::UnknownQuery(query)));
+    assert_eq!(writer.try_handle(never_asked), Err(Misuse::UnknownRead(query)));
     for name in ["", "a b", "a\n"] {
         let appended = Input::Appended { stream: name.into(), token: Token::new(1) };
         assert_eq!(writer.try_handle(appended), Err(Misuse::BadStreamName), "{name:?}");

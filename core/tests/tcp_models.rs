@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use proptest::prelude::*;
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, Input, Node, Origin, QueryId, Start, Timestamp, Transport,
+    Action, Config, ConnectionId, Event, FetchId, Input, Node, Origin, Start, Timestamp, Transport,
     Warning,
     stream::{FetchError, Positions, Row, Source, Token},
     wire::{Command, Decoder, Dialect},
@@ -73,7 +73,7 @@ struct Run {
     conn: Option<ConnectionId>,
     up: bool,
     to_server: VecDeque<Command>,
-    fetches: VecDeque<(QueryId, Source, Token, Token)>,
+    fetches: VecDeque<(FetchId, Source, Token, Token)>,
     watches: BTreeMap<String, Watch>,
     gaps: usize,
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use synrepl_core::{
-    Action, Channel, ConnectionId, Event, Input, Origin, QueryId, Timestamp,
+    Action, Channel, ConnectionId, Event, FetchId, Input, Origin, ReadId, Timestamp,
     stream::{Page, Row, Rows, Source, Token},
     trace::TraceLine,
     wire::{Command, Decoder},
@@ -28,14 +28,14 @@ fn hides(line: &TraceLine<'_>) {
 
 #[test]
 fn what_comes_in_is_veiled() {
-    let (conn, query) = (ConnectionId::new(1), QueryId::new(1));
+    let conn = ConnectionId::new(1);
     let page = || Page { updates: vec![(Token::new(4), Row::from(ROW))], ..Page::default() };
     let of = |command: Command| {
         [Input::Received { conn, command: command.clone() }, Input::Send { command }]
     };
     let pages = [
-        Input::Fetched { query, result: Ok(page()) },
-        Input::LogRead { query, result: Ok(page()) },
+        Input::Fetched { query: FetchId::new(1), result: Ok(page()) },
+        Input::LogRead { query: ReadId::new(1), result: Ok(page()) },
     ];
     for input in commands().into_iter().flat_map(of).chain(pages) {
         hides(&TraceLine::input(Timestamp::ZERO, &input));

@@ -11,7 +11,7 @@ use std::{
 };
 
 use synrepl_core::{
-    Action, ByteString, Channel, ConnectionId, Event, Input, Node, NotSentReason, QueryId,
+    Action, ByteString, Channel, ConnectionId, Event, FetchId, Input, Node, NotSentReason, ReadId,
     Timestamp, WaitId, WaitOutcome, Warning,
     stream::{FetchError, LogError, Token},
     wire::Command,
@@ -53,10 +53,10 @@ pub struct Driver<C: Connector = SocketConnector> {
     session: Session<C>,
     peers: Peers,
     fetch_source: Arc<dyn FetchSource>,
-    fetches: Queries<(), FetchError>,
+    fetches: Queries<FetchId, (), FetchError>,
     log: Option<Arc<dyn LogStore>>,
     log_ends: LogEnds,
-    log_reads: Queries<ByteString, LogError>,
+    log_reads: Queries<ReadId, ByteString, LogError>,
     events: events::Sender,
     /// Whether events find room. What was published meanwhile is told once they do.
     room: bool,
@@ -97,8 +97,8 @@ pub(crate) struct Parts<C: Connector> {
 enum Wakeup {
     Stop,
     Time,
-    Fetched(Answer<(), FetchError>),
-    LogRead(Answer<ByteString, LogError>),
+    Fetched(Answer<FetchId, (), FetchError>),
+    LogRead(Answer<ReadId, ByteString, LogError>),
     Appended(ByteString, Token),
     /// In [`Driver::taken`].
     Taken,
@@ -442,7 +442,7 @@ impl<C: Connector> Driver<C> {
 
     fn read_log(
         &mut self,
-        query: QueryId,
+        query: ReadId,
         stream: ByteString,
         from: Token,
         upto: Token,

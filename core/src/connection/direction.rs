@@ -9,12 +9,12 @@ pub(crate) const fn client_may_send(command: &Command, dialect: Dialect) -> bool
     match command {
         Command::Name(_) | Command::Ping(_) | Command::Error(_) | Command::FederationAck(_) => true,
         // Old lines are read as bare ones by later servers.
-        Command::Replicate(Replicate::Everything) => dialect.names_instances(),
+        Command::Replicate(Replicate::Everything) => dialect.has_bare_replicate(),
         Command::Replicate(Replicate::Stream { .. })
         | Command::UserSync(_)
         | Command::UserIp(_)
         | Command::RemoteServerUp(_) => true,
-        Command::ClearUserSync(_) => dialect.names_instances(),
+        Command::ClearUserSync(_) => dialect.has_clear_user_sync(),
         Command::RemovePusher(_) => !matches!(dialect, Dialect::V1_92),
         Command::InvalidateCache(_) => {
             matches!(dialect, Dialect::V0_22 | Dialect::V0_23 | Dialect::V1_13)
@@ -38,7 +38,7 @@ pub(crate) const fn server_may_send(command: &Command, dialect: Dialect) -> bool
         | Command::Rdata(_)
         | Command::Position(_)
         | Command::RemoteServerUp(_) => true,
-        Command::Sync(_) => !dialect.names_instances(),
+        Command::Sync(_) => dialect.has_sync(),
         Command::LockReleased(_) => dialect.position_has_prev(),
         Command::Name(_)
         | Command::Replicate(_)

@@ -2,7 +2,6 @@
 
 mod direction;
 mod keep_alive;
-mod outbox;
 mod peer;
 mod peers;
 mod server;
@@ -10,9 +9,14 @@ mod untaken;
 mod upstream;
 
 pub(crate) use self::{
-    outbox::Outbox,
     peer::{PeerReading, Subscription},
     peers::{Peers, To},
-    server::named_in,
     upstream::{Link, Upstream},
 };
+
+/// The connection that we make, and those that we accept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Connections {
+    pub(crate) upstream: Upstream,
+    pub(crate) peers: Peers,
+}

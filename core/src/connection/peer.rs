@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use super::{keep_alive::KeepAlive, untaken::Untaken};
 use crate::{
     config::Config,
-    ids::{ConnectionId, QueryId},
-    publish::OwnIndex,
-    stream::Token,
+    ids::{ConnectionId, OwnIndex, ReadId},
+    stream::{Span, Token},
     time::Timestamp,
     wire::Dialect,
 };
@@ -49,10 +48,9 @@ pub(crate) enum PeerReading {
     /// More than half of what it may leave untaken is: a look when it has taken some.
     NoRoom,
     InFlight {
-        query: QueryId,
+        query: ReadId,
         stream: OwnIndex,
-        from: Token,
-        upto: Token,
+        span: Span,
     },
 }
 

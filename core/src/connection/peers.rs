@@ -11,13 +11,12 @@ use super::{
     untaken::size_of_line,
 };
 use crate::{
-    action::{Action, Audience, Channel},
-    config::Config,
+    action::{Action, Audience},
+    config::{Channel, Config},
+    env::Env,
     event::{Event, Warning},
-    ids::ConnectionId,
-    publish::OwnIndex,
+    ids::{ConnectionId, OwnIndex},
     timer::TimerKey,
-    turn::Turn,
     wire::{Command, Dialect},
 };
 
@@ -110,7 +109,7 @@ impl Peers {
 
     /// The open connections on which subscriptions are made one by one.
     pub(crate) fn oldest_dialect(&self) -> impl Iterator<Item = ConnectionId> + '_ {
-        let oldest = |peer: &&Peer| peer.open && !peer.dialect.names_instances();
+        let oldest = |peer: &&Peer| peer.open && peer.dialect.catches_up_in_band();
         self.list.iter().filter(oldest).map(|peer| peer.conn)
     }
 
@@ -132,99 +131,89 @@ impl Peers {
     }
 
     /// A peer connected: greets it (`protocol.md` 3.1), or refuses it.
-    pub(crate) fn accept(&mut self, conn: ConnectionId, dialect: Dialect, turn: &mut Turn<'_>) {
+    pub(crate) fn accept(&mut self, conn: ConnectionId, dialect: Dialect, env: &mut Env) {
         let open = self.list.iter().filter(|peer| peer.open).count();
         self.newest = Some(conn);
-        self.list.push(Peer::new(conn, dialect, turn.now));
+        self.list.push(Peer::new(conn, dialect, env.now));
         self.changed();
-        turn.shared.stats.peers_now += 1;
-        turn.notify(Event::PeerConnected { conn, dialect });
-        if open >= turn.config.peers_max as usize {
-            self.say_error(conn, ByteString::from_static("Too many connections"), turn);
-            turn.notify(Event::Warning(Warning::TooManyPeers { conn }));
+        env.stats.peers_now += 1;
+        env.notify(Event::PeerConnected { conn, dialect });
+        if open >= env.config.peers_max as usize {
+            self.say_error(conn, ByteString::from_static("Too many connections"), env);
+            env.notify(Event::Warning(Warning::TooManyPeers { conn }));
             return;
         }
-        let Some(name) = turn.config.server_name.clone() else {
-            self.refuse(conn, "No server name is configured here".to_owned(), turn);
+        let Some(name) = env.config.server_name.clone() else {
+            self.refuse(conn, "No server name is configured here".to_owned(), env);
             return;
         };
-        self.send(conn, Command::Server(name), turn);
-        self.ping(conn, turn);
-        turn.shared.timers.set(TimerKey::KeepAlive(conn), turn.now + turn.config.ping_every);
+        self.send(conn, Command::Server(name), env);
+        self.ping(conn, env);
+        env.timers.set(TimerKey::KeepAlive(conn), env.now + env.config.ping_every);
     }
 
-    fn ping(&mut self, conn: ConnectionId, turn: &mut Turn<'_>) {
-        let ms = turn.now.as_micros() / 1_000;
-        self.send(conn, Command::Ping(ByteString::from(ms.to_string())), turn);
+    fn ping(&mut self, conn: ConnectionId, env: &mut Env) {
+        let ms = env.now.as_micros() / 1_000;
+        self.send(conn, Command::Ping(ByteString::from(ms.to_string())), env);
     }
 
     /// The connection is gone.
-    pub(crate) fn remove(&mut self, conn: ConnectionId, turn: &mut Turn<'_>) -> Option<Peer> {
+    pub(crate) fn remove(&mut self, conn: ConnectionId, env: &mut Env) -> Option<Peer> {
         let index = self.index(conn)?;
         let peer = self.list.remove(index);
         self.changed();
-        turn.shared.timers.clear(TimerKey::KeepAlive(conn));
-        turn.shared.stats.peers_now -= 1;
+        env.timers.clear(TimerKey::KeepAlive(conn));
+        env.stats.peers_now -= 1;
         Some(peer)
     }
 
     /// Notes a sign of life, and whether the peer may say this at all; if not, cuts it off.
-    pub(crate) fn may_say(
-        &mut self,
-        conn: ConnectionId,
-        command: &Command,
-        turn: &mut Turn<'_>,
-    ) -> bool {
+    pub(crate) fn may_say(&mut self, conn: ConnectionId, command: &Command, env: &mut Env) -> bool {
         let Some(peer) = self.open(conn) else { return false };
         if !direction::client_may_send(command, peer.dialect) {
-            self.refuse(conn, format!("invalid command: {}", command.name()), turn);
+            self.refuse(conn, format!("invalid command: {}", command.name()), env);
             return false;
         }
-        peer.keep_alive.on_heard(turn.now, matches!(command, Command::Ping(_)));
+        peer.keep_alive.on_heard(env.now, matches!(command, Command::Ping(_)));
         true
     }
 
     /// Sends to one peer; false if it is not there any more, or no longer.
-    pub(crate) fn send(
-        &mut self,
-        conn: ConnectionId,
-        command: Command,
-        turn: &mut Turn<'_>,
-    ) -> bool {
+    pub(crate) fn send(&mut self, conn: ConnectionId, command: Command, env: &mut Env) -> bool {
         let size = size_of_line(&command);
         let Some(peer) = self.open(conn) else { return false };
-        if peer.untaken.would_overflow(size, turn.config) {
-            self.cut_off_slow(conn, turn);
+        if peer.untaken.would_overflow(size, &env.config) {
+            self.cut_off_slow(conn, env);
             return false;
         }
         peer.untaken.push(size);
-        peer.keep_alive.on_sent(turn.now);
-        turn.shared.actions.push_back(Action::Send { conn, channel: Channel::Main, command });
+        peer.keep_alive.on_sent(env.now);
+        env.act(Action::Send { conn, channel: Channel::Main, command });
         true
     }
 
     /// Sends to many. Who has left too much untaken is cut off instead; the others do not notice.
     /// False if there is nobody to send to.
-    pub(crate) fn broadcast(&mut self, to: To, command: Command, turn: &mut Turn<'_>) -> bool {
+    pub(crate) fn broadcast(&mut self, to: To, command: Command, env: &mut Env) -> bool {
         let size = size_of_line(&command);
         let mut slow = Vec::new();
         for peer in self.list.iter_mut().filter(|peer| to.includes(peer, &command)) {
-            if peer.untaken.would_overflow(size, turn.config) {
+            if peer.untaken.would_overflow(size, &env.config) {
                 slow.push(peer.conn);
             } else {
                 peer.untaken.push(size);
-                peer.keep_alive.on_sent(turn.now);
+                peer.keep_alive.on_sent(env.now);
             }
         }
         for conn in slow {
-            self.cut_off_slow(conn, turn);
+            self.cut_off_slow(conn, env);
         }
         let audience = self.audience(to, &command);
         if audience.connections().is_empty() {
             return false;
         }
         let command = Box::new(command);
-        turn.shared.actions.push_back(Action::Broadcast { audience, command });
+        env.act(Action::Broadcast { audience, command });
         true
     }
 
@@ -272,79 +261,79 @@ impl Peers {
     }
 
     /// Time for a look: says PING, or gives up a peer that is dead or takes nothing.
-    pub(crate) fn on_keep_alive_due(&mut self, conn: ConnectionId, turn: &mut Turn<'_>) {
+    pub(crate) fn on_keep_alive_due(&mut self, conn: ConnectionId, env: &mut Env) {
         let Some(peer) = self.open(conn) else { return };
-        let stalled = !std::mem::take(&mut peer.moved) && peer.untaken.is_half_full(turn.config);
-        match peer.keep_alive.look(turn.now, turn.config) {
+        let stalled = !std::mem::take(&mut peer.moved) && peer.untaken.is_half_full(&env.config);
+        match peer.keep_alive.look(env.now, &env.config) {
             Due::TimedOut => {
-                self.refuse(conn, "ping timeout".to_owned(), turn);
+                self.refuse(conn, "ping timeout".to_owned(), env);
                 return;
             }
             // Reads for it have stopped, so it would never reach the limit.
             _ if stalled => {
-                self.cut_off_slow(conn, turn);
+                self.cut_off_slow(conn, env);
                 return;
             }
-            Due::Ping => self.ping(conn, turn),
+            Due::Ping => self.ping(conn, env),
             Due::Nothing => {}
         }
-        turn.shared.timers.set(TimerKey::KeepAlive(conn), turn.now + turn.config.ping_every);
+        env.timers.set(TimerKey::KeepAlive(conn), env.now + env.config.ping_every);
     }
 
-    fn cut_off_slow(&mut self, conn: ConnectionId, turn: &mut Turn<'_>) {
+    fn cut_off_slow(&mut self, conn: ConnectionId, env: &mut Env) {
         let Some(peer) = self.open(conn) else { return };
         let pending = u32::try_from(peer.untaken.len()).unwrap_or(u32::MAX);
-        self.say_error(conn, ByteString::from_static("Failed to keep up"), turn);
-        turn.notify(Event::Warning(Warning::PeerTooSlow { conn, pending }));
+        self.say_error(conn, ByteString::from_static("Failed to keep up"), env);
+        env.notify(Event::Warning(Warning::PeerTooSlow { conn, pending }));
     }
 
     /// Cuts a peer off that broke the protocol, with a text that says how.
-    pub(crate) fn refuse(&mut self, conn: ConnectionId, told: String, turn: &mut Turn<'_>) {
+    pub(crate) fn refuse(&mut self, conn: ConnectionId, told: String, env: &mut Env) {
         if self.open(conn).is_none() {
             return;
         }
-        self.say_error(conn, ByteString::from(told.as_str()), turn);
-        turn.notify(Event::Warning(Warning::PeerRefused { conn, told }));
+        self.say_error(conn, ByteString::from(told.as_str()), env);
+        env.notify(Event::Warning(Warning::PeerRefused { conn, told }));
     }
 
-    fn say_error(&mut self, conn: ConnectionId, text: ByteString, turn: &mut Turn<'_>) {
+    fn say_error(&mut self, conn: ConnectionId, text: ByteString, env: &mut Env) {
         let Some(peer) = self.open(conn) else { return };
         let command = Command::Error(text);
         // The last word is said however full the queue is.
         peer.untaken.push(size_of_line(&command));
-        turn.shared.actions.push_back(Action::Send { conn, channel: Channel::Main, command });
-        turn.shared.stats.peers_cut_off += 1;
-        self.close(conn, turn);
+        env.act(Action::Send { conn, channel: Channel::Main, command });
+        env.stats.peers_cut_off += 1;
+        self.close(conn, env);
     }
 
     /// Closes; what still arrives on the connection is ignored.
-    pub(crate) fn close(&mut self, conn: ConnectionId, turn: &mut Turn<'_>) {
+    pub(crate) fn close(&mut self, conn: ConnectionId, env: &mut Env) {
         let Some(peer) = self.open(conn) else { return };
         peer.open = false;
         peer.subscriptions.clear();
         peer.reading = PeerReading::Idle;
         self.changed();
-        turn.shared.timers.clear(TimerKey::KeepAlive(conn));
-        turn.shared.actions.push_back(Action::Close { conn });
+        env.timers.clear(TimerKey::KeepAlive(conn));
+        env.act(Action::Close { conn });
     }
 
     /// Closes all; the oldest dialect is told why.
-    pub(crate) fn close_all(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn close_all(&mut self, env: &mut Env) {
         let all: Vec<_> = self.list.iter().map(|peer| (peer.conn, peer.dialect)).collect();
         for (conn, dialect) in all {
-            if !dialect.names_instances() {
+            if dialect.says_that_it_stops() {
                 let text = ByteString::from_static("server shutting down");
-                self.send(conn, Command::Error(text), turn);
+                self.send(conn, Command::Error(text), env);
             }
-            self.close(conn, turn);
+            self.close(conn, env);
         }
     }
 
     /// A connection that comes while we are stopping: closed without a word.
-    pub(crate) fn accept_not(&mut self, conn: ConnectionId, dialect: Dialect, turn: &mut Turn<'_>) {
+    pub(crate) fn accept_not(&mut self, conn: ConnectionId, dialect: Dialect, env: &mut Env) {
         self.newest = Some(conn);
-        self.list.push(Peer { announced: false, ..Peer::new(conn, dialect, turn.now) });
-        turn.shared.stats.peers_now += 1;
-        self.close(conn, turn);
+        self.list.push(Peer { announced: false, ..Peer::new(conn, dialect, env.now) });
+        env.stats.peers_now += 1;
+        self.close(conn, env);
     }
 }

@@ -5,17 +5,15 @@ use std::collections::BTreeSet;
 
 use bytestring::ByteString;
 
-use super::{
-    outbox::Outbox,
-    server::{Heard, Server, named_in, subscriptions},
-};
+use super::server::{Heard, Server};
 use crate::{
-    action::{Action, Channel},
-    config::{Config, Transport},
+    action::Action,
+    config::{Channel, Transport},
+    env::Env,
     event::{Event, NotSentReason, Warning},
     ids::ConnectionId,
+    inband,
     planted::planted,
-    shared::Shared,
     stream::Source,
     time::Timestamp,
     timer::TimerKey,
@@ -90,58 +88,45 @@ impl Upstream {
         }
     }
 
-    pub(crate) fn connect(&mut self, shared: &mut Shared) {
+    pub(crate) fn connect(&mut self, env: &mut Env) {
         self.connections += 1;
         self.attempts = self.attempts.saturating_add(1);
         let conn = ConnectionId::new(self.connections);
         self.link = Link::Connecting(conn);
-        shared.outbox = Outbox::new();
-        shared.actions.push_back(Action::Connect { conn });
+        env.empty_outbox();
+        env.act(Action::Connect { conn });
     }
 
     /// The connection is usable: say who we are, and ask everyone where they stand.
-    pub(crate) fn on_connected(
-        &mut self,
-        now: Timestamp,
-        conn: ConnectionId,
-        config: &Config,
-        shared: &mut Shared,
-    ) {
-        shared.stats.connections += 1;
-        shared.settling_until.get_or_insert(now + config.settling_for);
-        shared.notify(Event::Connected { conn });
-        let server = match config.transport {
-            Transport::Tcp(dialect) => Some(Server::greet(now, conn, dialect, config, shared)),
+    pub(crate) fn on_connected(&mut self, conn: ConnectionId, env: &mut Env) {
+        env.stats.connections += 1;
+        env.settling_until.get_or_insert(env.now + env.config.settling_for);
+        env.notify(Event::Connected { conn });
+        let server = match env.config.transport {
+            Transport::Tcp(dialect) => Some(Server::greet(conn, dialect, env)),
             Transport::Bus | Transport::None => None,
         };
-        shared.replays_on = server.as_ref().filter(|server| server.replays()).map(|_| conn);
+        env.in_band_on = server.as_ref().filter(|server| server.catches_up_in_band()).map(|_| conn);
         self.link = Link::Up(Session {
             conn,
             server,
-            since: now,
+            since: env.now,
             heard: false,
             positioned: false,
             asked: 0,
             asked_in_vain: 0,
             duplicate_reported: false,
         });
-        shared.timers.set(TimerKey::NothingHeard, now + config.nothing_heard_after);
-        self.ask(now, config, shared);
+        env.timers.set(TimerKey::NothingHeard, env.now + env.config.nothing_heard_after);
+        self.replicate(env);
     }
 
     /// The connection is gone or was never made; tries again later.
-    pub(crate) fn on_disconnected(
-        &mut self,
-        now: Timestamp,
-        conn: ConnectionId,
-        reason: String,
-        config: &Config,
-        shared: &mut Shared,
-    ) {
-        shared.timers.clear(TimerKey::NothingHeard);
-        shared.timers.clear(TimerKey::Replicate);
-        shared.timers.clear(TimerKey::KeepAlive(conn));
-        shared.replays_on = None;
+    pub(crate) fn on_disconnected(&mut self, conn: ConnectionId, reason: String, env: &mut Env) {
+        env.timers.clear(TimerKey::NothingHeard);
+        env.timers.clear(TimerKey::Replicate);
+        env.timers.clear(TimerKey::KeepAlive(conn));
+        env.in_band_on = None;
         let reason = match &self.link {
             Link::Refused(_, told) => format!("{told}; {reason}"),
             Link::Up(_) | Link::Connecting(_) | Link::Closing(_) | Link::Down | Link::Stopped => {
@@ -150,17 +135,17 @@ impl Upstream {
         };
         let stopping = matches!(self.link, Link::Closing(_));
         let gives_up =
-            planted!(config, NeverReconnects if matches!(self.link, Link::Connecting(_)));
+            planted!(env.config, NeverReconnects if matches!(self.link, Link::Connecting(_)));
         let retry_at = if stopping {
             None
         } else {
-            Some(now + shared.jitter.delay(config.reconnect, self.attempts))
+            Some(env.now + env.jitter.delay(env.config.reconnect, self.attempts))
         };
-        shared.notify(Event::Disconnected { conn, reason, retry_at });
+        env.notify(Event::Disconnected { conn, reason, retry_at });
         if let Some(at) = retry_at {
             self.link = Link::Down;
             if !gives_up {
-                shared.timers.set(TimerKey::Reconnect, at);
+                env.timers.set(TimerKey::Reconnect, at);
             }
         } else {
             self.link = Link::Stopped;
@@ -169,98 +154,86 @@ impl Upstream {
 
     /// Sends REPLICATE, and sets the time at which to see whether it was enough. A server of the
     /// oldest dialect is asked once: its answers come in order and whole, or not at all.
-    fn ask(&mut self, now: Timestamp, config: &Config, shared: &mut Shared) {
+    fn replicate(&mut self, env: &mut Env) {
         let Link::Up(session) = &mut self.link else { return };
-        let is_silent = config.observe_only && !planted!(config, ObserverAsks);
-        if is_silent || planted!(config, NeverAsksAgain if session.asked > 0) {
+        let is_silent = env.config.observe_only && !planted!(env.config, ObserverAsks);
+        if is_silent || planted!(env.config, NeverAsksAgain if session.asked > 0) {
             return;
         }
         let conn = session.conn;
-        if config.transport.replays() {
+        if env.config.transport.catches_up_in_band() {
             if session.asked > 0 {
                 return;
             }
-            for command in subscriptions(config, &self.unknown) {
-                shared.send(conn, command);
+            for command in inband::subscriptions(&env.config, &self.unknown).collect::<Vec<_>>() {
+                env.send(conn, command);
             }
         } else {
-            shared.send(conn, Command::Replicate(Replicate::Everything));
+            env.send(conn, Command::Replicate(Replicate::Everything));
         }
         if let Some(server) = &mut session.server {
-            server.on_sent(now);
+            server.on_sent(env.now);
         }
         session.asked = session.asked.saturating_add(1);
         session.asked_in_vain = session.asked_in_vain.saturating_add(1);
-        shared.stats.replicates += 1;
-        let delay = shared.jitter.delay(config.replicate_retry, session.asked_in_vain);
-        shared.timers.set(TimerKey::Replicate, now + delay);
+        env.stats.replicates += 1;
+        let delay = env.jitter.delay(env.config.replicate_retry, session.asked_in_vain);
+        env.timers.set(TimerKey::Replicate, env.now + delay);
     }
 
     /// A source lost its footing. Asks at once, or, if others have been asked for lately, after
     /// the shortest delay: theirs has grown while they did not answer, and this one will.
-    pub(crate) fn ask_again(&mut self, now: Timestamp, config: &Config, shared: &mut Shared) {
-        let Some(at) = shared.timers.at(TimerKey::Replicate) else {
-            self.ask(now, config, shared);
+    pub(crate) fn replicate_again(&mut self, env: &mut Env) {
+        let Some(at) = env.timers.at(TimerKey::Replicate) else {
+            self.replicate(env);
             return;
         };
-        let soon = now + shared.jitter.delay(config.replicate_retry, 1);
+        let soon = env.now + env.jitter.delay(env.config.replicate_retry, 1);
         if soon < at {
-            shared.timers.set(TimerKey::Replicate, soon);
+            env.timers.set(TimerKey::Replicate, soon);
         }
     }
 
     /// Time to see whether everyone answered. `unanswered` is one source that did not.
-    pub(crate) fn on_replicate_due(
-        &mut self,
-        now: Timestamp,
-        unanswered: Option<Source>,
-        config: &Config,
-        shared: &mut Shared,
-    ) {
+    pub(crate) fn on_replicate_due(&mut self, unanswered: Option<Source>, env: &mut Env) {
         let Link::Up(session) = &mut self.link else { return };
         if unanswered.is_none() && session.positioned {
             session.asked_in_vain = 0;
             return;
         }
         if let Some(example) = unanswered {
-            let (sources, asked) = (shared.unanswered, session.asked);
-            shared.notify(Event::Warning(Warning::Unanswered { sources, example, asked }));
+            let (sources, asked) = (env.unconfirmed, session.asked);
+            env.notify(Event::Warning(Warning::Unanswered { sources, example, asked }));
         }
-        self.ask(now, config, shared);
+        self.replicate(env);
     }
 
-    pub(crate) fn on_nothing_heard_due(&self, now: Timestamp, shared: &mut Shared) {
+    pub(crate) fn on_nothing_heard_due(&self, env: &mut Env) {
         if let Link::Up(session) = &self.link
             && !session.heard
         {
-            let after = now.saturating_since(session.since);
-            shared.notify(Event::Warning(Warning::NothingHeard { after }));
+            let after = env.now.saturating_since(session.since);
+            env.notify(Event::Warning(Warning::NothingHeard { after }));
         }
     }
 
     /// Notes that somebody speaks on this connection. Whether the command is for the node: the
     /// others only manage the connection, or are ignored.
-    pub(crate) fn on_command(
-        &mut self,
-        now: Timestamp,
-        command: &Command,
-        config: &Config,
-        shared: &mut Shared,
-    ) -> bool {
-        shared.heard += 1;
+    pub(crate) fn on_command(&mut self, command: &Command, env: &mut Env) -> bool {
+        env.commands_received += 1;
         let Link::Up(session) = &mut self.link else { return false };
         session.heard |= !matches!(command, Command::Replicate(_));
         if let Some(server) = &mut session.server {
-            match server.on_command(now, session.conn, command, config, shared) {
+            match server.on_command(session.conn, command, env) {
                 Heard::Passed => {}
                 Heard::Done => {
                     if let Command::Error(text) = command {
-                        self.on_error(text, config);
+                        self.on_error(text, env);
                     }
                     return false;
                 }
                 Heard::Refused(told) => {
-                    self.refuse(told, config, shared);
+                    self.refuse(told, env);
                     return false;
                 }
             }
@@ -273,54 +246,50 @@ impl Upstream {
     }
 
     /// The server has none of a wanted stream: it is not asked for it again.
-    fn on_error(&mut self, text: &str, config: &Config) {
-        if config.transport.replays()
-            && text.contains("unknown stream")
-            && let Some((stream, ())) =
-                named_in(text, config.streams.iter().flatten().map(|name| (name.as_str(), ())))
+    fn on_error(&mut self, text: &str, env: &Env) {
+        if env.config.transport.catches_up_in_band()
+            && inband::says_unknown_stream(text)
+            && let Some((stream, ())) = inband::named_in(
+                text,
+                env.config.streams.iter().flatten().map(|name| (name.as_str(), ())),
+            )
         {
             self.unknown.insert(stream.to_owned());
         }
     }
 
     /// Time to see whether the server lives.
-    pub(crate) fn on_keep_alive_due(
-        &mut self,
-        now: Timestamp,
-        conn: ConnectionId,
-        config: &Config,
-        shared: &mut Shared,
-    ) {
+    pub(crate) fn on_keep_alive_due(&mut self, conn: ConnectionId, env: &mut Env) {
         let Link::Up(session) = &mut self.link else { return };
         if session.conn == conn
             && let Some(server) = &mut session.server
-            && let Heard::Refused(told) = server.look(now, conn, config, shared)
+            && let Heard::Refused(told) = server.look(conn, env)
         {
-            self.refuse(told, config, shared);
+            self.refuse(told, env);
         }
     }
 
     /// A line is too long to be read, and with it all that follows.
-    pub(crate) fn on_line_too_long(&mut self, config: &Config, shared: &mut Shared) {
-        self.refuse("Line length exceeded", config, shared);
+    pub(crate) fn on_line_too_long(&mut self, env: &mut Env) {
+        self.refuse("Line length exceeded", env);
     }
 
     /// A line of a server of the oldest dialect could not be read that may have been an answer.
     /// It says nothing twice, so another connection must.
-    pub(crate) fn on_lost_answer(&mut self, config: &Config, shared: &mut Shared) {
-        self.refuse("failed to parse line", config, shared);
+    pub(crate) fn on_lost_answer(&mut self, env: &mut Env) {
+        self.refuse("failed to parse line", env);
     }
 
     /// Tells the server what is wrong, unless we only observe, and closes; connects again
     /// afterwards.
-    fn refuse(&mut self, told: &'static str, config: &Config, shared: &mut Shared) {
+    fn refuse(&mut self, told: &'static str, env: &mut Env) {
         let Link::Up(Session { conn, .. }) = self.link else { return };
         self.link = Link::Refused(conn, told);
-        shared.replays_on = None;
-        if !config.observe_only {
-            shared.send(conn, Command::Error(ByteString::from_static(told)));
+        env.in_band_on = None;
+        if !env.config.observe_only {
+            env.send(conn, Command::Error(ByteString::from_static(told)));
         }
-        shared.actions.push_back(Action::Close { conn });
+        env.act(Action::Close { conn });
     }
 
     /// Why a command of the application cannot be sent, if so.
@@ -331,47 +300,41 @@ impl Upstream {
     }
 
     /// Sends on the connection in use; the number of the command on it. `None` if there is none.
-    pub(crate) fn send(
-        &mut self,
-        now: Timestamp,
-        command: Command,
-        shared: &mut Shared,
-    ) -> Option<u64> {
-        self.send_on(now, Channel::Main, command, shared)
+    pub(crate) fn send(&mut self, command: Command, env: &mut Env) -> Option<u64> {
+        self.send_on(Channel::Main, command, env)
     }
 
     /// The same on a channel of a bus.
     pub(crate) fn send_on(
         &mut self,
-        now: Timestamp,
         channel: Channel,
         command: Command,
-        shared: &mut Shared,
+        env: &mut Env,
     ) -> Option<u64> {
         let Link::Up(session) = &mut self.link else { return None };
         if let Some(server) = &mut session.server {
-            server.on_sent(now);
+            server.on_sent(env.now);
         }
-        Some(shared.send_on(session.conn, channel, command))
+        Some(env.send_on(session.conn, channel, command))
     }
 
     /// Somebody else uses our name. Said once a connection.
-    pub(crate) fn on_duplicate_instance(&mut self, config: &Config, shared: &mut Shared) {
+    pub(crate) fn on_duplicate_instance(&mut self, env: &mut Env) {
         if let Link::Up(session) = &mut self.link
             && !session.duplicate_reported
         {
             session.duplicate_reported = true;
-            let instance = config.instance.clone();
-            shared.notify(Event::Warning(Warning::DuplicateInstance { instance }));
+            let instance = env.config.instance.clone();
+            env.notify(Event::Warning(Warning::DuplicateInstance { instance }));
         }
     }
 
     /// Closes for good.
-    pub(crate) fn shut_down(&mut self, shared: &mut Shared) {
+    pub(crate) fn shut_down(&mut self, env: &mut Env) {
         match self.link {
             Link::Up(Session { conn, .. }) | Link::Connecting(conn) => {
                 self.link = Link::Closing(conn);
-                shared.actions.push_back(Action::Close { conn });
+                env.act(Action::Close { conn });
             }
             Link::Refused(conn, _) => self.link = Link::Closing(conn),
             Link::Down => self.link = Link::Stopped,

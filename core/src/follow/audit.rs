@@ -9,16 +9,21 @@
 //! An audit is only of a live source. It has one fetch in flight over all sources, which gives way
 //! to any catch-up.
 
+use std::time::Duration;
+
 use super::{
-    Context, Delivered, FetchOutcome, Follower, page, page::Judgement, window, window::Window,
+    Follower,
+    page::Checked,
+    pager::{FetchOutcome, Pager, Turn},
 };
 use crate::{
     action::Action,
     config::{Backoff, Config},
+    env::Env,
     event::{Event, NotAuditedReason, Origin, Warning},
-    ids::QueryId,
+    memory::Delivered,
     planted::planted,
-    stream::{FetchError, Order, Row, Rows, StreamTraits, Token},
+    stream::{Order, Row, Rows, Span, StreamTraits, Token},
     time::Timestamp,
     timer::TimerKey,
 };
@@ -39,20 +44,10 @@ pub(super) struct Audit {
 }
 
 /// One comparison under way, from what was compared on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Run {
     upto: Token,
-    step: Step,
-    /// Failures in a row.
-    attempt: u32,
-    window: Window,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Step {
-    Queued,
-    Asked { query: QueryId, from: Token, upto: Token },
-    BackingOff,
+    pager: Pager,
 }
 
 impl Audit {
@@ -75,7 +70,7 @@ impl Follower {
     #[cold]
     pub(super) fn remember_for_audit(
         &mut self,
-        ctx: &mut Context<'_>,
+        env: &mut Env,
         token: Token,
         rows: &Rows,
         position: Token,
@@ -86,164 +81,131 @@ impl Follower {
         if !shared && audit.compared.is_none() && token <= position {
             return;
         }
-        let delivered = if shared { &mut ctx.stream.delivered } else { &mut audit.delivered };
-        let total = &mut ctx.shared.stats.audit_rows_now;
+        let delivered = if shared {
+            &mut env.streams[self.stream.as_usize()].delivered
+        } else {
+            &mut audit.delivered
+        };
+        let total = &mut env.stats.audit_rows_now;
         for row in rows.iter() {
-            delivered.insert(token, row, ctx.config, total);
+            delivered.insert(token, row, &env.config, total);
         }
     }
 
     /// What comes from here on is not fetched: it is to be compared.
-    pub(super) fn begin_audit(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn begin_audit(&mut self, env: &mut Env) {
         let position = self.position.unwrap_or(Token::START);
         let Some(audit) = self.audit.as_mut().filter(|audit| audit.compared.is_none()) else {
             return;
         };
         (audit.compared, audit.settled) = (Some(position), position);
-        audit.delivered.forget_upto(position, &mut ctx.shared.stats.audit_rows_now);
-        audit.due = ctx.now + period(ctx);
+        audit.delivered.forget_upto(position, &mut env.stats.audit_rows_now);
+        audit.due = env.now + period(env);
     }
 
     /// The source has gone live.
-    pub(super) fn start_audit(&mut self, ctx: &mut Context<'_>) {
-        self.begin_audit(ctx);
+    pub(super) fn start_audit(&mut self, env: &mut Env) {
+        self.begin_audit(env);
         let Some(audit) = &self.audit else { return };
-        let timer = TimerKey::Audit(ctx.me);
-        if !ctx.shared.timers.is_set(timer) {
-            ctx.shared.timers.set(timer, audit.due.max(ctx.now));
+        let timer = TimerKey::Audit(self.index);
+        if !env.timers.is_set(timer) {
+            env.timers.set(timer, audit.due.max(env.now));
         }
     }
 
     /// It is time for a look, or to try a failed fetch again.
-    pub(crate) fn on_audit_due(&mut self, ctx: &mut Context<'_>) {
+    pub(crate) fn on_audit_due(&mut self, env: &mut Env) {
         let position = self.position.unwrap_or(Token::START);
         let is_live = self.is_live();
         let Some(audit) = &mut self.audit else { return };
-        if ctx.stream.written_here && self.traits.shared_fetch {
+        if env.streams[self.stream.as_usize()].written_here && self.traits.shared_fetch {
             // Our own rows would come back as if they had been lost.
             self.audit = None;
             return;
         }
         match &mut audit.run {
-            Some(run) => run.step = Step::Queued,
+            Some(run) => run.pager.queue(),
             // Once it is live again.
             None if !is_live => return,
             None => {
                 let upto = std::mem::replace(&mut audit.settled, position);
-                let step = Step::Queued;
-                audit.run = Some(Run { upto, step, attempt: 0, window: Window::WHOLE });
-                let lowest = upto.get().saturating_sub(ctx.config.audit_tokens_max.into());
-                self.leave_out(ctx, Token::new(lowest), NotAuditedReason::TooManyTokens);
+                audit.run = Some(Run { upto, pager: Pager::new() });
+                let lowest = upto.get().saturating_sub(env.config.audit_tokens_max.into());
+                self.leave_out(env, Token::new(lowest), NotAuditedReason::TooManyTokens);
             }
         }
-        self.go_on_with_audit(ctx);
+        self.go_on_with_audit(env);
     }
 
     /// Gets in line for the next page, or ends the audit.
-    fn go_on_with_audit(&mut self, ctx: &mut Context<'_>) {
+    fn go_on_with_audit(&mut self, env: &mut Env) {
         let Some(audit) = &mut self.audit else { return };
         let Some(run) = &mut audit.run else { return };
         if audit.compared.is_none_or(|compared| compared < run.upto) {
-            run.step = Step::Queued;
-            ctx.shared.fetches.audits.get_in_line(ctx.me);
+            run.pager.queue();
+            env.queries.audits.get_in_line(self.index);
             return;
         }
         audit.run = None;
-        audit.due = ctx.now + period(ctx);
-        ctx.shared.timers.set(TimerKey::Audit(ctx.me), audit.due);
+        audit.due = env.now + period(env);
+        env.timers.set(TimerKey::Audit(self.index), audit.due);
     }
 
     /// Nothing else is to be fetched, and this source is first in line.
-    pub(crate) fn on_audit_slot(&mut self, ctx: &mut Context<'_>) {
+    pub(crate) fn on_audit_slot(&mut self, env: &mut Env) {
         if !self.is_live() {
-            self.stop_audit(ctx);
+            self.stop_audit(env);
             return;
         }
-        self.leave_out_forgotten(ctx);
+        self.leave_out_forgotten(env);
         let Some(audit) = &mut self.audit else { return };
         let (Some(run), Some(from)) = (&mut audit.run, audit.compared) else { return };
-        if run.step == Step::BackingOff {
+        if run.pager.is_backing_off() {
             return;
         }
         if from >= run.upto {
-            self.go_on_with_audit(ctx);
+            self.go_on_with_audit(env);
             return;
         }
-        let upto = run.window.end(from, run.upto, self.traits, ctx.config);
-        let query = ctx.shared.fetches.issue_audit(ctx.me);
-        run.step = Step::Asked { query, from, upto };
-        ctx.shared.stats.fetches += 1;
-        let source = self.source.clone();
-        ctx.shared.actions.push_back(Action::Fetch { query, source, from, upto });
+        let span = run.pager.next_span(from, run.upto, self.traits, &env.config);
+        let query = env.queries.issue_audit(self.index);
+        run.pager.on_requested(query, span);
+        env.stats.fetches += 1;
+        let (source, Span { from, upto }) = (self.source.clone(), span);
+        env.act(Action::Fetch { query, source, from, upto });
     }
 
     /// The answer to the fetch that the audit waits for.
-    pub(crate) fn on_audit_fetched(&mut self, ctx: &mut Context<'_>, outcome: FetchOutcome) {
+    pub(crate) fn on_audit_fetched(&mut self, env: &mut Env, outcome: FetchOutcome) {
         let Some(run) = self.audit.as_mut().and_then(|audit| audit.run.as_mut()) else { return };
-        let Step::Asked { from, upto, .. } = run.step else { return };
-        let span = window::span(from, upto);
-        match outcome {
-            Ok(page) => match page::judge(page, from, upto, self.traits) {
-                Judgement::Apply(checked) => {
-                    run.attempt = 0;
-                    run.window.widen();
-                    self.compare(ctx, checked);
+        let Some((_, span)) = run.pager.in_flight() else { return };
+        let upto = run.upto;
+        match run.pager.on_fetched(span, outcome, self.traits) {
+            Turn::Page(checked) => self.compare(env, checked),
+            Turn::Narrower => {}
+            Turn::NoEndpoint => self.leave_out(env, upto, NotAuditedReason::NoEndpoint),
+            Turn::Failed(error) => {
+                let timer = TimerKey::Audit(self.index);
+                match run.pager.on_failed(env, &self.source, timer, span, error) {
+                    // It is tried again.
+                    None => return,
+                    Some(error) => self.leave_out(env, upto, NotAuditedReason::GaveUp { error }),
                 }
-                Judgement::Narrow => run.window.narrow(span),
-                Judgement::Unusable(message) => {
-                    let error = FetchError::Unusable { message };
-                    self.on_audit_failed(ctx, from, upto, error);
-                    return;
-                }
-            },
-            Err(FetchError::NoEndpoint { .. }) => {
-                let upto = run.upto;
-                self.leave_out(ctx, upto, NotAuditedReason::NoEndpoint);
-            }
-            Err(FetchError::TooLarge { .. }) if span > 1 => run.window.narrow(span),
-            Err(error) => {
-                self.on_audit_failed(ctx, from, upto, error);
-                return;
             }
         }
-        self.go_on_with_audit(ctx);
-    }
-
-    fn on_audit_failed(
-        &mut self,
-        ctx: &mut Context<'_>,
-        from: Token,
-        upto: Token,
-        error: FetchError,
-    ) {
-        let Some(run) = self.audit.as_mut().and_then(|audit| audit.run.as_mut()) else { return };
-        ctx.shared.stats.fetches_failed += 1;
-        run.attempt = run.attempt.saturating_add(1);
-        let attempt = run.attempt;
-        if ctx.config.fetch_attempts_max.is_some_and(|max| attempt >= max) {
-            let upto = run.upto;
-            self.leave_out(ctx, upto, NotAuditedReason::GaveUp { error });
-            self.go_on_with_audit(ctx);
-            return;
-        }
-        run.step = Step::BackingOff;
-        let retry_in = ctx.shared.jitter.delay(ctx.config.fetch_retry, attempt);
-        ctx.shared.timers.set(TimerKey::Audit(ctx.me), ctx.now + retry_in);
-        let source = self.source.clone();
-        let warning = Warning::FetchFailed { source, from, upto, attempt, retry_in, error };
-        ctx.notify(Event::Warning(warning));
+        self.go_on_with_audit(env);
     }
 
     /// Delivers the rows of a page that were not delivered.
-    fn compare(&mut self, ctx: &mut Context<'_>, checked: page::Checked) {
+    fn compare(&mut self, env: &mut Env, checked: Checked) {
         // It may have been forgotten since the page was asked for.
-        self.leave_out_forgotten(ctx);
-        let page::Checked { rows, complete, split, .. } = checked;
+        self.leave_out_forgotten(env);
+        let Checked { rows, complete, split, .. } = checked;
         let Some(from) = self.audit.as_ref().and_then(|audit| audit.compared) else { return };
         if split && complete > from {
             let (source, from) = (self.source.clone(), complete.before());
             let reason = NotAuditedReason::SplitToken;
-            ctx.notify(Event::Warning(Warning::NotAudited {
+            env.notify(Event::Warning(Warning::NotAudited {
                 source,
                 from,
                 upto: complete,
@@ -260,54 +222,55 @@ impl Follower {
                 group.push(row);
             }
             if cut != Some(token) {
-                self.deliver_lost(ctx, token, group);
+                self.deliver_lost(env, token, group);
             }
         }
         let Some(audit) = &mut self.audit else { return };
         audit.compared = audit.compared.max(Some(complete));
-        audit.delivered.forget_upto(complete, &mut ctx.shared.stats.audit_rows_now);
+        audit.delivered.forget_upto(complete, &mut env.stats.audit_rows_now);
     }
 
     /// Of all the rows of one token, delivers those that were not.
-    fn deliver_lost(&mut self, ctx: &mut Context<'_>, token: Token, mut rows: Vec<Row>) {
+    fn deliver_lost(&mut self, env: &mut Env, token: Token, mut rows: Vec<Row>) {
         if self.audit.as_ref().is_none_or(|audit| audit.compared >= Some(token)) {
             return;
         }
-        rows.retain(|row| !self.was_delivered(ctx, token, row));
+        rows.retain(|row| !self.was_delivered(env, token, row));
         if rows.is_empty() {
             return;
         }
         let rows = Rows::from(rows);
         let rows = match self.traits.order {
-            Order::Loose => self.without_repeats(ctx, token, rows),
+            Order::Loose => self.new_of_page(env, token, rows),
             Order::Rising | Order::Bursts | Order::UnclosedBursts => Some(rows),
         };
         let Some(rows) = rows else { return };
         let mut position = self.position.unwrap_or(Token::START);
         if self.traits.shared_fetch {
             // The writer may not have sent it yet.
-            ctx.stream.shared_tokens.insert(token, ctx.config);
+            env.streams[self.stream.as_usize()].shared_tokens.insert(token, &env.config);
             // The audits of other writers see it too. What it takes the place of is forgotten.
-            self.remember_for_audit(ctx, token, &rows, position);
-            self.leave_out_forgotten(ctx);
+            self.remember_for_audit(env, token, &rows, position);
+            self.leave_out_forgotten(env);
         }
-        ctx.shared.stats.rows_audited += rows.len() as u64;
-        if planted!(ctx.config, AuditMovesPosition) {
+        env.stats.rows_audited += rows.len() as u64;
+        if planted!(env.config, AuditMovesPosition) {
             position = token;
         }
         let (source, origin) = (self.source.clone(), Origin::Audit);
-        ctx.notify(Event::Rows { source, token, rows, origin, position });
+        env.notify(Event::Rows { source, token, rows, origin, position });
     }
 
-    fn was_delivered(&self, ctx: &Context<'_>, token: Token, row: &Row) -> bool {
+    fn was_delivered(&self, env: &Env, token: Token, row: &Row) -> bool {
         let Some(audit) = &self.audit else { return true };
         let shared = self.traits.shared_fetch;
-        let delivered = if shared { &ctx.stream.delivered } else { &audit.delivered };
+        let delivered =
+            if shared { &env.streams[self.stream.as_usize()].delivered } else { &audit.delivered };
         #[cfg(feature = "planted-bugs")]
-        if planted!(ctx.config, AuditBelievesTokens) {
+        if planted!(env.config, AuditBelievesTokens) {
             return delivered.has_any(token);
         }
-        if planted!(ctx.config, AuditRepeatsRows) {
+        if planted!(env.config, AuditRepeatsRows) {
             return false;
         }
         if self.traits.aggregated {
@@ -318,52 +281,53 @@ impl Follower {
     }
 
     /// Nothing can be said of rows of which it is forgotten whether they were delivered.
-    fn leave_out_forgotten(&mut self, ctx: &mut Context<'_>) {
+    fn leave_out_forgotten(&mut self, env: &mut Env) {
         let Some(audit) = &self.audit else { return };
         let Some(run) = &audit.run else { return };
         let shared = self.traits.shared_fetch;
-        let delivered = if shared { &ctx.stream.delivered } else { &audit.delivered };
+        let delivered =
+            if shared { &env.streams[self.stream.as_usize()].delivered } else { &audit.delivered };
         let floor = delivered.floor().min(run.upto);
-        self.leave_out(ctx, floor, NotAuditedReason::NotRemembered);
+        self.leave_out(env, floor, NotAuditedReason::NotRemembered);
     }
 
     /// Goes on at `token` without having compared what lies below, and says so.
-    fn leave_out(&mut self, ctx: &mut Context<'_>, token: Token, reason: NotAuditedReason) {
+    fn leave_out(&mut self, env: &mut Env, token: Token, reason: NotAuditedReason) {
         let Some(audit) = &mut self.audit else { return };
         let Some(from) = audit.compared.filter(|compared| *compared < token) else { return };
         audit.compared = Some(token);
-        audit.delivered.forget_upto(token, &mut ctx.shared.stats.audit_rows_now);
+        audit.delivered.forget_upto(token, &mut env.stats.audit_rows_now);
         let source = self.source.clone();
-        if !planted!(ctx.config, AuditForgetsSilently) {
+        if !planted!(env.config, AuditForgetsSilently) {
             let warning = Warning::NotAudited { source, from, upto: token, reason };
-            ctx.notify(Event::Warning(warning));
+            env.notify(Event::Warning(warning));
         }
     }
 
     /// The source is no longer live: the next look is a period after it is.
-    pub(super) fn stop_audit(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn stop_audit(&mut self, env: &mut Env) {
         let Some(audit) = &mut self.audit else { return };
         if audit.run.take().is_some() {
-            if let Some(query) = ctx.shared.fetches.audits.leave(ctx.me) {
-                ctx.shared.actions.push_back(Action::CancelFetch { query });
+            if let Some(query) = env.queries.audits.leave(self.index) {
+                env.act(Action::CancelFetch { query });
             }
-            ctx.shared.timers.clear(TimerKey::Audit(ctx.me));
-            audit.due = ctx.now + period(ctx);
+            env.timers.clear(TimerKey::Audit(self.index));
+            audit.due = env.now + period(env);
         }
     }
 
     /// The tokens start over.
-    pub(super) fn reset_audit(&mut self, ctx: &mut Context<'_>) {
-        self.stop_audit(ctx);
+    pub(super) fn reset_audit(&mut self, env: &mut Env) {
+        self.stop_audit(env);
         let Some(audit) = &mut self.audit else { return };
         audit.compared = None;
-        audit.delivered.clear(&mut ctx.shared.stats.audit_rows_now);
-        ctx.shared.timers.clear(TimerKey::Audit(ctx.me));
+        audit.delivered.clear(&mut env.stats.audit_rows_now);
+        env.timers.clear(TimerKey::Audit(self.index));
     }
 }
 
 /// Time until the next look, moved a little so that sources do not all look at once.
-fn period(ctx: &mut Context<'_>) -> std::time::Duration {
-    let every = ctx.config.audit_every.unwrap_or_default();
-    ctx.shared.jitter.delay(Backoff::new(every, every), 1)
+fn period(env: &mut Env) -> Duration {
+    let every = env.config.audit_every.unwrap_or_default();
+    env.jitter.delay(Backoff::new(every, every), 1)
 }

@@ -1,9 +1,31 @@
-//! Rows that wait for the last row of their token (`protocol.md` 2.3, RDATA `batch`).
+//! The rows of the token that is being received (`protocol.md` 2.3, RDATA `batch`).
 
 use crate::{
     config::Config,
     stream::{Row, Rows},
 };
+
+/// What has come of the token that is being received.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Open {
+    /// No row, or the last token is complete.
+    #[default]
+    Nothing,
+    /// Its first rows; the last one is still to come.
+    Batch(Box<Batch>),
+    /// Its first rows were dropped: what looks like a whole batch next is the rest.
+    Torn,
+}
+
+impl Open {
+    /// Bytes of the rows that are kept.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Batch(batch) => batch.bytes,
+            Self::Nothing | Self::Torn => 0,
+        }
+    }
+}
 
 /// The rows of an unfinished batch of one source. Rows are copied out of the read buffer, which
 /// they might otherwise keep alive for as long as the batch stays open.
@@ -14,8 +36,8 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Adds a row, unless the batch would then be larger than allowed, or all sources together keep
-    /// more than they may, who now keep `kept_bytes`.
+    /// Adds a row; false if the batch would be larger than allowed, or if all sources together, which
+    /// keep `kept_bytes` now, would keep more than they may.
     #[must_use]
     pub(super) fn push(&mut self, row: &Row, config: &Config, kept_bytes: u64) -> bool {
         let bytes = self.bytes + row.len();
@@ -28,11 +50,6 @@ impl Batch {
         self.rows.push(row.detached());
         self.bytes = bytes;
         true
-    }
-
-    /// Bytes of its rows.
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// The whole batch, with its last row.

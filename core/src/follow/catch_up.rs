@@ -1,27 +1,19 @@
 //! Getting missed rows: one fetch at a time, page by page, until the target is reached.
 
-use bytestring::ByteString;
-
 use super::{
-    Context, Follower, Phase, page,
-    page::Judgement,
-    replay::{Replay, Replayed},
-    window,
-    window::Window,
+    Follower,
+    follower::State,
+    page::Checked,
+    pager::{FetchOutcome, Pager, Turn},
 };
 use crate::{
     action::Action,
-    event::{Event, GapReason, Warning},
-    ids::QueryId,
+    env::Env,
+    event::{Event, GapReason},
     planted::planted,
-    sources::SourceIndex,
-    stream::{FetchError, Page, Rows, Token},
+    stream::{FetchError, Rows, Span, Token},
     timer::TimerKey,
-    wire::{Command, Replicate},
 };
-
-/// The answer to a fetch.
-pub(crate) type FetchOutcome = Result<Page, FetchError>;
 
 /// What is known of a catch-up under way. It may outlive the connection under which it began;
 /// it then ends without making the source live.
@@ -29,190 +21,139 @@ pub(crate) type FetchOutcome = Result<Page, FetchError>;
 pub(super) struct CatchUp {
     /// The writer is known to have come this far.
     pub(super) target: Token,
-    step: Step,
-    /// Failures in a row.
-    attempt: u32,
-    window: Window,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Step {
-    Queued,
-    InFlight {
-        query: QueryId,
-        from: Token,
-        upto: Token,
-    },
-    /// The answer comes over the connection.
-    Replaying {
-        from: Token,
-    },
-    BackingOff,
-}
-
-/// What became of the answers that were coming in on a lost connection (oldest dialect).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lost<'a> {
-    /// What the server said last, or the system.
-    pub(crate) reason: &'a str,
-    /// Why the server closed the connection, as far as it said so.
-    pub(crate) blame: Blame,
-}
-
-/// What a server of the oldest dialect would not answer to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Blame {
-    /// It did not say.
-    Unknown,
-    /// The request for rows of this source.
-    Source(SourceIndex),
-    /// Another request than for rows.
-    Other,
+    pub(super) pager: Pager,
 }
 
 impl CatchUp {
-    const fn new(target: Token) -> Self {
-        Self { target, step: Step::Queued, attempt: 0, window: Window::WHOLE }
+    pub(super) const fn new(target: Token) -> Self {
+        Self { target, pager: Pager::new() }
     }
 }
 
 impl Follower {
-    /// Fetches what lies between the position and `token`, which the writer is known to have
-    /// reached.
-    pub(super) fn fetch_up_to(&mut self, ctx: &mut Context<'_>, token: Token) {
+    /// Fetches what lies between the position and `token`, which the writer has shown on this
+    /// connection to have reached.
+    pub(super) fn fetch_up_to(&mut self, env: &mut Env, token: Token) {
         self.hole = false;
-        let target = self.burst_highest().map_or(token, |highest| highest.max(token));
-        if let Phase::CatchingUp(catch_up) = &mut self.phase {
+        let target = self.class.highest().map_or(token, |highest| highest.max(token));
+        if self.catch_up().is_some()
+            && let Some(mut catch_up) = self.take_catch_up(env)
+        {
             catch_up.target = catch_up.target.max(target);
+            self.set_state(env, State::CatchingUp(catch_up));
             return;
         }
         let from = self.position.unwrap_or(Token::START);
         if target <= from {
             // All that the writer sent before is delivered; all that follows comes live.
-            self.go_live(ctx);
+            self.go_live(env);
             return;
         }
-        self.phase = Phase::CatchingUp(Box::new(CatchUp::new(target)));
+        self.set_state(env, State::CatchingUp(Box::new(CatchUp::new(target))));
         let source = self.source.clone();
-        ctx.notify(Event::CatchingUp { source, from, upto: target });
-        self.fetch_next(ctx);
+        env.notify(Event::CatchingUp { source, from, upto: target });
+        self.fetch_next(env);
+    }
+
+    /// The writer's announcement of `token` confirms the fetch under way.
+    pub(super) fn confirm_fetch(&mut self, env: &mut Env, token: Token) {
+        if let Some(mut catch_up) = self.take_catch_up(env) {
+            catch_up.target = catch_up.target.max(token);
+            self.set_state(env, State::CatchingUp(catch_up));
+            self.request_if_queued(env);
+        }
     }
 
     pub(super) fn raise_target(&mut self, token: Token) {
-        if let Phase::CatchingUp(catch_up) = &mut self.phase {
+        if let Some(catch_up) = self.catch_up_mut() {
             catch_up.target = catch_up.target.max(token);
         }
     }
 
-    /// Asks for the next page, or gets in line. Each page is a turn: a long catch-up would keep
+    /// Requests the next page, or gets in line. Each page is a turn: a long catch-up would keep
     /// its slot from those in line otherwise.
-    fn fetch_next(&mut self, ctx: &mut Context<'_>) {
-        let fetches = &mut ctx.shared.fetches;
-        if !fetches.slot_is_free(ctx.config)
-            && let Some(query) = fetches.audits.give_way()
+    pub(super) fn fetch_next(&mut self, env: &mut Env) {
+        if !env.queries.has_free_slot(&env.config)
+            && let Some(query) = env.queries.audits.give_way()
         {
-            ctx.shared.actions.push_back(Action::CancelFetch { query });
+            env.act(Action::CancelFetch { query });
         }
-        if fetches.slot_is_free(ctx.config) && fetches.waiting.is_empty() {
-            self.fetch_now(ctx);
-            return;
-        }
-        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
-        catch_up.step = Step::Queued;
-        if !self.in_line {
-            self.in_line = true;
-            fetches.waiting.push_back(ctx.me);
+        if env.queries.has_free_slot(&env.config) && env.queries.line_is_empty() {
+            self.fetch_now(env);
+        } else if let Some(catch_up) = self.catch_up_mut() {
+            catch_up.pager.queue();
+            env.queries.join_line(self.index);
         }
     }
 
-    fn fetch_now(&mut self, ctx: &mut Context<'_>) {
-        if ctx.over_connection() {
-            self.ask_for_replay(ctx);
+    fn fetch_now(&mut self, env: &mut Env) {
+        if env.config.transport.catches_up_in_band() {
+            self.request_in_band(env);
             return;
         }
         let from = self.position.unwrap_or(Token::START);
-        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
-        let upto = catch_up.window.end(from, catch_up.target, self.traits, ctx.config);
-        let query = ctx.shared.fetches.issue(ctx.me);
-        catch_up.step = Step::InFlight { query, from, upto };
-        ctx.shared.stats.fetches += 1;
-        let source = self.source.clone();
-        ctx.shared.actions.push_back(Action::Fetch { query, source, from, upto });
+        let (index, traits) = (self.index, self.traits);
+        let Some(catch_up) = self.catch_up_mut() else { return };
+        let span = catch_up.pager.next_span(from, catch_up.target, traits, &env.config);
+        let query = env.queries.issue_fetch(index);
+        catch_up.pager.on_requested(query, span);
+        env.stats.fetches += 1;
+        let (source, Span { from, upto }) = (self.source.clone(), span);
+        env.act(Action::Fetch { query, source, from, upto });
     }
 
     /// A slot is free and this source is first in line.
-    pub(crate) fn on_slot(&mut self, ctx: &mut Context<'_>) {
-        self.in_line = false;
-        if let Phase::CatchingUp(catch_up) = &self.phase
-            && catch_up.step == Step::Queued
-        {
-            self.fetch_now(ctx);
+    pub(crate) fn on_slot(&mut self, env: &mut Env) {
+        if self.catch_up().is_some_and(|catch_up| catch_up.pager.is_queued()) {
+            self.fetch_now(env);
         }
     }
 
     /// A failed fetch is due again.
-    pub(crate) fn on_fetch_retry(&mut self, ctx: &mut Context<'_>) {
-        self.fetch_next(ctx);
+    pub(crate) fn on_fetch_retry(&mut self, env: &mut Env) {
+        self.fetch_next(env);
     }
 
     /// The answer to the fetch that this source waits for.
-    pub(crate) fn on_fetched(&mut self, ctx: &mut Context<'_>, outcome: FetchOutcome) {
-        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
-        let Step::InFlight { from, upto, .. } = catch_up.step else { return };
-        let span = window::span(from, upto);
+    pub(crate) fn on_fetched(&mut self, env: &mut Env, outcome: FetchOutcome) {
         let mut traits = self.traits;
-        traits.splits_tokens &= !planted!(ctx.config, BelievesCutTokens);
-        match outcome {
-            #[cfg(feature = "planted-bugs")]
-            Ok(page)
-                if planted!(
-                    ctx.config,
-                    BelievesBurstPages if traits.order == crate::stream::Order::Bursts
-                ) =>
-            {
-                self.apply(ctx, page::Checked::unjudged(page, upto));
+        traits.splits_tokens &= !planted!(env.config, BelievesCutTokens);
+        let Some(catch_up) = self.catch_up_mut() else { return };
+        let Some((_, span)) = catch_up.pager.in_flight() else { return };
+        #[cfg(feature = "planted-bugs")]
+        if let Ok(page) = &outcome {
+            let is_burst = traits.order == crate::stream::Order::Bursts;
+            if planted!(env.config, BelievesBurstPages if is_burst) {
+                let checked = Checked::unjudged(page.clone(), span.upto);
+                return self.apply(env, checked);
             }
-            #[cfg(feature = "planted-bugs")]
-            Ok(page) if planted!(ctx.config, BelievesPagesBeyond if page.upto > upto) => {
-                let complete = page.upto;
-                self.apply(ctx, page::Checked::unjudged(page, complete));
+            if planted!(env.config, BelievesPagesBeyond if page.upto > span.upto) {
+                let checked = Checked::unjudged(page.clone(), page.upto);
+                return self.apply(env, checked);
             }
-            Ok(page) => match page::judge(page, from, upto, traits) {
-                Judgement::Apply(checked) => {
-                    catch_up.attempt = 0;
-                    catch_up.window.widen();
-                    self.apply(ctx, checked);
-                }
-                Judgement::Narrow => {
-                    catch_up.window.narrow(span);
-                    self.fetch_next(ctx);
-                }
-                Judgement::Unusable(_) if planted!(ctx.config, EndsAtStuckPages) => {
-                    self.advance_to(ctx, upto);
-                    self.continue_or_finish(ctx);
-                }
-                Judgement::Unusable(message) => {
-                    self.on_fetch_failed(ctx, from, upto, FetchError::Unusable { message });
-                }
-            },
-            Err(FetchError::NoEndpoint { .. }) => self.give_up(ctx, GapReason::NoEndpoint),
-            Err(FetchError::TooLarge { .. }) if span > 1 => {
-                catch_up.window.narrow(span);
-                self.fetch_next(ctx);
+        }
+        match catch_up.pager.on_fetched(span, outcome, traits) {
+            Turn::Page(checked) => self.apply(env, checked),
+            Turn::Narrower => self.fetch_next(env),
+            Turn::NoEndpoint => self.give_up(env, GapReason::NoEndpoint),
+            Turn::Failed(FetchError::Unusable { .. }) if planted!(env.config, EndsAtStuckPages) => {
+                self.advance_to(env, span.upto);
+                self.continue_or_finish(env);
             }
-            Err(error) => self.on_fetch_failed(ctx, from, upto, error),
+            Turn::Failed(error) => self.on_fetch_failed(env, span, error),
         }
     }
 
-    pub(super) fn apply(&mut self, ctx: &mut Context<'_>, checked: page::Checked) {
-        let page::Checked { mut rows, complete, split, repeated } = checked;
-        if planted!(ctx.config, DeliversPagesUnderOneToken) {
+    /// Delivers the rows of a page, and goes on behind it.
+    pub(super) fn apply(&mut self, env: &mut Env, checked: Checked) {
+        let Checked { mut rows, complete, split, repeated } = checked;
+        if planted!(env.config, DeliversPagesUnderOneToken) {
             rows.iter_mut().for_each(|(token, _)| *token = complete);
         }
-        if planted!(ctx.config, TellsPositionFirst) {
-            self.advance_to(ctx, complete);
+        if planted!(env.config, TellsPositionFirst) {
+            self.advance_to(env, complete);
         }
-        ctx.shared.stats.rows_repeated += repeated;
+        env.stats.rows_repeated += repeated;
         // Not all rows of the last token are there: only the gap behind them says that it is done.
         let whole = if split { complete.before() } else { complete };
         let mut rows = rows.into_iter().peekable();
@@ -221,183 +162,72 @@ impl Follower {
             while let Some((_, row)) = rows.next_if(|(next, _)| *next == token) {
                 group.push(row);
             }
-            self.deliver_fetched(ctx, token, Rows::from(group), whole);
+            self.deliver_fetched(env, token, Rows::from(group), whole);
         }
         if split {
-            self.notify_gap(ctx, whole, complete, GapReason::SplitToken);
-            self.set_position(ctx, complete);
+            self.notify_gap(env, Span::new(whole, complete), GapReason::SplitToken);
+            self.set_position(env, complete);
         } else if self.position.is_none_or(|position| position < complete) {
-            self.advance_to(ctx, complete);
+            self.advance_to(env, complete);
         }
-        self.continue_or_finish(ctx);
+        self.continue_or_finish(env);
     }
 
-    fn continue_or_finish(&mut self, ctx: &mut Context<'_>) {
-        let Phase::CatchingUp(catch_up) = &self.phase else { return };
+    fn continue_or_finish(&mut self, env: &mut Env) {
+        let Some(catch_up) = self.catch_up() else { return };
         if self.position.is_none_or(|position| position < catch_up.target) {
-            self.fetch_next(ctx);
-        } else {
-            self.phase = Phase::Idle;
-            if self.answered || planted!(ctx.config, OldFetchMakesLive) {
-                self.go_live(ctx);
-            }
-        }
-    }
-
-    fn on_fetch_failed(
-        &mut self,
-        ctx: &mut Context<'_>,
-        from: Token,
-        upto: Token,
-        error: FetchError,
-    ) {
-        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
-        ctx.shared.stats.fetches_failed += 1;
-        catch_up.attempt = catch_up.attempt.saturating_add(1);
-        let attempt = catch_up.attempt;
-        let gives_up = ctx.config.fetch_attempts_max.is_some_and(|max| attempt >= max);
-        if gives_up || planted!(ctx.config, GivesUpUnasked if attempt >= 3) {
-            self.give_up(ctx, GapReason::GaveUp { error });
+            self.fetch_next(env);
             return;
         }
-        catch_up.step = Step::BackingOff;
-        let retry_in = ctx.shared.jitter.delay(ctx.config.fetch_retry, attempt);
-        if !planted!(ctx.config, NeverRetriesFetches) {
-            ctx.shared.timers.set(TimerKey::FetchRetry(ctx.me), ctx.now + retry_in);
+        match &mut self.state {
+            State::CatchingUp(_) => self.go_live(env),
+            State::Unconfirmed { fetch } | State::Doubted { fetch } => {
+                *fetch = None;
+                if planted!(env.config, OldFetchMakesLive) {
+                    self.go_live(env);
+                }
+            }
+            State::Live => {}
         }
-        let source = self.source.clone();
-        ctx.notify(Event::Warning(Warning::FetchFailed {
-            source,
-            from,
-            upto,
-            attempt,
-            retry_in,
-            error,
-        }));
+    }
+
+    pub(super) fn on_fetch_failed(&mut self, env: &mut Env, span: Span, error: FetchError) {
+        let (timer, source) = (TimerKey::FetchRetry(self.index), self.source.clone());
+        let Some(catch_up) = self.catch_up_mut() else { return };
+        if let Some(error) = catch_up.pager.on_failed(env, &source, timer, span, error) {
+            self.give_up(env, GapReason::GaveUp { error });
+        }
     }
 
     /// The rows up to the target cannot be had: says so and goes on behind them.
-    fn give_up(&mut self, ctx: &mut Context<'_>, reason: GapReason) {
-        let Phase::CatchingUp(catch_up) = &self.phase else { return };
-        let upto = catch_up.target;
-        let reaches_back = planted!(ctx.config, GapsFromStart);
+    fn give_up(&mut self, env: &mut Env, reason: GapReason) {
+        let Some(upto) = self.catch_up().map(|catch_up| catch_up.target) else { return };
+        let reaches_back = planted!(env.config, GapsFromStart);
         let from = self.position.filter(|_| !reaches_back).unwrap_or(Token::START);
-        self.notify_gap(ctx, from, upto, reason);
-        self.set_position(ctx, upto);
-        self.continue_or_finish(ctx);
+        self.notify_gap(env, Span::new(from, upto), reason);
+        self.set_position(env, upto);
+        self.continue_or_finish(env);
     }
 
-    /// Asks the server of the oldest dialect for what is missing, if it has said on this connection
-    /// where the source stands: what it says before that would be taken for the end of the answer.
-    /// Waits for that otherwise.
-    fn ask_for_replay(&mut self, ctx: &mut Context<'_>) {
-        let from = self.position.unwrap_or(Token::START);
-        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
-        let Some(conn) = ctx.shared.replays_on.filter(|_| self.answered) else {
-            catch_up.step = Step::Queued;
-            return;
-        };
-        catch_up.step = Step::Replaying { from };
-        // Whatever is half here comes again.
-        self.batch = None;
-        self.torn = false;
-        self.hole = false;
-        ctx.shared.stats.fetches += 1;
-        ctx.shared.fetches.replays.begin(ctx.me);
-        let stream = ByteString::from(self.source.stream());
-        let command = Command::Replicate(Replicate::Stream { stream, from: Some(from) });
-        ctx.shared.send(conn, command);
-    }
-
-    /// The server can be asked now.
-    pub(super) fn ask_for_replay_if_queued(&mut self, ctx: &mut Context<'_>) {
-        if let Phase::CatchingUp(catch_up) = &self.phase
-            && catch_up.step == Step::Queued
-            && !self.in_line
-            && ctx.over_connection()
-        {
-            self.fetch_next(ctx);
-        }
-    }
-
-    /// A line of a source could not be read that a server of the oldest dialect sends once: it is
-    /// asked for all above the position, which says where the source stands as well.
-    pub(super) fn replay_hole(&mut self, ctx: &mut Context<'_>) {
-        if !self.is_live() {
-            // What is asked for, or is going to be, has it.
+    fn notify_gap(&self, env: &mut Env, span: Span, reason: GapReason) {
+        env.stats.gaps += 1;
+        if planted!(env.config, HidesGaps) {
             return;
         }
-        let position = self.position.unwrap_or(Token::START);
-        let target = self.burst_highest().map_or(position, |highest| highest.max(position));
-        self.phase = Phase::CatchingUp(Box::new(CatchUp::new(target)));
-        let source = self.source.clone();
-        ctx.notify(Event::NotLive { source, token: position });
-        self.fetch_next(ctx);
+        let (source, Span { from, upto }) = (self.source.clone(), span);
+        env.notify(Event::Gap { source, from, upto, reason });
     }
 
-    /// The server has said that its answer is complete up to `upto`.
-    pub(crate) fn on_replayed(&mut self, ctx: &mut Context<'_>, replay: Replay, upto: Token) {
-        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
-        let Step::Replaying { from } = catch_up.step else { return };
-        match replay.finish(from, upto, ctx.config) {
-            Ok(Replayed { cut: Some(cut), .. }) if upto <= from => {
-                // It comes again: at once in an answer that has it whole, but nobody says when.
-                catch_up.target = cut;
-                let endpoint = "the direct TCP server".to_owned();
-                let message = format!("it has a row at {cut}, beyond its end {upto}");
-                self.on_fetch_failed(ctx, from, cut, FetchError::Malformed { endpoint, message });
-            }
-            Ok(Replayed { page, cut }) => {
-                catch_up.attempt = 0;
-                // What it says now is what counts, also if it said more before.
-                catch_up.target = cut.map_or(upto, |cut| cut.max(upto)).max(from);
-                self.apply(ctx, page);
-            }
-            Err(error) => self.on_fetch_failed(ctx, from, upto, error),
-        }
-    }
-
-    /// The connection is gone on which an answer may have been coming in.
-    pub(super) fn on_replay_lost(&mut self, ctx: &mut Context<'_>, lost: &Lost<'_>) {
-        if ctx.shared.fetches.replays.take(ctx.me).is_none() {
-            return;
-        }
-        let Phase::CatchingUp(catch_up) = &mut self.phase else { return };
-        let Step::Replaying { from } = catch_up.step else { return };
-        let (upto, message) = (catch_up.target, lost.reason.to_owned());
-        match lost.blame {
-            Blame::Source(refused) if refused == ctx.me => {
-                self.on_fetch_failed(ctx, from, upto, FetchError::Refused { message });
-            }
-            // Not its fault.
-            Blame::Source(_) | Blame::Other => catch_up.step = Step::Queued,
-            Blame::Unknown => {
-                let endpoint = "the direct TCP server".to_owned();
-                let error = FetchError::Unreachable { endpoint, message };
-                self.on_fetch_failed(ctx, from, upto, error);
-            }
-        }
-    }
-
-    fn notify_gap(&self, ctx: &mut Context<'_>, from: Token, upto: Token, reason: GapReason) {
-        ctx.shared.stats.gaps += 1;
-        if planted!(ctx.config, HidesGaps) {
-            return;
-        }
-        let source = self.source.clone();
-        ctx.notify(Event::Gap { source, from, upto, reason });
-    }
-
-    /// Ends a catch-up without its rows.
-    pub(super) fn abandon_catch_up(&mut self, ctx: &mut Context<'_>) {
-        if let Phase::CatchingUp(catch_up) = std::mem::replace(&mut self.phase, Phase::Idle)
-            && let Step::InFlight { query, .. } = catch_up.step
+    /// Ends a catch-up without its rows. The position is not confirmed afterwards.
+    pub(super) fn abandon_catch_up(&mut self, env: &mut Env) {
+        if let Some(catch_up) = self.take_catch_up(env)
+            && let Some((query, _)) = catch_up.pager.in_flight()
             // A shutdown has cancelled it already.
-            && ctx.shared.fetches.in_flight.remove(&query).is_some()
+            && env.queries.give_up(query)
         {
-            ctx.shared.actions.push_back(Action::CancelFetch { query });
+            env.act(Action::CancelFetch { query });
         }
-        ctx.shared.fetches.replays.take(ctx.me);
-        ctx.shared.timers.clear(TimerKey::FetchRetry(ctx.me));
+        env.queries.end_in_band(self.index);
+        env.timers.clear(TimerKey::FetchRetry(self.index));
     }
 }

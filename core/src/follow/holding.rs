@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use crate::{
     config::Config,
     planted::planted,
-    stream::{Rows, Token},
+    stream::{Rows, Span, Token},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,7 +16,7 @@ pub(super) enum Held {
     /// A finished batch.
     Rows { token: Token, rows: Rows },
     /// An announcement; one that goes on where the last one ended is merged into it.
-    Position { prev: Token, new: Token },
+    Position(Span),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -62,20 +62,20 @@ impl Holding {
 
     /// Holds an announcement; counts as a row unless it is merged.
     #[must_use]
-    pub(super) fn push_position(&mut self, prev: Token, new: Token, config: &Config) -> bool {
-        self.highest = self.highest.max(Some(new));
-        if let Some(Held::Position { new: last, .. }) = self.queue.back_mut()
-            && prev <= *last
-            && new >= *last
+    pub(super) fn push_position(&mut self, span: Span, config: &Config) -> bool {
+        self.highest = self.highest.max(Some(span.upto));
+        if let Some(Held::Position(last)) = self.queue.back_mut()
+            && span.from <= last.upto
+            && span.upto >= last.upto
         {
-            *last = new;
+            last.upto = span.upto;
             return true;
         }
         if self.rows >= config.held_rows_max as usize {
             return false;
         }
         self.rows += 1;
-        self.queue.push_back(Held::Position { prev, new });
+        self.queue.push_back(Held::Position(span));
         true
     }
 
@@ -132,8 +132,9 @@ mod tests {
     fn an_announcement_takes_the_room_of_a_row_unless_it_goes_on_from_the_last_one() {
         let config = Config { held_rows_max: 2, ..Config::default() };
         let mut holding = Holding::default();
-        let mut push =
-            |prev: i64, new: i64| holding.push_position(prev.into(), new.into(), &config);
+        let mut push = |prev: i64, new: i64| {
+            holding.push_position(Span::new(prev.into(), new.into()), &config)
+        };
         assert!(push(1, 2));
         assert!(push(2, 5), "merged");
         assert!(push(7, 8));

@@ -1,6 +1,6 @@
 //! Is a page what was asked for? (`protocol.md` 6.1, 7.5, H12, H15; known bugs A24, A25, A27)
 
-use crate::stream::{Order, Page, Row, StreamTraits, Token};
+use crate::stream::{Order, Page, Row, Span, StreamTraits, Token};
 
 /// A page that may be applied: its rows sorted by token, all in `(from, complete]`.
 pub(super) struct Checked {
@@ -31,10 +31,11 @@ pub(super) enum Judgement {
     Unusable(String),
 }
 
-/// Judges the answer to a fetch of `(from, upto]`.
-pub(super) fn judge(page: Page, from: Token, upto: Token, traits: StreamTraits) -> Judgement {
+/// Judges the answer to a fetch.
+pub(super) fn judge(page: Page, span: Span, traits: StreamTraits) -> Judgement {
+    let Span { from, upto } = span;
     let Page { updates: mut rows, upto: mut complete, mut limited } = page;
-    let single = upto.distance_from(from) <= 1;
+    let single = span.len() <= 1;
     if complete > upto {
         if !traits.overruns {
             return Judgement::Unusable(format!("it ends at {complete}, beyond {upto}"));
@@ -105,7 +106,7 @@ mod tests {
     }
 
     fn judged(stream: &str, page: Page, from: i64, upto: i64) -> String {
-        match judge(page, Token::new(from), Token::new(upto), traits(stream)) {
+        match judge(page, Span::new(Token::new(from), Token::new(upto)), traits(stream)) {
             Judgement::Apply(Checked { rows, complete, split, .. }) => {
                 let tokens: Vec<_> = rows.iter().map(|(token, _)| token.get()).collect();
                 format!("{tokens:?} to {complete}{}", if split { " split" } else { "" })
@@ -184,7 +185,7 @@ mod tests {
     #[test]
     fn rows_that_were_left_out_as_old_are_counted() {
         let page = page(&[1, 2, 2, 3], 9, false);
-        let judgement = judge(page, Token::new(2), Token::new(9), traits("events"));
+        let judgement = judge(page, Span::new(Token::new(2), Token::new(9)), traits("events"));
         let Judgement::Apply(checked) = judgement else { panic!("the page is good") };
         assert_eq!((checked.rows.len(), checked.repeated), (1, 3));
     }

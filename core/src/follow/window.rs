@@ -2,7 +2,7 @@
 
 use crate::{
     config::Config,
-    stream::{StreamTraits, Token},
+    stream::{Span, StreamTraits, Token},
 };
 
 /// Tokens to ask for at once, if fewer than all: halved while answers cannot be used, doubled as
@@ -27,20 +27,16 @@ impl Window {
         window.map_or(target, |window| from.advanced_by(window).min(target))
     }
 
-    /// An answer for so many tokens could not be used.
-    pub(super) fn narrow(&mut self, span: u32) {
-        self.0 = Some((span / 2).max(1));
+    /// An answer for these tokens could not be used: half as many are requested next.
+    pub(super) fn narrow(&mut self, span: Span) {
+        let tokens = u32::try_from(span.len()).unwrap_or(u32::MAX);
+        self.0 = Some((tokens / 2).max(1));
     }
 
     /// An answer could be used.
     pub(super) fn widen(&mut self) {
         self.0 = self.0.and_then(|window| window.checked_mul(2));
     }
-}
-
-/// How many tokens lie in `(from, upto]`.
-pub(super) fn span(from: Token, upto: Token) -> u32 {
-    u32::try_from(upto.distance_from(from)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -53,12 +49,17 @@ mod tests {
         window.end(Token::START, Token::new(upto), traits(stream), &config).get()
     }
 
+    /// The first so many tokens.
+    fn first(tokens: i64) -> Span {
+        Span::new(Token::START, Token::new(tokens))
+    }
+
     #[test]
     fn a_window_is_halved_down_to_one_token_and_doubled_again() {
         let mut window = Window::WHOLE;
         assert_eq!(asked(window, "events", 9), 9);
         for half in [4, 2, 1, 1] {
-            window.narrow(u32::try_from(asked(window, "events", 9)).unwrap());
+            window.narrow(first(asked(window, "events", 9)));
             assert_eq!(asked(window, "events", 9), half);
         }
         for double in [2, 4, 8, 9] {
@@ -71,7 +72,7 @@ mod tests {
     fn a_window_never_grows_above_what_pages_of_the_stream_can_hold() {
         let mut window = Window::WHOLE;
         assert_eq!(asked(window, "backfill", 1_000), 99);
-        window.narrow(99);
+        window.narrow(first(99));
         for wide in [49, 98, 99, 99] {
             assert_eq!(asked(window, "backfill", 1_000), wide);
             window.widen();
@@ -83,7 +84,7 @@ mod tests {
         let mut window = Window::WHOLE;
         window.widen();
         assert_eq!(window, Window::WHOLE);
-        window.narrow(u32::MAX);
+        window.narrow(first(i64::MAX));
         window.widen();
         window.widen();
         assert_eq!(window, Window::WHOLE, "wider than can be counted");

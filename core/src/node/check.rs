@@ -8,11 +8,11 @@ use crate::{
 
 impl Node {
     pub(super) fn check(&self, now: Timestamp, input: &Input) -> Result<(), Misuse> {
-        if now < self.now {
-            return Err(Misuse::TimeWentBack { from: self.now, to: now });
+        if now < self.env.now {
+            return Err(Misuse::TimeWentBack { from: self.env.now, to: now });
         }
         match input {
-            Input::Connected { conn } => match &self.upstream.link {
+            Input::Connected { conn } => match &self.connections.upstream.link {
                 Link::Connecting(open) | Link::Closing(open) if open == conn => Ok(()),
                 Link::Up(session) if session.conn == *conn => {
                     Err(Misuse::WrongConnectionState(*conn))
@@ -25,7 +25,8 @@ impl Node {
                 | Link::Stopped => Err(Misuse::UnknownConnection(*conn)),
             },
             Input::LineTooLong { conn }
-                if !conn.is_accepted() && !matches!(self.config.transport, Transport::Tcp(_)) =>
+                if !conn.is_accepted()
+                    && !matches!(self.env.config.transport, Transport::Tcp(_)) =>
             {
                 // Lines are of direct TCP alone.
                 Err(self.check_usable(*conn).err().unwrap_or(Misuse::WrongConnectionState(*conn)))
@@ -36,14 +37,18 @@ impl Node {
             Input::Sent { conn, count } => {
                 self.check_usable(*conn)?;
                 let matches = if conn.is_accepted() {
-                    self.peers.has_untaken(*conn, *count)
+                    self.connections.peers.has_untaken(*conn, *count)
                 } else {
-                    u64::from(*count) <= self.shared.outbox.unconfirmed()
+                    u64::from(*count) <= self.env.outbox.unconfirmed()
                 };
                 if matches && *count > 0 { Ok(()) } else { Err(Misuse::NothingToConfirm(*conn)) }
             }
-            Input::Disconnected { conn, .. } => match &self.upstream.link {
-                _ if self.peers.get(*conn).is_some() || self.upstream.is_or_was_up(*conn) => Ok(()),
+            Input::Disconnected { conn, .. } => match &self.connections.upstream.link {
+                _ if self.connections.peers.get(*conn).is_some()
+                    || self.connections.upstream.is_or_was_up(*conn) =>
+                {
+                    Ok(())
+                }
                 Link::Connecting(open) if open == conn => Ok(()),
                 Link::Connecting(_)
                 | Link::Refused(..)
@@ -52,21 +57,22 @@ impl Node {
                 | Link::Down
                 | Link::Stopped => Err(Misuse::UnknownConnection(*conn)),
             },
-            Input::Accepted { conn, .. } if !self.peers.may_accept(*conn) => {
+            Input::Accepted { conn, .. } if !self.connections.peers.may_accept(*conn) => {
                 Err(Misuse::ConnectionIdInUse(*conn))
             }
             Input::Fetched { query, .. }
                 if planted!(
-                    self.config,
-                    RefusesLateAnswers if !self.shared.fetches.awaits(*query)
+                    self.env.config,
+                    RefusesLateAnswers if !self.env.queries.awaits(*query)
                 ) =>
             {
-                Err(Misuse::UnknownQuery(*query))
+                Err(Misuse::UnknownFetch(*query))
             }
-            Input::Fetched { query, .. } | Input::LogRead { query, .. }
-                if !self.shared.fetches.was_issued(*query) =>
-            {
-                Err(Misuse::UnknownQuery(*query))
+            Input::Fetched { query, .. } if !self.env.queries.has_issued_fetch(*query) => {
+                Err(Misuse::UnknownFetch(*query))
+            }
+            Input::LogRead { query, .. } if !self.env.queries.has_issued_read(*query) => {
+                Err(Misuse::UnknownRead(*query))
             }
             Input::Appended { stream, .. }
                 if stream.is_empty()
@@ -74,7 +80,7 @@ impl Node {
             {
                 Err(Misuse::BadStreamName)
             }
-            Input::WaitFor { wait, .. } if self.shared.waits.contains(*wait) => {
+            Input::WaitFor { wait, .. } if self.env.waits.contains(*wait) => {
                 Err(Misuse::WaitInUse(*wait))
             }
             Input::Accepted { .. }
@@ -92,8 +98,12 @@ impl Node {
 
     /// Whether something can arrive or go out on this connection.
     fn check_usable(&self, conn: ConnectionId) -> Result<(), Misuse> {
-        match &self.upstream.link {
-            _ if self.peers.get(conn).is_some() || self.upstream.is_or_was_up(conn) => Ok(()),
+        match &self.connections.upstream.link {
+            _ if self.connections.peers.get(conn).is_some()
+                || self.connections.upstream.is_or_was_up(conn) =>
+            {
+                Ok(())
+            }
             Link::Connecting(open) if *open == conn => Err(Misuse::WrongConnectionState(conn)),
             Link::Connecting(_)
             | Link::Refused(..)

@@ -13,37 +13,30 @@ impl Node {
         syncing: bool,
         at_ms: i64,
     ) {
-        let said = self.our_users.on_syncing(
-            self.now,
-            who,
-            syncing,
-            at_ms,
-            &self.config,
-            &mut self.shared,
-        );
+        let said = self.our_users.on_syncing(who, syncing, at_ms, &mut self.env);
         self.say_of_users(said);
     }
 
     pub(super) fn on_sync_end_due(&mut self, number: u64) {
-        let said = self.our_users.on_end_due(number, &self.config);
+        let said = self.our_users.on_end_due(number, &self.env.config);
         self.say_of_users(said);
     }
 
     /// One user is named again in time, for whoever counts us as silent otherwise.
     pub(super) fn on_sync_repeat_due(&mut self) {
-        let said = self.our_users.anyone(&self.config);
+        let said = self.our_users.anyone(&self.env.config);
         self.say_of_users(said);
     }
 
     /// A new connection knows of none of our users.
     pub(super) fn say_all_users(&mut self) {
-        let everyone: Vec<_> = self.our_users.everyone(&self.config).collect();
+        let everyone: Vec<_> = self.our_users.everyone(&self.env.config).collect();
         self.say_of_users(everyone);
     }
 
     /// Takes back what was said of our users, before the connection is closed in order.
     pub(super) fn say_farewell(&mut self) {
-        if let Some(farewell) = self.our_users.farewell(&self.config) {
+        if let Some(farewell) = self.our_users.farewell(&self.env.config) {
             self.say(farewell);
         }
     }
@@ -55,17 +48,17 @@ impl Node {
         }
         if said {
             self.our_users.on_said();
-            let at = self.now + self.config.syncing_expires_after / 2;
-            self.shared.timers.set(TimerKey::SyncRepeat, at);
+            let at = self.env.now + self.env.config.syncing_expires_after / 2;
+            self.env.timers.set(TimerKey::SyncRepeat, at);
         }
     }
 
     /// Sends a command of our own accord, where that can be; what cannot be said now is said on
     /// the next connection.
     fn say(&mut self, command: Command) -> bool {
-        !self.config.observe_only
-            && self.upstream.will_not_send(&command).is_none()
-            && self.upstream.send(self.now, command, &mut self.shared).is_some()
+        !self.env.config.observe_only
+            && self.connections.upstream.will_not_send(&command).is_none()
+            && self.connections.upstream.send(command, &mut self.env).is_some()
     }
 
     /// Keeps account of what `command` says of users or stored rows; gives it back if it is
@@ -73,23 +66,22 @@ impl Node {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are treated alike")]
     pub(super) fn keep_account(&mut self, conn: ConnectionId, command: Command) -> Option<Command> {
         match command {
-            Command::UserSync(sync) if self.config.presence_writer => {
-                if sync.instance_id.as_ref() == Some(&self.config.instance_id) {
-                    self.shared.stats.echoes += 1;
+            Command::UserSync(sync) if self.env.config.presence_writer => {
+                if sync.instance_id.as_ref() == Some(&self.env.config.instance_id) {
+                    self.env.stats.echoes += 1;
                 } else {
-                    let (config, shared) = (&self.config, &mut self.shared);
-                    self.their_users.on_user_sync(self.now, conn, sync, config, shared);
+                    self.their_users.on_user_sync(conn, sync, &mut self.env);
                 }
                 None
             }
-            Command::ClearUserSync(instance_id) if self.config.presence_writer => {
-                self.their_users.on_clear(instance_id, &mut self.shared);
+            Command::ClearUserSync(instance_id) if self.env.config.presence_writer => {
+                self.their_users.on_clear(instance_id, &mut self.env);
                 None
             }
-            Command::FederationAck(ack) if !self.config.federation_senders.is_empty() => {
+            Command::FederationAck(ack) if !self.env.config.federation_senders.is_empty() => {
                 let sent = self.publisher.end_of("federation");
-                if let Some(token) = self.federation_acks.on_ack(&ack, sent, &self.config) {
-                    self.shared.notify(Event::FederationAcked { token });
+                if let Some(token) = self.federation_acks.on_ack(&ack, sent, &self.env.config) {
+                    self.env.notify(Event::FederationAcked { token });
                 }
                 None
             }

@@ -3,13 +3,12 @@
 
 use std::collections::VecDeque;
 
-use super::{
-    Context, Publisher,
-    page::LogPage,
-    stream::{OwnIndex, OwnStream},
-};
+use super::{Publisher, page::LogPage, stream::OwnStream};
 use crate::{
+    connection::Connections,
+    env::Env,
     event::Event,
+    ids::OwnIndex,
     planted::planted,
     stream::Token,
     wire::{Command, Position, Rdata},
@@ -54,27 +53,27 @@ pub(super) fn position(
 
 impl Publisher {
     /// Whether own rows can go out on the bus now.
-    pub(super) fn bus_is_open(&self, ctx: &Context<'_>) -> bool {
-        self.uses_bus && ctx.upstream.up().is_some()
+    pub(super) fn bus_is_open(&self, conns: &Connections) -> bool {
+        self.uses_bus && conns.upstream.up().is_some()
     }
 
     /// A connection was made: says where all own streams stand, and goes on behind that.
-    pub(crate) fn on_bus_up(&mut self, ctx: &mut Context<'_>) {
+    pub(crate) fn on_bus_up(&mut self, conns: &mut Connections, env: &mut Env) {
         if !self.uses_bus {
             return;
         }
         for stream in &mut self.streams {
-            if !planted!(ctx.turn.config, ForgetsUnconfirmed) {
-                stream.resume_on_bus(planted!(ctx.turn.config, SkipsUnheardStart));
+            if !planted!(env.config, ForgetsUnconfirmed) {
+                stream.resume_on_bus(planted!(env.config, SkipsUnheardStart));
             }
         }
-        if !planted!(ctx.turn.config, NeverAnnouncesOnConnect) {
-            self.announce_on_bus(ctx);
+        if !planted!(env.config, NeverAnnouncesOnConnect) {
+            self.announce_on_bus(conns, env);
         }
         for index in 0..self.streams.len() {
             self.want(OwnIndex::after(index));
         }
-        self.pump(ctx);
+        self.pump(conns, env);
     }
 
     /// The connection is gone, and with it the fate of what has not been confirmed.
@@ -88,18 +87,18 @@ impl Publisher {
     /// bus brings all of that one to who asked before it. Its beginning has gone out when the
     /// answer to it came or when it came back to us, whichever is first; who asks after that may
     /// have missed it.
-    pub(crate) fn on_asked_on_bus(&mut self, ctx: &mut Context<'_>) {
-        let is_rude = planted!(ctx.turn.config, NeverAnswersReplicate);
-        if self.bus_is_open(ctx) && self.bus.announcement.is_none() && !is_rude {
-            self.announce_on_bus(ctx);
+    pub(crate) fn on_asked_on_bus(&mut self, conns: &mut Connections, env: &mut Env) {
+        let is_rude = planted!(env.config, NeverAnswersReplicate);
+        if self.bus_is_open(conns) && self.bus.announcement.is_none() && !is_rude {
+            self.announce_on_bus(conns, env);
         }
     }
 
-    fn announce_on_bus(&mut self, ctx: &mut Context<'_>) {
+    fn announce_on_bus(&mut self, conns: &mut Connections, env: &mut Env) {
         self.bus.announcement = None;
         for index in 0..self.streams.len() {
             let stream = OwnIndex::after(index);
-            let Some(command) = self.announce_one_on_bus(stream, ctx) else { continue };
+            let Some(command) = self.announce_one_on_bus(stream, conns, env) else { continue };
             self.bus
                 .announcement
                 .get_or_insert(Announcement { first_command: command, first_stream: stream });
@@ -110,14 +109,15 @@ impl Publisher {
     pub(super) fn announce_one_on_bus(
         &mut self,
         index: OwnIndex,
-        ctx: &mut Context<'_>,
+        conns: &mut Connections,
+        env: &mut Env,
     ) -> Option<u64> {
         let stream = &self.streams[index.as_usize()];
-        let ahead = planted!(ctx.turn.config, AnnouncesAhead);
+        let ahead = planted!(env.config, AnnouncesAhead);
         let at = if ahead { stream.end } else { stream.bus.sent };
         let command = position(stream, &self.me, at, at);
         let channel = stream.channel;
-        let command = ctx.upstream.send_on(ctx.turn.now, channel, command, ctx.turn.shared)?;
+        let command = conns.upstream.send_on(channel, command, env)?;
         if at > stream.bus.confirmed || !stream.bus.heard {
             self.bus.marks.push_back(Mark { command, stream: index, token: at });
         }
@@ -125,18 +125,24 @@ impl Publisher {
     }
 
     /// Sends what the page holds above what was sent.
-    pub(super) fn page_to_bus(&mut self, index: OwnIndex, page: &LogPage, ctx: &mut Context<'_>) {
-        let takes = self.bus_is_open(ctx) && !self.bus_is_full(ctx);
+    pub(super) fn page_to_bus(
+        &mut self,
+        index: OwnIndex,
+        page: &LogPage,
+        conns: &mut Connections,
+        env: &mut Env,
+    ) {
+        let takes = self.bus_is_open(conns) && !self.bus_is_full(env);
         let stream = &mut self.streams[index.as_usize()];
         if !takes || !page.continues(stream.bus.sent) {
             return;
         }
         let mut at = stream.bus.sent;
         for batch in page.batches_above(at) {
-            if planted!(ctx.turn.config, DropsOwnRows if batch.len() > 2) {
+            if planted!(env.config, DropsOwnRows if batch.len() > 2) {
                 continue;
             }
-            let splits = planted!(ctx.turn.config, SplitsOwnBatches);
+            let splits = planted!(env.config, SplitsOwnBatches);
             let mut command = None;
             for (nth, (token, row)) in batch.iter().enumerate() {
                 at = *token;
@@ -146,10 +152,9 @@ impl Publisher {
                     token: (nth + 1 == batch.len() || splits).then_some(*token),
                     row: row.clone(),
                 });
-                command =
-                    ctx.upstream.send_on(ctx.turn.now, stream.channel, rdata, ctx.turn.shared);
+                command = conns.upstream.send_on(stream.channel, rdata, env);
             }
-            ctx.turn.shared.stats.rows_published += batch.len() as u64;
+            env.stats.rows_published += batch.len() as u64;
             if let Some(command) = command {
                 self.bus.marks.push_back(Mark { command, stream: index, token: at });
             }
@@ -158,9 +163,8 @@ impl Publisher {
             // The page is complete up to there, so no row lies between (P2).
             let moved = position(stream, &self.me, at, page.complete);
             let channel = stream.channel;
-            if let Some(command) =
-                ctx.upstream.send_on(ctx.turn.now, channel, moved, ctx.turn.shared)
-                && !planted!(ctx.turn.config, ForgetsMovedTokens)
+            if let Some(command) = conns.upstream.send_on(channel, moved, env)
+                && !planted!(env.config, ForgetsMovedTokens)
             {
                 self.bus.marks.push_back(Mark { command, stream: index, token: page.complete });
             }
@@ -170,8 +174,8 @@ impl Publisher {
     }
 
     /// Commands have gone out on the bus.
-    pub(crate) fn on_bus_sent(&mut self, was_full: bool, ctx: &mut Context<'_>) {
-        let gone_out = ctx.turn.shared.outbox.gone_out();
+    pub(crate) fn on_bus_sent(&mut self, was_full: bool, conns: &mut Connections, env: &mut Env) {
+        let gone_out = env.outbox.gone_out();
         let mut advanced = Vec::new();
         while let Some(mark) = self.bus.marks.pop_front_if(|mark| mark.command <= gone_out) {
             let cursor = &mut self.streams[mark.stream.as_usize()].bus;
@@ -185,24 +189,24 @@ impl Publisher {
         for index in advanced {
             let OwnStream { name, bus: cursor, .. } = &mut self.streams[index.as_usize()];
             if cursor.told < cursor.confirmed {
-                let early = planted!(ctx.turn.config, TellsUnconfirmed);
+                let early = planted!(env.config, TellsUnconfirmed);
                 cursor.told = if early { cursor.sent } else { cursor.confirmed };
                 let (stream, token) = (name.clone(), cursor.told);
-                ctx.turn.notify(Event::Published { stream, token });
+                env.notify(Event::Published { stream, token });
             }
         }
         if self.bus.announcement.is_some_and(|announcement| announcement.first_command <= gone_out)
         {
             self.bus.announcement = None;
         }
-        if was_full && !self.bus_is_full(ctx) && !planted!(ctx.turn.config, StaysFull) {
-            self.look_for_room(ctx);
+        if was_full && !self.bus_is_full(env) && !planted!(env.config, StaysFull) {
+            self.look_for_room(conns, env);
         }
     }
 
     /// Whether as much is unconfirmed as may be.
-    pub(crate) fn bus_is_full(&self, ctx: &Context<'_>) -> bool {
-        ctx.turn.shared.outbox.unconfirmed() >= u64::from(ctx.turn.config.unconfirmed_max)
+    pub(crate) fn bus_is_full(&self, env: &Env) -> bool {
+        env.outbox.unconfirmed() >= u64::from(env.config.unconfirmed_max)
     }
 
     /// RDATA (`token` is none inside a batch) or POSITION under our own name came in. True if it

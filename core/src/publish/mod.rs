@@ -4,11 +4,11 @@
 //! There are two outlets, the bus and the peers that connected to us, and each goes on at its own
 //! pace: [`bus`](mod@bus) and [`peers`](mod@peers). Both are fed from pages of the log, which are
 //! asked for when one of them is behind and has room; rows are never kept here.
-//! [`catch_up`](mod@catch_up) serves peers of the oldest dialect, which ask for old rows over the
+//! [`in_band`](mod@in_band) serves peers of the oldest dialect, which ask for old rows over the
 //! connection.
 
 mod bus;
-mod catch_up;
+mod in_band;
 mod page;
 mod peers;
 mod reads;
@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 
 use bytestring::ByteString;
 
-pub(crate) use self::stream::OwnIndex;
 use self::{
     bus::BusOutlet,
     page::LogPage,
@@ -27,20 +26,14 @@ use self::{
 };
 use crate::{
     config::{Config, Transport},
-    connection::{Peers, Upstream},
+    connection::Connections,
+    env::Env,
     event::{Event, Warning},
-    ids::QueryId,
+    ids::{OwnIndex, ReadId},
     planted::planted,
-    stream::{LogError, Page, Token},
-    turn::Turn,
+    stream::{LogError, Page, Span, Token},
+    timer::TimerKey,
 };
-
-/// What publishing needs of the node around it.
-pub(crate) struct Context<'a> {
-    pub(crate) turn: Turn<'a>,
-    pub(crate) upstream: &'a mut Upstream,
-    pub(crate) peers: &'a mut Peers,
-}
 
 /// All own streams.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -92,25 +85,31 @@ impl Publisher {
     }
 
     /// The log of an own stream goes up to `token`.
-    pub(crate) fn on_appended(&mut self, name: ByteString, token: Token, ctx: &mut Context<'_>) {
-        if ctx.turn.config.observe_only || self.stopping {
+    pub(crate) fn on_appended(
+        &mut self,
+        name: ByteString,
+        token: Token,
+        conns: &mut Connections,
+        env: &mut Env,
+    ) {
+        if env.config.observe_only || self.stopping {
             return;
         }
         let index = match self.by_name.get(&name) {
             Some(index) => *index,
-            None if self.streams.len() >= ctx.turn.config.own_streams_max as usize => {
+            None if self.streams.len() >= env.config.own_streams_max as usize => {
                 if !self.limit_reported {
                     self.limit_reported = true;
-                    ctx.turn.notify(Event::Warning(Warning::TooManyStreams { stream: name }));
+                    env.notify(Event::Warning(Warning::TooManyStreams { stream: name }));
                 }
                 return;
             }
             None => {
-                let index = self.add(name, Token::START, ctx.turn.config);
-                if self.bus_is_open(ctx) {
-                    self.announce_one_on_bus(index, ctx);
+                let index = self.add(name, Token::START, &env.config);
+                if self.bus_is_open(conns) {
+                    self.announce_one_on_bus(index, conns, env);
                 }
-                self.announce_to_all_peers(index, ctx);
+                self.announce_to_all_peers(index, conns, env);
                 index
             }
         };
@@ -118,7 +117,7 @@ impl Publisher {
         if stream.end < token {
             stream.end = token;
             self.want(index);
-            self.pump(ctx);
+            self.pump(conns, env);
         }
     }
 
@@ -136,19 +135,19 @@ impl Publisher {
     }
 
     /// Asks for as many pages as may be under way.
-    fn pump(&mut self, ctx: &mut Context<'_>) {
+    fn pump(&mut self, conns: &mut Connections, env: &mut Env) {
         while let Some(reader) = self.reads.next() {
             match reader {
-                Reader::Outlets(index) => self.read_for_outlets(index, ctx),
-                Reader::Peer(conn) => self.read_for_peer(conn, ctx),
+                Reader::Outlets(index) => self.read_for_outlets(index, conns, env),
+                Reader::Peer(conn) => self.read_for_peer(conn, conns, env),
             }
         }
     }
 
-    fn read_for_outlets(&mut self, index: OwnIndex, ctx: &mut Context<'_>) {
-        self.settle_peers(index, ctx);
-        let bus_open = self.bus_is_open(ctx);
-        let bus_full = self.bus_is_full(ctx);
+    fn read_for_outlets(&mut self, index: OwnIndex, conns: &mut Connections, env: &mut Env) {
+        self.settle_peers(index, conns);
+        let bus_open = self.bus_is_open(conns);
+        let bus_full = self.bus_is_full(env);
         let stream = &mut self.streams[index.as_usize()];
         if stream.reading != Reading::InLine {
             return;
@@ -159,7 +158,7 @@ impl Publisher {
         let peers = behind(stream.peers);
         let is_behind = bus.is_some() || peers.is_some();
         let bus = bus.filter(|_| !bus_full);
-        let peers = peers.filter(|_| self.stopping || ctx.peers.has_room(index, ctx.turn.config));
+        let peers = peers.filter(|_| self.stopping || conns.peers.has_room(index, &env.config));
         let from = match (bus, peers) {
             // The one that is ahead would wait for all that the other is behind.
             (Some(bus), Some(peers)) if bus != peers => {
@@ -175,51 +174,54 @@ impl Publisher {
                 return;
             }
         };
-        let rows_max = if ctx.peers.anyone_takes(index) {
-            Reads::rows_max_for_peers(ctx.turn.config)
+        let rows_max = if conns.peers.anyone_takes(index) {
+            Reads::rows_max_for_peers(&env.config)
         } else {
-            ctx.turn.config.log_rows_max
+            env.config.log_rows_max
         };
-        let range = (stream.name.clone(), from, end);
-        let query = self.reads.start(Reader::Outlets(index), range, rows_max, ctx.turn.shared);
-        stream.reading = Reading::InFlight { query, from, upto: end };
+        let span = Span::new(from, end);
+        let name = stream.name.clone();
+        let query = self.reads.start(Reader::Outlets(index), name, span, rows_max, env);
+        stream.reading = Reading::InFlight { query, span };
     }
 
     /// A page of an own log, or why there is none.
     pub(crate) fn on_log_read(
         &mut self,
-        query: QueryId,
+        query: ReadId,
         result: Result<Page, LogError>,
-        ctx: &mut Context<'_>,
+        conns: &mut Connections,
+        env: &mut Env,
     ) {
         match self.reads.finish(query) {
-            Some(Reader::Outlets(index)) => self.on_page_for_outlets(index, result, ctx),
-            Some(Reader::Peer(conn)) => self.on_page_for_peer(conn, query, result, ctx),
+            Some(Reader::Outlets(index)) => self.on_page_for_outlets(index, result, conns, env),
+            Some(Reader::Peer(conn)) => self.on_page_for_peer(conn, query, result, conns, env),
             // A second answer, or one to a fetch.
             None => {}
         }
-        self.pump(ctx);
+        self.pump(conns, env);
     }
 
     fn on_page_for_outlets(
         &mut self,
         index: OwnIndex,
         result: Result<Page, LogError>,
-        ctx: &mut Context<'_>,
+        conns: &mut Connections,
+        env: &mut Env,
     ) {
         let stream = &mut self.streams[index.as_usize()];
-        let Reading::InFlight { from, upto, .. } = stream.reading else { return };
+        let Reading::InFlight { span, .. } = stream.reading else { return };
         stream.reading = Reading::Idle;
-        let page = match self.checked(index, result, from, upto, ctx) {
+        let page = match self.checked(index, result, span, conns) {
             Ok(page) => page,
             Err(error) => {
-                self.on_log_failed(index, error, ctx);
+                self.on_log_failed(index, error, env);
                 return;
             }
         };
-        self.page_to_bus(index, &page, ctx);
-        self.page_to_peers(index, &page, ctx);
-        if !planted!(ctx.turn.config, ReadsOnePage) {
+        self.page_to_bus(index, &page, conns, env);
+        self.page_to_peers(index, &page, conns, env);
+        if !planted!(env.config, ReadsOnePage) {
             self.want(index);
         }
     }
@@ -230,30 +232,28 @@ impl Publisher {
         &mut self,
         index: OwnIndex,
         result: Result<Page, LogError>,
-        from: Token,
-        upto: Token,
-        ctx: &mut Context<'_>,
+        span: Span,
+        conns: &mut Connections,
     ) -> Result<LogPage, LogError> {
         let stream = &mut self.streams[index.as_usize()];
         let page = result.and_then(|page| {
-            LogPage::check(page, from, upto)
+            LogPage::check(page, span)
                 .map_err(|message| LogError { stream: stream.name.to_string(), message })
         })?;
         if std::mem::take(&mut stream.attempt) > 0 {
-            self.want_for_peers(ctx);
+            self.want_for_peers(conns);
         }
         Ok(page)
     }
 
     /// A log cannot be read: nobody tries before the timer, whoever wanted the page.
-    fn on_log_failed(&mut self, index: OwnIndex, error: LogError, ctx: &mut Context<'_>) {
-        let turn = &mut ctx.turn;
-        turn.shared.stats.log_reads_failed += 1;
+    fn on_log_failed(&mut self, index: OwnIndex, error: LogError, env: &mut Env) {
+        env.stats.log_reads_failed += 1;
         let stream = &mut self.streams[index.as_usize()];
         stream.attempt = stream.attempt.saturating_add(1);
         let attempt = stream.attempt;
-        let retry_in = turn.shared.jitter.delay(turn.config.log_retry, attempt);
-        turn.notify(Event::Warning(Warning::LogFailed { error, attempt, retry_in }));
+        let retry_in = env.jitter.delay(env.config.log_retry, attempt);
+        env.notify(Event::Warning(Warning::LogFailed { error, attempt, retry_in }));
         match stream.reading {
             // What cannot be read now is not sent before we stop.
             _ if self.stopping => self.give_up(index),
@@ -261,32 +261,32 @@ impl Publisher {
             Reading::InFlight { .. } => {}
             Reading::Idle | Reading::InLine | Reading::BackingOff => {
                 stream.reading = Reading::BackingOff;
-                turn.shared.timers.set(index.retry(), turn.now + retry_in);
+                env.timers.set(TimerKey::LogRetry(index), env.now + retry_in);
             }
         }
     }
 
     /// Time to read a log again that could not be read.
-    pub(crate) fn on_log_retry(&mut self, index: OwnIndex, ctx: &mut Context<'_>) {
+    pub(crate) fn on_log_retry(&mut self, index: OwnIndex, conns: &mut Connections, env: &mut Env) {
         let stream = &mut self.streams[index.as_usize()];
         if stream.reading == Reading::BackingOff {
             stream.reading = Reading::Idle;
         }
         self.want(index);
-        self.want_for_peers(ctx);
-        self.pump(ctx);
+        self.want_for_peers(conns);
+        self.pump(conns, env);
     }
 
     /// An outlet can take more again.
-    pub(crate) fn look_for_room(&mut self, ctx: &mut Context<'_>) {
+    pub(crate) fn look_for_room(&mut self, conns: &mut Connections, env: &mut Env) {
         for index in self.reads.take_waiting_for_room() {
             self.want(index);
         }
-        self.pump(ctx);
+        self.pump(conns, env);
     }
 
     /// From now on only what the logs hold already goes out.
-    pub(crate) fn stop(&mut self, ctx: &mut Context<'_>) {
+    pub(crate) fn stop(&mut self, conns: &mut Connections, env: &mut Env) {
         self.stopping = true;
         for index in 0..self.streams.len() {
             let index = OwnIndex::after(index);
@@ -294,7 +294,7 @@ impl Publisher {
                 self.give_up(index);
             }
         }
-        self.look_for_room(ctx);
+        self.look_for_room(conns, env);
     }
 
     /// What is left of this log will not go out.
@@ -305,11 +305,11 @@ impl Publisher {
     }
 
     /// Whether all that the logs hold was sent, as far as anyone is there to take it.
-    pub(crate) fn is_drained(&self, ctx: &Context<'_>) -> bool {
-        let bus_open = self.bus_is_open(ctx);
+    pub(crate) fn is_drained(&self, conns: &Connections) -> bool {
+        let bus_open = self.bus_is_open(conns);
         self.streams.iter().zip(0..).all(|(stream, index)| {
             (!bus_open || stream.bus.sent >= stream.end)
-                && (stream.peers >= stream.end || !ctx.peers.anyone_takes(OwnIndex::after(index)))
+                && (stream.peers >= stream.end || !conns.peers.anyone_takes(OwnIndex::after(index)))
         })
     }
 }

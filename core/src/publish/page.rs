@@ -1,6 +1,6 @@
 //! Is a page of an own log what was asked for?
 
-use crate::stream::{Page, Row, Token};
+use crate::stream::{Page, Row, Span, Token};
 
 /// A page that may be sent: whole batches with rising tokens.
 #[derive(Debug)]
@@ -13,11 +13,12 @@ pub(super) struct LogPage {
 }
 
 impl LogPage {
-    /// Checks the answer to a read of `(from, upto]`.
+    /// Checks the answer to a read of `span`.
     ///
     /// # Errors
     /// Which rule it breaks, with the numbers.
-    pub(super) fn check(page: Page, from: Token, upto: Token) -> Result<Self, String> {
+    pub(super) fn check(page: Page, span: Span) -> Result<Self, String> {
+        let Span { from, upto } = span;
         let Page { updates: rows, upto: complete, limited: _ } = page;
         if complete > upto {
             return Err(format!("the page ends at {complete}, beyond {upto}"));
@@ -64,7 +65,7 @@ mod tests {
         let updates =
             tokens.iter().map(|token| (Token::new(*token), Row::from("[]"))).collect::<Vec<_>>();
         let page = Page { updates, upto: Token::new(end), limited: false };
-        LogPage::check(page, Token::new(2), Token::new(9))
+        LogPage::check(page, Span::new(Token::new(2), Token::new(9)))
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::stream::OwnIndex;
+use bytestring::ByteString;
+
 use crate::{
     action::Action,
     config::Config,
-    ids::{ConnectionId, QueryId},
-    shared::Shared,
-    stream::Token,
+    env::Env,
+    ids::{ConnectionId, OwnIndex, ReadId},
+    stream::Span,
 };
 
 /// Pages under way at once, over all streams. Enough to hide the time that one takes; a few,
@@ -27,7 +28,7 @@ pub(super) enum Reader {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Reads {
     line: VecDeque<Reader>,
-    in_flight: BTreeMap<QueryId, Reader>,
+    in_flight: BTreeMap<ReadId, Reader>,
     /// Streams that were passed over because an outlet could take no more.
     no_room: BTreeSet<OwnIndex>,
 }
@@ -55,23 +56,25 @@ impl Reads {
         std::mem::take(&mut self.no_room)
     }
 
-    /// Asks for rows of the log of `stream` in `(from, upto]`.
+    /// Requests rows of the log of `stream`.
     pub(super) fn start(
         &mut self,
         reader: Reader,
-        (stream, from, upto): (bytestring::ByteString, Token, Token),
+        stream: ByteString,
+        span: Span,
         rows_max: u32,
-        shared: &mut Shared,
-    ) -> QueryId {
-        let query = shared.fetches.next_id();
+        env: &mut Env,
+    ) -> ReadId {
+        let query = env.queries.issue_read();
         self.in_flight.insert(query, reader);
-        shared.stats.log_reads += 1;
-        shared.actions.push_back(Action::ReadLog { query, stream, from, upto, rows_max });
+        env.stats.log_reads += 1;
+        let Span { from, upto } = span;
+        env.act(Action::ReadLog { query, stream, from, upto, rows_max });
         query
     }
 
     /// The answer is there; whom it is for.
-    pub(super) fn finish(&mut self, query: QueryId) -> Option<Reader> {
+    pub(super) fn finish(&mut self, query: ReadId) -> Option<Reader> {
         self.in_flight.remove(&query)
     }
 

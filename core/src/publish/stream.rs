@@ -3,30 +3,10 @@
 use bytestring::ByteString;
 
 use crate::{
-    action::Channel,
-    ids::QueryId,
-    stream::{Token, traits},
-    timer::TimerKey,
+    config::Channel,
+    ids::ReadId,
+    stream::{Span, Token, traits},
 };
-
-/// An own stream, by order of first appearance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct OwnIndex(u32);
-
-impl OwnIndex {
-    pub(crate) const fn as_usize(self) -> usize {
-        self.0 as usize
-    }
-
-    /// The index after `count` others, of which there are at most `own_streams_max`.
-    pub(super) fn after(count: usize) -> Self {
-        Self(u32::try_from(count).unwrap_or(u32::MAX))
-    }
-
-    pub(super) const fn retry(self) -> TimerKey {
-        TimerKey::LogRetry(self)
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct OwnStream {
@@ -68,9 +48,8 @@ pub(super) enum Reading {
     /// In the line for a read.
     InLine,
     InFlight {
-        query: QueryId,
-        from: Token,
-        upto: Token,
+        query: ReadId,
+        span: Span,
     },
     /// The log could not be read; nobody reads it until the timer.
     BackingOff,

@@ -4,8 +4,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Transport;
-
 /// How the tokens of a stream follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -102,27 +100,6 @@ pub(crate) fn is_known(stream: &str) -> bool {
     CATALOGUE.binary_search_by_key(&stream, |(name, _)| *name).is_ok()
 }
 
-/// Streams whose tokens fall or repeat inside one send on direct TCP before 1.22: two tables share
-/// one token (`account_data`, `device_lists`), or rows are gathered kind by kind (`federation`).
-const UNCLOSED: [&str; 4] = ["account_data", "device_lists", "federation", "tag_account_data"];
-
-/// The traits of the stream with this name where the others are reached by `transport`.
-///
-/// Those of [`traits`], but on direct TCP in a dialect without previous tokens (before 1.22) four
-/// streams come in [`Order::UnclosedBursts`], and there, where one instance writes everything, no
-/// fetch returns rows of another.
-pub fn traits_on(transport: Transport, stream: &str) -> StreamTraits {
-    let mut known = traits(stream);
-    if let Transport::Tcp(dialect) = transport
-        && !dialect.position_has_prev()
-        && UNCLOSED.contains(&stream)
-    {
-        known.order = Order::UnclosedBursts;
-        known.shared_fetch = false;
-    }
-    known
-}
-
 /// The names of the catalogue, each at its [`slot`].
 const NAMES: [Option<&str>; 64] = {
     let mut names = [None; 64];
@@ -163,21 +140,6 @@ mod tests {
         assert!(CATALOGUE.is_sorted_by_key(|(name, _)| *name));
         for (name, expected) in CATALOGUE {
             assert_eq!(traits(name), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn four_streams_come_in_unclosed_bursts_on_direct_tcp_before_1_22_and_nowhere_else() {
-        use crate::wire::Dialect;
-        for (name, known) in CATALOGUE {
-            for dialect in Dialect::ALL {
-                let unclosed = UNCLOSED.contains(&name) && dialect < Dialect::V1_22;
-                let order = if unclosed { Order::UnclosedBursts } else { known.order };
-                let found = traits_on(Transport::Tcp(dialect), name);
-                assert_eq!((found.order, found.resettable), (order, known.resettable), "{name}");
-            }
-            assert_eq!(traits_on(Transport::Bus, name), known);
-            assert_eq!(traits_on(Transport::None, name), known);
         }
     }
 

@@ -6,15 +6,17 @@ mod positions;
 pub(crate) mod redact;
 mod rows;
 mod source;
+mod span;
 mod token;
 pub mod typed;
 
 pub(crate) use self::catalogue::{is_known, static_name};
 pub use self::{
-    catalogue::{CATALOGUE, Order, StreamTraits, traits, traits_on},
+    catalogue::{CATALOGUE, Order, StreamTraits, traits},
     page::{FetchError, LogError, Page},
     positions::Positions,
     rows::{Row, Rows},
     source::Source,
+    span::Span,
     token::Token,
 };

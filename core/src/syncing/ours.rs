@@ -7,9 +7,8 @@ use bytestring::ByteString;
 use super::UserDevice;
 use crate::{
     config::Config,
+    env::Env,
     event::{Event, Warning},
-    shared::Shared,
-    time::Timestamp,
     timer::TimerKey,
     wire::{Command, UserSync},
 };
@@ -38,23 +37,21 @@ impl OurUsers {
     /// A sync began or ended. What is to be said of it at once, if anything.
     pub(crate) fn on_syncing(
         &mut self,
-        now: Timestamp,
         who: UserDevice,
         syncing: bool,
         at_ms: i64,
-        config: &Config,
-        shared: &mut Shared,
+        env: &mut Env,
     ) -> Option<Command> {
         let Some(known) = self.users.get_mut(&who) else {
             if !syncing {
                 return None;
             }
-            if self.users.len() >= config.syncing_users_max as usize {
+            if self.users.len() >= env.config.syncing_users_max as usize {
                 let user = who.0;
-                shared.notify(Event::Warning(Warning::TooManySyncing { user }));
+                env.notify(Event::Warning(Warning::TooManySyncing { user }));
                 return None;
             }
-            let said = start(config, &who, at_ms);
+            let said = start(&env.config, &who, at_ms);
             self.users.insert(who, Ours { under_way: 1, last_sync_ms: at_ms, ending: None });
             return Some(said);
         };
@@ -63,7 +60,7 @@ impl OurUsers {
             known.under_way = known.under_way.saturating_add(1);
             if let Some(number) = known.ending.take() {
                 self.ending.remove(&number);
-                shared.timers.clear(TimerKey::SyncEnd(number));
+                env.timers.clear(TimerKey::SyncEnd(number));
             }
         } else {
             known.under_way = known.under_way.saturating_sub(1);
@@ -71,8 +68,8 @@ impl OurUsers {
                 self.ends += 1;
                 known.ending = Some(self.ends);
                 self.ending.insert(self.ends, who);
-                let at = now + config.user_sync_end_after;
-                shared.timers.set(TimerKey::SyncEnd(self.ends), at);
+                let at = env.now + env.config.user_sync_end_after;
+                env.timers.set(TimerKey::SyncEnd(self.ends), at);
             }
         }
         None

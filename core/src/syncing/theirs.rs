@@ -7,11 +7,9 @@ use bytestring::ByteString;
 
 use super::UserDevice;
 use crate::{
-    config::Config,
+    env::Env,
     event::{ClearedReason, Event, SyncOrigin, Warning},
     ids::ConnectionId,
-    shared::Shared,
-    time::Timestamp,
     timer::TimerKey,
     wire::UserSync,
 };
@@ -34,20 +32,13 @@ struct Theirs {
 
 impl TheirUsers {
     /// An origin speaks of a user: told on, and its silence begins anew.
-    pub(crate) fn on_user_sync(
-        &mut self,
-        now: Timestamp,
-        conn: ConnectionId,
-        sync: Box<UserSync>,
-        config: &Config,
-        shared: &mut Shared,
-    ) {
+    pub(crate) fn on_user_sync(&mut self, conn: ConnectionId, sync: Box<UserSync>, env: &mut Env) {
         let origin =
             sync.instance_id.clone().map_or(SyncOrigin::Connection(conn), SyncOrigin::Instance);
         let who = (sync.user.clone(), sync.device.clone());
         let known = self.origins.get(&origin).is_some_and(|theirs| theirs.users.contains(&who));
-        if sync.syncing && !known && self.pairs >= config.syncing_users_max as usize {
-            shared.notify(Event::Warning(Warning::TooManySyncing { user: who.0 }));
+        if sync.syncing && !known && self.pairs >= env.config.syncing_users_max as usize {
+            env.notify(Event::Warning(Warning::TooManySyncing { user: who.0 }));
             return;
         }
         if !sync.syncing && !known {
@@ -59,40 +50,41 @@ impl TheirUsers {
             Theirs { users: BTreeSet::new(), watch: self.watches }
         });
         // The timer outlives the last user: an origin that stays silent then is forgotten.
-        shared.timers.set(TimerKey::SyncExpiry(theirs.watch), now + config.syncing_expires_after);
+        env.timers
+            .set(TimerKey::SyncExpiry(theirs.watch), env.now + env.config.syncing_expires_after);
         if sync.syncing {
             self.pairs += usize::from(theirs.users.insert(who));
         } else {
             self.pairs -= usize::from(theirs.users.remove(&who));
         }
-        shared.notify(Event::UserSyncing { origin, sync });
+        env.notify(Event::UserSyncing { origin, sync });
     }
 
     /// A process stops and takes back what it said.
-    pub(crate) fn on_clear(&mut self, instance_id: ByteString, shared: &mut Shared) {
-        self.clear(SyncOrigin::Instance(instance_id), ClearedReason::Stopped, shared);
+    pub(crate) fn on_clear(&mut self, instance_id: ByteString, env: &mut Env) {
+        self.clear(SyncOrigin::Instance(instance_id), ClearedReason::Stopped, env);
     }
 
     /// A connection ended: in the oldest dialect, what was said on it is void.
-    pub(crate) fn on_disconnected(&mut self, conn: ConnectionId, shared: &mut Shared) {
-        self.clear(SyncOrigin::Connection(conn), ClearedReason::Disconnected, shared);
+    pub(crate) fn on_disconnected(&mut self, conn: ConnectionId, env: &mut Env) {
+        self.clear(SyncOrigin::Connection(conn), ClearedReason::Disconnected, env);
     }
 
     /// An origin was silent for too long.
-    pub(crate) fn on_expiry_due(&mut self, watch: u64, shared: &mut Shared) {
+    pub(crate) fn on_expiry_due(&mut self, watch: u64, env: &mut Env) {
         if let Some(origin) = self.watched.get(&watch) {
-            self.clear(origin.clone(), ClearedReason::Silent, shared);
+            self.clear(origin.clone(), ClearedReason::Silent, env);
         }
     }
 
-    fn clear(&mut self, origin: SyncOrigin, reason: ClearedReason, shared: &mut Shared) {
+    fn clear(&mut self, origin: SyncOrigin, reason: ClearedReason, env: &mut Env) {
         let Some(theirs) = self.origins.remove(&origin) else { return };
         self.watched.remove(&theirs.watch);
-        shared.timers.clear(TimerKey::SyncExpiry(theirs.watch));
+        env.timers.clear(TimerKey::SyncExpiry(theirs.watch));
         self.pairs -= theirs.users.len();
         if !theirs.users.is_empty() {
             let users = u32::try_from(theirs.users.len()).unwrap_or(u32::MAX);
-            shared.notify(Event::SyncingCleared { origin, users, reason });
+            env.notify(Event::SyncingCleared { origin, users, reason });
         }
     }
 }

@@ -110,8 +110,8 @@ pub(super) fn action(original: &Action) -> Cow<'_, Action> {
 mod tests {
     use super::*;
     use crate::{
-        action::Channel,
-        ids::{ConnectionId, QueryId},
+        config::Channel,
+        ids::{ConnectionId, FetchId},
         stream::{Page, Token},
     };
 
@@ -128,7 +128,7 @@ mod tests {
         let received = Input::Received { conn, command: rdata.clone() };
         assert!(matches!(input(&received), Cow::Borrowed(_)));
         let page = Page { updates: vec![(Token::new(1), row)], ..Page::default() };
-        let fetched = Input::Fetched { query: QueryId::new(1), result: Ok(page) };
+        let fetched = Input::Fetched { query: FetchId::new(1), result: Ok(page) };
         assert!(matches!(input(&fetched), Cow::Borrowed(_)));
         let sent = Action::Send { conn, channel: Channel::Main, command: rdata };
         assert!(matches!(action(&sent), Cow::Borrowed(_)));

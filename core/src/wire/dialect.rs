@@ -83,6 +83,38 @@ impl Dialect {
         self.since(Self::V1_13)
     }
 
+    /// Whether nothing comes unasked, and missed rows come over the connection: a client subscribes
+    /// stream by stream with `REPLICATE stream from`, and a POSITION ends what it missed. Later
+    /// servers send everything from the start, and missed rows are fetched over HTTP.
+    pub const fn catches_up_in_band(self) -> bool {
+        !self.since(Self::V1_13)
+    }
+
+    /// Whether there is a `REPLICATE` without fields, which asks for positions.
+    pub(crate) const fn has_bare_replicate(self) -> bool {
+        self.since(Self::V1_13)
+    }
+
+    /// Whether there is `CLEAR_USER_SYNC`.
+    pub(crate) const fn has_clear_user_sync(self) -> bool {
+        self.since(Self::V1_13)
+    }
+
+    /// Whether there is `SYNC`.
+    pub(crate) const fn has_sync(self) -> bool {
+        !self.since(Self::V1_13)
+    }
+
+    /// Whether a server that refuses a command it does not know names it.
+    pub(crate) const fn names_unknown_commands(self) -> bool {
+        !self.since(Self::V1_13)
+    }
+
+    /// Whether a server says why it closes its connections when it stops.
+    pub(crate) const fn says_that_it_stops(self) -> bool {
+        !self.since(Self::V1_13)
+    }
+
     /// Whether `FEDERATION_ACK` names the sender.
     pub const fn federation_ack_names_instance(self) -> bool {
         self.since(Self::V1_18)

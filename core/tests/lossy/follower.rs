@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, Input, Node, QueryId, Start, Timestamp,
+    Action, Config, ConnectionId, Event, FetchId, Input, Node, Start, Timestamp,
     stream::{FetchError, Page, Row, Source, Token},
     wire::Command,
 };
@@ -13,7 +13,7 @@ use super::log::Log;
 /// A fetch under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetch {
-    query: QueryId,
+    query: FetchId,
     source: Source,
     from: Token,
     upto: Token,

@@ -88,7 +88,7 @@ pub(crate) enum Step {
 }
 
 struct Reading {
-    query: synrepl_core::QueryId,
+    query: synrepl_core::ReadId,
     stream: String,
     from: i64,
     upto: i64,

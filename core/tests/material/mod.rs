@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use proptest::prelude::*;
 use synrepl_core::{
-    Action, Config, ConnectionId, Input, Node, QueryId, Start, Timestamp, Transport,
+    Action, Config, ConnectionId, FetchId, Input, Node, Start, Timestamp, Transport,
     stream::{Page, Row, Source, Token},
     wire::{Command, Decoder, Dialect},
 };
@@ -305,7 +305,7 @@ impl Player {
         due.into_iter().for_each(|input| self.handle(input));
     }
 
-    fn fetched(&self, query: QueryId, source: &Source, from: Token, upto: Token) -> Input {
+    fn fetched(&self, query: FetchId, source: &Source, from: Token, upto: Token) -> Input {
         let key = (source.stream().to_owned(), source.instance().to_owned());
         let mut updates = Vec::new();
         for (token, rows) in self.rows.get(&key).into_iter().flatten() {

@@ -22,7 +22,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
 use synrepl_core::{
-    Action, Backoff, Config, ConnectionId, Event, Input, Node, Origin, QueryId, Start, Stats,
+    Action, Backoff, Config, ConnectionId, Event, FetchId, Input, Node, Origin, Start, Stats,
     Timestamp, Transport, WaitId, WaitOutcome,
     stream::{FetchError, Page, Row, Source, Token},
     wire::{Command, Decoder, Replicate},
@@ -208,8 +208,8 @@ fn duration(text: &str) -> u64 {
     number.parse::<u64>().expect("a whole number") * unit
 }
 
-fn query(word: &str) -> QueryId {
-    QueryId::new(word[1..].parse().expect("q1"))
+fn query(word: &str) -> FetchId {
+    FetchId::new(word[1..].parse().expect("q1"))
 }
 
 fn page(rest: &str) -> Input {

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 use synrepl_core::{
     Action, ByteString, Channel, Config, ConnectionId, Event, Input, MainChannel, Misuse, Node,
-    QueryId, Timestamp, Warning,
+    ReadId, Timestamp, Warning,
     stream::{LogError, Page, Row, Token},
     wire::{Command, Decoder, Dialect, encode},
 };
@@ -54,7 +54,7 @@ pub(crate) struct Writer {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Read {
-    pub(crate) query: QueryId,
+    pub(crate) query: ReadId,
     pub(crate) stream: String,
     pub(crate) from: Token,
     pub(crate) upto: Token,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use synrepl_core::{
-    Action, Config, ConnectionId, Input, QueryId, Timestamp, Transport, WaitId,
+    Action, Config, ConnectionId, FetchId, Input, ReadId, Timestamp, Transport, WaitId,
     stream::{FetchError, Page, Source, Token},
     wire::Command,
 };
@@ -25,7 +25,7 @@ pub(super) enum Link {
 }
 
 struct Fetch {
-    query: QueryId,
+    query: FetchId,
     from: Token,
     upto: Token,
 }
@@ -42,10 +42,10 @@ pub(super) struct Driver {
     pub(super) unreported: u32,
     fetches: Vec<Fetch>,
     /// Cancelled before their answer came, which may still come.
-    cancelled: Vec<QueryId>,
-    reads: Vec<(QueryId, Asked)>,
+    cancelled: Vec<FetchId>,
+    reads: Vec<(ReadId, Asked)>,
     /// Answered once.
-    answered: Vec<QueryId>,
+    answered: Vec<ReadId>,
     pub(super) accepted: AcceptedConnections,
     pub(super) logs: Logs,
     waits: BTreeSet<WaitId>,
@@ -179,7 +179,11 @@ impl Driver {
             43 => self.log_read(choices, Logs::bad),
             44 => self.answered.pop().map(|query| match choices.below(2) {
                 0 => Input::LogRead { query, result: Ok(world::any_page(choices)) },
-                _ => Input::Fetched { query, result: Ok(world::any_page(choices)) },
+                // The number of a read, as if it were a fetch.
+                _ => {
+                    let query = FetchId::new(query.get());
+                    Input::Fetched { query, result: Ok(world::any_page(choices)) }
+                }
             }),
             45 | 46 => self.all_sent(choices),
             47..=49 => self.accepted.sent(choices),
@@ -326,7 +330,7 @@ impl Driver {
     /// An input that breaks the contract, and its time.
     pub(super) fn misuse(&self, choices: &mut Choices<'_>) -> (Timestamp, Input) {
         let nobody = ConnectionId::new(u64::MAX >> 20);
-        let query = QueryId::new(u64::MAX);
+        let (fetch, read) = (FetchId::new(u64::MAX), ReadId::new(u64::MAX));
         let any = self.usable().or_else(|| self.accepted.any(choices)).unwrap_or(nobody);
         let pending = self.usable().map_or(0, |_| self.unreported);
         let pending = if any.is_accepted() { self.accepted.unreported(any) } else { pending };
@@ -334,8 +338,8 @@ impl Driver {
             0 => Input::Sent { conn: any, count: 0 },
             1 => Input::Sent { conn: any, count: pending + 1 },
             2 => Input::Sent { conn: any, count: u32::MAX },
-            3 => Input::LogRead { query, result: Ok(world::any_page(choices)) },
-            4 => Input::Fetched { query, result: Ok(world::any_page(choices)) },
+            3 => Input::LogRead { query: read, result: Ok(world::any_page(choices)) },
+            4 => Input::Fetched { query: fetch, result: Ok(world::any_page(choices)) },
             5 => self.accepted.accept_again(choices),
             6 => Input::Appended { stream: "a b".into(), token: small_token(choices) },
             7 => Input::Connected { conn: nobody },

@@ -8,8 +8,9 @@ mod published;
 use std::collections::{BTreeMap, BTreeSet};
 
 use synrepl_core::{
-    Action, Config, Event, Input, Node, Origin, QueryId, Timestamp, WaitId, WaitOutcome, Warning,
-    stream::{Order, Positions, Source, StreamTraits, Token, traits_on},
+    Action, Config, Event, FetchId, Input, Node, Origin, ReadId, Timestamp, WaitId, WaitOutcome,
+    Warning,
+    stream::{Order, Positions, Source, StreamTraits, Token},
 };
 
 use self::{audits::Audits, connections::Connections, published::Published};
@@ -35,9 +36,9 @@ pub(super) struct Watch {
     part_of: Option<(Source, Token)>,
     config: Config,
     sources: BTreeMap<Source, Seen>,
-    in_flight: BTreeMap<QueryId, Source>,
+    in_flight: BTreeMap<FetchId, Source>,
     queries: u64,
-    reads: BTreeSet<QueryId>,
+    reads: BTreeSet<ReadId>,
     audits: Audits,
     connections: Connections,
     published: Published,
@@ -109,7 +110,7 @@ impl Watch {
                 })
             }
             Action::ReadLog { query, stream, from, upto, rows_max } => {
-                self.on_new_query(*query)?;
+                self.on_new_number(query.get())?;
                 self.reads.insert(*query);
                 let (count, end) = (self.reads.len(), self.published.end_of(stream));
                 holds(count <= READS_MAX, || format!("F9: {count} reads in flight"))?;
@@ -129,14 +130,14 @@ impl Watch {
         }
     }
 
-    fn on_new_query(&mut self, query: QueryId) -> Verdict {
-        holds(query.get() > self.queries, || format!("{query} was used before"))?;
-        self.queries = query.get();
+    fn on_new_number(&mut self, number: u64) -> Verdict {
+        holds(number > self.queries, || format!("q{number} was used before"))?;
+        self.queries = number;
         Ok(())
     }
 
-    fn on_fetch(&mut self, query: QueryId, source: &Source, from: Token, upto: Token) -> Verdict {
-        self.on_new_query(query)?;
+    fn on_fetch(&mut self, query: FetchId, source: &Source, from: Token, upto: Token) -> Verdict {
+        self.on_new_number(query.get())?;
         holds(from < upto, || format!("a fetch of ({from}, {upto}] of {source}"))?;
         self.check_wanted(source)?;
         let position = self.sources.get(source).and_then(|seen| seen.position);
@@ -203,7 +204,7 @@ impl Watch {
     }
 
     fn traits(&self, source: &Source) -> StreamTraits {
-        traits_on(self.config.transport, source.stream())
+        self.config.transport.traits_of(source.stream())
     }
 
     fn on_rows(&mut self, source: &Source, token: Token, position: Token) -> Verdict {
@@ -326,7 +327,7 @@ mod tests {
 
     fn fetch(query: u64, source: &Source, from: i64, upto: i64) -> Action {
         let (from, upto) = (Token::new(from), Token::new(upto));
-        Action::Fetch { query: QueryId::new(query), source: source.clone(), from, upto }
+        Action::Fetch { query: FetchId::new(query), source: source.clone(), from, upto }
     }
 
     fn reset(source: &Source, from: i64) -> Action {
@@ -386,7 +387,7 @@ mod tests {
         let fetches: Vec<_> =
             (1..).zip(&sources).map(|(query, source)| fetch(query, source, 1, 2)).collect();
         breaks(&fetches, "F9");
-        breaks(&[Action::CancelFetch { query: QueryId::new(1) }], "not in flight");
+        breaks(&[Action::CancelFetch { query: FetchId::new(1) }], "not in flight");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! not.
 
 use synrepl_core::{
-    Action, Config, ConnectionId, Input, QueryId, Timestamp,
+    Action, Config, ConnectionId, FetchId, Input, Timestamp,
     stream::{FetchError, Page, Source, Token, traits},
     wire::{BadRow, Command, DecodeError, DecodeErrorKind},
 };
@@ -12,7 +12,7 @@ use crate::choices::Choices;
 
 /// What a driver knows of one fetch.
 struct Fetch {
-    query: QueryId,
+    query: FetchId,
     name: Name,
     from: Token,
     upto: Token,
@@ -30,7 +30,7 @@ pub(super) struct World {
     pub(super) writers: Writers,
     link: Link,
     fetches: Vec<Fetch>,
-    cancelled: Vec<QueryId>,
+    cancelled: Vec<FetchId>,
     /// Nobody hears what is asked on the bus.
     is_deaf: bool,
     /// Every failure may be the one after which a fetch is given up.

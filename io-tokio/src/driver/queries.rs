@@ -6,31 +6,31 @@ use std::{
     task::{Context, Poll},
 };
 
-use synrepl_core::{QueryId, stream::Page};
+use synrepl_core::stream::Page;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// Queries in flight, one task each. `K` is what each is about.
-pub(super) struct Queries<K, E> {
+/// Queries in flight, one task each. `I` is their kind of id, `K` what each is about.
+pub(super) struct Queries<I, K, E> {
     tasks: JoinSet<Result<Page, E>>,
-    about: BTreeMap<tokio::task::Id, (QueryId, K)>,
-    aborts: BTreeMap<QueryId, AbortHandle>,
+    about: BTreeMap<tokio::task::Id, (I, K)>,
+    aborts: BTreeMap<I, AbortHandle>,
 }
 
 /// An answer, or that the one who was asked panicked.
-pub(super) struct Answer<K, E> {
-    pub(super) query: QueryId,
+pub(super) struct Answer<I, K, E> {
+    pub(super) query: I,
     pub(super) about: K,
     pub(super) outcome: Result<Result<Page, E>, String>,
 }
 
-impl<K, E: Send + 'static> Queries<K, E> {
+impl<I: Copy + Ord, K, E: Send + 'static> Queries<I, K, E> {
     pub(super) fn new() -> Self {
         Self { tasks: JoinSet::new(), about: BTreeMap::new(), aborts: BTreeMap::new() }
     }
 
     pub(super) fn start(
         &mut self,
-        query: QueryId,
+        query: I,
         about: K,
         answer: impl Future<Output = Result<Page, E>> + Send + 'static,
     ) {
@@ -39,14 +39,14 @@ impl<K, E: Send + 'static> Queries<K, E> {
         self.aborts.insert(query, task);
     }
 
-    pub(super) fn cancel(&mut self, query: QueryId) {
+    pub(super) fn cancel(&mut self, query: I) {
         if let Some(task) = self.aborts.remove(&query) {
             task.abort();
         }
     }
 
     /// The next answer.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Answer<K, E>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Answer<I, K, E>> {
         loop {
             // An empty set is never done: new queries come with the next turn.
             let Some(done) = std::task::ready!(self.tasks.poll_join_next_with_id(cx)) else {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use synrepl_core::{
-    Input, QueryId,
+    FetchId, Input,
     stream::{FetchError, Page, Source, Token, traits},
 };
 
@@ -23,7 +23,7 @@ const GIVES_UP_AFTER: Duration = Duration::from_secs(10);
 
 impl World<'_> {
     /// A follower asks for missed rows.
-    pub(super) fn ask(&mut self, index: ProcessIndex, query: QueryId, fetch: Fetch) {
+    pub(super) fn ask(&mut self, index: ProcessIndex, query: FetchId, fetch: Fetch) {
         let lane = self.lane(index);
         let to = self.log_of(&fetch.source).map_or(self.writers, |log| self.logs[log].writer);
         let Fetch { source, from, upto, .. } = &fetch;
@@ -37,7 +37,7 @@ impl World<'_> {
     }
 
     /// The question has reached the writer.
-    pub(super) fn on_asked(&mut self, index: ProcessIndex, life: u32, query: QueryId, leg: u64) {
+    pub(super) fn on_asked(&mut self, index: ProcessIndex, life: u32, query: FetchId, leg: u64) {
         let process = &mut self.processes[index];
         if process.life != life {
             return;
@@ -151,7 +151,7 @@ impl World<'_> {
         &mut self,
         index: ProcessIndex,
         life: u32,
-        query: QueryId,
+        query: FetchId,
         answer: Answer,
         leg: u64,
     ) {

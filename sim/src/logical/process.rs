@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use synrepl_core::{
-    Config, ConnectionId, Event, Input, QueryId, Timestamp,
+    Config, ConnectionId, Event, FetchId, Input, ReadId, Timestamp,
     stream::{Positions, Source, Token},
     wire::{Command, DecodeError},
 };
@@ -156,9 +156,9 @@ pub(super) struct Process {
     pub(super) timer_at: Option<Timestamp>,
     /// Rises at each start: answers to an earlier life are nobody's.
     pub(super) life: u32,
-    pub(super) fetches: BTreeMap<QueryId, Fetch>,
+    pub(super) fetches: BTreeMap<FetchId, Fetch>,
     /// Fetches whose answers are not wanted any more, but come.
-    pub(super) cancelled: BTreeMap<QueryId, Fetch>,
+    pub(super) cancelled: BTreeMap<FetchId, Fetch>,
     pub(super) follower: Option<Follower>,
     pub(super) writer: Option<Writer>,
 }
@@ -202,11 +202,11 @@ pub(super) enum Due {
     /// A machine wants to be woken.
     Tick { process: ProcessIndex, at: Timestamp },
     /// A question for missed rows reaches its writer.
-    Asked { process: ProcessIndex, life: u32, query: QueryId, leg: u64 },
+    Asked { process: ProcessIndex, life: u32, query: FetchId, leg: u64 },
     /// The answer to it comes back.
-    Answer { process: ProcessIndex, life: u32, query: QueryId, answer: Box<Answer>, leg: u64 },
+    Answer { process: ProcessIndex, life: u32, query: FetchId, answer: Box<Answer>, leg: u64 },
     /// A read of an own log is done.
-    LogRead { process: ProcessIndex, life: u32, query: QueryId, read: Box<LogRead> },
+    LogRead { process: ProcessIndex, life: u32, query: ReadId, read: Box<LogRead> },
     /// An application is free for the next event.
     HandlerFree { process: ProcessIndex },
     /// A builtin writer's send loop runs.

@@ -6,7 +6,7 @@ use std::{fmt::Write as _, time::Duration};
 use bytes::Bytes;
 use bytestring::ByteString;
 use synrepl_core::{
-    ConnectionId, Input, QueryId,
+    ConnectionId, Input, ReadId,
     stream::{LogError, Order, Page, Row, Source, Token},
     wire::Command,
 };
@@ -386,7 +386,7 @@ impl World<'_> {
         &mut self,
         index: ProcessIndex,
         life: u32,
-        query: QueryId,
+        query: ReadId,
         read: &LogRead,
     ) {
         if self.processes[index].life != life {

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use synrepl::Recorder;
 use synrepl_core::{
-    Action, Config, Input, QueryId, Timestamp,
+    Action, Config, FetchId, Input, Timestamp,
     stream::{Source, Token},
     wire::{Command, Dialect, encode},
 };
@@ -58,11 +58,11 @@ impl Recorder for Watch {
 }
 
 /// A fetch under way: its message, whom it asks, and what for.
-pub(super) type Fetch = (QueryId, u64, Source, Token, Token);
+pub(super) type Fetch = (FetchId, u64, Source, Token, Token);
 
 impl Watch {
     /// A fetch is answered or no longer wanted.
-    fn forget(&mut self, query: QueryId) -> Option<Fetch> {
+    fn forget(&mut self, query: FetchId) -> Option<Fetch> {
         let found = self.fetches.iter().position(|(id, ..)| *id == query)?;
         self.stage.lock().followers[self.follower].wanted -= 1;
         Some(self.fetches.swap_remove(found))

@@ -48,7 +48,7 @@ use std::collections::BTreeMap;
 
 use synrepl_core::{
     Config, Event, Origin, Stats, Timestamp, Transport, WaitId, Warning,
-    stream::{Order, Positions, Row, Source, Token, traits_on},
+    stream::{Order, Positions, Row, Source, Token},
 };
 
 #[cfg(feature = "network")]
@@ -252,7 +252,7 @@ impl Oracle {
 
     /// How the tokens of a source follow each other on this follower's transport.
     fn order(&self, log: &Log) -> Order {
-        traits_on(self.transport, log.source.stream()).order
+        self.transport.traits_of(log.source.stream()).order
     }
 
     fn start(&mut self, source: &Source, token: Token) {

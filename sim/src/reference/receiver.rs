@@ -9,7 +9,7 @@ use std::{
 };
 
 use synrepl_core::{
-    Action, Channel, Config, ConnectionId, Event, Input, Origin, QueryId, Start, Timestamp,
+    Action, Channel, Config, ConnectionId, Event, FetchId, Input, Origin, Start, Timestamp,
     stream::{CATALOGUE, FetchError, Page, Positions, Row, Rows, Source, Token, traits},
     wire::{Command, Position, Rdata, Replicate},
 };
@@ -38,7 +38,7 @@ pub struct Receiver {
     connected: BTreeSet<String>,
     batches: BTreeMap<String, Vec<Row>>,
     queues: BTreeMap<String, Queue>,
-    fetches: BTreeMap<QueryId, String>,
+    fetches: BTreeMap<FetchId, String>,
     apply_fails: bool,
     actions: VecDeque<Action>,
     ids: u64,
@@ -294,14 +294,14 @@ impl Receiver {
 
     fn fetch(&mut self, catch_up: CatchUp, from: Token) {
         self.ids += 1;
-        let query = QueryId::new(self.ids);
+        let query = FetchId::new(self.ids);
         let CatchUp { source, upto, .. } = catch_up.clone();
         self.fetches.insert(query, source.stream().to_owned());
         self.actions.push_back(Action::Fetch { query, source: source.clone(), from, upto });
         self.queues.entry(source.stream().to_owned()).or_default().catching_up = Some(catch_up);
     }
 
-    fn on_fetched(&mut self, query: QueryId, result: Result<Page, FetchError>) {
+    fn on_fetched(&mut self, query: FetchId, result: Result<Page, FetchError>) {
         let Some(stream) = self.fetches.remove(&query) else { return };
         let catch_up = self.queues.get_mut(&stream).and_then(|queue| queue.catching_up.take());
         let Some(catch_up) = catch_up else { return };

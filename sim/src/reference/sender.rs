@@ -9,7 +9,7 @@ use std::{
 };
 
 use synrepl_core::{
-    Action, ByteString, Channel, Config, ConnectionId, Input, QueryId, Timestamp,
+    Action, ByteString, Channel, Config, ConnectionId, Input, ReadId, Timestamp,
     stream::{LogError, Page, Row, Token},
     wire::{Command, Position, Rdata, Replicate},
 };
@@ -66,7 +66,7 @@ enum Link {
 struct Pass {
     left: VecDeque<ByteString>,
     /// The look at a log that it waits for, with the token last announced before.
-    look: Option<(QueryId, ByteString, Token)>,
+    look: Option<(ReadId, ByteString, Token)>,
 }
 
 impl Sender {
@@ -275,7 +275,7 @@ impl Sender {
             return;
         }
         self.ids += 1;
-        let query = QueryId::new(self.ids);
+        let query = ReadId::new(self.ids);
         if let Some(pass) = &mut self.looping {
             pass.look = Some((query, stream.clone(), prev));
         }
@@ -289,7 +289,7 @@ impl Sender {
         });
     }
 
-    fn on_log_read(&mut self, query: QueryId, result: Result<Page, LogError>) {
+    fn on_log_read(&mut self, query: ReadId, result: Result<Page, LogError>) {
         let Some(pass) = &mut self.looping else { return };
         let Some((_, stream, prev)) = pass.look.take_if(|(wanted, ..)| *wanted == query) else {
             return;

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use bytes::Bytes;
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, Input, Node, PlantedBug, QueryId, Start, Timestamp,
+    Action, Config, ConnectionId, Event, FetchId, Input, Node, PlantedBug, Start, Timestamp,
     WaitId,
     stream::{FetchError, Page, Source, Token, traits},
     wire::{Command, Decoder},
@@ -26,7 +26,7 @@ fn start(config: &Config) -> Node {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Fetch {
-    query: QueryId,
+    query: FetchId,
     source: Source,
     from: Token,
     upto: Token,

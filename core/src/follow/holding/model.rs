@@ -36,7 +36,7 @@ fn rows(lengths: &[usize]) -> Rows {
 fn bytes(queue: &[Held]) -> usize {
     let of = |held: &Held| match held {
         Held::Rows { rows, .. } => rows.byte_len(),
-        Held::Position { .. } => 0,
+        Held::Position(_) => 0,
     };
     queue.iter().map(of).sum()
 }
@@ -44,7 +44,7 @@ fn bytes(queue: &[Held]) -> usize {
 fn count(queue: &[Held]) -> usize {
     let of = |held: &Held| match held {
         Held::Rows { rows, .. } => rows.len(),
-        Held::Position { .. } => 1,
+        Held::Position(_) => 1,
     };
     queue.iter().map(of).sum()
 }
@@ -97,16 +97,16 @@ impl ReferenceStateMachine for Model {
                 state.highest[*index] = state.highest[*index].max(Some(new));
                 let queue = &mut state.queues[*index];
                 let goes_on = match queue.last() {
-                    Some(Held::Position { prev: first, new: last }) => {
+                    Some(Held::Position(Span { from: first, upto: last })) => {
                         (prev <= *last && *last <= new).then_some(*first)
                     }
                     Some(Held::Rows { .. }) | None => None,
                 };
                 if let Some(first) = goes_on {
                     queue.pop();
-                    queue.push(Held::Position { prev: first, new });
+                    queue.push(Held::Position(Span::new(first, new)));
                 } else if count(queue) < ROWS_MAX as usize {
-                    queue.push(Held::Position { prev, new });
+                    queue.push(Held::Position(Span::new(prev, new)));
                 } else {
                     state.accepted = false;
                 }
@@ -150,7 +150,10 @@ impl StateMachineTest for Queues {
             }
             Step::Position { queue, prev, new } => {
                 let (prev, new) = (Token::new(prev), Token::new(new));
-                assert_eq!(queues[queue].push_position(prev, new, config), model.accepted);
+                assert_eq!(
+                    queues[queue].push_position(Span::new(prev, new), config),
+                    model.accepted
+                );
             }
             Step::Take { queue } => assert_eq!(queues[queue].take(total), model.taken),
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use synrepl_core::{
-    Config, Event, Input, Node, QueryId, Timestamp,
+    Config, Event, FetchId, Input, Node, Timestamp,
     stream::{Row, Source, Token, traits},
 };
 
@@ -25,7 +25,7 @@ struct Followed {
 
 /// The fetch of an audit.
 struct Asked {
-    query: QueryId,
+    query: FetchId,
     source: Source,
     /// What it was asked for is over: it is cancelled before the next input.
     is_over: bool,
@@ -76,7 +76,7 @@ impl Audits {
     }
 
     /// Whether the fetch was an audit's, which is over with this.
-    pub(super) fn take(&mut self, query: QueryId) -> bool {
+    pub(super) fn take(&mut self, query: FetchId) -> bool {
         self.asked.take_if(|asked| asked.query == query).is_some()
     }
 
@@ -96,7 +96,7 @@ impl Audits {
     }
 
     /// A fetch of nothing but what lies at or below the position.
-    pub(super) fn on_fetch(&mut self, query: QueryId, source: &Source, upto: Token) -> Verdict {
+    pub(super) fn on_fetch(&mut self, query: FetchId, source: &Source, upto: Token) -> Verdict {
         let Some(every) = self.every else {
             return Err(format!("{source} is fetched again up to {upto}, but no audit is wanted"));
         };
@@ -216,7 +216,7 @@ mod tests {
     }
 
     fn asked(audits: &mut Audits, upto: i64) -> Verdict {
-        audits.on_fetch(QueryId::new(1), &source(EVENTS, "w0"), Token::new(upto))
+        audits.on_fetch(FetchId::new(1), &source(EVENTS, "w0"), Token::new(upto))
     }
 
     fn found(audits: &mut Audits, (stream, writer): (&str, &str), token: i64) -> Verdict {
@@ -268,7 +268,7 @@ mod tests {
             breaks(asked(&mut audits, 5), "two audits");
             end(&mut audits);
             breaks(audits.check(&node), "goes on");
-            assert!(audits.take(QueryId::new(1)), "it was in flight");
+            assert!(audits.take(FetchId::new(1)), "it was in flight");
             assert_eq!(audits.check(&node), Ok(()));
         }
     }

@@ -8,7 +8,7 @@ use super::*;
 struct Bench {
     receiver: Receiver,
     conn: ConnectionId,
-    fetches: Vec<(QueryId, Source, i64, i64)>,
+    fetches: Vec<(FetchId, Source, i64, i64)>,
     said: Vec<Event>,
 }
 

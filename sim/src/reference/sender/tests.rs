@@ -8,7 +8,7 @@ use super::*;
 struct Bench {
     sender: Sender,
     conn: ConnectionId,
-    reads: Vec<(QueryId, String, i64, i64)>,
+    reads: Vec<(ReadId, String, i64, i64)>,
     heard: Vec<String>,
 }
 

@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use synrepl_core::{
-    Action, Backoff, ByteString, Config, ConnectionId, Event, Input, Node, PlantedBug, QueryId,
-    Start, Timestamp,
+    Action, Backoff, ByteString, Config, ConnectionId, Event, FetchId, Input, Node, PlantedBug,
+    ReadId, Start, Timestamp,
     stream::{FetchError, LogError, Page, Row, Source, Token},
     wire::Command,
 };
@@ -38,7 +38,7 @@ pub(super) enum Answer {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Read {
-    query: QueryId,
+    query: ReadId,
     stream: ByteString,
     from: Token,
     upto: Token,
@@ -46,7 +46,7 @@ struct Read {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Fetch {
-    query: QueryId,
+    query: FetchId,
     source: Source,
     from: Token,
     upto: Token,

@@ -7,14 +7,15 @@
 use bytestring::ByteString;
 
 use super::{
-    Context, Publisher,
+    Publisher,
     reads::{Reader, Reads},
-    stream::{OwnIndex, Reading},
+    stream::Reading,
 };
 use crate::{
-    connection::{PeerReading, Subscription},
-    ids::{ConnectionId, QueryId},
-    stream::{LogError, Page, Token},
+    connection::{Connections, PeerReading, Subscription},
+    env::Env,
+    ids::{ConnectionId, OwnIndex, ReadId},
+    stream::{LogError, Page, Span, Token},
     wire::{Command, Position, Rdata},
 };
 
@@ -28,25 +29,26 @@ impl Publisher {
         conn: ConnectionId,
         name: &ByteString,
         from: Option<Token>,
-        ctx: &mut Context<'_>,
+        conns: &mut Connections,
+        env: &mut Env,
     ) {
         let problem = if &**name == "ALL" {
             if from.is_none() {
                 for index in 0..self.streams.len() {
-                    self.subscribe(conn, OwnIndex::after(index), None, ctx);
+                    self.subscribe(conn, OwnIndex::after(index), None, conns, env);
                 }
                 return;
             }
             "failed to handle replicate: ALL goes with NOW, not with a token".to_owned()
         } else if let Some(index) = self.by_name.get(name).copied() {
-            self.subscribe(conn, index, from, ctx);
+            self.subscribe(conn, index, from, conns, env);
             return;
         } else {
             // Cut short: the answer must fit a line.
             let name: String = name.chars().take(NAME_CHARS_MAX).collect();
             format!("failed to handle replicate: unknown stream {name:?}")
         };
-        ctx.peers.refuse(conn, problem, &mut ctx.turn);
+        conns.peers.refuse(conn, problem, env);
     }
 
     fn subscribe(
@@ -54,22 +56,23 @@ impl Publisher {
         conn: ConnectionId,
         index: OwnIndex,
         from: Option<Token>,
-        ctx: &mut Context<'_>,
+        conns: &mut Connections,
+        env: &mut Env,
     ) {
-        self.settle_peers(index, ctx);
+        self.settle_peers(index, conns);
         match from {
             Some(from) if from < self.streams[index.as_usize()].peers => {
-                ctx.peers.subscribe(conn, index, Subscription::CatchingUp(from));
-                self.want_for_peer(conn, ctx);
-                self.pump(ctx);
+                conns.peers.subscribe(conn, index, Subscription::CatchingUp(from));
+                self.want_for_peer(conn, conns);
+                self.pump(conns, env);
             }
             // From a token of the future, too: our log may have started over.
-            Some(_) | None => self.go_live(conn, index, ctx),
+            Some(_) | None => self.go_live(conn, index, conns, env),
         }
     }
 
     /// The peer has come as far as the others.
-    fn go_live(&self, conn: ConnectionId, index: OwnIndex, ctx: &mut Context<'_>) {
+    fn go_live(&self, conn: ConnectionId, index: OwnIndex, conns: &mut Connections, env: &mut Env) {
         let stream = &self.streams[index.as_usize()];
         let command = Command::Position(Position {
             stream: stream.name.clone(),
@@ -78,13 +81,13 @@ impl Publisher {
             token: stream.peers,
             ends_catch_up: true,
         });
-        ctx.peers.subscribe(conn, index, Subscription::Live);
-        ctx.peers.send(conn, command, &mut ctx.turn);
+        conns.peers.subscribe(conn, index, Subscription::Live);
+        conns.peers.send(conn, command, env);
     }
 
     /// The next stream that the peer has asked for and whose log can be read.
-    fn next_catch_up(&self, conn: ConnectionId, ctx: &Context<'_>) -> Option<(OwnIndex, Token)> {
-        let peer = ctx.peers.get(conn)?;
+    fn next_catch_up(&self, conn: ConnectionId, conns: &Connections) -> Option<(OwnIndex, Token)> {
+        let peer = conns.peers.get(conn)?;
         peer.subscriptions.iter().find_map(|(index, subscription)| match subscription {
             Subscription::CatchingUp(at) if !self.is_failing(*index) => Some((*index, *at)),
             Subscription::CatchingUp(_) | Subscription::Live => None,
@@ -102,11 +105,11 @@ impl Publisher {
     }
 
     /// The peer may have something to catch up: gets in line, unless a read is on its way.
-    pub(super) fn want_for_peer(&mut self, conn: ConnectionId, ctx: &mut Context<'_>) {
-        if self.stopping || self.next_catch_up(conn, ctx).is_none() {
+    pub(super) fn want_for_peer(&mut self, conn: ConnectionId, conns: &mut Connections) {
+        if self.stopping || self.next_catch_up(conn, conns).is_none() {
             return;
         }
-        let Some(peer) = ctx.peers.open(conn) else { return };
+        let Some(peer) = conns.peers.open(conn) else { return };
         match peer.reading {
             PeerReading::Idle | PeerReading::NoRoom => {
                 peer.reading = PeerReading::InLine;
@@ -117,61 +120,71 @@ impl Publisher {
     }
 
     /// A log can be read again.
-    pub(super) fn want_for_peers(&mut self, ctx: &mut Context<'_>) {
-        let waiting: Vec<_> = ctx.peers.oldest_dialect().collect();
+    pub(super) fn want_for_peers(&mut self, conns: &mut Connections) {
+        let waiting: Vec<_> = conns.peers.oldest_dialect().collect();
         for conn in waiting {
-            self.want_for_peer(conn, ctx);
+            self.want_for_peer(conn, conns);
         }
     }
 
     /// Commands have gone out to this peer, and there is room for more.
-    pub(crate) fn on_room_at_peer(&mut self, conn: ConnectionId, ctx: &mut Context<'_>) {
-        self.want_for_peer(conn, ctx);
-        self.look_for_room(ctx);
+    pub(crate) fn on_room_at_peer(
+        &mut self,
+        conn: ConnectionId,
+        conns: &mut Connections,
+        env: &mut Env,
+    ) {
+        self.want_for_peer(conn, conns);
+        self.look_for_room(conns, env);
     }
 
-    pub(super) fn read_for_peer(&mut self, conn: ConnectionId, ctx: &mut Context<'_>) {
-        let next = self.next_catch_up(conn, ctx);
-        let Some(peer) = ctx.peers.open(conn) else { return };
+    pub(super) fn read_for_peer(
+        &mut self,
+        conn: ConnectionId,
+        conns: &mut Connections,
+        env: &mut Env,
+    ) {
+        let next = self.next_catch_up(conn, conns);
+        let Some(peer) = conns.peers.open(conn) else { return };
         let Some((stream, from)) = next else {
             peer.reading = PeerReading::Idle;
             return;
         };
-        if !peer.has_room(ctx.turn.config) {
+        if !peer.has_room(&env.config) {
             peer.reading = PeerReading::NoRoom;
             return;
         }
         let own = &self.streams[stream.as_usize()];
-        let upto = own.peers;
-        let range = (own.name.clone(), from, upto);
-        let rows_max = Reads::rows_max_for_peers(ctx.turn.config);
-        let query = self.reads.start(Reader::Peer(conn), range, rows_max, ctx.turn.shared);
-        peer.reading = PeerReading::InFlight { query, stream, from, upto };
+        let span = Span::new(from, own.peers);
+        let name = own.name.clone();
+        let rows_max = Reads::rows_max_for_peers(&env.config);
+        let query = self.reads.start(Reader::Peer(conn), name, span, rows_max, env);
+        peer.reading = PeerReading::InFlight { query, stream, span };
     }
 
     /// A page for a peer that may be gone, or may have asked for something else meanwhile.
     pub(super) fn on_page_for_peer(
         &mut self,
         conn: ConnectionId,
-        query: QueryId,
+        query: ReadId,
         result: Result<Page, LogError>,
-        ctx: &mut Context<'_>,
+        conns: &mut Connections,
+        env: &mut Env,
     ) {
-        let Some(peer) = ctx.peers.open(conn) else { return };
-        let PeerReading::InFlight { query: awaited, stream: index, from, upto } = peer.reading
-        else {
+        let Some(peer) = conns.peers.open(conn) else { return };
+        let PeerReading::InFlight { query: awaited, stream: index, span } = peer.reading else {
             return;
         };
         if awaited != query {
             return;
         }
         peer.reading = PeerReading::Idle;
-        let wanted = peer.subscriptions.get(&index) == Some(&Subscription::CatchingUp(from));
-        match self.checked(index, result, from, upto, ctx) {
+        let wanted = peer.subscriptions.get(&index) == Some(&Subscription::CatchingUp(span.from));
+        match self.checked(index, result, span, conns) {
             Ok(page) if wanted => {
-                for (token, row) in page.batches_above(from).flatten() {
-                    if self.is_too_long(index, row, ctx.turn.config.row_bytes_max) {
-                        self.too_long(index, *token, ctx);
+                for (token, row) in page.batches_above(span.from).flatten() {
+                    if self.is_too_long(index, row, env.config.row_bytes_max) {
+                        self.too_long(index, *token, env);
                         continue;
                     }
                     let rdata = Command::Rdata(Rdata {
@@ -180,20 +193,20 @@ impl Publisher {
                         token: Some(*token),
                         row: row.clone(),
                     });
-                    if !ctx.peers.send(conn, rdata, &mut ctx.turn) {
+                    if !conns.peers.send(conn, rdata, env) {
                         return;
                     }
                 }
                 if page.complete < self.streams[index.as_usize()].peers {
-                    ctx.peers.subscribe(conn, index, Subscription::CatchingUp(page.complete));
+                    conns.peers.subscribe(conn, index, Subscription::CatchingUp(page.complete));
                 } else {
-                    self.go_live(conn, index, ctx);
+                    self.go_live(conn, index, conns, env);
                 }
             }
             Ok(_) => {}
             Err(_) if self.stopping => {}
-            Err(error) => self.on_log_failed(index, error, ctx),
+            Err(error) => self.on_log_failed(index, error, env),
         }
-        self.want_for_peer(conn, ctx);
+        self.want_for_peer(conn, conns);
     }
 }

@@ -5,7 +5,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use super::repeats::identity;
+use super::identity;
 use crate::{
     config::Config,
     stream::{Row, Token},
@@ -22,17 +22,17 @@ pub(crate) struct Delivered {
 
 impl Delivered {
     /// Nothing is known of what was delivered up to `floor`.
-    pub(super) const fn above(floor: Token) -> Self {
+    pub(crate) const fn above(floor: Token) -> Self {
         Self { rows: BTreeSet::new(), floor }
     }
 
     /// Rows up to here are not remembered, be it that they are settled or that there were too many.
-    pub(super) const fn floor(&self) -> Token {
+    pub(crate) const fn floor(&self) -> Token {
         self.floor
     }
 
     /// Remembers a row. Too many, and the lower half is forgotten.
-    pub(super) fn insert(&mut self, token: Token, row: &Row, config: &Config, total: &mut u64) {
+    pub(crate) fn insert(&mut self, token: Token, row: &Row, config: &Config, total: &mut u64) {
         if token <= self.floor || !self.rows.insert((token, digest(row))) {
             return;
         }
@@ -51,24 +51,24 @@ impl Delivered {
     }
 
     /// Whether this row was delivered under this token.
-    pub(super) fn has(&self, token: Token, row: &Row) -> bool {
+    pub(crate) fn has(&self, token: Token, row: &Row) -> bool {
         self.rows.contains(&(token, digest(row)))
     }
 
     /// Whether this row was delivered under this token or a higher one.
-    pub(super) fn has_from(&self, token: Token, row: &Row) -> bool {
+    pub(crate) fn has_from(&self, token: Token, row: &Row) -> bool {
         let digest = digest(row);
         self.rows.range((token, 0)..).any(|(_, known)| *known == digest)
     }
 
     /// Whether anything was delivered under this token.
     #[cfg(feature = "planted-bugs")]
-    pub(super) fn has_any(&self, token: Token) -> bool {
+    pub(crate) fn has_any(&self, token: Token) -> bool {
         self.rows.range((token, 0)..=(token, u64::MAX)).next().is_some()
     }
 
     /// Forgets the rows up to `token`.
-    pub(super) fn forget_upto(&mut self, token: Token, total: &mut u64) {
+    pub(crate) fn forget_upto(&mut self, token: Token, total: &mut u64) {
         self.floor = self.floor.max(token);
         while self.rows.first().is_some_and(|(first, _)| *first <= token) {
             self.rows.pop_first();
@@ -77,7 +77,7 @@ impl Delivered {
     }
 
     /// Forgets everything: the tokens start over.
-    pub(super) fn clear(&mut self, total: &mut u64) {
+    pub(crate) fn clear(&mut self, total: &mut u64) {
         *total -= self.rows.len() as u64;
         *self = Self::default();
     }

@@ -1,69 +1,25 @@
-//! Missed rows that a server of the oldest dialect sends over the connection itself
-//! (`protocol.md` 4.2): from our `REPLICATE stream from` to its POSITION, all RDATA of the stream
-//! are the answer, and not live.
+//! The answer to one `REPLICATE stream from`: the rows that come until the server's POSITION.
 //!
-//! Rows that were under way as the server took the request come first and again in the answer, and
-//! the answer is in no order in some streams. So it is kept as a set, by token. The server sends
-//! everything at once, so what is kept has a limit: those with the lowest tokens, which are whole
-//! up to the first one that was let go, whatever their order.
+//! Rows that were on their way as the server took the request come first, and once more in the answer
+//! itself, and some streams answer in no order. So an answer is a set, by token. The server sends
+//! everything at once, so what is kept is limited: the rows with the lowest tokens stay, and they
+//! are whole up to the first one that was let go, whatever their order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::page::Checked;
+use super::SERVER;
 use crate::{
     config::Config,
-    sources::SourceIndex,
     stream::{FetchError, Row, Token},
 };
 
-/// The answers that are coming in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Replays {
-    open: BTreeMap<SourceIndex, Replay>,
-}
-
-impl Replays {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.open.len()
-    }
-
-    /// The answer that rows of this source belong to, if one was asked for. Costs nothing where
-    /// nothing is.
-    pub(crate) fn get_mut(&mut self, source: SourceIndex) -> Option<&mut Replay> {
-        self.open.get_mut(&source)
-    }
-
-    pub(super) fn begin(&mut self, source: SourceIndex) {
-        self.open.insert(source, Replay::default());
-    }
-
-    /// The answer is complete, or will never be.
-    pub(crate) fn take(&mut self, source: SourceIndex) -> Option<Replay> {
-        self.open.remove(&source)
-    }
-
-    /// The sources that were asked for.
-    pub(crate) fn sources(&self) -> impl Iterator<Item = SourceIndex> {
-        self.open.keys().copied()
-    }
-
-    /// A line that could not be read may have been part of any of them.
-    pub(crate) fn damage_all(&mut self) {
-        for replay in self.open.values_mut() {
-            replay.damage();
-        }
-    }
-}
-
-/// One answer, as far as it has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Replay {
+/// An answer, as far as it has come.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Answer {
+    /// Rows above this token were requested.
+    from: Token,
     groups: BTreeMap<Token, Group>,
-    /// Rows marked `batch`: of a live send that was under way.
+    /// Rows marked `batch`: of a live send that was on its way.
     batch: Vec<Row>,
     rows: usize,
     bytes: usize,
@@ -82,21 +38,46 @@ struct Group {
 }
 
 /// An answer that can be used.
-pub(super) struct Replayed {
-    pub(super) page: Checked,
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// Rows sorted by token, all in `(from, complete]`.
+    pub(crate) rows: Vec<(Token, Row)>,
+    /// Every row up to here is among them.
+    pub(crate) complete: Token,
+    /// Rows left out because they came twice or lie at or below `from`.
+    pub(crate) repeated: u64,
     /// There is more: rows from this token on were let go, or lie above the announced end, which
     /// `federation` passes by one (`protocol.md` 4.10, H12). They may be live, or as the server held
-    /// them when asked and sent once more: the next answer has them, once.
-    pub(super) cut: Option<Token>,
+    /// them when it was asked and sent once more: the next answer has them, once.
+    pub(crate) cut: Option<Token>,
 }
 
-impl Replay {
+impl Answer {
+    /// Nothing has come yet of the rows above `from`.
+    pub(crate) const fn new(from: Token) -> Self {
+        Self {
+            from,
+            groups: BTreeMap::new(),
+            batch: Vec::new(),
+            rows: 0,
+            bytes: 0,
+            repeated: 0,
+            cut: None,
+            damaged: false,
+        }
+    }
+
+    /// Rows above this token were requested.
+    pub(crate) const fn from(&self) -> Token {
+        self.from
+    }
+
     /// A line of the answer could not be read.
     pub(crate) const fn damage(&mut self) {
         self.damaged = true;
     }
 
-    /// A row of the answer. It is copied out of the read buffer.
+    /// Adds a row of the answer, copied out of the read buffer.
     pub(crate) fn push(&mut self, token: Option<Token>, row: &Row, config: &Config) {
         let row = row.detached();
         self.rows += 1;
@@ -145,20 +126,16 @@ impl Replay {
         }
     }
 
-    /// The answer to a request for rows above `from`, which the server said to end at `upto`.
+    /// Ends the answer where the server says that it ends, at `upto`.
     ///
     /// # Errors
     /// It cannot be used, because a line of it could not be read or the rows of one token alone
     /// are above the limits.
-    pub(super) fn finish(
-        mut self,
-        from: Token,
-        upto: Token,
-        config: &Config,
-    ) -> Result<Replayed, FetchError> {
+    pub(crate) fn finish(mut self, upto: Token, config: &Config) -> Result<Finished, FetchError> {
+        let from = self.from;
         if self.damaged {
             return Err(FetchError::Malformed {
-                endpoint: "the direct TCP server".to_owned(),
+                endpoint: SERVER.to_owned(),
                 message: "a line of it could not be read".to_owned(),
             });
         }
@@ -179,10 +156,8 @@ impl Replay {
             .flat_map(|(token, group)| group.rows.into_iter().map(move |row| (token, row)))
             .collect();
         let repeated = self.repeated + (in_answer - rows.len()) as u64;
-        Ok(Replayed {
-            page: Checked { rows, complete, split: false, repeated },
-            cut: self.cut.or_else(|| beyond.first_key_value().map(|(token, _)| *token)),
-        })
+        let cut = self.cut.or_else(|| beyond.first_key_value().map(|(token, _)| *token));
+        Ok(Finished { rows, complete, repeated, cut })
     }
 }
 
@@ -190,53 +165,52 @@ impl Replay {
 mod tests {
     use super::*;
 
-    fn replay(rows: &[(i64, &str)], config: &Config) -> Replay {
-        let mut replay = Replay::default();
+    fn answer(from: i64, rows: &[(i64, &str)], config: &Config) -> Answer {
+        let mut answer = Answer::new(Token::new(from));
         for (token, text) in rows {
             let token = (*token >= 0).then_some(Token::new(*token));
-            replay.push(token, &Row::from(*text), config);
+            answer.push(token, &Row::from(*text), config);
         }
-        replay
+        answer
     }
 
-    fn shown(replay: Replay, from: i64, upto: i64, config: &Config) -> String {
-        let Replayed { page, cut } = match replay.finish(Token::new(from), Token::new(upto), config)
-        {
-            Ok(replayed) => replayed,
+    fn shown(answer: Answer, upto: i64, config: &Config) -> String {
+        let Finished { rows, complete, cut, .. } = match answer.finish(Token::new(upto), config) {
+            Ok(finished) => finished,
             Err(error) => return error.to_string(),
         };
         let row = |(token, row): &(Token, Row)| format!("{token}{}", row.as_str());
-        let rows: Vec<_> = page.rows.iter().map(row).collect();
+        let rows: Vec<_> = rows.iter().map(row).collect();
         let cut = cut.map(|cut| format!(", more from {cut}")).unwrap_or_default();
-        format!("{} to {}{cut}", rows.join(" "), page.complete)
+        format!("{} to {complete}{cut}", rows.join(" "))
     }
 
     #[test]
     fn rows_that_were_under_way_are_dropped_from_the_answer_that_has_them_again() {
         let config = Config::default();
-        let got = replay(&[(227, "[7]"), (225, "[5]"), (226, "[6]"), (227, "[7]")], &config);
-        assert_eq!(shown(got, 224, 228, &config), "225[5] 226[6] 227[7] to 228");
+        let got = answer(224, &[(227, "[7]"), (225, "[5]"), (226, "[6]"), (227, "[7]")], &config);
+        assert_eq!(shown(got, 228, &config), "225[5] 226[6] 227[7] to 228");
     }
 
     #[test]
     fn equal_tokens_keep_their_order_and_each_its_own_row() {
         let config = Config::default();
-        let got = replay(&[(225, "[5]"), (226, "[2]"), (224, "[4]"), (226, "[1]")], &config);
-        assert_eq!(shown(got, 223, 226, &config), "224[4] 225[5] 226[2] 226[1] to 226");
+        let got = answer(223, &[(225, "[5]"), (226, "[2]"), (224, "[4]"), (226, "[1]")], &config);
+        assert_eq!(shown(got, 226, &config), "224[4] 225[5] 226[2] 226[1] to 226");
     }
 
     #[test]
     fn a_batch_that_was_under_way_is_one_with_its_rows_in_the_answer() {
         let config = Config::default();
-        let got = replay(&[(-1, "[1]"), (5, "[2]"), (5, "[1]"), (5, "[2]")], &config);
-        assert_eq!(shown(got, 4, 5, &config), "5[1] 5[2] to 5");
+        let got = answer(4, &[(-1, "[1]"), (5, "[2]"), (5, "[1]"), (5, "[2]")], &config);
+        assert_eq!(shown(got, 5, &config), "5[1] 5[2] to 5");
     }
 
     #[test]
     fn rows_of_before_are_left_out_and_those_beyond_the_end_are_asked_for() {
         let config = Config::default();
-        let got = replay(&[(4, "[4]"), (9, "[9]"), (5, "[5]")], &config);
-        assert_eq!(shown(got, 4, 6, &config), "5[5] to 6, more from 9");
+        let got = answer(4, &[(4, "[4]"), (9, "[9]"), (5, "[5]")], &config);
+        assert_eq!(shown(got, 6, &config), "5[5] to 6, more from 9");
     }
 
     #[test]
@@ -244,36 +218,33 @@ mod tests {
         let config = Config { replay_rows_max: 3, ..Config::default() };
         let rows = [(9, "[9]"), (5, "[a]"), (8, "[8]"), (6, "[6]"), (5, "[b]"), (7, "[7]")];
         assert_eq!(
-            shown(replay(&rows, &config), 4, 9, &config),
+            shown(answer(4, &rows, &config), 9, &config),
             "5[a] 5[b] 6[6] to 6, more from 7"
         );
         let config = Config { replay_bytes_max: 6, ..Config::default() };
-        assert_eq!(shown(replay(&rows, &config), 4, 9, &config), "5[a] 5[b] to 5, more from 6");
+        assert_eq!(shown(answer(4, &rows, &config), 9, &config), "5[a] 5[b] to 5, more from 6");
     }
 
     #[test]
     fn one_token_that_is_above_the_limit_cannot_be_used() {
         let config = Config { replay_rows_max: 1, ..Config::default() };
-        let got = replay(&[(5, "[a]"), (5, "[b]"), (6, "[6]")], &config);
-        assert_eq!(shown(got, 4, 9, &config), "the answer is larger than 16777216 bytes");
+        let got = answer(4, &[(5, "[a]"), (5, "[b]"), (6, "[6]")], &config);
+        assert_eq!(shown(got, 9, &config), "the answer is larger than 16777216 bytes");
     }
 
     #[test]
     fn a_batch_that_was_under_way_and_is_too_long_is_let_go_for_the_answer_has_it_again() {
         let config = Config { replay_rows_max: 2, ..Config::default() };
         let rows = [(-1, "[1]"), (-1, "[2]"), (-1, "[3]"), (5, "[4]"), (6, "[5]")];
-        assert_eq!(shown(replay(&rows, &config), 4, 6, &config), "5[4] 6[5] to 6");
+        assert_eq!(shown(answer(4, &rows, &config), 6, &config), "5[4] 6[5] to 6");
     }
 
     #[test]
     fn an_answer_with_a_bad_line_is_not_used() {
         let config = Config::default();
-        let mut replays = Replays::default();
-        replays.begin(SourceIndex::after(0));
-        replays.damage_all();
-        let got = replays.take(SourceIndex::after(0)).unwrap();
-        assert!(shown(got, 4, 9, &config).contains("could not be read"));
-        assert!(replays.is_empty());
+        let mut got = answer(4, &[(5, "[5]")], &config);
+        got.damage();
+        assert!(shown(got, 9, &config).contains("could not be read"));
     }
 
     #[test]
@@ -283,31 +254,31 @@ mod tests {
             Config { replay_rows_max: 2, ..Config::default() },
             Config { replay_bytes_max: 6, ..Config::default() },
         ] {
-            assert_eq!(shown(replay(&rows, &config), 4, 9, &config), "5[a] 6[6] to 9");
+            assert_eq!(shown(answer(4, &rows, &config), 9, &config), "5[a] 6[6] to 9");
         }
     }
 
     #[test]
     fn what_comes_twice_makes_no_room_for_more() {
         let config = Config { replay_bytes_max: 8, ..Config::default() };
-        let got = replay(&[(5, "[a]"), (5, "[a]"), (6, "[6]"), (7, "[7]")], &config);
-        assert_eq!(shown(got, 4, 9, &config), "5[a] 6[6] to 6, more from 7");
+        let got = answer(4, &[(5, "[a]"), (5, "[a]"), (6, "[6]"), (7, "[7]")], &config);
+        assert_eq!(shown(got, 9, &config), "5[a] 6[6] to 6, more from 7");
     }
 
     #[test]
     fn what_is_let_go_beyond_the_end_leaves_the_answer_whole() {
         let config = Config { replay_rows_max: 1, ..Config::default() };
-        let got = replay(&[(5, "[5]"), (9, "[9]")], &config);
-        assert_eq!(shown(got, 4, 6, &config), "5[5] to 6, more from 9");
-        let got = replay(&[(10, "[a]"), (11, "[b]")], &config);
-        assert_eq!(shown(got, 9, 9, &config), " to 9, more from 11");
+        let got = answer(4, &[(5, "[5]"), (9, "[9]")], &config);
+        assert_eq!(shown(got, 6, &config), "5[5] to 6, more from 9");
+        let got = answer(9, &[(10, "[a]"), (11, "[b]")], &config);
+        assert_eq!(shown(got, 9, &config), " to 9, more from 11");
     }
 
     #[test]
     fn rows_that_came_twice_and_rows_of_before_are_counted_as_repeated() {
         let config = Config::default();
         let rows = [(3, "[3]"), (4, "[4]"), (5, "[5]"), (5, "[5]")];
-        let got = replay(&rows, &config).finish(Token::new(4), Token::new(5), &config).unwrap();
-        assert_eq!(got.page.repeated, 3);
+        let got = answer(4, &rows, &config).finish(Token::new(5), &config).unwrap();
+        assert_eq!(got.repeated, 3);
     }
 }

@@ -1,56 +1,56 @@
-//! Whose audit has the one fetch that audits may have in flight, and who is next.
+//! Whose audit has the one fetch that audits may have in flight, and whose turn is next.
 
 use std::{collections::BTreeSet, ops::Bound};
 
-use crate::{ids::QueryId, sources::SourceIndex};
+use crate::ids::{FetchId, SourceIndex};
 
 /// Sources take turns in the order of their numbers, so that none waits for ever.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Audits {
+pub(crate) struct Turns {
     waiting: BTreeSet<SourceIndex>,
     /// Whose turn it was last.
     last: Option<SourceIndex>,
-    in_flight: Option<(QueryId, SourceIndex)>,
+    in_flight: Option<(FetchId, SourceIndex)>,
 }
 
-impl Audits {
-    pub(super) fn get_in_line(&mut self, source: SourceIndex) {
+impl Turns {
+    pub(crate) fn get_in_line(&mut self, source: SourceIndex) {
         self.waiting.insert(source);
     }
 
-    pub(super) const fn is_in_flight(&self) -> bool {
+    pub(crate) const fn is_in_flight(&self) -> bool {
         self.in_flight.is_some()
     }
 
-    pub(super) const fn begin(&mut self, query: QueryId, source: SourceIndex) {
+    pub(crate) const fn begin(&mut self, query: FetchId, source: SourceIndex) {
         self.in_flight = Some((query, source));
     }
 
     /// Whether the answer to this query is waited for.
-    pub(super) fn awaits(&self, query: QueryId) -> bool {
+    pub(crate) fn awaits(&self, query: FetchId) -> bool {
         self.in_flight.is_some_and(|(issued, _)| issued == query)
     }
 
     /// The source that the answer to this query is for.
-    pub(super) fn take(&mut self, query: QueryId) -> Option<SourceIndex> {
+    pub(crate) fn take(&mut self, query: FetchId) -> Option<SourceIndex> {
         self.in_flight.take_if(|(issued, _)| *issued == query).map(|(_, source)| source)
     }
 
     /// Takes this source out; its fetch, if one is in flight.
-    pub(super) fn leave(&mut self, source: SourceIndex) -> Option<QueryId> {
+    pub(crate) fn leave(&mut self, source: SourceIndex) -> Option<FetchId> {
         self.waiting.remove(&source);
         self.in_flight.take_if(|(_, whose)| *whose == source).map(|(query, _)| query)
     }
 
     /// Gives the fetch in flight up; its source gets in line again.
-    pub(super) fn give_way(&mut self) -> Option<QueryId> {
+    pub(crate) fn give_way(&mut self) -> Option<FetchId> {
         let (query, source) = self.in_flight.take()?;
         self.waiting.insert(source);
         Some(query)
     }
 
     /// The source whose turn it is.
-    pub(super) fn next(&mut self) -> Option<SourceIndex> {
+    pub(crate) fn next(&mut self) -> Option<SourceIndex> {
         let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
         let mut behind = self.waiting.range((after, Bound::Unbounded));
         let next = behind.next().or_else(|| self.waiting.first()).copied()?;
@@ -60,7 +60,7 @@ impl Audits {
     }
 
     /// Forgets all; the fetch in flight.
-    pub(super) fn clear(&mut self) -> Option<QueryId> {
+    pub(crate) fn clear(&mut self) -> Option<FetchId> {
         self.waiting.clear();
         self.in_flight.take().map(|(query, _)| query)
     }
@@ -73,24 +73,24 @@ mod tests {
     #[test]
     fn sources_take_turns() {
         let source = SourceIndex::after;
-        let mut audits = Audits::default();
+        let mut turns = Turns::default();
         for number in [2, 0, 1] {
-            audits.get_in_line(source(number));
+            turns.get_in_line(source(number));
         }
-        assert_eq!(audits.next(), Some(source(0)));
-        audits.get_in_line(source(0));
-        assert_eq!(audits.next(), Some(source(1)));
-        assert_eq!(audits.next(), Some(source(2)));
-        assert_eq!(audits.next(), Some(source(0)));
-        assert_eq!(audits.next(), None);
+        assert_eq!(turns.next(), Some(source(0)));
+        turns.get_in_line(source(0));
+        assert_eq!(turns.next(), Some(source(1)));
+        assert_eq!(turns.next(), Some(source(2)));
+        assert_eq!(turns.next(), Some(source(0)));
+        assert_eq!(turns.next(), None);
     }
 
     #[test]
     fn who_gives_way_is_in_line_again_and_its_answer_is_not_waited_for() {
-        let mut audits = Audits::default();
-        audits.begin(QueryId::new(7), SourceIndex::after(3));
-        assert_eq!(audits.give_way(), Some(QueryId::new(7)));
-        assert_eq!(audits.take(QueryId::new(7)), None);
-        assert_eq!(audits.next(), Some(SourceIndex::after(3)));
+        let mut turns = Turns::default();
+        turns.begin(FetchId::new(7), SourceIndex::after(3));
+        assert_eq!(turns.give_way(), Some(FetchId::new(7)));
+        assert_eq!(turns.take(FetchId::new(7)), None);
+        assert_eq!(turns.next(), Some(SourceIndex::after(3)));
     }
 }

@@ -1,7 +1,7 @@
 //! What was sent on the connection that we make, and how much of it has gone out.
 
 /// Counts commands, so that `Sent` can be matched with what was sent. Every
-/// `Send` on the connection that we make goes through [`Shared::send`](crate::shared::Shared::send).
+/// `Send` on the connection that we make goes through [`Env::send_on`](super::Env::send_on).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Outbox {
     sent: u64,

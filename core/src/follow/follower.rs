@@ -1,0 +1,579 @@
+//! The state of one source, and its transitions.
+//!
+//! Rows and announcements enter through [`Follower::on_row`] and [`Follower::on_position`]. What they
+//! mean is decided in [`receive`](mod@super::receive) and [`announce`](mod@super::announce); here it is
+//! carried out.
+
+use super::{
+    announce::{self, OpenBurst, announce},
+    audit::Audit,
+    batch::{Batch, Open},
+    catch_up::CatchUp,
+    holding::{Held, Holding},
+    order::Class,
+    receive::{self, History, receive},
+};
+use crate::{
+    config::Config,
+    env::Env,
+    event::{Event, Warning},
+    ids::{SourceIndex, StreamIndex},
+    inband::Lost,
+    planted::planted,
+    stream::{Order, Row, Rows, Source, Span, StreamTraits, Token},
+};
+
+/// The receiving side of one source.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Follower {
+    pub(super) index: SourceIndex,
+    pub(super) stream: StreamIndex,
+    pub(super) source: Source,
+    pub(super) traits: StreamTraits,
+    /// Every row up to here was delivered; `None` before the source was first heard of.
+    pub(super) position: Option<Token>,
+    pub(super) state: State,
+    /// Rows above the position were lost: what comes next is not enough, the rows up to it must be
+    /// fetched.
+    pub(super) hole: bool,
+    pub(super) open: Open,
+    pub(super) held: Option<Box<Holding>>,
+    pub(super) class: Class,
+    /// Only if the application wants it.
+    pub(super) audit: Option<Box<Audit>>,
+    /// Bytes of rows that it keeps, as they were accounted for last.
+    kept_bytes: u64,
+}
+
+/// Whether the position is confirmed by what came on the present connection, and whether rows are
+/// missing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum State {
+    /// Not confirmed on this connection. A fetch of an earlier one may still run.
+    Unconfirmed { fetch: Option<Box<CatchUp>> },
+    /// Something contradicts the position; the writer was asked where it stands.
+    Doubted { fetch: Option<Box<CatchUp>> },
+    /// Confirmed, and rows up to the target are missing.
+    CatchingUp(Box<CatchUp>),
+    /// Complete up to the position; what comes next comes by itself.
+    Live,
+}
+
+impl State {
+    const fn is_confirmed(&self) -> bool {
+        matches!(self, Self::CatchingUp(_) | Self::Live)
+    }
+}
+
+impl Follower {
+    /// A source that was not heard of on the present connection.
+    pub(crate) fn new(
+        index: SourceIndex,
+        stream: StreamIndex,
+        source: Source,
+        traits: StreamTraits,
+        position: Option<Token>,
+        config: &Config,
+    ) -> Self {
+        Self {
+            index,
+            stream,
+            source,
+            traits,
+            position,
+            state: State::Unconfirmed { fetch: None },
+            hole: false,
+            open: Open::Nothing,
+            held: None,
+            class: Class::new(traits.order),
+            audit: Audit::new(traits, config),
+            kept_bytes: 0,
+        }
+    }
+
+    pub(crate) const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Every row up to here was delivered.
+    pub(crate) const fn position(&self) -> Option<Token> {
+        self.position
+    }
+
+    /// Whether the position is confirmed on the present connection.
+    pub(crate) const fn is_confirmed(&self) -> bool {
+        self.state.is_confirmed()
+    }
+
+    pub(super) const fn is_live(&self) -> bool {
+        matches!(self.state, State::Live)
+    }
+
+    /// The fetch under way.
+    pub(super) fn catch_up(&self) -> Option<&CatchUp> {
+        match &self.state {
+            State::Unconfirmed { fetch } | State::Doubted { fetch } => fetch.as_deref(),
+            State::CatchingUp(catch_up) => Some(catch_up),
+            State::Live => None,
+        }
+    }
+
+    pub(super) fn catch_up_mut(&mut self) -> Option<&mut CatchUp> {
+        match &mut self.state {
+            State::Unconfirmed { fetch } | State::Doubted { fetch } => fetch.as_deref_mut(),
+            State::CatchingUp(catch_up) => Some(catch_up),
+            State::Live => None,
+        }
+    }
+
+    /// Takes the fetch under way out of a state that is about to be replaced.
+    pub(super) fn take_catch_up(&mut self, env: &mut Env) -> Option<Box<CatchUp>> {
+        match self.set_state(env, State::Unconfirmed { fetch: None }) {
+            State::Unconfirmed { fetch } | State::Doubted { fetch } => fetch,
+            State::CatchingUp(catch_up) => Some(catch_up),
+            State::Live => None,
+        }
+    }
+
+    /// Replaces the state, and keeps count of the sources that are not confirmed.
+    pub(super) fn set_state(&mut self, env: &mut Env, state: State) -> State {
+        match (self.state.is_confirmed(), state.is_confirmed()) {
+            (true, false) => env.unconfirmed += 1,
+            (false, true) => env.unconfirmed -= 1,
+            (true, true) | (false, false) => {}
+        }
+        std::mem::replace(&mut self.state, state)
+    }
+
+    /// Whether the tokens may start over while the connection stands.
+    pub(super) const fn may_restart(&self, env: &Env) -> bool {
+        self.traits.resettable && !env.is_on_tcp()
+    }
+
+    /// How far the writer of a source that is live or catching up is known to have come.
+    fn known_end(&self) -> Token {
+        match self.catch_up() {
+            Some(catch_up) => {
+                let held = self.held.as_ref().and_then(|holding| holding.highest());
+                held.map_or(catch_up.target, |held| held.max(catch_up.target))
+            }
+            None => self.position.unwrap_or(Token::START),
+        }
+    }
+
+    /// Brings the bytes that all sources keep, `total`, up to what this one keeps now. To be called
+    /// after all that happens to it.
+    #[inline]
+    pub(crate) fn account(&mut self, total: &mut u64) {
+        let kept = (self.class.bytes() + self.open.bytes()) as u64;
+        let before = std::mem::replace(&mut self.kept_bytes, kept);
+        *total = *total - before + kept;
+    }
+
+    /// One row: kept until its batch is whole.
+    pub(crate) fn on_row(&mut self, env: &mut Env, token: Option<Token>, row: Row) {
+        // Nearly all rows take this way.
+        if let (Some(token), State::Live, Open::Nothing, Class::Rising, false) =
+            (token, &self.state, &self.open, &self.class, self.hole)
+            && Some(token) > self.position
+        {
+            self.deliver_rising(env, token, Rows::from(row));
+            return;
+        }
+        if let Some(answer) = self.answer_mut() {
+            answer.push(token, &row, &env.config);
+            return;
+        }
+        match token {
+            Some(token) => self.on_last_row(env, token, row),
+            None => self.extend_batch(env, &row),
+        }
+    }
+
+    /// A row that ends a batch.
+    fn on_last_row(&mut self, env: &mut Env, token: Token, row: Row) {
+        if planted!(env.config, TakesTornBatchForWhole) {
+            self.hole = false;
+            if self.open == Open::Torn {
+                self.open = Open::Nothing;
+            }
+        }
+        let rows = match std::mem::take(&mut self.open) {
+            Open::Nothing => Some(Rows::from(row)),
+            Open::Batch(batch) => Some(batch.finish(row)),
+            Open::Torn => None,
+        };
+        self.on_rows(env, token, rows);
+    }
+
+    fn extend_batch(&mut self, env: &mut Env, row: &Row) {
+        if self.open == Open::Nothing {
+            self.open = Open::Batch(Box::<Batch>::default());
+        }
+        if let Open::Batch(batch) = &mut self.open
+            && !batch.push(row, &env.config, env.kept_bytes)
+        {
+            self.tear_batch();
+            let source = self.source.clone();
+            env.notify(Event::Warning(Warning::BatchOverflow { source }));
+        }
+    }
+
+    /// Drops the rows of an unfinished batch. Its rest will look like a whole one.
+    fn tear_batch(&mut self) {
+        self.open = Open::Torn;
+        self.hole = true;
+    }
+
+    /// The rows of a token; none if they are not whole.
+    pub(super) fn on_rows(&mut self, env: &mut Env, token: Token, rows: Option<Rows>) {
+        match (receive(&self.view_rows(env, token, rows.is_some())), rows) {
+            (receive::Step::Deliver, Some(rows)) => self.deliver_live(env, token, rows),
+            (receive::Step::Repeat, Some(rows)) => {
+                env.stats.rows_repeated += rows.len() as u64;
+            }
+            (receive::Step::Hold, Some(rows)) => self.hold_rows(env, token, &rows),
+            (receive::Step::HoldAndAsk, Some(rows)) => {
+                self.hold_rows(env, token, &rows);
+                self.request_position(env);
+            }
+            (receive::Step::Ask, _) => self.request_position(env),
+            (receive::Step::Wait, rows) => {
+                self.hold_whole_rows(env, token, rows.as_ref());
+                env.replicate_again = true;
+            }
+            (receive::Step::FetchOnEvidence, rows) => {
+                self.take_as_evidence(env, token, rows.as_ref());
+                self.fetch_up_to(env, token);
+            }
+            (receive::Step::ResetOnEvidence, rows) => {
+                self.take_as_evidence(env, token, rows.as_ref());
+                self.reset(env, token);
+            }
+            // Rows that are not whole are never handed on or kept.
+            (receive::Step::Fetch, _)
+            | (
+                receive::Step::Deliver
+                | receive::Step::Repeat
+                | receive::Step::Hold
+                | receive::Step::HoldAndAsk,
+                None,
+            ) => self.fetch_up_to(env, token),
+        }
+    }
+
+    fn view_rows(&self, env: &Env, token: Token, whole: bool) -> receive::View {
+        let drops = planted!(
+            env.config,
+            DropsFallingRows
+                if self.traits.order == Order::Bursts
+                    && self.class.highest().is_some_and(|highest| highest > token)
+        );
+        let repeats = planted!(env.config, DeliversOldRows if self.traits.order == Order::Rising);
+        receive::View {
+            standing: match &self.state {
+                State::Unconfirmed { .. } => receive::Standing::Unconfirmed,
+                State::Doubted { .. } => receive::Standing::Doubted,
+                State::CatchingUp(_) => receive::Standing::CatchingUp,
+                State::Live => receive::Standing::Live,
+            },
+            order: self.traits.order,
+            whole,
+            hole: self.hole,
+            above: (token > self.known_end() || repeats) && !drops,
+            may_restart: self.may_restart(env),
+            resettable: self.traits.resettable,
+            history: match self.position {
+                None => History::Unknown,
+                Some(_) if self.has_delivered_nothing() => History::Nothing,
+                Some(_) => History::Rows,
+            },
+            in_band: env.config.transport.catches_up_in_band(),
+            may_ask: !env.config.observe_only,
+        }
+    }
+
+    /// Rows of a source that is not confirmed count as an announcement of their token.
+    fn take_as_evidence(&mut self, env: &mut Env, token: Token, rows: Option<&Rows>) {
+        if self.traits.order == Order::Loose {
+            self.hold_whole_rows(env, token, rows);
+        }
+        self.ensure_started(env, token.before());
+        if planted!(env.config, BelievesRowsBeforePosition) {
+            self.advance_to(env, token.before());
+        }
+    }
+
+    /// An announcement.
+    pub(crate) fn on_position(&mut self, env: &mut Env, span: Span) {
+        if self.answer_mut().is_some() {
+            self.on_answered(env, span.upto);
+            return;
+        }
+        if matches!(self.open, Open::Batch(_)) && !planted!(env.config, IgnoresPositionInBatch) {
+            self.tear_batch();
+        }
+        if planted!(
+            env.config,
+            DiscardsRedundantPositions if self.position.is_some_and(|position| span.upto <= position)
+        ) {
+            return;
+        }
+        let ignores = planted!(env.config, IgnoresPrevious);
+        let from = if ignores { Token::START } else { span.from };
+        self.on_announced(env, Span::new(from, span.upto));
+    }
+
+    /// An announcement, when its turn has come: a batch that is open now may have begun after it.
+    fn on_announced(&mut self, env: &mut Env, span: Span) {
+        let is_new = self.position.is_none();
+        if is_new {
+            self.start_at_announcement(env, span.upto);
+        }
+        let mut view = self.view_announcement(is_new);
+        view.resettable &= !planted!(env.config, NeverResets);
+        view.resettable |= planted!(env.config, ResetsAnyStream);
+        let mut step = announce(&view, span);
+        let resets = step == announce::Step::Stay && self.is_live() && self.traits.resettable;
+        if planted!(env.config, ResetsLiveSources if resets) {
+            step = announce::Step::Reset;
+        }
+        match step {
+            announce::Step::Hold => self.hold_position(env, span),
+            announce::Step::Confirm => self.confirm_fetch(env, span.upto),
+            announce::Step::Reset => self.reset(env, span.upto),
+            announce::Step::Fetch => self.fetch_up_to(env, span.upto),
+            announce::Step::Advance => {
+                self.begin_audit(env);
+                self.advance_to(env, span.upto);
+                self.go_live(env);
+            }
+            announce::Step::Stay => self.go_live(env),
+        }
+    }
+
+    fn view_announcement(&self, is_new: bool) -> announce::View {
+        announce::View {
+            standing: match &self.state {
+                State::Unconfirmed { fetch: None } | State::Doubted { fetch: None } => {
+                    announce::Standing::Unconfirmed
+                }
+                State::Unconfirmed { fetch: Some(_) } | State::Doubted { fetch: Some(_) } => {
+                    announce::Standing::Fetching
+                }
+                State::CatchingUp(_) => announce::Standing::CatchingUp,
+                State::Live => announce::Standing::Live,
+            },
+            is_new,
+            position: self.position.unwrap_or(Token::START),
+            known_end: self.known_end(),
+            order: self.traits.order,
+            resettable: self.traits.resettable,
+            hole: self.hole,
+            burst: self.class.burst().and_then(|burst| {
+                let highest = burst.highest()?;
+                Some(OpenBurst { highest, continuous: burst.continuous })
+            }),
+        }
+    }
+
+    /// Gives a source its first position, at the first announcement of it. Rows that came before are
+    /// not of the past.
+    fn start_at_announcement(&mut self, env: &mut Env, new: Token) {
+        let held = self.held.as_ref().and_then(|holding| holding.highest());
+        if self.may_restart(env) && held > Some(new) {
+            // They are of an epoch that is over, though nothing of it was delivered.
+            self.drop_held(env);
+            self.hole = true;
+        }
+        let first_held = self.held.as_ref().and_then(|holding| holding.lowest_row());
+        self.ensure_started(env, first_held.map_or(new, |first| first.before().min(new)));
+    }
+
+    /// Gives a source that has none its first position, where its writer stands at `current`.
+    fn ensure_started(&mut self, env: &mut Env, current: Token) {
+        if self.position.is_none() {
+            let is_settling = env.is_settling();
+            let stream = &mut env.streams[self.stream.as_usize()];
+            let start = stream.start(env.config.start, current, is_settling);
+            let skips = planted!(env.config, SkipsFirstRowsOfNewWriters if !is_settling);
+            self.set_position(env, if skips { current } else { start });
+        }
+    }
+
+    /// An RDATA of this source could not be read. A token that could be read of it is not believed
+    /// either: a fetch up to a wrong one would be answered as if there were nothing below.
+    pub(crate) fn on_malformed(&mut self, env: &mut Env, token: Option<Token>) {
+        if planted!(env.config, IgnoresMalformedRows) {
+            return;
+        }
+        self.tear_batch();
+        if token.is_some() {
+            // A number ends a batch; `batch` itself may be what could not be read.
+            self.open = Open::Nothing;
+        }
+        if env.config.transport.catches_up_in_band() {
+            self.request_rest(env);
+        } else {
+            self.request_position(env);
+        }
+    }
+
+    /// The connection is gone: nothing that came on it confirms anything any more. `lost` says what
+    /// became of an answer that was coming in on it.
+    pub(crate) fn on_disconnected(&mut self, env: &mut Env, lost: &Lost<'_>) {
+        if planted!(env.config, StaysLiveAcrossConnections if self.is_live()) {
+            return;
+        }
+        self.open = Open::Nothing;
+        self.drop_held(env);
+        self.stop_audit(env);
+        self.class.on_disconnected();
+        // In the oldest dialect what was started over is asked for from the start again, and later each
+        // time.
+        let keeps = !self.traits.resettable
+            || planted!(env.config, KeepsFetchOverReset)
+            || (env.config.transport.catches_up_in_band() && self.has_delivered_nothing());
+        if keeps {
+            let fetch = self.take_catch_up(env);
+            self.set_state(env, State::Unconfirmed { fetch });
+            self.on_answer_lost(env, lost);
+        } else {
+            self.abandon_catch_up(env);
+        }
+    }
+
+    /// The writer is to be asked where it stands, and the source is not live until it answers.
+    pub(super) fn request_position(&mut self, env: &mut Env) {
+        self.stop_audit(env);
+        let was_live = self.is_live();
+        let fetch = self.take_catch_up(env);
+        self.set_state(env, State::Doubted { fetch });
+        if was_live {
+            let token = self.position.unwrap_or(Token::START);
+            let source = self.source.clone();
+            env.notify(Event::NotLive { source, token });
+        }
+        env.replicate_again = true;
+    }
+
+    /// Nothing of this source was ever delivered, so there is nothing to forget.
+    pub(super) fn has_delivered_nothing(&self) -> bool {
+        self.position.is_none_or(|position| position == Token::START)
+            && self.class.highest().is_none()
+    }
+
+    /// Starts the source over and fetches up to `new`.
+    fn reset(&mut self, env: &mut Env, new: Token) {
+        self.abandon_catch_up(env);
+        // What came before the announcement of a new epoch is of the old one.
+        self.drop_held(env);
+        self.reset_audit(env);
+        let is_new = self.has_delivered_nothing();
+        self.class.start_over();
+        let from = self.position.replace(Token::START).unwrap_or(Token::START);
+        if !is_new {
+            env.stats.resets += 1;
+            let source = self.source.clone();
+            env.notify(Event::Reset { source, from, token: Token::START });
+            env.end_waits(self.index, Token::START);
+        }
+        self.fetch_up_to(env, new);
+    }
+
+    pub(super) fn go_live(&mut self, env: &mut Env) {
+        if !self.is_live() {
+            self.set_state(env, State::Live);
+            let token = self.position.unwrap_or(Token::START);
+            self.class.on_live(token);
+            let source = self.source.clone();
+            env.notify(Event::Live { source, token });
+            self.start_audit(env);
+        }
+        self.release_held(env);
+    }
+
+    /// Handles what was held, as far as the source stays live.
+    fn release_held(&mut self, env: &mut Env) {
+        let Some(mut holding) = self.held.take() else { return };
+        let queue = holding.take(&mut env.stats.held_bytes_now);
+        let position = self.position;
+        for held in queue {
+            match held {
+                Held::Rows { token, rows } if self.is_live() => {
+                    let fetched = self.traits.order != Order::Loose && Some(token) <= position;
+                    if planted!(env.config, RepeatsHeldRows if fetched) {
+                        env.notify(Event::Rows {
+                            source: self.source.clone(),
+                            token,
+                            rows,
+                            origin: crate::event::Origin::Live,
+                            position: token,
+                        });
+                    } else if fetched {
+                        env.stats.rows_repeated += rows.len() as u64;
+                    } else if self.hole {
+                        self.fetch_up_to(env, token);
+                    } else {
+                        self.on_rows(env, token, Some(rows));
+                    }
+                }
+                Held::Rows { token, rows } => self.hold_rows(env, token, &rows),
+                // The target was raised past it since.
+                Held::Position(span) if Some(span.upto) < position => {}
+                Held::Position(span) => self.on_announced(env, span),
+            }
+        }
+    }
+
+    fn hold_rows(&mut self, env: &mut Env, token: Token, rows: &Rows) {
+        if planted!(env.config, DropsRowsWhileCatchingUp) {
+            return;
+        }
+        let holding = self.held.get_or_insert_default();
+        if !holding.push_rows(token, rows, &env.config, &mut env.stats.held_bytes_now) {
+            self.overflow(env, token);
+        }
+    }
+
+    /// Holds rows; of those that are not whole it is kept in mind that they came.
+    fn hold_whole_rows(&mut self, env: &mut Env, token: Token, rows: Option<&Rows>) {
+        match rows {
+            Some(rows) => self.hold_rows(env, token, rows),
+            None => self.held.get_or_insert_default().note(token),
+        }
+    }
+
+    fn hold_position(&mut self, env: &mut Env, span: Span) {
+        let holding = self.held.get_or_insert_default();
+        if !holding.push_position(span, &env.config) {
+            self.overflow(env, span.upto);
+        }
+    }
+
+    /// What no longer fits is fetched, together with all that was held.
+    fn overflow(&mut self, env: &mut Env, token: Token) {
+        let held = self.held.as_ref().and_then(|holding| holding.highest());
+        if self.position.is_none()
+            && let Some(holding) = &mut self.held
+        {
+            // Its rows are not of the past: the announcement must not start the source above them.
+            holding.take(&mut env.stats.held_bytes_now);
+            self.hole = true;
+        } else {
+            self.drop_held(env);
+        }
+        if !planted!(env.config, DropsOverflow) {
+            self.raise_target(held.map_or(token, |held| held.max(token)));
+        }
+        env.stats.overflows += 1;
+        let source = self.source.clone();
+        env.notify(Event::Warning(Warning::HoldingOverflow { source }));
+    }
+
+    fn drop_held(&mut self, env: &mut Env) {
+        if let Some(mut holding) = self.held.take() {
+            holding.take(&mut env.stats.held_bytes_now);
+        }
+    }
+}

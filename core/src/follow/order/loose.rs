@@ -1,0 +1,186 @@
+//! Streams whose writer repeats rows, goes back and skips (`caches`): at least once, rows are
+//! idempotent.
+
+use std::{
+    collections::VecDeque,
+    hash::{Hash, Hasher},
+};
+
+use hashbrown::HashTable;
+use rustc_hash::FxHasher;
+
+use crate::{
+    config::Config,
+    env::Env,
+    event::Origin,
+    follow::{Follower, deliver::retain},
+    stream::{Row, Rows, Token},
+};
+
+impl Follower {
+    /// Rows of a live source. The position moves up to the highest token, whatever its rows.
+    pub(in crate::follow) fn deliver_loose(&mut self, env: &mut Env, token: Token, rows: Rows) {
+        let position = self.position.unwrap_or(Token::START);
+        let moved = token.max(position);
+        if let Some(rows) = self.new_of_page(env, token, rows) {
+            env.stats.rows_live += rows.len() as u64;
+            self.emit(env, token, rows, Origin::Live, moved);
+        } else if moved > position {
+            self.advance_to(env, moved);
+        }
+    }
+}
+
+/// The last rows of a loose source, to suppress exact repeats (`caches`).
+///
+/// The table is never iterated, so its order does not matter; equality and hash are those of the
+/// rows.
+#[derive(Clone, Debug, Default)]
+pub(in crate::follow) struct Repeats {
+    /// Oldest first.
+    rows: VecDeque<Remembered>,
+    /// Numbers of the rows that are in `rows`, by their hash.
+    numbers: HashTable<u64>,
+    /// Number of the oldest.
+    first: u64,
+    bytes: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Remembered {
+    hash: u64,
+    token: Token,
+    text: Box<str>,
+}
+
+impl Repeats {
+    /// Takes note of rows; those that are no repeats.
+    pub(super) fn take_new(&mut self, env: &mut Env, token: Token, rows: Rows) -> Option<Rows> {
+        let is_full = env.kept_bytes > env.config.kept_bytes_total_max;
+        retain(env, rows, |env, row| self.insert(token, row, &env.config, is_full))
+    }
+
+    /// Bytes of the rows.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Remembers the row; false if it is a repeat. If all sources together keep more than they may
+    /// (`is_full`), nothing else is remembered.
+    fn insert(&mut self, token: Token, row: &Row, config: &Config, is_full: bool) -> bool {
+        let text = row.as_str();
+        let mut hasher = FxHasher::default();
+        (token, text).hash(&mut hasher);
+        let hash = hasher.finish();
+        let at = |number: u64| usize::try_from(number - self.first).unwrap_or(usize::MAX);
+        let is_known = self.numbers.find(hash, |number| {
+            let known = &self.rows[at(*number)];
+            known.token == token && *known.text == *text
+        });
+        if is_known.is_some() {
+            return false;
+        }
+        let number = self.first + self.rows.len() as u64;
+        self.numbers.insert_unique(hash, number, |number| self.rows[at(*number)].hash);
+        self.rows.push_back(Remembered { hash, token, text: text.into() });
+        self.bytes += text.len();
+        while is_full
+            || self.rows.len() > config.repeat_window_rows_max as usize
+            || self.bytes > config.repeat_window_bytes_max as usize
+        {
+            let Some(oldest) = self.rows.pop_front() else { break };
+            self.bytes -= oldest.text.len();
+            let number = self.first;
+            if let Ok(known) = self.numbers.find_entry(oldest.hash, |known| *known == number) {
+                known.remove();
+            }
+            self.first += 1;
+        }
+        true
+    }
+}
+
+impl PartialEq for Repeats {
+    fn eq(&self, other: &Self) -> bool {
+        self.rows == other.rows
+    }
+}
+
+impl Eq for Repeats {}
+
+impl Hash for Repeats {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.rows.hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(text: &str) -> Row {
+        Row::from(text)
+    }
+
+    #[test]
+    fn a_repeat_is_known_until_the_window_has_passed_over_it() {
+        let config = Config { repeat_window_rows_max: 2, ..Config::default() };
+        let mut repeats = Repeats::default();
+        let at = Token::new;
+        assert!(repeats.insert(at(101), &row("[1]"), &config, false));
+        assert!(repeats.insert(at(102), &row("[1]"), &config, false));
+        assert!(!repeats.insert(at(101), &row("[1]"), &config, false));
+        assert!(repeats.insert(at(101), &row("[2]"), &config, false));
+        assert!(repeats.insert(at(101), &row("[1]"), &config, false), "the window is two rows");
+    }
+
+    #[test]
+    fn the_window_is_bounded_in_bytes_too() {
+        let config = Config { repeat_window_bytes_max: 6, ..Config::default() };
+        let mut repeats = Repeats::default();
+        for number in 0..100 {
+            assert!(repeats.insert(Token::new(number), &row("[1]"), &config, false));
+        }
+        assert_eq!((repeats.rows.len(), repeats.numbers.len(), repeats.bytes), (2, 2, 6));
+    }
+
+    #[test]
+    fn nothing_is_remembered_while_all_together_remember_too_much() {
+        let config = Config::default();
+        let mut repeats = Repeats::default();
+        assert!(repeats.insert(Token::new(1), &row("[1]"), &config, false));
+        assert!(repeats.insert(Token::new(2), &row("[2]"), &config, true));
+        assert_eq!((repeats.rows.len(), repeats.numbers.len(), repeats.bytes), (0, 0, 0));
+        assert!(repeats.insert(Token::new(1), &row("[1]"), &config, false));
+        assert!(!repeats.insert(Token::new(1), &row("[1]"), &config, false));
+    }
+
+    #[test]
+    fn what_is_in_the_window_is_known_also_when_the_window_has_moved() {
+        let config = Config { repeat_window_rows_max: 2, ..Config::default() };
+        let mut repeats = Repeats::default();
+        for number in 0..5 {
+            assert!(repeats.insert(Token::new(number), &row("[1]"), &config, false));
+            assert!(!repeats.insert(Token::new(number), &row("[1]"), &config, false));
+        }
+        assert!(!repeats.insert(Token::new(3), &row("[1]"), &config, false));
+    }
+
+    #[test]
+    fn memories_are_equal_if_they_hold_the_same_rows() {
+        use std::hash::{BuildHasher as _, BuildHasherDefault};
+        let config = Config::default();
+        let of = |tokens: &[i64]| {
+            let mut repeats = Repeats::default();
+            for token in tokens {
+                repeats.insert(Token::new(*token), &row("[1]"), &config, false);
+            }
+            repeats
+        };
+        let hash = |repeats| BuildHasherDefault::<FxHasher>::default().hash_one(repeats);
+        assert_eq!(of(&[1, 2]), of(&[1, 2, 2]));
+        assert_ne!(of(&[1, 2]), of(&[2, 1]));
+        assert_eq!(hash(of(&[1, 2])), hash(of(&[1, 2, 2])));
+        assert_ne!(hash(of(&[1, 2])), hash(of(&[1])));
+    }
+}

@@ -1,0 +1,115 @@
+//! What differs by class of stream: what is remembered of delivered rows, and what of a token is new.
+//! One file a class; what they share is here.
+
+mod bursts;
+mod loose;
+mod rising;
+mod unclosed;
+
+use self::{bursts::Burst, loose::Repeats, unclosed::Unclosed};
+use super::Follower;
+use crate::{
+    env::Env,
+    stream::{Order, Rows, Token},
+};
+
+/// The class of a stream, with what its source remembers. Empty memories take no room.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Class {
+    Rising,
+    Bursts(Option<Box<Burst>>),
+    Unclosed(Option<Box<Unclosed>>),
+    Loose(Option<Box<Repeats>>),
+}
+
+impl Class {
+    pub(super) const fn new(order: Order) -> Self {
+        match order {
+            Order::Rising => Self::Rising,
+            Order::Bursts => Self::Bursts(None),
+            Order::UnclosedBursts => Self::Unclosed(None),
+            Order::Loose => Self::Loose(None),
+        }
+    }
+
+    /// Bytes of the rows that are remembered.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Rising | Self::Bursts(None) | Self::Unclosed(None) | Self::Loose(None) => 0,
+            Self::Bursts(Some(burst)) => burst.bytes(),
+            Self::Unclosed(Some(unclosed)) => unclosed.burst.bytes(),
+            Self::Loose(Some(repeats)) => repeats.bytes(),
+        }
+    }
+
+    /// The burst that is open.
+    pub(super) fn burst(&self) -> Option<&Burst> {
+        self.any_burst().filter(|burst| !burst.is_empty())
+    }
+
+    /// The burst that is open, or was last.
+    fn any_burst(&self) -> Option<&Burst> {
+        match self {
+            Self::Bursts(burst) => burst.as_deref(),
+            Self::Unclosed(unclosed) => unclosed.as_ref().map(|unclosed| &unclosed.burst),
+            Self::Rising | Self::Loose(_) => None,
+        }
+    }
+
+    /// The highest token of the open burst.
+    pub(super) fn highest(&self) -> Option<Token> {
+        self.burst().and_then(Burst::highest)
+    }
+
+    fn burst_mut(&mut self) -> Option<&mut Burst> {
+        match self {
+            Self::Bursts(burst) => burst.as_deref_mut(),
+            Self::Unclosed(unclosed) => unclosed.as_mut().map(|unclosed| &mut unclosed.burst),
+            Self::Rising | Self::Loose(_) => None,
+        }
+    }
+
+    /// Rows up to here are covered by the position.
+    pub(super) fn on_position(&mut self, position: Token) {
+        if let Some(burst) = self.burst_mut() {
+            burst.forget_upto(position);
+        }
+    }
+
+    /// The source is live from `position` on.
+    pub(super) fn on_live(&mut self, position: Token) {
+        if let Self::Unclosed(unclosed) = self {
+            unclosed.get_or_insert_default().floor = position;
+        }
+    }
+
+    /// The connection is gone: rows of an open burst may have been missed.
+    pub(super) fn on_disconnected(&mut self) {
+        if let Some(burst) = self.burst_mut() {
+            burst.continuous = false;
+        }
+    }
+
+    /// The tokens start over.
+    pub(super) fn start_over(&mut self) {
+        match self {
+            Self::Bursts(burst) => *burst = None,
+            Self::Unclosed(unclosed) => *unclosed = None,
+            Self::Rising | Self::Loose(_) => {}
+        }
+    }
+}
+
+impl Follower {
+    /// The rows of a page that were not delivered before.
+    pub(super) fn new_of_page(&mut self, env: &mut Env, token: Token, rows: Rows) -> Option<Rows> {
+        match &mut self.class {
+            Class::Rising => self.new_by_token(env, token, rows),
+            Class::Bursts(burst) => burst.get_or_insert_default().take_new(env, token, rows),
+            Class::Unclosed(unclosed) => {
+                unclosed.get_or_insert_default().burst.take_new(env, token, rows)
+            }
+            Class::Loose(repeats) => repeats.get_or_insert_default().take_new(env, token, rows),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Streams whose tokens rise: a token at or below the position is old.
+
+use crate::{
+    env::Env,
+    event::Origin,
+    follow::Follower,
+    planted::planted,
+    stream::{Rows, Token},
+};
+
+impl Follower {
+    /// Rows above the position.
+    pub(in crate::follow) fn deliver_rising(&mut self, env: &mut Env, token: Token, rows: Rows) {
+        let repeats = planted!(env.config, RepeatsSharedRows);
+        let new = if repeats { Some(rows) } else { self.new_by_token(env, token, rows) };
+        if let Some(rows) = new {
+            env.stats.rows_live += rows.len() as u64;
+            self.emit(env, token, rows, Origin::Live, token);
+        } else {
+            self.advance_to(env, token);
+        }
+    }
+
+    /// The rows, unless the fetch for another writer of the stream has shown them already.
+    pub(in crate::follow) fn new_by_token(
+        &self,
+        env: &mut Env,
+        token: Token,
+        rows: Rows,
+    ) -> Option<Rows> {
+        if !self.traits.shared_fetch {
+            return Some(rows);
+        }
+        let shared_tokens = &mut env.streams[self.stream.as_usize()].shared_tokens;
+        if shared_tokens.insert(token, &env.config) {
+            Some(rows)
+        } else {
+            env.stats.rows_repeated += rows.len() as u64;
+            None
+        }
+    }
+}

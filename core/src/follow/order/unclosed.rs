@@ -1,0 +1,141 @@
+//! Bursts that nothing closes: four streams on direct TCP before 1.22. A live connection neither repeats nor
+//! reorders by itself, so every row above the token at which the source went live is new.
+
+use super::{Class, bursts::Burst};
+use crate::{
+    env::Env,
+    follow::{Follower, batch::Open},
+    stream::{Rows, Token},
+    time::Timestamp,
+    timer::TimerKey,
+};
+
+/// What is remembered of the sends of one source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(in crate::follow) struct Unclosed {
+    pub(super) burst: Burst,
+    /// The position at which the source went live last. Rows at or below it were delivered, all
+    /// others are new.
+    pub(super) floor: Token,
+    sends: Sends,
+}
+
+/// Where one send of an unclosed burst ends, as far as can be told: a writer sends without a
+/// pause, so whatever else comes on the connection ends the send before it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Sends {
+    /// Commands that had come with the last row.
+    heard: u64,
+    /// The highest token of the sends that have ended, if no row came at or below it since.
+    ended: Option<Token>,
+    /// The same at the look before.
+    ended_before: Option<Token>,
+}
+
+impl Sends {
+    /// Rows of `token` came as the commands from number `first` to number `last`, on top of rows
+    /// up to `highest`.
+    fn on_row(&mut self, token: Token, highest: Option<Token>, first: u64, last: u64) {
+        if first > self.heard + 1 && highest.is_some() {
+            self.ended = highest;
+        }
+        self.heard = last;
+        for ended in [&mut self.ended, &mut self.ended_before] {
+            *ended = ended.filter(|ended| token > *ended);
+        }
+    }
+
+    /// Whether something else came since the last row.
+    const fn is_over(&self, heard: u64) -> bool {
+        heard > self.heard
+    }
+
+    /// Up to where the sends are over.
+    const fn ended(&self) -> Option<Token> {
+        self.ended
+    }
+
+    /// One look, every so often: up to where the sends are over that had ended at the look before,
+    /// while rows go on coming.
+    const fn look(&mut self) -> Option<Token> {
+        std::mem::replace(&mut self.ended_before, self.ended)
+    }
+}
+
+impl Follower {
+    /// Rows of a live source.
+    pub(in crate::follow) fn deliver_unclosed(&mut self, env: &mut Env, token: Token, rows: Rows) {
+        let Class::Unclosed(unclosed) = &mut self.class else {
+            return self.deliver_in_burst(env, token, rows);
+        };
+        let unclosed = unclosed.get_or_insert_default();
+        // The rows of a batch are so many commands.
+        let last = env.commands_received;
+        let first = last - (rows.len() as u64 - 1);
+        let highest = unclosed.burst.highest();
+        unclosed.sends.on_row(token, highest, first, last);
+        if token > unclosed.floor {
+            self.deliver_in_burst(env, token, rows);
+        } else {
+            env.stats.rows_repeated += rows.len() as u64;
+        }
+    }
+
+    /// Up to where sends have ended, as far as that can be told.
+    pub(super) fn ended_sends(&self) -> Option<Token> {
+        match &self.class {
+            Class::Unclosed(Some(unclosed)) => unclosed.sends.ended(),
+            Class::Unclosed(None) | Class::Rising | Class::Bursts(_) | Class::Loose(_) => None,
+        }
+    }
+
+    /// Moves the position of a live source up to where its sends are over.
+    pub(super) fn look_at_sends(&mut self, env: &mut Env, highest: Token, quiet_at: Timestamp) {
+        let is_in_batch = matches!(self.open, Open::Batch(_));
+        let Class::Unclosed(Some(unclosed)) = &mut self.class else { return };
+        let sends = &mut unclosed.sends;
+        let is_over = sends.is_over(env.commands_received);
+        let all = quiet_at <= env.now && is_over && !is_in_batch;
+        let over = if all { Some(highest) } else { sends.look() };
+        if let Some(token) = over
+            && self.position.is_none_or(|position| position < token)
+        {
+            self.advance_to(env, token);
+        }
+        if all {
+            // Also rows that came late, below the position.
+            self.class.on_position(highest);
+        } else {
+            let later = env.now + env.config.burst_quiet_after;
+            let next = if quiet_at > env.now { quiet_at } else { later };
+            env.timers.set(TimerKey::BurstQuiet(self.index), next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_without_anything_between_them_are_one_send() {
+        let at = Token::new;
+        let mut sends = Sends::default();
+        sends.on_row(at(5), None, 1, 1);
+        sends.on_row(at(7), Some(at(5)), 2, 2);
+        assert_eq!(sends.ended(), None);
+        sends.on_row(at(9), Some(at(7)), 4, 4);
+        assert_eq!(sends.ended(), Some(at(7)), "something came in between");
+    }
+
+    #[test]
+    fn a_row_at_the_end_of_a_send_shows_that_it_goes_on() {
+        let at = Token::new;
+        let mut sends = Sends::default();
+        sends.on_row(at(5), None, 1, 1);
+        sends.on_row(at(7), Some(at(5)), 3, 3);
+        assert_eq!(sends.ended(), Some(at(5)));
+        sends.on_row(at(5), Some(at(7)), 4, 4);
+        assert_eq!(sends.ended(), None);
+    }
+}

@@ -1,0 +1,184 @@
+//! Asking for the rows of a span page by page: how much at once, what an answer is worth, when to try
+//! again. Serves the catch-up and the audit alike.
+
+use std::time::Duration;
+
+use super::{
+    page::{self, Checked, Judgement},
+    window::Window,
+};
+use crate::{
+    config::Config,
+    env::Env,
+    event::{Event, Warning},
+    ids::FetchId,
+    inband::Answer,
+    planted::planted,
+    stream::{FetchError, Page, Source, Span, StreamTraits, Token},
+    timer::TimerKey,
+};
+
+/// The answer to a fetch.
+pub(crate) type FetchOutcome = Result<Page, FetchError>;
+
+/// Where the requests for one span stand.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Pager {
+    step: Step,
+    /// Failures in a row.
+    attempt: u32,
+    window: Window,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Step {
+    /// The next page is to be requested.
+    Queued,
+    InFlight {
+        fetch: FetchId,
+        span: Span,
+    },
+    /// The answer comes over the connection (oldest dialect).
+    InBand(Box<Answer>),
+    /// The last request failed; the next one is made when a timer ends.
+    BackingOff,
+}
+
+/// What an answer is worth.
+pub(super) enum Turn {
+    /// A page that may be applied.
+    Page(Checked),
+    /// Nothing can be used of it; fewer tokens are to be requested at once.
+    Narrower,
+    /// There is nowhere to fetch from.
+    NoEndpoint,
+    Failed(FetchError),
+}
+
+impl Pager {
+    pub(super) const fn new() -> Self {
+        Self { step: Step::Queued, attempt: 0, window: Window::WHOLE }
+    }
+
+    /// The next page is to be requested.
+    pub(super) fn queue(&mut self) {
+        self.step = Step::Queued;
+    }
+
+    pub(super) fn is_queued(&self) -> bool {
+        self.step == Step::Queued
+    }
+
+    pub(super) fn is_backing_off(&self) -> bool {
+        self.step == Step::BackingOff
+    }
+
+    /// What to request next, to go on from `from` towards `target`.
+    pub(super) fn next_span(
+        &self,
+        from: Token,
+        target: Token,
+        traits: StreamTraits,
+        config: &Config,
+    ) -> Span {
+        Span::new(from, self.window.end(from, target, traits, config))
+    }
+
+    /// A page was requested.
+    pub(super) fn on_requested(&mut self, fetch: FetchId, span: Span) {
+        self.step = Step::InFlight { fetch, span };
+    }
+
+    /// The fetch in flight, and what it is to bring.
+    pub(super) const fn in_flight(&self) -> Option<(FetchId, Span)> {
+        match self.step {
+            Step::InFlight { fetch, span } => Some((fetch, span)),
+            Step::Queued | Step::InBand(_) | Step::BackingOff => None,
+        }
+    }
+
+    /// The rows above `from` were requested over the connection.
+    pub(super) fn on_requested_in_band(&mut self, from: Token) {
+        self.step = Step::InBand(Box::new(Answer::new(from)));
+    }
+
+    /// The answer that is coming in over the connection.
+    pub(super) fn answer_mut(&mut self) -> Option<&mut Answer> {
+        match &mut self.step {
+            Step::InBand(answer) => Some(answer),
+            Step::Queued | Step::InFlight { .. } | Step::BackingOff => None,
+        }
+    }
+
+    /// Takes the answer that was coming in over the connection.
+    pub(super) fn take_answer(&mut self) -> Option<Box<Answer>> {
+        match std::mem::replace(&mut self.step, Step::Queued) {
+            Step::InBand(answer) => Some(answer),
+            step @ (Step::Queued | Step::InFlight { .. } | Step::BackingOff) => {
+                self.step = step;
+                None
+            }
+        }
+    }
+
+    /// The answer to the request of `span`.
+    pub(super) fn on_fetched(
+        &mut self,
+        span: Span,
+        outcome: FetchOutcome,
+        traits: StreamTraits,
+    ) -> Turn {
+        match outcome {
+            Ok(page) => match page::judge(page, span, traits) {
+                Judgement::Apply(checked) => {
+                    self.on_success();
+                    self.window.widen();
+                    Turn::Page(checked)
+                }
+                Judgement::Narrow => self.narrow(span),
+                Judgement::Unusable(message) => Turn::Failed(FetchError::Unusable { message }),
+            },
+            Err(FetchError::NoEndpoint { .. }) => Turn::NoEndpoint,
+            Err(FetchError::TooLarge { .. }) if span.len() > 1 => self.narrow(span),
+            Err(error) => Turn::Failed(error),
+        }
+    }
+
+    fn narrow(&mut self, span: Span) -> Turn {
+        self.window.narrow(span);
+        Turn::Narrower
+    }
+
+    /// An answer could be used.
+    pub(super) const fn on_success(&mut self) {
+        self.attempt = 0;
+    }
+
+    /// A request of `span` failed: a warning says so, and `timer` when it is made again. Gives the error
+    /// back if the application wants no further attempt.
+    pub(super) fn on_failed(
+        &mut self,
+        env: &mut Env,
+        source: &Source,
+        timer: TimerKey,
+        span: Span,
+        error: FetchError,
+    ) -> Option<FetchError> {
+        env.stats.fetches_failed += 1;
+        self.attempt = self.attempt.saturating_add(1);
+        let attempt = self.attempt;
+        let gives_up = env.config.fetch_attempts_max.is_some_and(|max| attempt >= max);
+        if gives_up || planted!(env.config, GivesUpUnasked if attempt >= 3) {
+            return Some(error);
+        }
+        self.step = Step::BackingOff;
+        let retry_in: Duration = env.jitter.delay(env.config.fetch_retry, attempt);
+        if !planted!(env.config, NeverRetriesFetches) {
+            env.timers.set(timer, env.now + retry_in);
+        }
+        let (source, Span { from, upto }) = (source.clone(), span);
+        let warning = Warning::FetchFailed { source, from, upto, attempt, retry_in, error };
+        env.notify(Event::Warning(warning));
+        None
+    }
+}

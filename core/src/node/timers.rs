@@ -1,0 +1,62 @@
+//! Deadlines that have passed.
+
+use super::Node;
+use crate::{
+    event::{Event, WaitOutcome},
+    follow::Follower,
+    stream::Source,
+    timer::TimerKey,
+};
+
+impl Node {
+    pub(super) fn on_tick(&mut self) {
+        // What is set meanwhile and due at once, because time cannot go on or a delay is below its
+        // resolution, waits for the next tick.
+        for _ in 0..self.env.timers.len() {
+            let Some(key) = self.env.timers.pop_due(self.env.now) else { break };
+            match key {
+                TimerKey::Reconnect => self.connections.upstream.connect(&mut self.env),
+                TimerKey::Replicate => {
+                    let silent = self.a_silent_source();
+                    self.connections.upstream.on_replicate_due(silent, &mut self.env);
+                }
+                TimerKey::KeepAlive(conn) if conn.is_accepted() => {
+                    self.on_peer_keep_alive_due(conn);
+                }
+                TimerKey::KeepAlive(conn) => {
+                    self.connections.upstream.on_keep_alive_due(conn, &mut self.env);
+                }
+                TimerKey::LogRetry(stream) => {
+                    self.publisher.on_log_retry(stream, &mut self.connections, &mut self.env);
+                }
+                TimerKey::NothingHeard => {
+                    self.connections.upstream.on_nothing_heard_due(&mut self.env);
+                }
+                TimerKey::SyncEnd(number) => self.on_sync_end_due(number),
+                TimerKey::SyncExpiry(watch) => {
+                    self.their_users.on_expiry_due(watch, &mut self.env);
+                }
+                TimerKey::SyncRepeat => self.on_sync_repeat_due(),
+                TimerKey::FetchRetry(source) => self.follow(source, Follower::on_fetch_retry),
+                TimerKey::BurstQuiet(source) => self.follow(source, Follower::on_burst_quiet),
+                TimerKey::Audit(source) => self.follow(source, Follower::on_audit_due),
+                TimerKey::Wait(wait) => {
+                    if let Some(source) = self.env.waits.remove(wait) {
+                        let position = self.followers[source.as_usize()].position();
+                        let outcome = WaitOutcome::TimedOut { position };
+                        self.env.notify(Event::WaitEnded { wait, outcome });
+                    }
+                }
+            }
+        }
+    }
+
+    /// One of the sources whose position is not confirmed on this connection.
+    fn a_silent_source(&self) -> Option<Source> {
+        if self.env.unconfirmed == 0 {
+            return None;
+        }
+        let silent = self.followers.iter().find(|follower| !follower.is_confirmed());
+        silent.map(|follower| follower.source().clone())
+    }
+}

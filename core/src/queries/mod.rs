@@ -1,0 +1,170 @@
+//! Questions of the core that the driver answers: fetches of rows that others wrote, and reads of
+//! own logs. Who waits in line for a fetch, who has one in flight, and which were given up.
+//!
+//! Both kinds are counted together, so that a number stands for one question of either kind.
+
+mod turns;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use self::turns::Turns;
+use crate::{
+    config::Config,
+    ids::{FetchId, ReadId, SourceIndex},
+    planted::planted,
+};
+
+/// All questions of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Queries {
+    issued: u64,
+    /// Fetches of catch-ups.
+    in_flight: BTreeMap<FetchId, SourceIndex>,
+    line: Line,
+    /// Sources whose catch-up comes in over the connection (oldest dialect).
+    in_band: BTreeSet<SourceIndex>,
+    /// The fetch that audits may have in flight, and which source is next.
+    pub(crate) audits: Turns,
+}
+
+/// Sources that wait for a fetch slot, in order. None stands in it twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Line {
+    order: VecDeque<SourceIndex>,
+    members: BTreeSet<SourceIndex>,
+}
+
+impl Line {
+    fn join(&mut self, source: SourceIndex) {
+        if self.members.insert(source) {
+            self.order.push_back(source);
+        }
+    }
+
+    fn pop(&mut self) -> Option<SourceIndex> {
+        let first = self.order.pop_front()?;
+        self.members.remove(&first);
+        Some(first)
+    }
+}
+
+/// Whose answer a fetch brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    CatchUp(SourceIndex),
+    Audit(SourceIndex),
+}
+
+impl Queries {
+    const fn next_number(&mut self) -> u64 {
+        self.issued += 1;
+        self.issued
+    }
+
+    const fn has_issued(&self, number: u64) -> bool {
+        number >= 1 && number <= self.issued
+    }
+
+    /// Whether the core has asked this. True of the numbers of reads as well: the kinds share them.
+    pub(crate) const fn has_issued_fetch(&self, fetch: FetchId) -> bool {
+        self.has_issued(fetch.get())
+    }
+
+    /// Whether the core has asked this. True of the numbers of fetches as well.
+    pub(crate) const fn has_issued_read(&self, read: ReadId) -> bool {
+        self.has_issued(read.get())
+    }
+
+    /// The id of a new read of an own log.
+    pub(crate) const fn issue_read(&mut self) -> ReadId {
+        ReadId::new(self.next_number())
+    }
+
+    /// The id of a new fetch for the catch-up of this source.
+    pub(crate) fn issue_fetch(&mut self, source: SourceIndex) -> FetchId {
+        let fetch = FetchId::new(self.next_number());
+        self.in_flight.insert(fetch, source);
+        fetch
+    }
+
+    /// The id of a new fetch for the audit of this source.
+    pub(crate) const fn issue_audit(&mut self, source: SourceIndex) -> FetchId {
+        let fetch = FetchId::new(self.next_number());
+        self.audits.begin(fetch, source);
+        fetch
+    }
+
+    /// Whether one more fetch may be in flight.
+    pub(crate) fn has_free_slot(&self, config: &Config) -> bool {
+        self.in_flight.len() + self.in_band.len() + usize::from(self.audits.is_in_flight())
+            < config.fetches_in_flight_max as usize
+            || planted!(config, FetchesWithoutLimit)
+    }
+
+    /// Whether no source waits for a slot.
+    pub(crate) fn line_is_empty(&self) -> bool {
+        self.line.order.is_empty()
+    }
+
+    /// Puts a source at the end of the line. One that stands in it keeps its place.
+    pub(crate) fn join_line(&mut self, source: SourceIndex) {
+        self.line.join(source);
+    }
+
+    /// Whether the source waits for a slot.
+    pub(crate) fn is_in_line(&self, source: SourceIndex) -> bool {
+        self.line.members.contains(&source)
+    }
+
+    /// Takes the first source in line, if a slot is free.
+    pub(crate) fn next_in_line(&mut self, config: &Config) -> Option<SourceIndex> {
+        if self.has_free_slot(config) { self.line.pop() } else { None }
+    }
+
+    /// Takes the next source that may ask for its audit: no catch-up waits, no other audit has a
+    /// fetch in flight, and a slot is free.
+    pub(crate) fn next_audit(&mut self, config: &Config) -> Option<SourceIndex> {
+        let is_idle = !self.audits.is_in_flight() && self.line_is_empty();
+        if is_idle && self.has_free_slot(config) { self.audits.next() } else { None }
+    }
+
+    /// The answer to a fetch has come: whose it is, unless it is no longer wanted.
+    pub(crate) fn take(&mut self, fetch: FetchId) -> Option<Asker> {
+        if let Some(source) = self.audits.take(fetch) {
+            return Some(Asker::Audit(source));
+        }
+        self.in_flight.remove(&fetch).map(Asker::CatchUp)
+    }
+
+    /// Gives a fetch up; false if it is not in flight.
+    pub(crate) fn give_up(&mut self, fetch: FetchId) -> bool {
+        self.in_flight.remove(&fetch).is_some()
+    }
+
+    /// Gives all fetches up, and empties the line; those that were in flight.
+    pub(crate) fn give_up_all(&mut self) -> impl Iterator<Item = FetchId> + use<> {
+        self.line = Line::default();
+        let audit = self.audits.clear();
+        std::mem::take(&mut self.in_flight).into_keys().chain(audit)
+    }
+
+    /// Whether the answer to this fetch is waited for.
+    pub(crate) fn awaits(&self, fetch: FetchId) -> bool {
+        self.in_flight.contains_key(&fetch) || self.audits.awaits(fetch)
+    }
+
+    /// Missed rows of the source begin to come in over the connection. They take a slot.
+    pub(crate) fn begin_in_band(&mut self, source: SourceIndex) {
+        self.in_band.insert(source);
+    }
+
+    /// They have come, or will never; false if none were asked for.
+    pub(crate) fn end_in_band(&mut self, source: SourceIndex) -> bool {
+        self.in_band.remove(&source)
+    }
+
+    /// The sources whose missed rows come in over the connection.
+    pub(crate) const fn in_band(&self) -> &BTreeSet<SourceIndex> {
+        &self.in_band
+    }
+}
