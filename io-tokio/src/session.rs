@@ -1,19 +1,10 @@
 //! The connection that we make ourselves: to a bus, to a main process, or none.
 
-use std::{
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::task::{Context, Poll};
 
 use synrepl_core::{Channel, ConnectionId, Input, wire::Command};
 
 use crate::{redis, tcp, tcp::LineError, transport::Connector};
-
-/// Time for what was sent to go out before a close.
-pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Room that a read is offered. Messages have some 200 bytes, so one read brings hundreds.
-pub(crate) const READ_BYTES: usize = 64 << 10;
 
 /// Opens, drives and closes connections when told to; reports everything as [`Input`]s.
 pub(crate) enum Session<C: Connector> {

@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use crate::{
-    logical::Failure,
+    choice::Choice,
+    outcome::Failure,
     planted::Planted,
-    run::{Choice, play},
+    run::play,
     scenario::{Mode, Pattern, Scenario},
 };
 

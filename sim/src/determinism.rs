@@ -2,11 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{
-    run::{Choice, play},
-    scenario::Scenario,
-    trace::Moment,
-};
+use crate::{choice::Choice, run::play, scenario::Scenario, trace::Moment};
 
 /// Two runs of one scenario differed: the simulator or the core depends on something else.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

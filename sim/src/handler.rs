@@ -5,7 +5,7 @@ use synrepl_core::{
     stream::{Row, Source, Token},
 };
 
-use crate::logical::Log;
+use crate::world::Log;
 
 /// What people build on a follower, played by a run at the first follower of its scenario
 /// ([`run_with_handler`](crate::run_with_handler)).

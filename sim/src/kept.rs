@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    logical::Failure,
+    choice::Choice,
+    outcome::Failure,
     planted::Planted,
-    run::{Choice, play, run},
+    run::{play, run},
     scenario::Scenario,
 };
 

@@ -47,6 +47,7 @@
 #![forbid(unsafe_code)]
 
 mod bugs;
+mod choice;
 mod determinism;
 mod handler;
 mod kept;
@@ -56,8 +57,10 @@ mod marks;
 #[cfg(feature = "network")]
 pub mod network;
 mod oracle;
+mod outcome;
 mod panic;
 mod planted;
+mod recorder;
 pub mod reference;
 pub mod report;
 mod run;
@@ -66,21 +69,24 @@ mod shrink;
 #[cfg(test)]
 mod steps;
 pub mod trace;
+mod world;
 
 pub use crate::{
     bugs::{Caught, catch},
+    choice::Choice,
     determinism::{Difference, check_determinism, fingerprint},
     handler::{Handler, Truth},
     kept::{Kept, KeptError},
-    logical::{Failure, Log, Outcome, Report},
     machine::{Cast, Machine, Shipped},
     marks::{Mark, Marks},
     oracle::{Promise, Violation},
+    outcome::{Failure, Outcome, Report},
     planted::{DriverBug, Planted},
-    run::{Choice, play, run, run_with_handler},
+    run::{play, run, run_with_handler},
     scenario::{
         FetchFault, FollowerPlan, Happening, Manners, Mode, Noise, Pattern, Scenario, StreamPlan,
         Timed, Via, WriterPlan,
     },
     shrink::shrink,
+    world::Log,
 };

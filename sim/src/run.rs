@@ -1,10 +1,10 @@
 //! Ways to play a scenario.
 
 use crate::{
+    choice::Choice,
     handler::Handler,
-    logical::{Failure, Outcome, Report, World},
-    machine::{Cast, Shipped},
-    planted::Planted,
+    logical::World,
+    outcome::{Failure, Outcome, Report},
     scenario::Scenario,
 };
 
@@ -26,28 +26,6 @@ pub fn run_with_handler<'a>(
 ) -> Result<Report, Box<Failure>> {
     let choice = Choice { handler: Some(handler), ..Choice::default() };
     verdict(scenario, play(scenario, choice))
-}
-
-/// How a scenario is played. The default is the shipped core, no application, no trace, up to the
-/// first broken promise.
-#[non_exhaustive]
-pub struct Choice<'a> {
-    /// Who plays the instances.
-    pub cast: &'a dyn Cast,
-    /// The application of the first follower.
-    pub handler: Option<&'a mut dyn Handler>,
-    /// Whether to record a trace.
-    pub traced: bool,
-    /// Whether to go on after a broken promise, to count all.
-    pub to_the_end: bool,
-    /// A bug to have.
-    pub planted: Option<Planted>,
-}
-
-impl Default for Choice<'_> {
-    fn default() -> Self {
-        Self { cast: &Shipped, handler: None, traced: false, to_the_end: false, planted: None }
-    }
 }
 
 /// Plays a scenario as chosen. A scenario without a writer or a follower is an empty run.

@@ -1,9 +1,10 @@
 //! Makes a failing scenario smaller while it breaks the same promise.
 
 use crate::{
-    logical::{Failure, Outcome},
+    choice::Choice,
+    outcome::{Failure, Outcome},
     planted::Planted,
-    run::{Choice, play},
+    run::play,
     scenario::Scenario,
 };
 

@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 use super::{link::Link, login::Bus, socket::Failure};
 use crate::{
     planted::{Planted, planted},
-    session::{CLOSE_TIMEOUT, READ_BYTES},
+    transport::{CLOSE_TIMEOUT, READ_BYTES},
     transport::{Connector, Secured},
 };
 

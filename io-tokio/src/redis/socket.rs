@@ -15,7 +15,7 @@ use super::keep_alive::{Due, KeepAlive};
 use crate::{
     limits::Limits,
     planted::{Planted, planted},
-    session::READ_BYTES,
+    transport::READ_BYTES,
 };
 
 /// With less room than this left, a new buffer is begun. Not at every read: rows keep their

@@ -23,8 +23,8 @@ use super::{
 use crate::{
     limits::Limits,
     planted::Planted,
-    session::{CLOSE_TIMEOUT, READ_BYTES},
     transport::{Address, Connector},
+    transport::{CLOSE_TIMEOUT, READ_BYTES},
 };
 
 /// A main process: what a connection is made from.

@@ -20,7 +20,7 @@ use super::{
     peers::PeerInput,
     socket::{Failure, Line, LineSocket},
 };
-use crate::{planted::Planted, session::CLOSE_TIMEOUT};
+use crate::{planted::Planted, transport::CLOSE_TIMEOUT};
 
 /// Room that a read is offered. Peers say little: a line now and then.
 const READ_BYTES: usize = 4 << 10;

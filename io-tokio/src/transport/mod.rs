@@ -4,7 +4,7 @@
 //! network as well: implement the trait for the simulator's `TcpStream` and hand it to
 //! [`Builder::connector`](crate::Builder::connector).
 
-use std::{fmt, future::Future, io, path::PathBuf};
+use std::{fmt, future::Future, io, path::PathBuf, time::Duration};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -19,6 +19,12 @@ pub use self::{
     listener::Listener,
     socket::{Socket, SocketConnector},
 };
+
+/// Time for what was sent to go out before a close.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Room that a read is offered. Messages have some 200 bytes, so one read brings hundreds.
+pub(crate) const READ_BYTES: usize = 64 << 10;
 
 /// Where to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,7 +10,6 @@ use synrepl_core::{
 };
 
 use super::{
-    log::Log,
     process::{Due, Fetch, LinkState, LogRead, ProcessIndex, in_life},
     world::World,
 };
@@ -22,6 +21,7 @@ use crate::{
     planted::{DriverBug, Planted},
     report::event_words,
     trace::What,
+    world::Log,
 };
 
 /// Events that an application may leave untaken before its driver hands nothing more in.

@@ -10,11 +10,11 @@ use synrepl_core::{
 };
 
 use super::{
-    log::Log,
     process::{Due, LinkState, Message, ProcessIndex, as_named},
     tcp::SERVER,
     world::World,
 };
+use crate::world::Log;
 use crate::{marks::Mark, planted::DriverBug, trace::What};
 
 impl World<'_> {

@@ -8,12 +8,16 @@ use synrepl_core::{
 };
 
 use super::{
-    log::{page, spoiled},
     process::{Answer, Due, Fetch, ProcessIndex},
     world::World,
 };
 use crate::{
-    marks::Mark, planted::DriverBug, scenario::FetchFault, trace::MessageKind, trace::What,
+    marks::Mark,
+    planted::DriverBug,
+    scenario::FetchFault,
+    trace::MessageKind,
+    trace::What,
+    world::{page, spoiled},
 };
 
 /// How late a stale answer is.

@@ -8,18 +8,18 @@ use synrepl_core::{
 };
 
 use super::{
-    log::Log,
-    outcome::Outcome,
     process::{LinkState, ProcessIndex},
-    recorder::Recorder,
     tcp::SERVER,
     world::World,
 };
 use crate::{
     marks::Mark,
     oracle::{Promise, Violation},
+    outcome::Outcome,
+    recorder::Recorder,
     scenario::{Manners, Noise},
     trace::What,
+    world::Log,
 };
 
 /// Simulated time within which everything announced must have arrived once all faults are gone.

@@ -9,20 +9,19 @@ use synrepl_core::{
 };
 
 use super::{
-    fingerprint::{Fingerprint, scramble},
-    log::Log,
-    outcome::Report,
     process::{Due, Follower, Link, Process, Writer},
     queue::Queue,
-    recorder::Recorder,
     world::World,
 };
 use crate::{
+    choice::Choice,
     marks::{Mark, Marks},
     oracle::{Oracle, PublishOracle},
+    outcome::Report,
     planted::Planted,
-    run::Choice,
+    recorder::Recorder,
     scenario::{FollowerPlan, Manners, Scenario, Timed, Via},
+    world::{Fingerprint, Log, scramble},
 };
 
 /// Commands that a peer may leave untaken.

@@ -8,21 +8,20 @@ use synrepl_core::{
 };
 
 use super::{
-    fingerprint::{Fingerprint, scramble},
-    log::Log,
-    outcome::Report,
     process::{Due, Process, ProcessIndex, as_named},
     queue::Queue,
-    recorder::Recorder,
 };
 use crate::{
+    choice::Choice,
     marks::Marks,
     oracle::{Promise, PublishOracle, Violation},
+    outcome::Report,
     panic::caught,
     planted::DriverBug,
-    run::Choice,
+    recorder::Recorder,
     scenario::{Scenario, Timed},
     trace::What,
+    world::{Fingerprint, Log, scramble},
 };
 
 /// Steps of one run; more means that something goes round in circles.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{orders, play};
 use crate::{
     bugs::Caught,
-    logical::Failure,
+    outcome::Failure,
     planted::Planted,
     scenario::{Mode, Scenario},
 };

@@ -27,10 +27,10 @@ use super::{
     stage::{Contents, Stage, now},
 };
 use crate::{
-    logical::{scramble, spoiled},
     marks::Mark,
     scenario::{FetchFault, Scenario},
     trace::What,
+    world::{scramble, spoiled},
 };
 
 /// How late a stale answer is: not yet too late.

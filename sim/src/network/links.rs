@@ -19,7 +19,7 @@ use super::{
     redis::{PORT as REDIS_PORT, Party},
     stage::Stage,
 };
-use crate::{logical::scramble, marks::Mark};
+use crate::{marks::Mark, world::scramble};
 
 /// One of so many writes is cut short while streams come in pieces.
 const WRITES_PER_PIECE: u64 = 4;

@@ -14,7 +14,7 @@ use synrepl::{
 use tokio::time::sleep;
 
 use super::stage::{Contents, Stage, now};
-use crate::{logical::Log, marks::Mark};
+use crate::{marks::Mark, world::Log};
 
 /// The own streams of one writer. It is the stage that appends.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use super::{
     redis::{Client, Party},
     stage::Contents,
 };
-use crate::{logical::Log, marks::Mark, oracle::Violation, scenario::Scenario};
+use crate::{marks::Mark, oracle::Violation, scenario::Scenario, world::Log};
 
 impl Contents {
     /// The server has started, and nobody is there.

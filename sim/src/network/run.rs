@@ -18,8 +18,8 @@ use super::{
     stage::{Contents, Stage, begin_step},
 };
 use crate::{
-    logical::{Outcome, Report},
     oracle::{Promise, Violation},
+    outcome::{Outcome, Report},
     planted::Planted,
     scenario::Scenario,
 };
@@ -69,7 +69,7 @@ pub fn play(scenario: &Scenario, traced: bool, planted: Option<Planted>) -> Outc
         report,
         violations: std::mem::take(&mut contents.violations),
         logs: std::mem::take(&mut contents.logs),
-        trace: contents.recorder.take().map(crate::logical::Recorder::into_trace),
+        trace: contents.recorder.take().map(crate::recorder::Recorder::into_trace),
     }
 }
 

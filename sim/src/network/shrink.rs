@@ -1,7 +1,7 @@
 //! Makes a failing scenario smaller on this level.
 
 use super::play;
-use crate::{logical::Failure, planted::Planted, shrink::shrink_by};
+use crate::{outcome::Failure, planted::Planted, shrink::shrink_by};
 
 /// Runs that a shrinking may take: each takes as long as a hundred on the logical level.
 const RUNS_MAX: u32 = 300;

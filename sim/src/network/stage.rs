@@ -20,12 +20,13 @@ use super::{
     redis::Party,
 };
 use crate::{
-    logical::{Fingerprint, Log, Recorder, scramble},
     marks::{Mark, Marks},
     oracle::{Promise, PublishOracle, Violation},
+    recorder::Recorder,
     report::event_words,
     scenario::{FollowerPlan, Scenario, Via},
     trace::What,
+    world::{Fingerprint, Log, scramble},
 };
 
 /// Cheap to clone; all clones are one. A simulation runs on one thread, so nobody ever waits.

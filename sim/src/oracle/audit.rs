@@ -6,8 +6,8 @@ use synrepl_core::stream::{Order, Row, Source, Token};
 
 use super::{Oracle, Promise, Verdict, ledger::Ledger, once};
 use crate::{
-    logical::Log,
     marks::{Mark, Marks},
+    world::Log,
 };
 
 impl Oracle {

@@ -4,7 +4,7 @@
 use synrepl_core::stream::{Order, Row, Token};
 
 use super::ledger::Ledger;
-use crate::logical::Log;
+use crate::world::Log;
 
 /// What a delivery is, beside what was written.
 pub(super) enum Whole {

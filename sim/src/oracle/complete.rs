@@ -4,7 +4,7 @@
 use synrepl_core::stream::{Row, Token};
 
 use super::ledger::Ledger;
-use crate::logical::Log;
+use crate::world::Log;
 
 /// The first token in `(from, upto]` of which something never came, with its rows. `ledgers` are
 /// those whose rows count: one, or, where the fetch shows other writers' rows, the stream's. Of an

@@ -7,7 +7,7 @@ use synrepl_core::{
 };
 
 use super::{Oracle, Promise, Verdict, ledger::Ledger};
-use crate::logical::Log;
+use crate::world::Log;
 
 impl Oracle {
     /// The follower gives fetches up after some failures.

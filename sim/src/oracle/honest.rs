@@ -4,7 +4,7 @@
 use synrepl_core::stream::{Row, Token};
 
 use super::{complete, ledger::Ledger};
-use crate::logical::Log;
+use crate::world::Log;
 
 /// The token of which only a part came, if it is the position's own: a gap must follow.
 pub(super) fn check(

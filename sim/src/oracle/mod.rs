@@ -57,8 +57,8 @@ pub(crate) use self::publish::PublishOracle;
 pub use self::violation::{Promise, Violation};
 use self::{batches::Whole, ledger::Ledger, waits::Waits};
 use crate::{
-    logical::Log,
     marks::{Mark, Marks},
+    world::Log,
 };
 
 /// Judges one follower.

@@ -9,7 +9,7 @@ use synrepl_core::{
 };
 
 use super::{Promise, Verdict, publish::broken};
-use crate::logical::Log;
+use crate::world::Log;
 
 /// What was said of one stream on the connection.
 #[derive(Clone, Debug, Default)]

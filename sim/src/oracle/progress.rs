@@ -4,7 +4,7 @@
 use synrepl_core::stream::{Row, Token};
 
 use super::{complete, ledger::Ledger};
-use crate::{logical::Log, oracle::Promise};
+use crate::{oracle::Promise, world::Log};
 
 /// What of `log` has not arrived, if `upto` has to, and nothing need have that is `excused`.
 pub(super) fn check(

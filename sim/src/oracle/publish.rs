@@ -10,7 +10,7 @@ use synrepl_core::{
 };
 
 use super::{Promise, Verdict, Violation};
-use crate::logical::Log;
+use crate::world::Log;
 
 /// Time within which a REPLICATE must be answered by an instance that is there.
 const ANSWERS_WITHIN_S: u64 = 10;

@@ -4,7 +4,7 @@
 use synrepl_core::stream::Token;
 
 use super::ledger::Ledger;
-use crate::logical::Log;
+use crate::world::Log;
 
 pub(super) fn check_position(ledger: &Ledger, position: Token) -> Result<(), String> {
     if position < ledger.position {

@@ -8,9 +8,9 @@ use synrepl_core::{
 
 use super::{Losses, Receiver, Rules, Sender, Tally, Written, receiver::is_known};
 use crate::{
-    logical::Log,
     machine::{Cast, Machine, Shipped},
     scenario::{FollowerPlan, WriterPlan},
+    world::Log,
 };
 
 /// Plays followers by the rules of a release, or by ours, and keeps a [`Tally`] of each either way.

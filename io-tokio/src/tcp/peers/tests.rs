@@ -137,7 +137,7 @@ async fn a_peer_that_takes_nothing_delays_its_close_only_so_long() {
     peers.close(conn);
     let Input::Disconnected { reason, .. } = input(&mut peers).await else { panic!() };
     assert!(reason.contains("did not take"), "{reason}");
-    assert!(start.elapsed() >= crate::session::CLOSE_TIMEOUT);
+    assert!(start.elapsed() >= crate::transport::CLOSE_TIMEOUT);
 }
 
 #[tokio::test]

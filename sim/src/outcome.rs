@@ -5,8 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::Log;
-use crate::{marks::Marks, oracle::Violation, scenario::Scenario, trace::Trace};
+use crate::{marks::Marks, oracle::Violation, scenario::Scenario, trace::Trace, world::Log};
 
 /// What a run did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
