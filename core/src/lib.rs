@@ -130,6 +130,7 @@ mod syncing;
 mod time;
 mod timer;
 pub mod trace;
+pub mod typed;
 mod wait;
 pub mod wire;
 

@@ -2,7 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 use synrepl_core::{
-    stream::{Row, Token, typed::parse},
+    stream::{Row, Token},
+    typed::parse,
     wire::{
         Command, Decoder, Dialect, FederationAck, InvalidateCache, Position, Rdata, RemovePusher,
         Replicate, Secret, UserIp, UserSync, encode,

@@ -15,8 +15,8 @@ use std::{borrow::Cow, collections::BTreeMap, env, fs, path::Path};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
-use synrepl_core::stream::{
-    CATALOGUE, Row,
+use synrepl_core::{
+    stream::{CATALOGUE, Row},
     typed::{
         AccountDataRow, CacheKey, CachesRow, DeviceListsRow, EventsRow, FederationRow, Json,
         PresenceRow, PushRulesRow, PushersRow, ReceiptsRow, RowError, StreamRow, ToDeviceRow,

@@ -8,10 +8,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use synrepl_core::{
     Action, Config, ConnectionId, Event, GapReason, Input, Node, Timestamp,
-    stream::{
-        Positions, Row, Rows, Source, Token,
-        typed::{CacheInvalidation, CachesRow, StreamRow as _},
-    },
+    stream::{Positions, Row, Rows, Source, Token},
+    typed::{CacheInvalidation, CachesRow, StreamRow as _},
     wire::{Command, Decoder, RespDecoder, RespErrorKind, RespLimits, Secret},
 };
 

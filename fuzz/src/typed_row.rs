@@ -1,7 +1,7 @@
 //! Rows as types.
 
-use synrepl_core::stream::{
-    CATALOGUE, Row,
+use synrepl_core::{
+    stream::{CATALOGUE, Row},
     typed::{
         AccountDataRow, CachesRow, DeviceListsRow, PresenceRow, PushRulesRow, PushersRow,
         ReceiptsRow, StreamRow as _, ToDeviceRow, TypedRow, TypingRow, parse, to_row,

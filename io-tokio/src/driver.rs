@@ -34,7 +34,7 @@ use crate::{
     record::Recorder,
     session::Session,
     tcp::{PeerInput, Peers, Sent},
-    transport::{Connector, SocketConnector},
+    transport::{Connector, READ_BYTES, SocketConnector},
 };
 
 /// Messages taken from the read buffer before anything else gets a turn. A full read buffer holds
@@ -70,7 +70,9 @@ pub struct Driver<C: Connector = SocketConnector> {
     sent: Result<(), SendError>,
     /// Commands that peers have taken, while the core is told.
     taken: Sent,
-    /// Memory that the line of a peer may keep alive that the core is being told of.
+    /// Memory that rows may keep alive which were read since the last event: it goes with the next one.
+    read_bytes: usize,
+    /// The same of the line of a peer that is being handled.
     peer_bytes: usize,
     /// Which lane is looked at first.
     first_lane: usize,
@@ -155,6 +157,7 @@ impl<C: Connector> Driver<C> {
             stop: Stop::new(parts.stop),
             sent: Ok(()),
             taken: Sent::new(),
+            read_bytes: 0,
             peer_bytes: 0,
             first_lane: 0,
             stopped: false,
@@ -308,6 +311,9 @@ impl<C: Connector> Driver<C> {
 
     /// Hands a message to the core, and those that were read with it. Then others get a turn.
     async fn on_network(&mut self, now: Timestamp, first: Input) -> Result<(), DriverError> {
+        // Two buffers at most, however many messages led to no event.
+        let read_bytes = self.read_bytes + self.session.take_bytes_read();
+        self.read_bytes = read_bytes.min(2 * READ_BYTES);
         let mut next = Some(first);
         let mut left = MESSAGES_PER_TURN;
         while let Some(input) = next {
@@ -517,7 +523,8 @@ impl<C: Connector> Driver<C> {
             }
             Event::Command { .. } | Event::Warning(_) | _ => {}
         }
-        let held_bytes = self.session.take_bytes_read() + std::mem::take(&mut self.peer_bytes);
+        let held_bytes =
+            std::mem::take(&mut self.read_bytes) + std::mem::take(&mut self.peer_bytes);
         self.events.push(event, held_bytes);
     }
 }

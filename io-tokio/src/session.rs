@@ -66,7 +66,7 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// Memory that the rows just read may keep alive, in bytes.
+    /// Bytes read since this was asked last.
     pub(crate) fn take_bytes_read(&mut self) -> usize {
         match self {
             Self::Redis(session) => session.take_bytes_read(),

@@ -8,7 +8,6 @@ mod rows;
 mod source;
 mod span;
 mod token;
-pub mod typed;
 
 pub(crate) use self::catalogue::{is_known, static_name};
 pub use self::{

@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 use super::{link::Link, login::Bus, socket::Failure};
 use crate::{
     planted::{Planted, planted},
-    transport::{CLOSE_TIMEOUT, READ_BYTES},
+    transport::CLOSE_TIMEOUT,
     transport::{Connector, Secured},
 };
 
@@ -90,11 +90,10 @@ impl<C: Connector> Session<C> {
         matches!(&self.now, Some((_, Phase::Open(link))) if link.is_output_long())
     }
 
-    /// Memory that the rows of the messages just read may keep alive, in bytes.
+    /// Bytes read since this was asked last.
     pub(crate) fn take_bytes_read(&mut self) -> usize {
         match &mut self.now {
-            // Two buffers at most, however long nothing was asked.
-            Some((_, Phase::Open(link))) => link.take_bytes_read().min(2 * READ_BYTES),
+            Some((_, Phase::Open(link))) => link.take_bytes_read(),
             _ => 0,
         }
     }

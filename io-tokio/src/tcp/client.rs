@@ -132,11 +132,10 @@ impl<C: Connector> Session<C> {
         socket.output_len() + self.lines.len() > self.server.output_bytes_max / 2
     }
 
-    /// Memory that the rows of the lines just read may keep alive, in bytes.
+    /// Bytes read since this was asked last.
     pub(crate) fn take_bytes_read(&mut self) -> usize {
         match &mut self.now {
-            // Two buffers at most, however long nothing was asked.
-            Some((_, Phase::Open(socket))) => socket.take_bytes_read().min(2 * READ_BYTES),
+            Some((_, Phase::Open(socket))) => socket.take_bytes_read(),
             _ => 0,
         }
     }

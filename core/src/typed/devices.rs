@@ -127,7 +127,7 @@ impl Serialize for ToDeviceRow<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::{Row, typed::to_row};
+    use crate::{stream::Row, typed::to_row};
 
     const USER: DeviceListsRow<'_> = DeviceListsRow {
         entity: Cow::Borrowed("@u:h"),

@@ -112,7 +112,7 @@ impl<'a> StreamRow<'a> for QuarantinedMediaRow<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::{Row, typed::Json};
+    use crate::{stream::Row, typed::Json};
 
     #[test]
     fn public_rooms_are_of_the_server_or_of_an_application_service() {

@@ -67,8 +67,8 @@ impl Serialize for ReceiptsRow<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::{
-        Row,
+    use crate::{
+        stream::Row,
         typed::{Json, to_row},
     };
 

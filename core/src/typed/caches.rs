@@ -262,7 +262,7 @@ impl fmt::Debug for CacheInvalidation<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::{Row, typed::to_row};
+    use crate::{stream::Row, typed::to_row};
 
     fn caches(text: &str, check: impl FnOnce(CacheInvalidation<'_>)) {
         let row = Row::from(text);

@@ -140,7 +140,7 @@ impl Serialize for TypingRow<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::{Row, typed::to_row};
+    use crate::{stream::Row, typed::to_row};
 
     fn busy() -> PresenceRow<'static> {
         PresenceRow {

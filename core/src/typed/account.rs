@@ -175,8 +175,8 @@ impl<'a> StreamRow<'a> for ThreadSubscriptionsRow<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::{
-        Row,
+    use crate::{
+        stream::Row,
         typed::{Json, to_row},
     };
 

@@ -60,7 +60,7 @@ pub use self::{
     receipts::ReceiptsRow,
     rooms::{GroupsRow, PublicRoomsRow, QuarantinedMediaRow, UnPartialStatedRoomRow},
 };
-use super::Row;
+use crate::stream::Row;
 
 /// A row type of one stream. Sealed.
 pub trait StreamRow<'a>: FromFields<'a> {
@@ -79,7 +79,7 @@ pub trait StreamRow<'a>: FromFields<'a> {
     }
 }
 
-/// A row of any stream. One variant per stream of the [catalogue](super::CATALOGUE).
+/// A row of any stream. One variant per stream of the [catalogue](crate::stream::CATALOGUE).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TypedRow<'a> {
