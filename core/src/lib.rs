@@ -24,7 +24,7 @@
 //!
 //! // `p1` was at 7 when we last looked.
 //! let mut config = Config::default();
-//! config.positions.set("events", "p1", Token::new(7));
+//! config.positions.set(&Source::new("events", "p1"), Token::new(7));
 //! let mut node = Node::new(config)?;
 //!
 //! let Some(Action::Connect { conn }) = node.poll_action() else { panic!("connects first") };

@@ -89,8 +89,8 @@ impl Node {
             stopped: false,
             env: Env::new(config),
         };
-        for (stream, instance, _) in node.env.config.positions.clone().iter() {
-            node.role_of(stream, instance);
+        for (source, _) in node.env.config.positions.clone().iter() {
+            node.role_of(source.stream(), source.instance());
         }
         if node.env.config.transport != Transport::None {
             node.connections.upstream.connect(&mut node.env);
@@ -193,8 +193,7 @@ impl Node {
         let mut positions = Positions::new();
         for follower in &self.followers {
             if let Some(token) = follower.position() {
-                let source = follower.source();
-                positions.set(source.stream(), source.instance(), token);
+                positions.set(follower.source(), token);
             }
         }
         positions
@@ -411,7 +410,7 @@ impl Node {
             return None;
         }
         let stream = self.stream_of(source.stream());
-        let position = self.env.config.positions.get(source.stream(), source.instance());
+        let position = self.env.config.positions.get(&source);
         let traits = self.env.streams[stream.as_usize()].traits;
         let index = SourceIndex::after(self.followers.len());
         let follower = Follower::new(index, stream, source, traits, position, &self.env.config);

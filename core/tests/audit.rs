@@ -88,8 +88,7 @@ impl Run {
     }
 
     fn position(&self) -> Option<Token> {
-        let source = Source::new(self.stream, "w");
-        self.node.positions().get(source.stream(), source.instance())
+        self.node.positions().get(&Source::new(self.stream, "w"))
     }
 
     /// A page of the log, in the manner of the stream.

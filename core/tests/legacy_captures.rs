@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use bytes::Bytes;
 use synrepl_core::{
     Action, Config, ConnectionId, Event, Input, Node, Timestamp, Transport,
-    stream::{Page, Row, Token, traits},
+    stream::{Page, Row, Source, Token, traits},
     wire::{Command, Decoder, Dialect, Replicate},
 };
 
@@ -271,7 +271,7 @@ impl<'a> Player<'a> {
                 let (found, expected) = (found.len(), expected.len());
                 panic!("{cut}: {stream}: {found} rows for {expected}, without {missing:?}");
             }
-            let position = positions.get(stream, "master").map(Token::get);
+            let position = positions.get(&Source::new(stream, "master")).map(Token::get);
             assert_eq!(position, Some(*current), "{cut}: {stream}");
         }
     }
@@ -376,7 +376,7 @@ fn recorded_answers_of_0_33_5_are_pages() {
         let Some(Command::Position(end)) = answer.last() else { panic!("{stream}: {answer:?}") };
         let mut config = Config::default();
         config.transport = Transport::Tcp(Dialect::V0_23);
-        config.positions.set(stream, "master", Token::new(from));
+        config.positions.set(&Source::new(stream, "master"), Token::new(from));
         let mut node = Node::new(config).expect("a good configuration");
         let conn = ConnectionId::new(1);
         let (mut asked, mut rows, mut live) = (Vec::new(), Vec::new(), false);
@@ -415,6 +415,6 @@ fn recorded_answers_of_0_33_5_are_pages() {
         assert!(!expected.is_empty(), "{stream}");
         assert_eq!(rows, expected, "{stream}");
         assert!(live, "{stream}");
-        assert_eq!(node.positions().get(stream, "master"), Some(end.token));
+        assert_eq!(node.positions().get(&Source::new(stream, "master")), Some(end.token));
     }
 }

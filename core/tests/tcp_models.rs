@@ -183,7 +183,7 @@ impl Run {
         let mut positions = Positions::new();
         for (stream, watch) in &mut self.watches {
             if let Some(saved) = watch.saved {
-                positions.set(stream, "master", saved);
+                positions.set(&Source::new(stream, "master"), saved);
                 watch.rows.retain(|(token, _)| *token <= saved.get());
                 watch.last = watch.last.map(|last| last.min(saved.get()));
             }
@@ -313,7 +313,7 @@ impl Run {
             }
             let positions = self.node.positions();
             let reached = |(stream, ..): &(&str, Sends, bool)| {
-                positions.get(stream, "master").map(Token::get)
+                positions.get(&Source::new(stream, "master")).map(Token::get)
                     == Some(self.server.logs[*stream].current)
             };
             if self.up && self.to_server.is_empty() && STREAMS.iter().all(reached) {

@@ -43,23 +43,24 @@ fn positions_are_counted_per_source_and_overwritten() {
     let mut positions = Positions::new();
     assert!(positions.is_empty());
     for (instance, token) in [("p1", 4), ("p2", 9), ("p1", 3)] {
-        positions.set("events", instance, Token::new(token));
+        positions.set(&Source::new("events", instance), Token::new(token));
     }
     assert!(!positions.is_empty());
     assert_eq!(positions.len(), 2);
-    assert_eq!(positions.get("events", "p1"), Some(Token::new(3)));
+    assert_eq!(positions.get(&Source::new("events", "p1")), Some(Token::new(3)));
     assert_eq!(positions.highest("events"), Some(Token::new(9)));
     assert_eq!(positions.highest("typing"), None);
 }
 
 #[test]
 fn rows_are_gone_through_in_order_and_given_up_as_bytes() {
-    let rows = Rows::from(vec![Row::from("[1]"), Row::from("[2]")]);
+    let rows = Rows::new(vec![Row::from("[1]"), Row::from("[2]")]).expect("two rows");
     let texts: Vec<_> = (&rows).into_iter().map(Row::as_str).collect();
     assert_eq!(texts, ["[1]", "[2]"]);
     assert_eq!(Row::from("[1]").into_bytes(), Bytes::from_static(b"[1]"));
     assert!(Row::from("").is_empty());
-    assert_eq!(Rows::from(Vec::new()).iter().count(), 0);
+    assert_eq!(Rows::new(Vec::new()), None);
+    assert!(serde_json::from_str::<Rows>("[]").is_err());
 }
 
 #[test]

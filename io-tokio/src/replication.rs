@@ -88,7 +88,7 @@ impl Replication {
     /// Keeps the positions true for the events handed out.
     fn note(&mut self, event: &Event) {
         if let Some((source, token)) = event.position() {
-            self.positions.set(source.stream(), source.instance(), token);
+            self.positions.set(source, token);
         }
     }
 }

@@ -18,7 +18,7 @@ use std::{
 
 use scripted::{Pages, Peer, Redis, builder, network};
 use synrepl::{
-    Command, Config, Event, Positions, Recorder, Replication, SendError, Timestamp, Token,
+    Command, Config, Event, Positions, Recorder, Replication, SendError, Source, Timestamp, Token,
     WaitError,
     core::{
         Action, Input, Node, Origin,
@@ -60,16 +60,16 @@ async fn rows_come_with_the_positions_to_save() {
     let rows = next_rows(&mut replication).await;
     assert_eq!(rows, (Token::new(1), vec!["[1]".to_owned(), "[2]".to_owned()], Origin::Live));
     // The second row may have arrived; it was not handed out.
-    assert_eq!(replication.positions().get("events", "p1"), Some(Token::new(1)));
+    assert_eq!(replication.positions().get(&Source::new("events", "p1")), Some(Token::new(1)));
     next_rows(&mut replication).await;
-    assert_eq!(replication.positions().get("events", "p1"), Some(Token::new(2)));
+    assert_eq!(replication.positions().get(&Source::new("events", "p1")), Some(Token::new(2)));
 }
 
 #[tokio::test]
 async fn missed_rows_are_fetched_and_live_ones_follow() {
     let (script, mut network) = network();
     let mut saved = Positions::new();
-    saved.set("events", "p1", Token::new(5));
+    saved.set(&Source::new("events", "p1"), Token::new(5));
     let page = Page {
         updates: vec![(Token::new(6), "[6]".into()), (Token::new(8), "[8]".into())],
         upto: Token::new(8),
@@ -97,7 +97,7 @@ async fn a_fetch_source_that_panics_is_a_failed_fetch() {
     }
     let (script, mut network) = network();
     let mut saved = Positions::new();
-    saved.set("events", "p1", Token::new(5));
+    saved.set(&Source::new("events", "p1"), Token::new(5));
     let mut replication = builder(script).positions(saved).fetch_source(Panics).spawn().unwrap();
     let mut redis = network.log_in().await;
     redis.message("POSITION events p1 8 8").await;
@@ -236,7 +236,7 @@ async fn a_dropped_replication_ends_a_driver_whose_queue_is_full() {
 async fn an_answered_fetch_waits_while_the_queue_is_full() {
     let (script, mut network) = network();
     let mut saved = Positions::new();
-    saved.set("events", "p1", Token::new(5));
+    saved.set(&Source::new("events", "p1"), Token::new(5));
     let page =
         Page { updates: vec![(Token::new(6), "[6]".into())], upto: Token::new(6), limited: false };
     let mut replication = builder(script)
@@ -320,7 +320,7 @@ async fn shutdown_returns_the_positions_of_what_was_handed_out() {
     let handle = replication.handle();
     while handle.stats().await.unwrap().rdata < 2 {}
     let positions = replication.shutdown().await;
-    assert_eq!(positions.get("events", "p1"), Some(Token::new(1)));
+    assert_eq!(positions.get(&Source::new("events", "p1")), Some(Token::new(1)));
     assert!(handle.stats().await.is_err());
 }
 
@@ -455,7 +455,7 @@ impl Recorder for Trace {
 async fn a_recorded_run_replays_without_a_difference() {
     let (script, mut network) = network();
     let mut saved = Positions::new();
-    saved.set("events", "p1", Token::new(5));
+    saved.set(&Source::new("events", "p1"), Token::new(5));
     let pages = Pages::new([Err(FetchError::TooLarge { limit_bytes: 1 })]);
     let trace = Trace::default();
     let mut replication =

@@ -11,7 +11,7 @@ mod servers;
 use std::time::Duration;
 
 use servers::{connected, disconnected, redis::Redis, until, writer::Log};
-use synrepl::{Builder, Command, Event, Positions, Token, core::Origin};
+use synrepl::{Builder, Command, Event, Positions, Source, Token, core::Origin};
 use tokio::net::TcpListener;
 
 #[tokio::test]
@@ -206,7 +206,7 @@ async fn rows_come_once_and_in_order_through_redis_and_http() {
         }
     });
     let mut saved = Positions::new();
-    saved.set("events", "p1", Token::new(20));
+    saved.set(&Source::new("events", "p1"), Token::new(20));
     let build = |secret: &str| {
         Builder::redis(&redis.url(), "example.com")
             .unwrap()
@@ -246,7 +246,10 @@ async fn rows_come_once_and_in_order_through_redis_and_http() {
     let handle = replication.handle();
     let reached = handle.wait_for("events", "p1", Token::new(61), Duration::from_secs(9)).await;
     assert_eq!(reached, Ok(Token::new(61)));
-    assert_eq!(replication.shutdown().await.get("events", "p1"), Some(Token::new(61)));
+    assert_eq!(
+        replication.shutdown().await.get(&Source::new("events", "p1")),
+        Some(Token::new(61))
+    );
 
     let mut replication = build("wrong").spawn().unwrap();
     listening.hear("REPLICATE ").await;
@@ -305,5 +308,8 @@ async fn a_lost_publish_is_found_by_the_audit() {
     // Nothing else was found.
     publisher.publish("RDATA events p1 59 [\"r59\"]").await;
     assert_eq!(rows().await, (59, Origin::Live, 59));
-    assert_eq!(replication.shutdown().await.get("events", "p1"), Some(Token::new(59)));
+    assert_eq!(
+        replication.shutdown().await.get(&Source::new("events", "p1")),
+        Some(Token::new(59))
+    );
 }

@@ -19,7 +19,7 @@ use servers::{
     writer::{Asked, Log},
 };
 use synrepl::{
-    Builder, Event, Positions, Replication, Start, Token,
+    Builder, Event, Positions, Replication, Source, Start, Token,
     core::{Origin, Warning, stream::FetchError, wire::Frame},
 };
 use tokio::net::{TcpListener, UnixListener};
@@ -147,7 +147,7 @@ async fn behind(redis: &Redis, endpoint: &str) -> (Replication, Client) {
     let mut listening = redis.client().await;
     listening.subscribe().await;
     let mut saved = Positions::new();
-    saved.set("events", "p1", Token::new(2));
+    saved.set(&Source::new("events", "p1"), Token::new(2));
     let replication = Builder::redis(&redis.url(), "example.com")
         .unwrap()
         .secret(synrepl::Secret::new("s3cret".to_owned()))

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::{
     Follower,
-    page::Checked,
+    page::{Checked, by_token},
     pager::{FetchOutcome, Pager, Turn},
 };
 use crate::{
@@ -215,14 +215,9 @@ impl Follower {
         // Where the fetch shows what another writer may not have sent yet, a part must not take the
         // place of the whole.
         let cut = (split && self.traits.shared_fetch).then_some(complete);
-        let mut rows = rows.into_iter().filter(|(token, _)| *token <= complete).peekable();
-        while let Some((token, row)) = rows.next() {
-            let mut group = vec![row];
-            while let Some((_, row)) = rows.next_if(|(next, _)| *next == token) {
-                group.push(row);
-            }
-            if cut != Some(token) {
-                self.deliver_lost(env, token, group);
+        for (token, rows) in by_token(rows) {
+            if cut != Some(token) && token <= complete {
+                self.deliver_lost(env, token, &rows);
             }
         }
         let Some(audit) = &mut self.audit else { return };
@@ -231,15 +226,12 @@ impl Follower {
     }
 
     /// Of all the rows of one token, delivers those that were not.
-    fn deliver_lost(&mut self, env: &mut Env, token: Token, mut rows: Vec<Row>) {
+    fn deliver_lost(&mut self, env: &mut Env, token: Token, rows: &Rows) {
         if self.audit.as_ref().is_none_or(|audit| audit.compared >= Some(token)) {
             return;
         }
-        rows.retain(|row| !self.was_delivered(env, token, row));
-        if rows.is_empty() {
-            return;
-        }
-        let rows = Rows::from(rows);
+        let is_lost = |row: &&Row| !self.was_delivered(env, token, row);
+        let Some(rows) = Rows::new(rows.iter().filter(is_lost).cloned().collect()) else { return };
         let rows = match self.traits.order {
             Order::Loose => self.new_of_page(env, token, rows),
             Order::Rising | Order::Bursts | Order::UnclosedBursts => Some(rows),

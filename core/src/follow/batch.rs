@@ -53,9 +53,8 @@ impl Batch {
     }
 
     /// The whole batch, with its last row.
-    pub(super) fn finish(mut self, last: Row) -> Rows {
-        self.rows.push(last);
-        Rows::from(self.rows)
+    pub(super) fn finish(self, last: Row) -> Rows {
+        Rows::with_last(self.rows, last)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Follower,
     follower::State,
-    page::Checked,
+    page::{Checked, by_token},
     pager::{FetchOutcome, Pager, Turn},
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     env::Env,
     event::{Event, GapReason},
     planted::planted,
-    stream::{FetchError, Rows, Span, Token},
+    stream::{FetchError, Span, Token},
     timer::TimerKey,
 };
 
@@ -156,13 +156,8 @@ impl Follower {
         env.stats.rows_repeated += repeated;
         // Not all rows of the last token are there: only the gap behind them says that it is done.
         let whole = if split { complete.before() } else { complete };
-        let mut rows = rows.into_iter().peekable();
-        while let Some((token, row)) = rows.next() {
-            let mut group = vec![row];
-            while let Some((_, row)) = rows.next_if(|(next, _)| *next == token) {
-                group.push(row);
-            }
-            self.deliver_fetched(env, token, Rows::from(group), whole);
+        for (token, rows) in by_token(rows) {
+            self.deliver_fetched(env, token, rows, whole);
         }
         if split {
             self.notify_gap(env, Span::new(whole, complete), GapReason::SplitToken);

@@ -82,7 +82,6 @@ pub(super) fn retain(
     }
     match kept {
         None => Some(rows),
-        Some(kept) if kept.is_empty() => None,
-        Some(kept) => Some(Rows::from(kept)),
+        Some(kept) => Rows::new(kept),
     }
 }

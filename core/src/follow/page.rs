@@ -1,6 +1,6 @@
 //! Is a page what was asked for? (`protocol.md` 6.1, 7.5, H12, H15; known bugs A24, A25, A27)
 
-use crate::stream::{Order, Page, Row, Span, StreamTraits, Token};
+use crate::stream::{Order, Page, Row, Rows, Span, StreamTraits, Token};
 
 /// A page that may be applied: its rows sorted by token, all in `(from, complete]`.
 pub(super) struct Checked {
@@ -92,6 +92,19 @@ pub(super) fn judge(page: Page, span: Span, traits: StreamTraits) -> Judgement {
         }
     }
     Judgement::Apply(Checked { rows, complete, split, repeated })
+}
+
+/// The rows of a page, which are sorted by token, token by token.
+pub(super) fn by_token(rows: Vec<(Token, Row)>) -> impl Iterator<Item = (Token, Rows)> {
+    let mut rows = rows.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let (token, first) = rows.next()?;
+        let mut group = Rows::from(first);
+        while let Some((_, row)) = rows.next_if(|(next, _)| *next == token) {
+            group.push(row);
+        }
+        Some((token, group))
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{fmt, ops::Deref};
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::redact;
 
@@ -70,17 +70,41 @@ impl From<&str> for Row {
     }
 }
 
-/// The rows of one token, one or more, in wire order. A single row costs no allocation.
+/// The rows of one token, in wire order: never none. A single row costs no allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rows(Repr);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Repr {
     One(Row),
+    /// Two or more.
     Many(Vec<Row>),
 }
 
 impl Rows {
+    /// These rows in this order; `None` if there are none.
+    pub fn new(mut rows: Vec<Row>) -> Option<Self> {
+        let last = rows.pop()?;
+        Some(Self::with_last(rows, last))
+    }
+
+    /// These rows in this order, of which there may be none, and then a last one.
+    pub fn with_last(mut rows: Vec<Row>, last: Row) -> Self {
+        if rows.is_empty() {
+            return Self(Repr::One(last));
+        }
+        rows.push(last);
+        Self(Repr::Many(rows))
+    }
+
+    /// Adds a row behind the others.
+    pub fn push(&mut self, row: Row) {
+        match &mut self.0 {
+            Repr::Many(rows) => rows.push(row),
+            Repr::One(first) => self.0 = Repr::Many(vec![first.clone(), row]),
+        }
+    }
+
     /// Text length of all rows together, in bytes.
     pub fn byte_len(&self) -> usize {
         self.iter().map(Row::len).sum()
@@ -89,9 +113,15 @@ impl Rows {
     /// Copies that do not keep a read buffer alive.
     #[must_use]
     pub fn detached(&self) -> Self {
+        self.map(Row::detached)
+    }
+
+    /// Rows made of these, one of each.
+    #[must_use]
+    pub(crate) fn map(&self, mut change: impl FnMut(&Row) -> Row) -> Self {
         match &self.0 {
-            Repr::One(row) => Self(Repr::One(row.detached())),
-            Repr::Many(rows) => Self(Repr::Many(rows.iter().map(Row::detached).collect())),
+            Repr::One(row) => Self(Repr::One(change(row))),
+            Repr::Many(rows) => Self(Repr::Many(rows.iter().map(change).collect())),
         }
     }
 }
@@ -113,20 +143,6 @@ impl From<Row> for Rows {
     }
 }
 
-impl From<Vec<Row>> for Rows {
-    /// The rows in this order. An empty list makes an empty `Rows`, which the core never emits.
-    fn from(mut rows: Vec<Row>) -> Self {
-        match rows.pop() {
-            Some(row) if rows.is_empty() => Self(Repr::One(row)),
-            Some(row) => {
-                rows.push(row);
-                Self(Repr::Many(rows))
-            }
-            None => Self(Repr::Many(rows)),
-        }
-    }
-}
-
 impl<'a> IntoIterator for &'a Rows {
     type Item = &'a Row;
     type IntoIter = std::slice::Iter<'a, Row>;
@@ -144,6 +160,7 @@ impl Serialize for Rows {
 
 impl<'de> Deserialize<'de> for Rows {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::<Row>::deserialize(deserializer).map(Self::from)
+        Self::new(Vec::deserialize(deserializer)?)
+            .ok_or_else(|| D::Error::custom("no rows: a token has one at least"))
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     action::Action,
     event::Event,
     input::Input,
-    stream::{Row, Rows, redact},
+    stream::{Row, redact},
     wire::{Command, InvalidateCache, Rdata},
 };
 
@@ -76,7 +76,7 @@ pub(super) fn action(original: &Action) -> Cow<'_, Action> {
         return Cow::Owned(Action::Notify(Event::Rows {
             source: source.clone(),
             token: *token,
-            rows: Rows::from(rows.iter().map(veiled).collect::<Vec<_>>()),
+            rows: rows.map(veiled),
             origin: *origin,
             position: *position,
         }));

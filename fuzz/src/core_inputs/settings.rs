@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use synrepl_core::{Config, Start, Transport, stream::Token, wire::Dialect};
+use synrepl_core::{
+    Config, Start, Transport,
+    stream::{Source, Token},
+    wire::Dialect,
+};
 
 use super::{
     logs::OWN_STREAMS,
@@ -54,7 +58,7 @@ pub(super) fn decoded(choices: &mut Choices<'_>) -> Settings {
         for _ in 0..1 + choices.below(3) {
             let (stream, writer) = (choices.one_of(&STREAMS), choices.one_of(&WRITERS));
             let token: Token = small_token(choices);
-            config.positions.set(stream, writer, token);
+            config.positions.set(&Source::new(stream, writer), token);
         }
     }
     let is_wide = is_set(7);

@@ -48,11 +48,10 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(config: &Config) -> Self {
-        let saved = config.positions.iter().filter(|(_, writer, _)| *writer != config.instance);
+        let saved =
+            config.positions.iter().filter(|(source, _)| source.instance() != config.instance);
         let sources = saved
-            .map(|(stream, writer, token)| {
-                (Source::new(stream, writer), Seen { position: Some(token), last: None })
-            })
+            .map(|(source, token)| (source.clone(), Seen { position: Some(token), last: None }))
             .collect();
         Self {
             config: config.clone(),
@@ -291,7 +290,8 @@ impl Watch {
 
     /// The positions that went with the events are the node's.
     fn check_positions(&self, positions: &Positions) -> Verdict {
-        for (stream, writer, token) in positions.iter() {
+        for (source, token) in positions.iter() {
+            let (stream, writer) = (source.stream(), source.instance());
             let seen =
                 self.sources.get(&Source::new(stream, writer)).and_then(|seen| seen.position);
             holds(seen == Some(token), || {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use synrepl_core::{
     Event,
-    stream::{Order, Positions, Row, Token, traits},
+    stream::{Order, Positions, Row, Source, Token, traits},
 };
 
 use super::{
@@ -97,7 +97,7 @@ impl Account {
             // A burst that nothing closes is whole when it has been quiet for a while.
             let burst = source.delivered.iter().filter(|_| of.order == Order::Bursts);
             let expected = burst.map(|(token, _)| *token).max().max(source.position);
-            let position = positions.get(&name.0, &name.1);
+            let position = positions.get(&Source::new(&name.0, &name.1));
             if position != expected {
                 return Err(format!("{name:?} at {position:?}, not {expected:?}"));
             }

@@ -45,7 +45,8 @@ impl Naive {
     pub(super) fn new(config: &Config) -> Self {
         let starts = Starts::new(config);
         let mut naive = Self { config: config.clone(), sources: BTreeMap::new(), starts };
-        for (stream, writer, token) in config.positions.iter() {
+        for (source, token) in config.positions.iter() {
+            let (stream, writer) = (source.stream(), source.instance());
             if naive.wants(stream) {
                 let source = Source { position: Some(token), ..Source::default() };
                 naive.sources.insert((stream.to_owned(), writer.to_owned()), source);

@@ -18,7 +18,8 @@ pub(super) struct Starts {
 impl Starts {
     pub(super) fn new(config: &Config) -> Self {
         let highest = |stream| config.positions.highest(stream).map(|token| (token, true));
-        let saved = config.positions.iter().filter_map(|(stream, ..)| {
+        let saved = config.positions.iter().filter_map(|(source, _)| {
+            let stream = source.stream();
             highest(stream).map(|baseline| (stream.to_owned(), baseline))
         });
         Self { start: config.start, settles_at: None, baselines: saved.collect() }

@@ -54,7 +54,7 @@ impl World {
         for _ in 0..choices.below(4) {
             let (stream, instance) = choices.one_of(&SOURCES[..10]);
             let token = i64::from(choices.byte()).min(writers.end(stream).get());
-            config.positions.set(stream, instance, Token::new(token));
+            config.positions.set(&Source::new(stream, instance), Token::new(token));
         }
         Self {
             now: Timestamp::ZERO,

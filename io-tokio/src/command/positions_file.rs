@@ -121,7 +121,7 @@ impl PositionsFile {
 
 #[cfg(test)]
 mod tests {
-    use synrepl_core::stream::Token;
+    use synrepl_core::stream::{Source, Token};
 
     use super::*;
 
@@ -135,7 +135,7 @@ mod tests {
         let path = directory.path().join("positions.json");
         let (file, mut positions) = PositionsFile::open(&path).unwrap();
         assert!(positions.is_empty());
-        positions.set("events", "p1", Token::new(123));
+        positions.set(&Source::new("events", "p1"), Token::new(123));
         file.save(&positions).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"events\":{\"p1\":123}}\n");
         assert_eq!(open(&path).unwrap(), positions);
@@ -179,7 +179,7 @@ mod tests {
         fs::write(&target, "{}").unwrap();
         std::os::unix::fs::symlink(&target, &link).unwrap();
         let (file, mut positions) = PositionsFile::open(&link).unwrap();
-        positions.set("events", "p1", Token::new(1));
+        positions.set(&Source::new("events", "p1"), Token::new(1));
         file.save(&positions).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert!(fs::read_to_string(&target).unwrap().contains("events"));

@@ -71,13 +71,13 @@ impl Saver {
 mod tests {
     use std::fs;
 
-    use synrepl_core::stream::Token;
+    use synrepl_core::stream::{Source, Token};
 
     use super::*;
 
     fn at(token: i64) -> Positions {
         let mut positions = Positions::new();
-        positions.set("events", "p1", Token::new(token));
+        positions.set(&Source::new("events", "p1"), Token::new(token));
         positions
     }
 

@@ -260,7 +260,7 @@ mod tests {
 
     fn rows(rows: Vec<Row>, origin: Origin) -> Event {
         let (source, token) = (Source::new("events", "p1"), Token::new(290));
-        Event::Rows { source, token, rows: rows.into(), origin, position: token }
+        Event::Rows { source, token, rows: Rows::new(rows).unwrap(), origin, position: token }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::BTreeMap, io, rc::Rc, time::Duration};
 
 use synrepl::{
-    Builder, Event, Positions, Replication, Secret, Token,
+    Builder, Event, Positions, Replication, Secret, Source, Token,
     transport::{Address, Connector},
 };
 use tokio::time::timeout;
@@ -108,7 +108,7 @@ fn start(seed: u64, writers: &[Writer]) -> Result<Replication, Box<dyn std::erro
         let name = writer.name();
         builder = builder.fetch_from(name, &format!("http://{name}:{HTTP_PORT}"))?;
         for stream in writer.log().into_keys() {
-            positions.set(stream, name, Token::new(0));
+            positions.set(&Source::new(stream, name), Token::new(0));
         }
     }
     Ok(builder.positions(positions).spawn()?)
@@ -119,7 +119,8 @@ fn is_complete(replication: &Replication, writers: &[Writer]) -> bool {
         writer.is_done()
             && writer.log().into_iter().all(|(stream, batches)| {
                 let end = batches.last().map_or(0, |(token, _)| *token);
-                replication.positions().get(stream, writer.name()) == Some(Token::new(end))
+                replication.positions().get(&Source::new(stream, writer.name()))
+                    == Some(Token::new(end))
             })
     })
 }

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
-use synrepl::{Builder, Dialect, Event, Replication, Start, Token};
+use synrepl::{Builder, Dialect, Event, Replication, Source, Start, Token};
 use tokio::time::timeout;
 
 use super::{
@@ -93,6 +93,7 @@ fn is_complete(replication: &Replication, dialect: Dialect, writer: &Writer) -> 
     writer.is_done()
         && STREAMS.iter().all(|stream| {
             let end = writer.written(stream).last().map_or(0, |(token, _)| *token);
-            replication.positions().get(stream, instance(dialect)) == Some(Token::new(end))
+            replication.positions().get(&Source::new(stream, instance(dialect)))
+                == Some(Token::new(end))
         })
 }

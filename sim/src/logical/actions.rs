@@ -240,7 +240,7 @@ impl World<'_> {
         let saves_early = self.has_driver_bug(DriverBug::SavesPositionsEarly);
         let Some(follower) = &mut self.processes[index].follower else { return };
         if saves_early && let Some((source, token)) = event.position() {
-            follower.applied.set(source.stream(), source.instance(), token);
+            follower.applied.set(source, token);
         }
         let free = follower.pending.is_empty() && follower.busy_until <= self.now;
         if free && follower.handler_us == 0 {
@@ -306,7 +306,7 @@ impl World<'_> {
     fn take(&mut self, index: ProcessIndex, event: &Event) {
         let Some(follower) = &mut self.processes[index].follower else { return };
         if let Some((source, token)) = event.position() {
-            follower.applied.set(source.stream(), source.instance(), token);
+            follower.applied.set(source, token);
         }
         if index == self.writers
             && let Some(handler) = &mut self.options.handler

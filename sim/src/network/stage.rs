@@ -281,7 +281,7 @@ impl Contents {
         part.oracle.on_input(at, None);
         let verdict = part.oracle.judge(event, &self.logs, &mut self.marks);
         if let Some((source, token)) = event.position() {
-            part.saved.set(source.stream(), source.instance(), token);
+            part.saved.set(source, token);
         }
         if let Err(violation) = verdict {
             self.break_promise(at, lane, violation);

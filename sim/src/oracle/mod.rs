@@ -230,12 +230,11 @@ impl Oracle {
 
     /// The events told of every position that the machine says it has.
     pub(crate) fn check_told(&self, positions: &Positions) -> Verdict {
-        for (stream, instance, position) in positions.iter() {
-            let source = Source::new(stream, instance);
-            let told = self.ledgers.get(&source).map(|ledger| ledger.position);
+        for (source, position) in positions.iter() {
+            let told = self.ledgers.get(source).map(|ledger| ledger.position);
             if told != Some(position) {
                 let what = format!("is at {position}, its events told of {told:?}");
-                return Err(self.violation(Promise::HonestPosition, Some(&source), what));
+                return Err(self.violation(Promise::HonestPosition, Some(source), what));
             }
         }
         Ok(())
@@ -372,7 +371,7 @@ impl Oracle {
         }
         for (source, ledger) in &mut self.ledgers {
             let shared = logs.iter().any(|log| log.source == *source && log.traits.shared_fetch);
-            ledger.resume(saved.get(source.stream(), source.instance()), shared);
+            ledger.resume(saved.get(source), shared);
             if self.from_beginning {
                 ledger.start.get_or_insert(Token::START);
             }

@@ -27,7 +27,8 @@ impl Known {
     /// What stood in the database when the process started.
     pub(super) fn at_start(rules: Rules, positions: &Positions) -> Self {
         let mut known = Self { rules, generators: BTreeMap::new() };
-        for (stream, instance, token) in positions.iter() {
+        for (source, token) in positions.iter() {
+            let (stream, instance) = (source.stream(), source.instance());
             if !traits(stream).resettable {
                 let generator =
                     known.generators.entry(rules.generator(stream).to_owned()).or_default();
@@ -84,6 +85,8 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use synrepl_core::stream::Source;
+
     use super::*;
 
     fn token(number: i64) -> Token {
@@ -93,8 +96,8 @@ mod tests {
     #[test]
     fn a_run_without_holes_counts_for_writers_that_stayed_behind() {
         let mut positions = Positions::new();
-        positions.set("events", "a", token(4));
-        positions.set("events", "b", token(4));
+        positions.set(&Source::new("events", "a"), token(4));
+        positions.set(&Source::new("events", "b"), token(4));
         let mut known = Known::at_start(Rules::V1_157, &positions);
         known.advance("events", "a", token(5));
         assert_eq!(known.current("events", "b"), token(5));

@@ -367,14 +367,16 @@ impl Receiver {
             let source = source.clone();
             self.notify(Event::Reset { source, from: before, token: position });
         }
-        let (source, rows) = (source.clone(), Rows::from(rows));
-        self.notify(Event::Rows { source, token, rows, origin, position });
+        if let Some(rows) = Rows::new(rows) {
+            let source = source.clone();
+            self.notify(Event::Rows { source, token, rows, origin, position });
+        }
         true
     }
 
     fn notify(&mut self, event: Event) {
         if let Some((source, token)) = event.position() {
-            self.told.set(source.stream(), source.instance(), token);
+            self.told.set(source, token);
         }
         self.actions.push_back(Action::Notify(event));
     }

@@ -208,7 +208,7 @@ impl fmt::Display for Losses {
 
 #[cfg(test)]
 mod tests {
-    use synrepl_core::{GapReason, Origin};
+    use synrepl_core::{GapReason, Origin, stream::Rows};
 
     use super::*;
 
@@ -220,7 +220,7 @@ mod tests {
         Event::Rows {
             source: source(instance),
             token: Token::new(token),
-            rows: rows.iter().map(|row| Row::from(*row)).collect::<Vec<_>>().into(),
+            rows: Rows::new(rows.iter().map(|row| Row::from(*row)).collect()).unwrap(),
             origin: Origin::Live,
             position: Token::new(token),
         }

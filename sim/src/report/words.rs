@@ -40,7 +40,7 @@ pub(crate) fn event_words(event: &Event) -> String {
 mod tests {
     use synrepl_core::{
         ConnectionId,
-        stream::{Source, Token},
+        stream::{Rows, Source, Token},
     };
 
     use super::*;
@@ -53,7 +53,7 @@ mod tests {
         let event = Event::Rows {
             source: source.clone(),
             token,
-            rows: rows.into(),
+            rows: Rows::new(rows).unwrap(),
             origin: Origin::CatchUp,
             position,
         };

@@ -102,7 +102,7 @@ impl Oracle {
     #[expect(clippy::wildcard_enum_match_arm, reason = "other events promise nothing")]
     pub(crate) fn judge(&mut self, event: &Event, logs: &[Log]) -> Verdict {
         if let Some((source, token)) = event.position() {
-            self.positions.set(source.stream(), source.instance(), token);
+            self.positions.set(source, token);
         }
         match event {
             Event::Rows { source, token, rows, position, .. } => {
@@ -164,15 +164,15 @@ impl Oracle {
     /// What holds when an input has been handled: the events told of every position, and no wait
     /// is open that the position meets.
     pub(crate) fn check_between_inputs(&self, positions: &Positions) -> Verdict {
-        for (stream, instance, position) in positions.iter() {
-            let told = self.positions.get(stream, instance);
+        for (source, position) in positions.iter() {
+            let told = self.positions.get(source);
             if told != Some(position) {
                 let what = format!("is at {position}, its events told of {told:?}");
-                return broken(Promise::HonestPosition, &Source::new(stream, instance), what);
+                return broken(Promise::HonestPosition, source, what);
             }
         }
         for (source, token) in self.waits.values() {
-            let position = positions.get(source.stream(), source.instance());
+            let position = positions.get(source);
             if let Some(position) = position.filter(|position| position >= token) {
                 let what = format!("the wait for {token} is open at {position}");
                 return broken(Promise::Waits, source, what);
@@ -328,8 +328,7 @@ impl Oracle {
     pub(crate) fn on_follower_restart(&mut self, logs: &[Log]) {
         self.waits.clear();
         for (source, delivered) in &mut self.sources {
-            let position =
-                self.positions.get(source.stream(), source.instance()).unwrap_or(Token::START);
+            let position = self.positions.get(source).unwrap_or(Token::START);
             delivered.live = false;
             delivered.position = position;
             let shared = logs.iter().any(|log| log.source == *source && log.traits.shared_fetch);

@@ -30,7 +30,7 @@ struct Model {
 
 fn rows(lengths: &[usize]) -> Rows {
     let row = |length: &usize| Row::from(format!("[{}]", " ".repeat(length - 2)).as_str());
-    Rows::from(lengths.iter().map(row).collect::<Vec<_>>())
+    Rows::new(lengths.iter().map(row).collect()).expect("a batch has a row")
 }
 
 fn bytes(queue: &[Held]) -> usize {

@@ -53,8 +53,8 @@ impl Audits {
             delivered: BTreeMap::new(),
             asked: None,
         };
-        for (stream, writer, token) in config.positions.iter() {
-            audits.stands(&Source::new(stream, writer), token);
+        for (source, token) in config.positions.iter() {
+            audits.stands(source, token);
         }
         audits
     }

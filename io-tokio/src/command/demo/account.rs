@@ -212,7 +212,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use synrepl_core::stream::{Row, Source};
+    use synrepl_core::stream::{Row, Rows, Source};
 
     use super::*;
 
@@ -224,7 +224,7 @@ mod tests {
         let rows: Vec<Row> =
             numbers.iter().map(|number| Row::from(format!(r#"[{number},"x"]"#).as_str())).collect();
         let (source, token) = (Source::new("events", "writer"), Token::new(token));
-        Event::Rows { source, token, rows: rows.into(), origin, position: token }
+        Event::Rows { source, token, rows: Rows::new(rows).unwrap(), origin, position: token }
     }
 
     fn table(acknowledged: &[u64], unknown: &[u64], events: [Vec<Event>; 2]) -> Table {

@@ -20,7 +20,7 @@ impl Bench {
         let mut config = Config::default();
         config.start = Start::Beginning;
         for (stream, instance, token) in positions {
-            config.positions.set(stream, instance, Token::new(*token));
+            config.positions.set(&Source::new(stream, instance), Token::new(*token));
         }
         let mut bench = Self {
             receiver: Receiver::new(rules, &config),
