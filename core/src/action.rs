@@ -9,7 +9,7 @@ use crate::{
     config::Channel,
     event::Event,
     ids::{ConnectionId, FetchId, ReadId},
-    stream::{Source, Token},
+    stream::{Source, Span},
     wire::Command,
 };
 
@@ -48,30 +48,28 @@ pub enum Action {
         /// The command.
         command: Box<Command>,
     },
-    /// Read rows of an own stream's log in `(from, upto]`; answer with `LogRead`. Never split the
+    /// Read rows of an own stream's log; answer with `LogRead`. Never split the
     /// rows of one token, so a page may exceed `rows_max` to end one.
     ReadLog {
         /// Echoed in the answer.
         query: ReadId,
         /// The own stream.
         stream: ByteString,
-        /// Rows above this token.
-        from: Token,
-        /// Rows up to this token.
-        upto: Token,
+        /// The tokens whose rows are wanted.
+        #[serde(flatten)]
+        span: Span,
         /// About how many rows.
         rows_max: u32,
     },
-    /// Get the rows of `source` in `(from, upto]` from its writer; answer with `Fetched`.
+    /// Get rows of `source` from its writer; answer with `Fetched`.
     Fetch {
         /// Echoed in the answer.
         query: FetchId,
         /// Whose rows, and whom to ask.
         source: Source,
-        /// Rows above this token.
-        from: Token,
-        /// Rows up to this token.
-        upto: Token,
+        /// The tokens whose rows are wanted.
+        #[serde(flatten)]
+        span: Span,
     },
     /// The answer to this fetch is no longer wanted. It may still be given.
     CancelFetch {

@@ -38,10 +38,10 @@
 //! let mut tokens = Vec::new();
 //! while let Some(action) = node.poll_action() {
 //!     match action {
-//!         Action::Fetch { query, from, upto, .. } => {
-//!             assert_eq!((from, upto), (Token::new(7), Token::new(9)));
+//!         Action::Fetch { query, span, .. } => {
+//!             assert_eq!(span.to_string(), "7..9");
 //!             let updates = vec![(Token::new(9), r#"["ev",["$id"]]"#.into())];
-//!             let page = Page { updates, upto, limited: false };
+//!             let page = Page { updates, upto: span.upto, limited: false };
 //!             node.handle(now, Input::Fetched { query, result: Ok(page) })?;
 //!         }
 //!         Action::Notify(Event::Rows { token, .. }) => tokens.push(token.get()),

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use synrepl_core::{
     Action, Config, Event, Input, Node, Origin, Timestamp, Transport,
-    stream::{Page, Row, Source, Token},
+    stream::{Page, Row, Source, Span, Token},
     wire::Decoder,
 };
 
@@ -63,7 +63,7 @@ impl Run {
         self.node.handle(self.now, input).unwrap();
         while let Some(action) = self.node.poll_action() {
             match action {
-                Action::Fetch { query, from, upto, .. } => {
+                Action::Fetch { query, span: Span { from, upto }, .. } => {
                     let result = Ok(self.page(from, upto));
                     self.handle(Input::Fetched { query, result });
                 }

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use bytes::Bytes;
 use synrepl_core::{
     Action, Config, ConnectionId, Event, Input, Node, Timestamp, Transport,
-    stream::{Page, Row, Source, Token, traits},
+    stream::{Page, Row, Source, Span, Token, traits},
     wire::{Command, Decoder, Dialect, Replicate},
 };
 
@@ -206,7 +206,7 @@ impl<'a> Player<'a> {
         while let Some(action) = self.node.poll_action() {
             match action {
                 Action::Connect { conn } => self.conn = Some(conn),
-                Action::Fetch { query, source, from, upto } => {
+                Action::Fetch { query, source, span: Span { from, upto } } => {
                     let rows = self.recording.rows(source.stream(), from.get(), upto.get());
                     let updates =
                         rows.iter().map(|(token, row)| (Token::new(*token), row.clone())).collect();

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use synrepl_core::{
     Action, Config, ConnectionId, Event, FetchId, Input, Node, Origin, Start, Timestamp, Transport,
     Warning,
-    stream::{FetchError, Positions, Row, Source, Token},
+    stream::{FetchError, Positions, Row, Source, Span, Token},
     wire::{Command, Decoder, Dialect},
 };
 use tcp_server::{STREAMS, Sends, Server};
@@ -215,7 +215,7 @@ impl Run {
             match action {
                 Action::Connect { conn } => self.conn = Some(conn),
                 Action::Send { command, .. } => self.to_server.push_back(command),
-                Action::Fetch { query, source, from, upto } => {
+                Action::Fetch { query, source, span: Span { from, upto } } => {
                     let old = self.config.transport == Transport::Tcp(Dialect::V0_23);
                     assert!(!old, "the oldest dialect has nowhere to fetch from");
                     self.fetches.push_back((query, source, from, upto));

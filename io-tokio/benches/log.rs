@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, process::ExitCode, time::Duration};
 
 use synrepl::{
-    Row, Token,
+    Row, Span, Token,
     core::ByteString,
     log::{AppendFuture, LogStore as _, SqliteLog, SqliteOptions},
 };
@@ -80,7 +80,7 @@ async fn pages(log: &SqliteLog, first: u32, step: u32, rows_max: u32) -> f64 {
     for page in 0..PAGES {
         let from = Token::new(i64::from(first + page * step));
         let started = Stopwatch::start();
-        let page = log.read(stream(), from, Token::new(i64::from(ROWS)), rows_max).await;
+        let page = log.read(stream(), Span::new(from, Token::new(i64::from(ROWS))), rows_max).await;
         times.push(started.elapsed().as_secs_f64() * 1e6);
         assert!(page.is_ok_and(|page| page.updates.len() == rows_max as usize), "a full page");
     }

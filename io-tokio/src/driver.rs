@@ -13,7 +13,7 @@ use std::{
 use synrepl_core::{
     Action, ByteString, Channel, ConnectionId, Event, FetchId, Input, Node, NotSentReason, ReadId,
     Timestamp, WaitId, WaitOutcome, Warning,
-    stream::{FetchError, LogError, Token},
+    stream::{FetchError, LogError, Span, Token},
     wire::Command,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -426,13 +426,13 @@ impl<C: Connector> Driver<C> {
                     self.peers.broadcast(&audience, &command);
                 }
                 Action::Send { conn, channel, command } => self.send(conn, channel, &command),
-                Action::Fetch { query, source, from, upto } => {
-                    tracing::debug!(%query, %source, %from, %upto, "fetch");
-                    let answer = self.fetch_source.fetch(FetchRequest::new(source, from, upto));
+                Action::Fetch { query, source, span } => {
+                    tracing::debug!(%query, %source, %span, "fetch");
+                    let answer = self.fetch_source.fetch(FetchRequest::new(source, span));
                     self.fetches.start(query, (), answer);
                 }
-                Action::ReadLog { query, stream, from, upto, rows_max } => {
-                    self.read_log(query, stream, from, upto, rows_max);
+                Action::ReadLog { query, stream, span, rows_max } => {
+                    self.read_log(query, stream, span, rows_max);
                 }
                 Action::CancelFetch { .. } if planted!(self.planted, KeepsCancelledFetch) => {}
                 Action::CancelFetch { query } => self.fetches.cancel(query),
@@ -446,18 +446,11 @@ impl<C: Connector> Driver<C> {
         }
     }
 
-    fn read_log(
-        &mut self,
-        query: ReadId,
-        stream: ByteString,
-        from: Token,
-        upto: Token,
-        rows_max: u32,
-    ) {
+    fn read_log(&mut self, query: ReadId, stream: ByteString, span: Span, rows_max: u32) {
         let about = stream.clone();
         match &self.log {
             Some(log) => {
-                let answer = log.read(stream, from, upto, rows_max);
+                let answer = log.read(stream, span, rows_max);
                 self.log_reads.start(query, about, answer);
             }
             None => {

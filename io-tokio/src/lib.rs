@@ -64,7 +64,7 @@ pub mod transport;
 pub use synrepl_core as core;
 pub use synrepl_core::{
     ByteString, Config, Event, MainChannel, Start, Stats, Timestamp,
-    stream::{Positions, Row, Rows, Source, Token},
+    stream::{Positions, Row, Rows, Source, Span, Token},
     wire::{Command, Dialect, Secret},
 };
 

@@ -23,7 +23,7 @@ use crate::{
     event::{Event, NotAuditedReason, Origin, Warning},
     memory::Delivered,
     planted::planted,
-    stream::{Order, Row, Rows, Span, StreamTraits, Token},
+    stream::{Order, Row, Rows, StreamTraits, Token},
     time::Timestamp,
     timer::TimerKey,
 };
@@ -171,8 +171,8 @@ impl Follower {
         let query = env.queries.issue_audit(self.index);
         run.pager.on_requested(query, span);
         env.stats.fetches += 1;
-        let (source, Span { from, upto }) = (self.source.clone(), span);
-        env.act(Action::Fetch { query, source, from, upto });
+        let source = self.source.clone();
+        env.act(Action::Fetch { query, source, span });
     }
 
     /// The answer to the fetch that the audit waits for.

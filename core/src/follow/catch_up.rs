@@ -98,8 +98,8 @@ impl Follower {
         let query = env.queries.issue_fetch(index);
         catch_up.pager.on_requested(query, span);
         env.stats.fetches += 1;
-        let (source, Span { from, upto }) = (self.source.clone(), span);
-        env.act(Action::Fetch { query, source, from, upto });
+        let source = self.source.clone();
+        env.act(Action::Fetch { query, source, span });
     }
 
     /// A slot is free and this source is first in line.

@@ -68,8 +68,7 @@ impl Reads {
         let query = env.queries.issue_read();
         self.in_flight.insert(query, reader);
         env.stats.log_reads += 1;
-        let Span { from, upto } = span;
-        env.act(Action::ReadLog { query, stream, from, upto, rows_max });
+        env.act(Action::ReadLog { query, stream, span, rows_max });
         query
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use synrepl_core::{
     Action, Config, ConnectionId, Event, FetchId, Input, Node, Start, Timestamp,
-    stream::{FetchError, Page, Row, Source, Token},
+    stream::{FetchError, Page, Row, Source, Span, Token},
     wire::Command,
 };
 
@@ -65,7 +65,7 @@ impl Follower {
             match action {
                 Action::Connect { conn } => self.conn = conn,
                 Action::Send { command, .. } => self.outbox.push(command),
-                Action::Fetch { query, source, from, upto } => {
+                Action::Fetch { query, source, span: Span { from, upto } } => {
                     self.fetches.push(Fetch { query, source, from, upto });
                 }
                 Action::CancelFetch { query } => self.fetches.retain(|fetch| fetch.query != query),

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use synrepl_core::{
     Action, ByteString, Config, ConnectionId, Event, Input, Node, Timestamp,
-    stream::{LogError, Page, Row, Token},
+    stream::{LogError, Page, Row, Span, Token},
     wire::{Command, Dialect},
 };
 
@@ -257,7 +257,7 @@ impl World {
                 self.check_sent(&command)?;
                 self.outbound.push_back(command);
             }
-            Action::ReadLog { query, stream, from, upto, rows_max } => {
+            Action::ReadLog { query, stream, span: Span { from, upto }, rows_max } => {
                 let (from, upto) = (from.get(), upto.get());
                 self.reads.push(Reading {
                     query,

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use synrepl_core::{
     Action, Config, ConnectionId, FetchId, Input, Node, Start, Timestamp, Transport,
-    stream::{Page, Row, Source, Token},
+    stream::{Page, Row, Source, Span, Token},
     wire::{Command, Decoder, Dialect},
 };
 
@@ -295,7 +295,7 @@ impl Player {
                     self.up = true;
                     due.push(Input::Connected { conn: *conn });
                 }
-                Action::Fetch { query, source, from, upto } => {
+                Action::Fetch { query, source, span: Span { from, upto } } => {
                     due.push(self.fetched(*query, source, *from, *upto));
                 }
                 _ => {}

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use synrepl_core::{
     Action, Backoff, Config, ConnectionId, Event, FetchId, Input, Node, Origin, Start, Stats,
     Timestamp, Transport, WaitId, WaitOutcome,
-    stream::{FetchError, Page, Row, Source, Token},
+    stream::{FetchError, Page, Row, Source, Span, Token},
     wire::{Command, Decoder, Replicate},
 };
 
@@ -258,9 +258,8 @@ fn show(action: &Action, now: u64) -> String {
             Command::Error(text) => format!("send ERROR {text}"),
             command => format!("send {}", command.name()),
         },
-        Action::Fetch { query, source, from, upto } => {
-            format!("fetch {query} {source} {from}..{upto}")
-        }
+        Action::Fetch { query, source, span } => format!("fetch {query} {source} {span}"),
+        Action::ReadLog { query, stream, span, .. } => format!("read {query} {stream} {span}"),
         Action::CancelFetch { query } => format!("cancel {query}"),
         Action::Notify(event) => show_event(event, now),
         _ => format!("{action:?}"),

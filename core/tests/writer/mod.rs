@@ -17,7 +17,7 @@ use bytes::{Bytes, BytesMut};
 use synrepl_core::{
     Action, ByteString, Channel, Config, ConnectionId, Event, Input, MainChannel, Misuse, Node,
     ReadId, Timestamp, Warning,
-    stream::{LogError, Page, Row, Token},
+    stream::{LogError, Page, Row, Span, Token},
     wire::{Command, Decoder, Dialect, encode},
 };
 
@@ -99,7 +99,13 @@ impl Writer {
             while let Some(action) = self.node.poll_action() {
                 if let Action::Connect { conn } = action {
                     self.conn = Some(conn);
-                } else if let Action::ReadLog { query, stream, from, upto, rows_max } = &action {
+                } else if let Action::ReadLog {
+                    query,
+                    stream,
+                    span: Span { from, upto },
+                    rows_max,
+                } = &action
+                {
                     let stream = stream.to_string();
                     let (query, from, upto, rows_max) = (*query, *from, *upto, *rows_max);
                     self.reads.push(Read { query, stream, from, upto, rows_max });
@@ -231,7 +237,7 @@ impl Writer {
                 let names: Vec<_> = audience.connections().iter().map(|conn| name(*conn)).collect();
                 format!("{}< {}", names.join(","), line(command, Dialect::LATEST))
             }
-            Action::ReadLog { query, stream, from, upto, .. } => {
+            Action::ReadLog { query, stream, span: Span { from, upto }, .. } => {
                 format!("read {query} {stream} {from}..{upto}")
             }
             Action::Notify(event) => return show_event(event),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use synrepl_core::{
     Action, Config, ConnectionId, FetchId, Input, ReadId, Timestamp, Transport, WaitId,
-    stream::{FetchError, Page, Source, Token},
+    stream::{FetchError, Page, Source, Span, Token},
     wire::Command,
 };
 
@@ -94,14 +94,14 @@ impl Driver {
                 Action::Broadcast { audience, .. } => {
                     audience.connections().iter().for_each(|conn| self.accepted.on_send(*conn));
                 }
-                Action::Fetch { query, from, upto, .. } => {
+                Action::Fetch { query, span: Span { from, upto }, .. } => {
                     self.fetches.push(Fetch { query: *query, from: *from, upto: *upto });
                 }
                 Action::CancelFetch { query } => {
                     self.fetches.retain(|fetch| fetch.query != *query);
                     self.cancelled.push(*query);
                 }
-                Action::ReadLog { query, stream, from, upto, rows_max } => {
+                Action::ReadLog { query, stream, span: Span { from, upto }, rows_max } => {
                     let (stream, rows_max) = (stream.to_string(), *rows_max as usize);
                     let asked = Asked { stream, from: *from, upto: *upto, rows_max };
                     self.reads.push((*query, asked));

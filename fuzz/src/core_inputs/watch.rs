@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use synrepl_core::{
     Action, Config, Event, FetchId, Input, Node, Origin, ReadId, Timestamp, WaitId, WaitOutcome,
     Warning,
-    stream::{Order, Positions, Source, StreamTraits, Token},
+    stream::{Order, Positions, Source, Span, StreamTraits, Token},
 };
 
 use self::{audits::Audits, connections::Connections, published::Published};
@@ -108,7 +108,7 @@ impl Watch {
                     self.published.on_send(*conn, command, logs)
                 })
             }
-            Action::ReadLog { query, stream, from, upto, rows_max } => {
+            Action::ReadLog { query, stream, span: Span { from, upto }, rows_max } => {
                 self.on_new_number(query.get())?;
                 self.reads.insert(*query);
                 let (count, end) = (self.reads.len(), self.published.end_of(stream));
@@ -117,7 +117,7 @@ impl Watch {
                     format!("{action:?} of a log that ends at {end:?}")
                 })
             }
-            Action::Fetch { query, source, from, upto } => {
+            Action::Fetch { query, source, span: Span { from, upto } } => {
                 self.on_fetch(*query, source, *from, *upto)
             }
             Action::CancelFetch { query } => {
@@ -327,7 +327,11 @@ mod tests {
 
     fn fetch(query: u64, source: &Source, from: i64, upto: i64) -> Action {
         let (from, upto) = (Token::new(from), Token::new(upto));
-        Action::Fetch { query: FetchId::new(query), source: source.clone(), from, upto }
+        Action::Fetch {
+            query: FetchId::new(query),
+            source: source.clone(),
+            span: Span { from, upto },
+        }
     }
 
     fn reset(source: &Source, from: i64) -> Action {

@@ -3,7 +3,7 @@
 
 use synrepl_core::{
     Action, Config, ConnectionId, FetchId, Input, Timestamp,
-    stream::{FetchError, Page, Source, Token, traits},
+    stream::{FetchError, Page, Source, Span, Token, traits},
     wire::{BadRow, Command, DecodeError, DecodeErrorKind},
 };
 
@@ -75,7 +75,7 @@ impl World {
             Action::Send { command: Command::Replicate(_), .. } if !self.is_deaf => {
                 self.writers.all.iter_mut().for_each(|writer| writer.must_announce = true);
             }
-            Action::Fetch { query, source, from, upto } => {
+            Action::Fetch { query, source, span: Span { from, upto } } => {
                 let fetch = Fetch { query: *query, name: named(source), from: *from, upto: *upto };
                 self.fetches.push(fetch);
             }

@@ -118,8 +118,8 @@ impl<C: Connector> FetchSource for HttpFetch<C> {
             stream = utf8_percent_encode(request.source.stream(), PATH_PART),
             prefix = self.transaction_prefix,
             number = self.transactions.fetch_add(1, Ordering::Relaxed),
-            from = request.from,
-            upto = request.upto,
+            from = request.span.from,
+            upto = request.span.upto,
         );
         Box::pin(async move {
             match timeout(instance.whole_timeout, instance.call(&path)).await {

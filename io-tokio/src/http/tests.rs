@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use synrepl_core::{
-    stream::{FetchError, Page, Source, Token},
+    stream::{FetchError, Page, Source, Span, Token},
     wire::Secret,
 };
 use tokio::{
@@ -47,7 +47,7 @@ impl Server {
 }
 
 fn events() -> FetchRequest {
-    FetchRequest::new(Source::new("events", "p1"), Token::new(2), Token::new(4))
+    FetchRequest::new(Source::new("events", "p1"), Span::new(Token::new(2), Token::new(4)))
 }
 
 /// Reads the head of a request.
@@ -94,7 +94,7 @@ async fn a_page_is_asked_for_as_synapse_wants_it() {
         head
     };
     let source = Source::new("odd stream/\u{e9}", "p1");
-    let wanted = FetchRequest::new(source, Token::new(2), Token::new(4));
+    let wanted = FetchRequest::new(source, Span::new(Token::new(2), Token::new(4)));
     let (result, head) = tokio::join!(client.fetch(wanted), serve);
     let page = result.unwrap();
     assert_eq!(page.updates, [(Token::new(3), r#"["a"]"#.into())]);
@@ -267,7 +267,8 @@ async fn nobody_listening_is_said_with_the_address() {
 async fn an_instance_without_an_address_has_no_endpoint() {
     let server = Server::start().await;
     let client = server.client(|_| {});
-    let wanted = FetchRequest::new(Source::new("events", "p2"), Token::new(2), Token::new(4));
+    let wanted =
+        FetchRequest::new(Source::new("events", "p2"), Span::new(Token::new(2), Token::new(4)));
     let expected = FetchError::NoEndpoint { instance: "p2".to_owned() };
     assert_eq!(client.fetch(wanted).await, Err(expected));
 }

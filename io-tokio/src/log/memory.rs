@@ -9,7 +9,7 @@ use std::{
 
 use synrepl_core::{
     ByteString,
-    stream::{Page, Row, Token},
+    stream::{Page, Row, Span, Token},
 };
 
 use super::{
@@ -158,7 +158,8 @@ impl LogStore for MemoryLog {
         Box::pin(ready(self.append_now(&stream, &rows)))
     }
 
-    fn read(&self, stream: ByteString, from: Token, upto: Token, rows_max: u32) -> ReadFuture {
+    fn read(&self, stream: ByteString, span: Span, rows_max: u32) -> ReadFuture {
+        let Span { from, upto } = span;
         Box::pin(ready(Ok(self.read_now(&stream, from, upto, rows_max))))
     }
 }

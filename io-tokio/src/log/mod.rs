@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, future::Future, pin::Pin};
 
 use synrepl_core::{
     ByteString,
-    stream::{LogError, Page, Row, Token},
+    stream::{LogError, Page, Row, Span, Token},
 };
 use thiserror::Error;
 
@@ -62,10 +62,10 @@ pub trait LogStore: Send + Sync + 'static {
     /// when the batch is durable. A new stream name begins a new log.
     fn append(&self, stream: ByteString, rows: Vec<Row>) -> AppendFuture;
 
-    /// Reads about `rows_max` rows (at least 1 batch if there is one) of `stream` in
-    /// `(from, upto]`, in order. The page's `upto` is what it is complete up to: `upto` if it is
+    /// Reads about `rows_max` rows (at least 1 batch if there is one) of `stream` in `span`, in order.
+    /// The page's `upto` is what it is complete up to: `span.upto` if it is
     /// not limited, but never above the end of the log. A stream that is not known has no rows.
-    fn read(&self, stream: ByteString, from: Token, upto: Token, rows_max: u32) -> ReadFuture;
+    fn read(&self, stream: ByteString, span: Span, rows_max: u32) -> ReadFuture;
 }
 
 /// A batch was not appended. Nothing of it is kept, unless the variant says that this is unknown.

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 
 use synrepl::{
-    Token,
+    Span, Token,
     core::ByteString,
     log::{LogStore as _, SqliteLog, SqliteOptions},
 };
@@ -58,7 +58,7 @@ pub(crate) fn a_full_disk_fails_whole_batches_until_there_is_room_again() {
     let log = SqliteLog::open(&path, SqliteOptions::default()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let end = Token::new(i64::MAX);
-    let read = log.read(ByteString::from_static("s"), Token::START, end, 10_000);
+    let read = log.read(ByteString::from_static("s"), Span::new(Token::START, end), 10_000);
     let page = runtime.block_on(read).unwrap();
     let expected: Vec<_> =
         kept.iter().flat_map(|(token, rows, bytes)| vec![(*token, *bytes); *rows]).collect();

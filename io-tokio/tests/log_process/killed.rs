@@ -7,7 +7,7 @@ use std::{
 };
 
 use synrepl::{
-    Row, Token,
+    Row, Span, Token,
     core::ByteString,
     log::{LogStore as _, SqliteLog, SqliteOptions},
 };
@@ -139,7 +139,8 @@ fn batches(log: &SqliteLog, stream: &'static str) -> Vec<(i64, Vec<Row>)> {
     let mut batches = Vec::<(i64, Vec<Row>)>::new();
     let mut from = Token::START;
     loop {
-        let read = log.read(ByteString::from_static(stream), from, Token::new(i64::MAX), 100);
+        let read =
+            log.read(ByteString::from_static(stream), Span::new(from, Token::new(i64::MAX)), 100);
         let page = runtime.block_on(read).unwrap();
         for (token, row) in page.updates {
             match batches.last_mut() {

@@ -25,7 +25,7 @@ impl FetchSource for FromLog {
     fn fetch(&self, request: FetchRequest) -> FetchFuture {
         self.pages.fetch_add(1, Ordering::Relaxed);
         let stream = request.source.stream().to_owned().into();
-        let page = self.log.read(stream, request.from, request.upto, 7);
+        let page = self.log.read(stream, request.span, 7);
         Box::pin(async move {
             page.await.map_err(|error| FetchError::Unreachable {
                 endpoint: "the log".to_owned(),

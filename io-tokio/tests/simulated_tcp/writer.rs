@@ -117,7 +117,7 @@ struct Pages(Arc<dyn LogStore>);
 impl FetchSource for Pages {
     fn fetch(&self, request: FetchRequest) -> FetchFuture {
         let stream = request.source.stream().to_owned().into();
-        let page = self.0.read(stream, request.from, request.upto, 10);
+        let page = self.0.read(stream, request.span, 10);
         Box::pin(async move {
             sleep(Duration::from_millis(5)).await;
             page.await.map_err(|error| FetchError::Unreachable {

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use bytes::Bytes;
 use synrepl_core::{
     Action, Event, Input, Timestamp,
-    stream::Source,
+    stream::{Source, Span},
     wire::{Command, Decoder, Dialect, encode},
 };
 
@@ -106,14 +106,14 @@ impl World<'_> {
                     self.say(index, &command);
                 }
             }
-            Action::ReadLog { query, stream, from, upto, rows_max } => {
+            Action::ReadLog { query, stream, span: Span { from, upto }, rows_max } => {
                 let process = &self.processes[index];
                 let life = process.life;
                 let read = Box::new(LogRead { stream, from, upto, rows_max });
                 let at = self.now + std::time::Duration::from_micros(50);
                 self.queue.plan(at, Due::LogRead { process: index, life, query, read });
             }
-            Action::Fetch { query, source, from, upto } => {
+            Action::Fetch { query, source, span: Span { from, upto } } => {
                 let conn = self.processes[index].link.conn;
                 let fetch = Fetch { source, from, upto, conn };
                 self.ask(index, query, fetch);

@@ -6,7 +6,7 @@ use synrepl::{
     Row, Token,
     core::{
         ByteString,
-        stream::{LogError, Page},
+        stream::{LogError, Page, Span},
     },
     log::{AppendError, AppendFuture, LogEnds, LogStore, ReadFuture},
 };
@@ -38,7 +38,8 @@ impl LogStore for StageLog {
         Box::pin(ready(Err(AppendError::Empty)))
     }
 
-    fn read(&self, stream: ByteString, from: Token, upto: Token, rows_max: u32) -> ReadFuture {
+    fn read(&self, stream: ByteString, span: Span, rows_max: u32) -> ReadFuture {
+        let Span { from, upto } = span;
         let wait = {
             let mut stage = self.stage.lock();
             let part = &mut stage.writers[self.writer];

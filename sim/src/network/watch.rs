@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use synrepl::Recorder;
 use synrepl_core::{
     Action, Config, FetchId, Input, Timestamp,
-    stream::{Source, Token},
+    stream::{Source, Span, Token},
     wire::{Command, Dialect, encode},
 };
 
@@ -39,7 +39,7 @@ impl Recorder for Watch {
     fn action(&mut self, action: &Action) {
         let text = format!("{action:?}");
         self.stage.lock().imprint(now(), self.follower, &text);
-        if let Action::Fetch { query, source, from, upto } = action {
+        if let Action::Fetch { query, source, span: Span { from, upto } } = action {
             let mut stage = self.stage.lock();
             let lane = stage.follower_lane(self.follower);
             let to = stage.logs.iter().find(|log| log.source == *source).map(|log| log.writer);

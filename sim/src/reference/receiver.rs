@@ -10,7 +10,7 @@ use std::{
 
 use synrepl_core::{
     Action, Channel, Config, ConnectionId, Event, FetchId, Input, Origin, Start, Timestamp,
-    stream::{CATALOGUE, FetchError, Page, Positions, Row, Rows, Source, Token, traits},
+    stream::{CATALOGUE, FetchError, Page, Positions, Row, Rows, Source, Span, Token, traits},
     wire::{Command, Position, Rdata, Replicate},
 };
 
@@ -297,7 +297,11 @@ impl Receiver {
         let query = FetchId::new(self.ids);
         let CatchUp { source, upto, .. } = catch_up.clone();
         self.fetches.insert(query, source.stream().to_owned());
-        self.actions.push_back(Action::Fetch { query, source: source.clone(), from, upto });
+        self.actions.push_back(Action::Fetch {
+            query,
+            source: source.clone(),
+            span: Span { from, upto },
+        });
         self.queues.entry(source.stream().to_owned()).or_default().catching_up = Some(catch_up);
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 use synrepl_core::{
     Action, ByteString, Channel, Config, ConnectionId, Input, ReadId, Timestamp,
-    stream::{LogError, Page, Row, Token},
+    stream::{LogError, Page, Row, Span, Token},
     wire::{Command, Position, Rdata, Replicate},
 };
 
@@ -283,8 +283,7 @@ impl Sender {
         self.actions.push_back(Action::ReadLog {
             query,
             stream,
-            from: prev,
-            upto: current,
+            span: Span::new(prev, current),
             rows_max,
         });
     }

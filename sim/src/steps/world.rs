@@ -7,7 +7,7 @@ use bytes::Bytes;
 use synrepl_core::{
     Action, Config, ConnectionId, Event, FetchId, Input, Node, PlantedBug, Start, Timestamp,
     WaitId,
-    stream::{FetchError, Page, Source, Token, traits},
+    stream::{FetchError, Page, Source, Span, Token, traits},
     wire::{Command, Decoder},
 };
 
@@ -349,7 +349,7 @@ impl World {
                     let heard = !std::mem::take(&mut self.lose_replicate);
                     self.instances.iter_mut().for_each(|writer| writer.must_announce |= heard);
                 }
-                Action::Fetch { query, source, from, upto } => {
+                Action::Fetch { query, source, span: Span { from, upto } } => {
                     let seen = self.page(&source, from, upto);
                     self.fetches.push(Fetch { query, source, from, upto, seen });
                 }

@@ -33,7 +33,13 @@ fn source() -> Source {
 fn rows(rows: &[&str], origin: Origin) -> Event {
     let rows: Vec<Row> = rows.iter().copied().map(Row::from).collect();
     let position = Token::new(289);
-    Event::Rows { source: source(), token: Token::new(290), rows: Rows::new(rows).unwrap(), origin, position }
+    Event::Rows {
+        source: source(),
+        token: Token::new(290),
+        rows: Rows::new(rows).unwrap(),
+        origin,
+        position,
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::{
 use synrepl::log::{AppendFuture, LogEnds, LogStore, ReadFuture};
 use synrepl_core::{
     ByteString,
-    stream::{Row, Token},
+    stream::{Row, Span, Token},
 };
 
 /// What was appended so far.
@@ -77,7 +77,7 @@ impl<L: LogStore> LogStore for CountedLog<L> {
         })
     }
 
-    fn read(&self, stream: ByteString, from: Token, upto: Token, rows_max: u32) -> ReadFuture {
-        self.log.read(stream, from, upto, rows_max)
+    fn read(&self, stream: ByteString, span: Span, rows_max: u32) -> ReadFuture {
+        self.log.read(stream, span, rows_max)
     }
 }

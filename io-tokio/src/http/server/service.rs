@@ -10,7 +10,7 @@ use http_body_util::Full;
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, header::ORIGIN};
 use synrepl_core::{
     ByteString,
-    stream::{CATALOGUE, Token},
+    stream::{CATALOGUE, Span, Token},
     wire::Secret,
 };
 use tokio::{
@@ -110,7 +110,9 @@ impl Service {
         let read = async {
             // The semaphore is never closed; were it, the limit alone would be gone.
             let _turn = self.reads.acquire().await;
-            self.log.read(ByteString::from(stream), from, upto, self.limits.page_rows).await
+            self.log
+                .read(ByteString::from(stream), Span::new(from, upto), self.limits.page_rows)
+                .await
         };
         match timeout(self.limits.read_timeout, read).await {
             Ok(Ok(mut page)) => {

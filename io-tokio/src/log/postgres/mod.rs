@@ -187,7 +187,8 @@ impl LogStore for PostgresLog {
         Append::stand(&self.appends, &stream, &rows, &self.limits)
     }
 
-    fn read(&self, stream: ByteString, from: Token, upto: Token, rows_max: u32) -> ReadFuture {
+    fn read(&self, stream: ByteString, span: Span, rows_max: u32) -> ReadFuture {
+        let Span { from, upto } = span;
         let bound = upto.min(self.progress.last(&stream));
         let pages = Arc::clone(&self.pages);
         Box::pin(async move {

@@ -17,7 +17,7 @@ use std::{
 
 use synrepl_core::{
     ByteString,
-    stream::{LogError, Row, Token},
+    stream::{LogError, Row, Span, Token},
 };
 use tokio::sync::oneshot;
 
@@ -179,7 +179,8 @@ impl LogStore for SqliteLog {
         Append::stand(&self.appends, &stream, &rows, &self.limits)
     }
 
-    fn read(&self, stream: ByteString, from: Token, upto: Token, rows_max: u32) -> ReadFuture {
+    fn read(&self, stream: ByteString, span: Span, rows_max: u32) -> ReadFuture {
+        let Span { from, upto } = span;
         let (reply, answer) = oneshot::channel();
         let place = self.reads.stand(Read { stream: stream.clone(), from, upto, rows_max, reply });
         Box::pin(async move {

@@ -66,7 +66,7 @@ async fn read(
     upto: i64,
     max: u32,
 ) -> (Vec<(i64, String)>, i64, bool) {
-    let page = store.read(stream.into(), from.into(), upto.into(), max).await.unwrap();
+    let page = store.read(stream.into(), Span::new(from.into(), upto.into()), max).await.unwrap();
     let updates =
         page.updates.iter().map(|(token, row)| (token.get(), row.as_str().to_owned())).collect();
     (updates, page.upto.get(), page.limited)

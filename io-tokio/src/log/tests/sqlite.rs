@@ -125,7 +125,7 @@ async fn a_read_after_the_end_is_an_error() {
     append(&log, "s", &["[1]"]).await.unwrap();
     // The readers are busy with these, or have been sent home.
     let reads: Vec<_> =
-        (0..200).map(|_| log.read("s".into(), Token::START, 1.into(), 10)).collect();
+        (0..200).map(|_| log.read("s".into(), Span::new(Token::START, 1.into()), 10)).collect();
     drop(log);
     for read in reads {
         match read.await {

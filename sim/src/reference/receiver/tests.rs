@@ -47,7 +47,7 @@ impl Bench {
         while let Some(action) = self.receiver.poll_action() {
             match action {
                 Action::Connect { conn } => self.conn = conn,
-                Action::Fetch { query, source, from, upto } => {
+                Action::Fetch { query, source, span: Span { from, upto } } => {
                     self.fetches.push((query, source, from.get(), upto.get()));
                 }
                 Action::Notify(event) => self.said.push(event),

@@ -44,7 +44,7 @@ impl Bench {
         while let Some(action) = self.sender.poll_action() {
             match action {
                 Action::Connect { conn } => self.conn = conn,
-                Action::ReadLog { query, stream, from, upto, .. } => {
+                Action::ReadLog { query, stream, span: Span { from, upto }, .. } => {
                     self.reads.push((query, stream.to_string(), from.get(), upto.get()));
                 }
                 Action::Send { command, .. } => {

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use synrepl_core::{
     Action, Backoff, ByteString, Config, ConnectionId, Event, FetchId, Input, Node, PlantedBug,
     ReadId, Start, Timestamp,
-    stream::{FetchError, LogError, Page, Row, Source, Token},
+    stream::{FetchError, LogError, Page, Row, Source, Span, Token},
     wire::Command,
 };
 
@@ -207,10 +207,10 @@ impl World {
             (Side::Follower, Action::Send { command, .. }) if self.writer.up => {
                 self.writer.inbox.push_back(command);
             }
-            (_, Action::ReadLog { query, stream, from, upto, .. }) => {
+            (_, Action::ReadLog { query, stream, span: Span { from, upto }, .. }) => {
                 self.reads.push(Read { query, stream, from, upto });
             }
-            (_, Action::Fetch { query, source, from, upto }) => {
+            (_, Action::Fetch { query, source, span: Span { from, upto } }) => {
                 let seen = self.page(&source, from, upto);
                 let fetch = Fetch { query, source, from, upto, seen, cancelled: false };
                 self.fetches.push(fetch);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use synrepl::log::{AppendFuture, LogEnds, ReadFuture};
-use synrepl_core::stream::{Page, Row};
+use synrepl_core::stream::{Page, Row, Span};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, DuplexStream, duplex},
     time::timeout,
@@ -66,7 +66,7 @@ impl LogStore for GatedLog {
         })
     }
 
-    fn read(&self, _: ByteString, _: Token, upto: Token, _: u32) -> ReadFuture {
+    fn read(&self, _: ByteString, Span { upto, .. }: Span, _: u32) -> ReadFuture {
         Box::pin(std::future::ready(Ok(Page { upto, ..Page::default() })))
     }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use synrepl_core::{
     ByteString,
-    stream::{FetchError, LogError, Page, Row, Source, Token},
+    stream::{FetchError, LogError, Page, Row, Source, Span, Token},
     wire::Secret,
 };
 use tokio::{
@@ -126,7 +126,8 @@ impl LogStore for TestLog {
         })
     }
 
-    fn read(&self, stream: ByteString, from: Token, upto: Token, rows_max: u32) -> ReadFuture {
+    fn read(&self, stream: ByteString, span: Span, rows_max: u32) -> ReadFuture {
+        let Span { from, upto } = span;
         let failure = *self.0.failure.lock().unwrap();
         let result = match failure {
             None => Ok(self.page(&stream, from, upto, rows_max)),
@@ -225,7 +226,8 @@ impl Answer {
 }
 
 fn wanted(stream: &str, from: i64, upto: i64) -> FetchRequest {
-    FetchRequest::new(Source::new(stream, "w"), Token::new(from), Token::new(upto))
+    let span = Span::new(Token::new(from), Token::new(upto));
+    FetchRequest::new(Source::new(stream, "w"), span)
 }
 
 #[tokio::test]

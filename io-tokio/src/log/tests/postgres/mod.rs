@@ -217,7 +217,7 @@ async fn pages_are_read_again_after_their_session_was_lost() {
         WHERE application_name = $1 AND query LIKE '%lead(token)%'";
     assert_eq!(executioner.execute(end, &[&options.schema]).await.unwrap(), 1);
     // The first one may still find the old session.
-    let first = log.read("s".into(), Token::START, 9.into(), 9).await;
+    let first = log.read("s".into(), Span::new(Token::START, 9.into()), 9).await;
     assert!(first.is_ok() || first.unwrap_err().to_string().contains("cannot be read"));
     assert_eq!(tokens(&log, 9).await, [1]);
 }
