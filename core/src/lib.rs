@@ -119,6 +119,7 @@ mod node;
 mod planted;
 mod publish;
 mod retry;
+pub mod secret;
 mod shared;
 mod sources;
 mod stats;

@@ -7,16 +7,17 @@ use crate::{
     action::Action,
     event::Event,
     input::Input,
-    stream::{Row, Rows, redact},
+    secret::{holds_tokens, takes_tokens, veiled_row},
+    stream::{Row, Rows},
     wire::{Command, InvalidateCache, Rdata},
 };
 
 fn is_secret(row: &Row) -> bool {
-    redact::is_secret(row.as_str())
+    holds_tokens(row.as_str())
 }
 
 fn veiled(row: &Row) -> Row {
-    Row::from(redact::redacted(row.as_str()).as_ref())
+    Row::from(veiled_row(row.as_str()).as_ref())
 }
 
 fn command(original: &Command) -> Option<Command> {
@@ -26,7 +27,7 @@ fn command(original: &Command) -> Option<Command> {
         return Some(Command::Rdata(Rdata { row: veiled(&rdata.row), ..rdata.clone() }));
     }
     if let Command::InvalidateCache(InvalidateCache { function, .. }) = original
-        && redact::takes_tokens(function)
+        && takes_tokens(function)
     {
         let keys = Row::from("[]");
         let function = function.clone();

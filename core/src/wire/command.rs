@@ -5,8 +5,10 @@ use std::fmt;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
-use super::secret::Secret;
-use crate::stream::{Row, Token, redact};
+use crate::{
+    secret::{REDACTED, Secret, takes_tokens},
+    stream::{Row, Token},
+};
 
 /// One command of the protocol. Text fields are slices of the line they were read from, but for
 /// the names of streams that are known.
@@ -175,8 +177,8 @@ pub struct LockReleased {
 impl fmt::Debug for InvalidateCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { function, keys } = self;
-        let secret = redact::takes_tokens(function);
-        let keys: &dyn fmt::Debug = if secret { &format_args!("<redacted>") } else { keys };
+        let secret = takes_tokens(function);
+        let keys: &dyn fmt::Debug = if secret { &format_args!("{REDACTED}") } else { keys };
         f.debug_struct("InvalidateCache").field("function", function).field("keys", keys).finish()
     }
 }

@@ -12,7 +12,7 @@ use super::{
     json::Json,
     text,
 };
-use crate::stream::redact;
+use crate::secret::{REDACTED, takes_tokens};
 
 /// A row of `caches`: `[cache_func, keys?, invalidation_ts]`.
 ///
@@ -212,8 +212,8 @@ struct Shown<'r> {
 
 impl fmt::Debug for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if redact::takes_tokens(self.function) {
-            return f.write_str("<redacted>");
+        if takes_tokens(self.function) {
+            return f.write_str(REDACTED);
         }
         f.debug_list().entries(self.keys.iter().map(CacheKey::as_str)).finish()
     }

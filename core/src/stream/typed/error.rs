@@ -4,6 +4,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::secret::rows_may_hold_tokens;
+
 /// Longest piece of a row that is kept in an error, in bytes.
 const EXCERPT_BYTES_MAX: usize = 60;
 
@@ -36,7 +38,7 @@ impl RowError {
         path.reverse();
         let found = match found {
             None => "nothing".into(),
-            Some(text) if stream == "caches" => json_type(text).into(),
+            Some(text) if rows_may_hold_tokens(stream) => json_type(text).into(),
             Some(text) => format!("{} {}", json_type(text), excerpt(text)).into_boxed_str(),
         };
         Self { stream, path, expected, found }
