@@ -117,6 +117,7 @@ mod ids;
 mod input;
 mod node;
 mod planted;
+mod printable;
 mod publish;
 mod retry;
 pub mod secret;
@@ -143,6 +144,7 @@ pub use crate::{
     ids::{ConnectionId, QueryId, WaitId},
     input::Input,
     node::Node,
+    printable::Printable,
     stats::Stats,
     time::Timestamp,
 };

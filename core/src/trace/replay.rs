@@ -1,6 +1,6 @@
 //! Feeds a recorded run to a node and compares what comes out.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt};
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -10,7 +10,12 @@ use crate::{
     action::Action,
     error::{ConfigError, Misuse},
     node::Node,
+    printable::Printable,
 };
+
+/// The longest message about a line that is shown, in characters: the JSON reader lists what it
+/// knows before it says where.
+const MESSAGE_CHARS_MAX: usize = 1_000;
 
 /// Replays a trace, line by line, on a node of its own, and stops at the first difference.
 ///
@@ -43,19 +48,35 @@ pub struct Replay {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum End {
-    /// With every action of the last input.
+    /// The trace ends with every action of the last input.
     Complete,
-    /// Inside a line: the recorder was killed, or its disk was full. Everything before agreed.
+    /// The trace ends inside a line: the recorder was killed, or its disk was full. Everything
+    /// before agreed.
     InsideLine {
-        /// Number of the broken line, from 1.
+        /// The number of the broken line, from 1.
         line: u64,
     },
-    /// Before actions of its last input: the recorder was killed between two lines. Everything
-    /// before agreed.
+    /// The trace ends before actions of its last input: the recorder was killed between two lines.
+    /// Everything before agreed.
     BeforeActions {
-        /// How many actions it lacks.
+        /// The number of actions that are missing.
         missing: u64,
     },
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete => f.write_str("ends with every action of its last input"),
+            Self::InsideLine { line } => {
+                write!(f, "ends inside line {line}; everything before it agreed")
+            }
+            Self::BeforeActions { missing } => write!(
+                f,
+                "ends before {missing} actions of its last input; everything before it agreed"
+            ),
+        }
+    }
 }
 
 /// The first place at which a replayed node and its trace do not agree.
@@ -78,11 +99,12 @@ pub struct Difference {
 pub enum ReplayError {
     /// The first line is not the header of a trace.
     #[error(
-        "line 1 is not the header of a trace ({message}): expected \
-         {{\"synrepl_trace\":{TRACE_VERSION},...}}, as `synrepl follow --record FILE` writes it"
+        "line 1 is not the header of a trace ({}): expected \
+         {{\"synrepl_trace\":{TRACE_VERSION},...}}, as `synrepl follow --record FILE` writes it",
+        Printable::new(.message, MESSAGE_CHARS_MAX)
     )]
     NotATrace {
-        /// What stands there instead.
+        /// What is wrong with it, or what stands there instead.
         message: String,
     },
     /// A trace of a format that is not known here.
@@ -91,16 +113,18 @@ pub enum ReplayError {
          replay it with the version of synrepl that recorded it"
     )]
     UnknownVersion {
-        /// The version it names.
+        /// The version that the header names.
         found: u64,
     },
     /// The settings in the header cannot work.
     #[error("line 1: {0}")]
     Config(#[from] ConfigError),
     /// A line that is not part of a trace.
-    #[error("line {line} is not a line of a trace: {message}")]
+    #[error(
+        "line {line} is not a line of a trace: {}", Printable::new(.message, MESSAGE_CHARS_MAX)
+    )]
     BadLine {
-        /// Its number, from 1.
+        /// The number of the line, from 1.
         line: u64,
         /// What is wrong with it, with the column.
         message: String,
@@ -108,9 +132,9 @@ pub enum ReplayError {
     /// The node refused an input: the driver broke its contract, or the node has changed.
     #[error("line {line}: the node refuses this input: {misuse}")]
     Refused {
-        /// Line of the input, from 1.
+        /// The line of the input, from 1.
         line: u64,
-        /// What the node says.
+        /// Why the node refuses it.
         misuse: Misuse,
     },
     /// Another action than in the trace.

@@ -128,17 +128,22 @@ impl fmt::Debug for Details {
     }
 }
 
+impl fmt::Display for DecodeErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Blank => "blank line",
+            Self::NotUtf8 => "not UTF-8",
+            Self::UnknownCommand => "unknown command",
+            Self::BadField => "bad field",
+            Self::BadJson => "bad JSON",
+        })
+    }
+}
+
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Details { kind, offset, expected, excerpt, .. } = &*self.0;
-        let what = match kind {
-            DecodeErrorKind::Blank => "blank line",
-            DecodeErrorKind::NotUtf8 => "not UTF-8",
-            DecodeErrorKind::UnknownCommand => "unknown command",
-            DecodeErrorKind::BadField => "bad field",
-            DecodeErrorKind::BadJson => "bad JSON",
-        };
-        write!(f, "{what} at byte {offset}: expected {expected} in {excerpt:?}")
+        write!(f, "{kind} at byte {offset}: expected {expected} in {excerpt:?}")
     }
 }
 

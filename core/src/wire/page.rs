@@ -12,7 +12,10 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use super::integer::{self, BadInteger};
-use crate::stream::{Page, Row, Token};
+use crate::{
+    printable::Printable,
+    stream::{Page, Row, Token},
+};
 
 /// The body of an answer is not a page.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
@@ -25,7 +28,7 @@ pub enum PageError {
         offset: usize,
     },
     /// Not one JSON object, or one of its values has another type than it should.
-    #[error("not a page of JSON: {message}")]
+    #[error("not a page of JSON: {}", Printable::foreign(.message))]
     Json {
         /// What the JSON reader found, and where.
         message: String,

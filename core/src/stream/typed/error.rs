@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::secret::rows_may_hold_tokens;
+use crate::{printable::Printable, secret::rows_may_hold_tokens};
 
 /// Longest piece of a row that is kept in an error, in bytes.
 const EXCERPT_BYTES_MAX: usize = 60;
@@ -17,7 +17,9 @@ const EXCERPT_BYTES_MAX: usize = 60;
 /// Excerpts are at most 60 bytes. Rows of `caches` may hold access tokens, so for them only the
 /// JSON type is named, never the content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
-#[error("{stream} row: expected {expected} {place}, found {found}", place = Place(.path))]
+#[error(
+    "{stream} row: expected {expected} {}, found {}", Place(.path), Printable::foreign(.found)
+)]
 pub struct RowError {
     stream: &'static str,
     path: Vec<Step>,
