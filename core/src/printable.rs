@@ -4,10 +4,7 @@
 //! written to a terminal or to a log of lines leaves. The promise: nobody on the wire commands the
 //! terminal, forges a line, or fills the log.
 
-use std::{
-    borrow::Cow,
-    fmt::{self, Write},
-};
+use std::{borrow::Cow, fmt};
 
 use crate::secret::veiled_text;
 
@@ -55,32 +52,28 @@ impl<'a> Printable<'a> {
         Self { text: veiled_text(text), chars_max: TEXT_CHARS_MAX }
     }
 
-    fn write(&self, out: &mut impl Write) -> fmt::Result {
-        let mut left = self.chars_max;
+    fn shown(&self) -> String {
+        let (mut shown, mut left) = (String::new(), self.chars_max);
         for c in self.text.chars() {
             let escaped = (!is_printable(c)).then(|| c.escape_unicode());
             let Some(after) = left.checked_sub(escaped.as_ref().map_or(1, ExactSizeIterator::len))
             else {
-                return out.write_char('…');
+                shown.push('…');
+                break;
             };
             left = after;
             match escaped {
-                Some(escaped) => write!(out, "{escaped}")?,
-                None => out.write_char(c)?,
+                Some(escaped) => shown.extend(escaped),
+                None => shown.push(c),
             }
         }
-        Ok(())
+        shown
     }
 }
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.width().is_none() {
-            return self.write(f);
-        }
-        let mut text = String::new();
-        self.write(&mut text)?;
-        f.pad(&text)
+        f.pad(&self.shown())
     }
 }
 

@@ -70,7 +70,7 @@ pub enum Event {
     Position {
         /// The source that moved.
         source: Source,
-        /// Its new position.
+        /// The new position of the source.
         token: Token,
     },
     /// Rows that may lie in `(from, upto]` could not be had.
@@ -81,7 +81,7 @@ pub enum Event {
         from: Token,
         /// The position after the gap.
         upto: Token,
-        /// Why the rows could not be had.
+        /// The reason why the rows could not be had.
         reason: GapReason,
     },
     /// The stream's tokens start over: what this source sent before is void.
@@ -97,7 +97,7 @@ pub enum Event {
     CatchingUp {
         /// The source that is behind.
         source: Source,
-        /// Its position.
+        /// The position of the source.
         from: Token,
         /// The token to reach.
         upto: Token,
@@ -107,14 +107,14 @@ pub enum Event {
     NotLive {
         /// The source that was live.
         source: Source,
-        /// Its position.
+        /// The position of the source.
         token: Token,
     },
     /// The source is live: nothing is missing, and new rows are delivered as they are received.
     Live {
         /// The source that became live.
         source: Source,
-        /// Its position.
+        /// The position of the source.
         token: Token,
     },
     /// A command, on the connection that we made, that is neither RDATA nor POSITION.
@@ -172,7 +172,7 @@ pub enum Event {
         origin: SyncOrigin,
         /// The number of (user, device) pairs that were syncing.
         users: u32,
-        /// Why they are void.
+        /// The reason why they are void.
         reason: ClearedReason,
     },
     /// Every configured federation sender has stored the rows of `federation` up to here.
@@ -184,7 +184,7 @@ pub enum Event {
     WaitEnded {
         /// The wait that ended.
         wait: WaitId,
-        /// How it ended.
+        /// The way in which it ended.
         outcome: WaitOutcome,
     },
     /// Something is wrong that the core can live with, but a person should know.
@@ -236,8 +236,11 @@ impl fmt::Display for Event {
             }
             Self::Rows { source, token, rows, origin, .. } => {
                 let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-                write!(f, "{} of {source} at {token}", Count(count, "row"))?;
-                if *origin == Origin::Live { Ok(()) } else { write!(f, ", {origin}") }
+                let how = match origin {
+                    Origin::Live => String::new(),
+                    Origin::CatchUp | Origin::Audit => format!(", {origin}"),
+                };
+                write!(f, "{} of {source} at {token}{how}", Count(count, "row"))
             }
             Self::Position { source, token } => write!(f, "{source} is complete up to {token}"),
             Self::Gap { source, from, upto, reason } => {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ids::ConnectionId, printable::Printable};
 
-/// How rows came.
+/// The way in which rows reached this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -22,7 +22,7 @@ pub enum Origin {
     Audit,
 }
 
-/// Who reports syncing users (`protocol.md` 2.3, USER_SYNC).
+/// The sender of reports of syncing users (`protocol.md` 2.3, USER_SYNC).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SyncOrigin {
@@ -32,7 +32,7 @@ pub enum SyncOrigin {
     Connection(ConnectionId),
 }
 
-/// Why what an origin reported of its users is void.
+/// The reason why what an origin reported of its users is void.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

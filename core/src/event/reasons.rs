@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::stream::{FetchError, Token};
 
-/// Why rows could not be had.
+/// The reason why rows could not be had.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum GapReason {
@@ -21,7 +21,7 @@ pub enum GapReason {
     SplitToken,
 }
 
-/// Why rows were not compared with the writer's log.
+/// The reason why rows were not compared with the writer's log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -45,7 +45,7 @@ pub enum NotAuditedReason {
     SplitToken,
 }
 
-/// Why a command was not sent.
+/// The reason why a command was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum NotSentReason {
@@ -60,7 +60,7 @@ pub enum NotSentReason {
     OnlyFromLog,
 }
 
-/// How a wait ended.
+/// The end of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum WaitOutcome {

@@ -6,29 +6,27 @@ use serde::Serialize;
 use super::*;
 use crate::{
     stream::{FetchError, LogError, Row},
-    wire::{
-        BadRow, DecodeError, DecodeErrorKind, InvalidateCache, Rdata, RemovePusher, Secret, UserIp,
-    },
+    wire::{BadRow, DecodeError, DecodeErrorKind, InvalidateCache, Rdata, Secret, UserIp},
 };
 
-const CONN: ConnectionId = ConnectionId::new(2);
-const PEER: ConnectionId = ConnectionId::accepted(3);
-const FROM: Token = Token::new(3);
-const UPTO: Token = Token::new(9);
+pub(super) const CONN: ConnectionId = ConnectionId::new(2);
+pub(super) const PEER: ConnectionId = ConnectionId::accepted(3);
+pub(super) const FROM: Token = Token::new(3);
+pub(super) const UPTO: Token = Token::new(9);
 
-fn source() -> Source {
+pub(super) fn source() -> Source {
     Source::new("events", "p1")
 }
 
-fn too_large() -> FetchError {
+pub(super) fn too_large() -> FetchError {
     FetchError::TooLarge { limit_bytes: 5 }
 }
 
-fn malformed(line: &str) -> DecodeError {
+pub(super) fn malformed(line: &str) -> DecodeError {
     DecodeError::new(DecodeErrorKind::BadJson, 18, "one valid JSON value", line.as_bytes())
 }
 
-fn fetch_failed(error: FetchError) -> Warning {
+pub(super) fn fetch_failed(error: FetchError) -> Warning {
     Warning::FetchFailed {
         source: source(),
         from: FROM,
@@ -37,10 +35,6 @@ fn fetch_failed(error: FetchError) -> Warning {
         retry_in: Duration::from_millis(1_500),
         error,
     }
-}
-
-fn not_audited(reason: NotAuditedReason) -> Warning {
-    Warning::NotAudited { source: source(), from: FROM, upto: UPTO, reason }
 }
 
 fn user_sync(user: &str, syncing: bool) -> Box<UserSync> {
@@ -55,7 +49,7 @@ fn user_sync(user: &str, syncing: bool) -> Box<UserSync> {
 
 /// Every line is as expected, and every variant of the type has one.
 #[track_caller]
-fn assert_lines<T: fmt::Display + Serialize>(variants: usize, table: &[(T, &str)]) {
+pub(super) fn assert_lines<T: fmt::Display + Serialize>(variants: usize, table: &[(T, &str)]) {
     let mut seen = BTreeSet::new();
     for (value, line) in table {
         assert_eq!(value.to_string(), *line);
@@ -65,129 +59,6 @@ fn assert_lines<T: fmt::Display + Serialize>(variants: usize, table: &[(T, &str)
         seen.insert(name.or_else(|| json.as_object()?.keys().next().cloned()).unwrap());
     }
     assert_eq!(seen.len(), variants, "{seen:?}");
-}
-
-#[test]
-fn every_warning_states_its_fault_in_one_line() {
-    let row = BadRow { stream: "events".into(), instance: "p1".into(), token: None };
-    let log = LogError { stream: "s".to_owned(), message: "disk I/O error".to_owned() };
-    let retry_in = Duration::from_millis(100);
-    assert_lines(
-        22,
-        &[
-            (
-                Warning::Malformed { error: malformed("RDATA events p1 5 [").with_row(row) },
-                "a message is not a command: bad JSON at byte 18: expected one valid JSON value in \
-                 \"RDATA events p1 5 [\"; its rows of events/p1 are fetched instead",
-            ),
-            (
-                Warning::Malformed { error: malformed("LOCK_RELEASED [") },
-                "a message is not a command: bad JSON at byte 18: expected one valid JSON value in \
-                 \"LOCK_RELEASED [\"; it is left out",
-            ),
-            (
-                Warning::NothingHeard { after: Duration::from_millis(10_400) },
-                "nothing was received from any instance for 10 s after connecting",
-            ),
-            (
-                Warning::Unanswered { sources: 1, example: source(), asked: 1 },
-                "events/p1 announced no position on this connection after 1 request",
-            ),
-            (
-                Warning::Unanswered { sources: 3, example: source(), asked: 2 },
-                "events/p1 and 2 other sources announced no position on this connection after 2 \
-                 requests",
-            ),
-            (
-                fetch_failed(too_large()),
-                "rows (3, 9] of events/p1 could not be fetched (attempt 2, the next one in 1.5 s): \
-                 the answer is larger than 5 bytes",
-            ),
-            (
-                Warning::DuplicateInstance { instance: "p1".to_owned() },
-                "another instance is called p1 as well: its rows are taken for our own and left out",
-            ),
-            (
-                not_audited(NotAuditedReason::TooManyTokens),
-                "rows (3, 9] of events/p1 were not compared with the writer's log: there are more \
-                 tokens than one audit may request",
-            ),
-            (
-                Warning::HoldingOverflow { source: source() },
-                "more rows of events/p1 came during its catch-up than are held in memory; they will \
-                 be fetched as well",
-            ),
-            (
-                Warning::BatchOverflow { source: source() },
-                "a batch of events/p1 is longer than allowed; its rows will be fetched",
-            ),
-            (
-                Warning::TooManySources { source: source() },
-                "there are more sources than are followed at once; events/p1 is ignored",
-            ),
-            (
-                Warning::PeerTooSlow { conn: PEER, pending: 10_001 },
-                "peer 3 left 10001 commands untaken and was cut off; it can connect again and catch \
-                 up",
-            ),
-            (
-                Warning::PeerRefused { conn: PEER, told: "ping timeout".to_owned() },
-                "peer 3 was cut off: ping timeout",
-            ),
-            (
-                Warning::PeerError { conn: CONN, text: "Failed to keep up".into() },
-                "the server sent ERROR: Failed to keep up",
-            ),
-            (
-                Warning::TooManyPeers { conn: PEER },
-                "peer 3 was refused: there are as many connections as are allowed",
-            ),
-            (
-                Warning::WrongDirection { conn: CONN, command: "REPLICATE".to_owned() },
-                "the server sent REPLICATE, which its side may not send; it is left out",
-            ),
-            (
-                Warning::WrongDialect { configured: Dialect::V0_23 },
-                "the server there is of a later release than 0.23, which is configured: it would \
-                 not understand how missed rows are requested",
-            ),
-            (
-                Warning::WrongServer { expected: "a.org".to_owned(), found: ByteString::new() },
-                "the server there sent rows or positions before its name, which should be a.org",
-            ),
-            (
-                Warning::WrongServer { expected: "a.org".to_owned(), found: "b.org".into() },
-                "the server there is of b.org, not of a.org",
-            ),
-            (
-                Warning::LogFailed { error: log, attempt: 2, retry_in },
-                "the log of stream \"s\" cannot be read: disk I/O error (attempt 2, the next one in \
-                 0.1 s); nothing is lost, but rows wait to be published",
-            ),
-            (
-                Warning::RowTooLong { stream: "s".into(), token: UPTO },
-                "a row of s at 9 is too long for a line of direct TCP: its batch is announced there, \
-                 and has to be fetched",
-            ),
-            (
-                Warning::BatchTooLong { stream: "s".into(), token: UPTO, rows: 20_000 },
-                "the batch of s at 9 has 20000 rows, more than a peer may leave untaken: peers that \
-                 get it are cut off and have to fetch it",
-            ),
-            (
-                Warning::TooManyStreams { stream: "s".into() },
-                "there are more own streams than are published; s is not",
-            ),
-            (
-                Warning::TooManySyncing { user: "@u:h".into() },
-                "more users sync than are remembered; @u:h is not",
-            ),
-            (
-                Warning::NotSent { command: "PING".into(), reason: NotSentReason::Disconnected },
-                "PING was not sent: there is no connection",
-            ),
-        ],
-    );
 }
 
 #[test]
@@ -499,12 +370,6 @@ fn no_secret_is_shown() {
             assert!(!line.contains("syt_"), "{line}");
         }
     }
-    let others = Command::RemovePusher(RemovePusher {
-        app_id: "app".into(),
-        push_key: "k".into(),
-        user: "@u:h".into(),
-    });
-    assert!(format!("{others:?}").contains("@u:h"), "what is no secret is shown");
 }
 
 #[test]

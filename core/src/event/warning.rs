@@ -1,5 +1,8 @@
 //! Faults that the core can live with, for a person to know.
 
+#[cfg(test)]
+mod tests;
+
 use std::{fmt, time::Duration};
 
 use bytestring::ByteString;
@@ -23,7 +26,7 @@ pub enum Warning {
     /// A line or message that is not a command. If it was an RDATA of a known source, its rows are
     /// fetched once the writer has announced its position.
     Malformed {
-        /// What is wrong with the line.
+        /// The fault of the line, and its place.
         error: DecodeError,
     },
     /// Connected, but nothing but REPLICATE was received: wrong channel or server name, or no other
@@ -72,7 +75,7 @@ pub enum Warning {
         from: Token,
         /// The audit goes on from here.
         upto: Token,
-        /// Why the rows were not compared.
+        /// The reason why the rows were not compared.
         reason: NotAuditedReason,
     },
     /// More rows arrived during a catch-up than may be held; they will be fetched as well.
@@ -178,12 +181,12 @@ pub enum Warning {
     NotSent {
         /// The name of the command.
         command: String,
-        /// Why it was not sent.
+        /// The reason why it was not sent.
         reason: NotSentReason,
     },
 }
 
-/// How often was tried, and when the next time is.
+/// The number of failures in a row, and the time until the next attempt.
 struct Attempt(u32, Duration);
 
 impl fmt::Display for Attempt {
@@ -197,26 +200,29 @@ impl fmt::Display for Warning {
         let name = Printable::name;
         match self {
             Self::Malformed { error } => {
-                write!(f, "a message is not a command: {error}; ")?;
-                match error.row() {
+                let sequel = match error.row() {
                     Some(row) => {
                         let (stream, instance) = (name(&row.stream), name(&row.instance));
-                        write!(f, "its rows of {stream}/{instance} are fetched instead")
+                        format!("its rows of {stream}/{instance} are fetched instead")
                     }
-                    None => f.write_str("it is left out"),
-                }
+                    None => "it is left out".to_owned(),
+                };
+                write!(f, "a message is not a command: {error}; {sequel}")
             }
             Self::NothingHeard { after } => {
                 let seconds = after.as_secs();
                 write!(f, "nothing was received from any instance for {seconds} s after connecting")
             }
             Self::Unanswered { sources, example, asked } => {
-                write!(f, "{example}")?;
-                if let Some(others @ 1..) = sources.checked_sub(1) {
-                    write!(f, " and {}", Count(others, "other source"))?;
-                }
+                let others = match sources.saturating_sub(1) {
+                    0 => String::new(),
+                    others => format!(" and {}", Count(others, "other source")),
+                };
                 let requests = Count(*asked, "request");
-                write!(f, " announced no position on this connection after {requests}")
+                write!(
+                    f,
+                    "{example}{others} announced no position on this connection after {requests}"
+                )
             }
             Self::FetchFailed { source, from, upto, attempt, retry_in, error } => {
                 let attempt = Attempt(*attempt, *retry_in);

@@ -1,5 +1,6 @@
-//! What must not be written to a trace. Commands redact themselves when they are written; rows are
-//! verbatim everywhere else, so here they are replaced.
+//! Inputs and actions as they may be written to a trace: [`crate::secret`] says what is secret in them.
+//! A `Secret` redacts itself when it is written; rows are verbatim everywhere else, so here they are
+//! replaced.
 
 use std::borrow::Cow;
 

@@ -25,14 +25,14 @@ const MESSAGE_CHARS_MAX: usize = 1_000;
 pub struct Replayer {
     /// `None` until the header was read.
     node: Option<Node>,
-    /// What the node asked for and the trace has not shown yet.
+    /// Actions that the node asked for and that the trace has not shown yet.
     due: VecDeque<Action>,
     lines: u64,
     inputs: u64,
     actions: u64,
 }
 
-/// What was compared, when everything agreed.
+/// The result of a replay in which everything agreed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Replay {
@@ -40,11 +40,11 @@ pub struct Replay {
     pub inputs: u64,
     /// Actions that were compared, all equal.
     pub actions: u64,
-    /// How the trace ends.
+    /// The end of the trace.
     pub end: End,
 }
 
-/// How a trace ends.
+/// The end of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum End {
@@ -71,10 +71,14 @@ impl fmt::Display for End {
             Self::InsideLine { line } => {
                 write!(f, "ends inside line {line}; everything before it agreed")
             }
-            Self::BeforeActions { missing } => write!(
-                f,
-                "ends before {missing} actions of its last input; everything before it agreed"
-            ),
+            Self::BeforeActions { missing } => {
+                let plural = if *missing == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "ends before {missing} action{plural} of its last input; everything before it \
+                     agreed"
+                )
+            }
         }
     }
 }
@@ -87,13 +91,13 @@ pub struct Difference {
     pub line: u64,
     /// Inputs handed in until then.
     pub inputs: u64,
-    /// What the trace has: `None` if it has no action there.
+    /// The action in the trace; `None` if it has no action there.
     pub expected: Option<Action>,
-    /// What the node asked for: `None` if it asked for nothing more.
+    /// The action that the node asked for; `None` if it asked for nothing more.
     pub got: Option<Action>,
 }
 
-/// Why a replay stopped.
+/// The reason why a replay stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReplayError {
@@ -104,7 +108,7 @@ pub enum ReplayError {
         Printable::new(.message, MESSAGE_CHARS_MAX)
     )]
     NotATrace {
-        /// What is wrong with it, or what stands there instead.
+        /// The fault of the line, or what stands there instead.
         message: String,
     },
     /// A trace of a format that is not known here.
@@ -126,7 +130,7 @@ pub enum ReplayError {
     BadLine {
         /// The number of the line, from 1.
         line: u64,
-        /// What is wrong with it, with the column.
+        /// The fault of the line, with the column.
         message: String,
     },
     /// The node refused an input: the driver broke its contract, or the node has changed.
@@ -134,7 +138,7 @@ pub enum ReplayError {
     Refused {
         /// The line of the input, from 1.
         line: u64,
-        /// Why the node refuses it.
+        /// The reason why the node refuses it.
         misuse: Misuse,
     },
     /// Another action than in the trace.
