@@ -37,7 +37,7 @@ pub(crate) fn rows_may_hold_tokens(stream: &str) -> bool {
     stream == "caches"
 }
 
-/// Where the text goes on behind the name of a function that takes tokens.
+/// The place at which the text goes on behind the name of a function that takes tokens.
 fn keys_of_token_function(text: &str) -> Option<usize> {
     let inner = text.trim_start().strip_prefix('[')?.trim_start().strip_prefix('"')?;
     let name = &inner[..inner.find('"')?];
@@ -62,7 +62,7 @@ fn veiled(text: &str) -> String {
     out
 }
 
-/// Where a JSON string ends, its opening quote being cut off.
+/// The place at which a JSON string ends, its opening quote being cut off.
 fn end_of_string(text: &str) -> usize {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate() {

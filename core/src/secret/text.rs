@@ -36,7 +36,7 @@ pub fn veiled_text(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Where the first name of a function that takes tokens ends, if the text has one at the place
+/// The place at which the first name of a function that takes tokens ends, if the text has one at the place
 /// that it has on the wire, quotes escaped or not.
 fn end_of_function(text: &str) -> Option<usize> {
     let behind =

@@ -17,7 +17,7 @@ pub struct Page {
     pub limited: bool,
 }
 
-/// Why a fetch brought no page that can be used.
+/// The reason why a fetch brought no page that can be used.
 ///
 /// The fields are verbatim. `Display` shows them escaped, cut and without access tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Error)]
@@ -72,7 +72,7 @@ pub enum FetchError {
     Malformed {
         /// The address that the request went to.
         endpoint: String,
-        /// What is wrong with the answer.
+        /// The fault of the answer.
         message: String,
     },
     /// The server of a direct TCP connection would not send the rows and closed the connection,
@@ -90,7 +90,7 @@ pub enum FetchError {
     },
 }
 
-/// Why the log of an own stream could not be read; it is tried again.
+/// The reason why the log of an own stream could not be read; it is tried again.
 ///
 /// The fields are verbatim. `Display` shows them escaped, cut and without access tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Error)]

@@ -32,12 +32,12 @@ pub enum Command {
     Replicate(Replicate),
     /// One row of a stream.
     Rdata(Rdata),
-    /// Where a writer stands.
+    /// The position of a writer.
     Position(Position),
     /// A user started or stopped syncing on an instance. Boxed, so that no command is larger than an
     /// RDATA: every command is moved several times.
     UserSync(Box<UserSync>),
-    /// Forget all that was said under this instance id (a random id, not a name).
+    /// All that was reported under this instance id (a random id, not a name) is void.
     ClearUserSync(ByteString),
     /// A federation sender has stored all rows of `federation` up to the token.
     FederationAck(FederationAck),
@@ -58,7 +58,7 @@ pub enum Command {
     CancelTask(ByteString),
 }
 
-/// What `REPLICATE` asks for.
+/// The rows or positions that a `REPLICATE` requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Replicate {
@@ -87,7 +87,7 @@ pub struct Rdata {
     pub row: Row,
 }
 
-/// Where a writer stands: `POSITION stream instance prev new`.
+/// The position of a writer: `POSITION stream instance prev new`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// Stream name.

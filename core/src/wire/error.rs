@@ -1,4 +1,7 @@
-//! What a peer got wrong in a line.
+//! Errors about lines and messages that are not commands.
+//!
+//! A line and the place of its fault enter; an error leaves that keeps a bounded piece of the line, and
+//! nothing that stands where an access token may ([`crate::secret`]).
 
 use std::{borrow::Cow, fmt};
 
@@ -16,7 +19,8 @@ pub const EXCERPT_BYTES_MAX: usize = 120;
 
 /// A line or message that is not a command of any dialect.
 ///
-/// Says what was expected and where. Boxed, so that the good case stays small.
+/// `Display` states what was expected and where, with an excerpt of at most
+/// [`EXCERPT_BYTES_MAX`] bytes that ends where an access token may begin. Boxed, so that the good case stays small.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Error)]
 #[serde(transparent)]
 pub struct DecodeError(Box<Details>);
@@ -47,7 +51,7 @@ pub enum DecodeErrorKind {
     BadJson,
 }
 
-/// What could still be read of an RDATA whose rest is bad: enough to fetch the row instead.
+/// The part of a bad RDATA that could still be read: enough to fetch the row instead.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BadRow {
     /// Stream name.
@@ -88,7 +92,7 @@ impl DecodeError {
         self
     }
 
-    /// What kind of error it is.
+    /// The kind of the error.
     pub fn kind(&self) -> DecodeErrorKind {
         self.0.kind
     }
@@ -98,7 +102,7 @@ impl DecodeError {
         self.0.offset
     }
 
-    /// What should have stood there, in words.
+    /// The element that was expected there, in words.
     pub fn expected(&self) -> &str {
         &self.0.expected
     }

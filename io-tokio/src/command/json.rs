@@ -114,7 +114,7 @@ pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
     }
 }
 
-/// The name of how rows came.
+/// The name of an origin of rows.
 const fn origin_name(origin: Origin) -> &'static str {
     match origin {
         Origin::CatchUp => "catch_up",
@@ -123,7 +123,7 @@ const fn origin_name(origin: Origin) -> &'static str {
     }
 }
 
-/// The name of why rows are missing.
+/// The name of a reason of missing rows.
 const fn gap_reason_name(reason: &GapReason) -> &'static str {
     match reason {
         GapReason::NoEndpoint => "no_endpoint",
@@ -142,7 +142,7 @@ const fn peer_number(conn: ConnectionId) -> u64 {
     }
 }
 
-/// The name of why reports of users are void.
+/// The name of a reason why reports of users are void.
 const fn cleared_reason_name(reason: ClearedReason) -> &'static str {
     match reason {
         ClearedReason::Stopped => "stopped",

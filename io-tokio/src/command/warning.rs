@@ -8,7 +8,7 @@ use synrepl_core::{
     stream::{FetchError, Source},
 };
 
-/// What a message is about; each kind has its own limit.
+/// The subject of a message; each kind has its own limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Connection,
@@ -83,7 +83,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What the flags said, as far as a hint depends on it.
+/// The flags, as far as a hint depends on them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Circumstances {
     /// `--server-name`; empty if it was left out.
@@ -101,20 +101,20 @@ pub(super) struct Circumstances {
 }
 
 impl Circumstances {
-    /// What is wrong and what to do, in one line.
+    /// The sentence about a warning: the fault and what to do, in one line.
     pub(super) fn sentence(&self, warning: &Warning) -> (Kind, String) {
         (Kind::of(warning), format!("{warning}{}", self.hint(warning)))
     }
 
-    /// The same of rows that could not be had because nobody was named who has them; `None` if the
-    /// event is no such gap.
+    /// The sentence about rows that could not be had because nobody was named who has them; `None` if
+    /// the event is no such gap.
     pub(super) fn no_endpoint(event: &Event) -> Option<String> {
         let Event::Gap { source, reason: GapReason::NoEndpoint, .. } = event else { return None };
         Some(format!("{event}{}", pass_instance(source)))
     }
 
-    /// What follows the statement of the fault: which flag or file to look at. Empty if there is
-    /// nothing to do, or the statement says it.
+    /// The continuation of the statement of the fault, which names the flag or file to look at. Empty
+    /// if there is nothing to do, or the statement says it.
     #[expect(clippy::wildcard_enum_match_arm, reason = "of the others there is no more to say")]
     fn hint(&self, warning: &Warning) -> String {
         match warning {
@@ -168,7 +168,7 @@ impl Circumstances {
         )
     }
 
-    /// Which flag to look at. What the error means is in its own text.
+    /// The flag to look at. The meaning of the error is in its own text.
     fn fetch_hint(&self, source: &Source, error: &FetchError) -> String {
         let writer = Printable::name(source.instance());
         match error {
@@ -196,7 +196,7 @@ impl Circumstances {
     }
 }
 
-/// How to name who has the rows of a source.
+/// The flag that names who has the rows of a source.
 fn pass_instance(source: &Source) -> String {
     let writer = Printable::name(source.instance());
     format!(

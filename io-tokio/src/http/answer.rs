@@ -1,9 +1,9 @@
-//! What an answer other than 200 means.
+//! The meaning of an answer other than 200.
 
-/// How much of such an answer is read, in bytes.
+/// The most that is read of such an answer, in bytes.
 pub(super) const ERROR_BYTES_MAX: usize = 64 << 10;
 
-/// How much of its text is shown, in characters.
+/// The most that is shown of its text, in characters.
 const TEXT_CHARS_MAX: usize = 200;
 
 /// The server's text and the usual cause of the status, for people. `veil` leaves out a text that

@@ -25,7 +25,7 @@ pub struct CachesRow<'a> {
     pub function: Cow<'a, str>,
     /// Key of the stale entry; `None` (1.9 and later) if the whole cache is stale.
     pub keys: Option<Vec<CacheKey<'a>>>,
-    /// When it was written, in milliseconds since the Unix epoch.
+    /// The time at which it was written, in milliseconds since the Unix epoch.
     pub invalidation_ts: i64,
 }
 
@@ -40,7 +40,7 @@ pub enum CacheKey<'a> {
     Json(Json<'a>),
 }
 
-/// What a row of `caches` says. Borrows from the row.
+/// The meaning of a row of `caches`. Borrows from the row.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CacheInvalidation<'r> {
@@ -89,7 +89,7 @@ pub struct DeviceKey<'r> {
 }
 
 impl CachesRow<'_> {
-    /// What the row says, names with a meaning of their own taken apart.
+    /// The meaning of the row, names with a meaning of their own taken apart.
     ///
     /// `_get_e2e_cross_signing_signatures_for_device` with keys that are not the JSON text of a
     /// user and a device is given as an ordinary function.

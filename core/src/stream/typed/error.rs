@@ -1,4 +1,5 @@
-//! Why a row is not a row of its stream: which element, what was expected, what stands there.
+//! Errors about rows that do not have the shape of their stream: the element, what was expected, what
+//! was found.
 
 use std::fmt;
 
@@ -60,12 +61,12 @@ impl RowError {
         }
     }
 
-    /// What should have stood there, in words.
+    /// The shape that was expected there, in words.
     pub fn expected(&self) -> &'static str {
         self.expected
     }
 
-    /// What stands there: the JSON type and the beginning of the text, or `nothing`.
+    /// The JSON type and the beginning of the text that was found, or `nothing`. Verbatim.
     pub fn found(&self) -> &str {
         &self.found
     }
