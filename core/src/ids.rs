@@ -62,6 +62,12 @@ impl ConnectionId {
     pub const fn is_accepted(self) -> bool {
         self.0 >= Self::ACCEPTED
     }
+
+    /// The number that [`ConnectionId::accepted`] made the id from; `None` for a connection that
+    /// we made.
+    pub const fn accepted_number(self) -> Option<u64> {
+        self.0.checked_sub(Self::ACCEPTED)
+    }
 }
 
 id! {

@@ -120,9 +120,11 @@ mod input;
 mod memory;
 mod node;
 mod planted;
+mod printable;
 mod publish;
 mod queries;
 mod retry;
+pub mod secret;
 mod sources;
 mod stats;
 pub mod stream;
@@ -145,6 +147,7 @@ pub use crate::{
     ids::{ConnectionId, FetchId, ReadId, WaitId},
     input::Input,
     node::Node,
+    printable::Printable,
     stats::Stats,
     time::Timestamp,
 };

@@ -11,8 +11,8 @@ use std::{
 };
 
 use synrepl_core::{
-    Action, ByteString, Channel, ConnectionId, Event, FetchId, Input, Node, NotSentReason, ReadId,
-    Timestamp, WaitId, WaitOutcome, Warning,
+    Action, ByteString, Channel, ConnectionId, Event, FetchId, Input, Node, NotSentReason,
+    Printable, ReadId, Timestamp, WaitId, WaitOutcome, Warning,
     stream::{FetchError, LogError, Span, Token},
     wire::Command,
 };
@@ -495,10 +495,10 @@ impl<C: Connector> Driver<C> {
             Event::Stopped => self.stopped = true,
             Event::Connected { conn } => tracing::info!(%conn, "connected"),
             Event::Disconnected { conn, reason, .. } => {
-                tracing::warn!(%conn, reason, "disconnected");
+                tracing::warn!(%conn, reason = %Printable::foreign(reason), "disconnected");
             }
-            Event::Gap { source, from, upto, .. } => {
-                tracing::warn!(%source, %from, %upto, "rows are missing");
+            Event::Gap { source, from, upto, reason } => {
+                tracing::warn!(%source, %from, %upto, %reason, "rows are missing");
             }
             Event::Reset { source, from, token } => {
                 tracing::info!(%source, %from, %token, "tokens start over");
@@ -512,7 +512,7 @@ impl<C: Connector> Driver<C> {
                 tracing::info!(%conn, %dialect, "peer connected")
             }
             Event::PeerDisconnected { conn, reason } => {
-                tracing::info!(%conn, reason, "peer disconnected");
+                tracing::info!(%conn, reason = %Printable::foreign(reason), "peer disconnected");
             }
             Event::Command { .. } | Event::Warning(_) | _ => {}
         }

@@ -485,7 +485,7 @@ fn silence_on_a_channel_points_at_the_server_name() {
     follower.wait_for_line("the connection", 0, STEP, is_connected).unwrap();
     deployment.say("POSITION events p1 10 10").unwrap();
     deployment.say(row(&p1(), 11)).unwrap();
-    let words = ["nothing heard on channel examlpe.com after 10 s", "is --server-name right"];
+    let words = ["for 10 s after connecting to channel examlpe.com", "is --server-name right"];
     follower.wait_for_stderr_line(&words, 0, Duration::from_secs(15)).unwrap();
     assert!(delivered(&follower.stop().unwrap().run.lines).is_empty());
 }

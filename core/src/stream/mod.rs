@@ -3,7 +3,6 @@
 mod catalogue;
 mod page;
 mod positions;
-pub(crate) mod redact;
 mod rows;
 mod source;
 mod span;

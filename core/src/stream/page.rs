@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Row, Token};
+use crate::printable::Printable;
 
 /// One page of missed rows, as the writer gave it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -16,77 +17,91 @@ pub struct Page {
     pub limited: bool,
 }
 
-/// Why a fetch brought no page that can be used.
+/// The reason why a fetch brought no page that can be used.
+///
+/// The fields are verbatim. `Display` shows them escaped, cut and without access tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Error)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// There is nowhere to fetch from. Final: becomes a gap.
-    #[error("no fetch address is known for instance {instance:?}")]
+    /// No address is known to fetch from. Final: becomes a gap.
+    #[error("no fetch address is known for instance \"{}\"", Printable::name(.instance))]
     NoEndpoint {
-        /// The writer that would have been asked.
+        /// The writer, which would have been requested to send the rows.
         instance: String,
     },
     /// No connection could be made, or it broke.
-    #[error("{endpoint} cannot be reached: {message}")]
+    #[error("{} cannot be reached: {}", Printable::foreign(.endpoint), Printable::foreign(.message))]
     Unreachable {
-        /// Address that was tried.
+        /// The address that was tried.
         endpoint: String,
-        /// What the system said.
+        /// The error of the system.
         message: String,
     },
     /// No whole answer came in time.
-    #[error("{endpoint} gave no answer within {after_ms} ms")]
+    #[error("{} gave no answer within {after_ms} ms", Printable::foreign(.endpoint))]
     TimedOut {
-        /// Address that was asked.
+        /// The address that the request went to.
         endpoint: String,
-        /// Time waited, in milliseconds.
+        /// The time that was waited, in milliseconds.
         after_ms: u64,
     },
     /// An answer with another status than 200.
-    #[error("{endpoint} answered {status}: {message}")]
+    #[error(
+        "{} answered {status}: {}", Printable::foreign(.endpoint), Printable::foreign(.message)
+    )]
     Status {
-        /// Address that was asked.
+        /// The address that the request went to.
         endpoint: String,
-        /// HTTP status code.
+        /// The HTTP status code.
         status: u16,
-        /// What it said, cut short, and a hint at the usual cause.
+        /// The text of the answer, cut short, and a hint at the usual cause.
         message: String,
     },
-    /// The answer is larger than allowed. A smaller window is asked for next.
+    /// The answer is larger than allowed. A smaller window is requested next.
     #[error("the answer is larger than {limit_bytes} bytes")]
     TooLarge {
         /// The limit that it passed, in bytes.
         limit_bytes: u64,
     },
     /// The answer is not a page.
-    #[error("{endpoint} answered with something that is not a page: {message}")]
+    #[error(
+        "{} answered with something that is not a page: {}",
+        Printable::foreign(.endpoint),
+        Printable::foreign(.message)
+    )]
     Malformed {
-        /// Address that was asked.
+        /// The address that the request went to.
         endpoint: String,
-        /// What is wrong with it.
+        /// The fault of the answer.
         message: String,
     },
     /// The server of a direct TCP connection would not send the rows and closed the connection,
     /// mostly because there are too many of them. Oldest dialect only.
-    #[error("the server refused to send the rows: {message}")]
+    #[error("the server refused to send the rows: {}", Printable::foreign(.message))]
     Refused {
-        /// What it said.
+        /// The text of the server's ERROR.
         message: String,
     },
     /// The page breaks its own rules; found by the core.
-    #[error("unusable page: {message}")]
+    #[error("unusable page: {}", Printable::foreign(.message))]
     Unusable {
-        /// Which rule, with the numbers.
+        /// The rule that is broken, with the numbers.
         message: String,
     },
 }
 
-/// Why the log of an own stream could not be read. Tried again.
+/// The reason why the log of an own stream could not be read; it is tried again.
+///
+/// The fields are verbatim. `Display` shows them escaped, cut and without access tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Error)]
-#[error("the log of stream {stream:?} cannot be read: {message}")]
+#[error(
+    "the log of stream \"{}\" cannot be read: {}",
+    Printable::name(.stream),
+    Printable::foreign(.message)
+)]
 pub struct LogError {
     /// The own stream.
     pub stream: String,
-    /// What the store said.
+    /// The error of the store.
     pub message: String,
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::redact;
+use crate::secret::veiled_row;
 
 /// One row: verbatim JSON text (UTF-8), normally an array.
 ///
@@ -60,7 +60,7 @@ impl Row {
 
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&redact::redacted(self.as_str()))
+        f.write_str(&veiled_row(self.as_str()))
     }
 }
 

@@ -4,8 +4,13 @@ use std::{cmp::Ordering, fmt, hash, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeStruct as _};
 
+use crate::printable::Printable;
+
 /// One (stream, writer) pair. Cloning costs one reference count; equality, order and hash are
 /// those of the two names.
+///
+/// `Display` and `Debug` show the names as STREAM/INSTANCE for people: escaped and cut, as they come
+/// from the wire.
 #[derive(Clone)]
 pub struct Source(Arc<Names>);
 
@@ -63,7 +68,7 @@ impl hash::Hash for Source {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.stream(), self.instance())
+        write!(f, "{}/{}", Printable::name(self.stream()), Printable::name(self.instance()))
     }
 }
 

@@ -1,5 +1,6 @@
-//! What must not be written to a trace. Commands redact themselves when they are written; rows are
-//! verbatim everywhere else, so here they are replaced.
+//! Inputs and actions as they may be written to a trace: [`crate::secret`] says what is secret in them.
+//! A `Secret` redacts itself when it is written; rows are verbatim everywhere else, so here they are
+//! replaced.
 
 use std::borrow::Cow;
 
@@ -7,16 +8,17 @@ use crate::{
     action::Action,
     event::Event,
     input::Input,
-    stream::{Row, redact},
+    secret::{holds_tokens, takes_tokens, veiled_row},
+    stream::Row,
     wire::{Command, InvalidateCache, Rdata},
 };
 
 fn is_secret(row: &Row) -> bool {
-    redact::is_secret(row.as_str())
+    holds_tokens(row.as_str())
 }
 
 fn veiled(row: &Row) -> Row {
-    Row::from(redact::redacted(row.as_str()).as_ref())
+    Row::from(veiled_row(row.as_str()).as_ref())
 }
 
 fn command(original: &Command) -> Option<Command> {
@@ -26,7 +28,7 @@ fn command(original: &Command) -> Option<Command> {
         return Some(Command::Rdata(Rdata { row: veiled(&rdata.row), ..rdata.clone() }));
     }
     if let Command::InvalidateCache(InvalidateCache { function, .. }) = original
-        && redact::takes_tokens(function)
+        && takes_tokens(function)
     {
         let keys = Row::from("[]");
         let function = function.clone();

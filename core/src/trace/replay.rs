@@ -1,6 +1,6 @@
 //! Feeds a recorded run to a node and compares what comes out.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt};
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -10,7 +10,12 @@ use crate::{
     action::Action,
     error::{ConfigError, Misuse},
     node::Node,
+    printable::Printable,
 };
+
+/// The longest message about a line that is shown, in characters: the JSON reader lists what it
+/// knows before it says where.
+const MESSAGE_CHARS_MAX: usize = 1_000;
 
 /// Replays a trace, line by line, on a node of its own, and stops at the first difference.
 ///
@@ -20,14 +25,14 @@ use crate::{
 pub struct Replayer {
     /// `None` until the header was read.
     node: Option<Node>,
-    /// What the node asked for and the trace has not shown yet.
+    /// Actions that the node asked for and that the trace has not shown yet.
     due: VecDeque<Action>,
     lines: u64,
     inputs: u64,
     actions: u64,
 }
 
-/// What was compared, when everything agreed.
+/// The result of a replay in which everything agreed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Replay {
@@ -35,27 +40,47 @@ pub struct Replay {
     pub inputs: u64,
     /// Actions that were compared, all equal.
     pub actions: u64,
-    /// How the trace ends.
+    /// The end of the trace.
     pub end: End,
 }
 
-/// How a trace ends.
+/// The end of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum End {
-    /// With every action of the last input.
+    /// The trace ends with every action of the last input.
     Complete,
-    /// Inside a line: the recorder was killed, or its disk was full. Everything before agreed.
+    /// The trace ends inside a line: the recorder was killed, or its disk was full. Everything
+    /// before agreed.
     InsideLine {
-        /// Number of the broken line, from 1.
+        /// The number of the broken line, from 1.
         line: u64,
     },
-    /// Before actions of its last input: the recorder was killed between two lines. Everything
-    /// before agreed.
+    /// The trace ends before actions of its last input: the recorder was killed between two lines.
+    /// Everything before agreed.
     BeforeActions {
-        /// How many actions it lacks.
+        /// The number of actions that are missing.
         missing: u64,
     },
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete => f.write_str("ends with every action of its last input"),
+            Self::InsideLine { line } => {
+                write!(f, "ends inside line {line}; everything before it agreed")
+            }
+            Self::BeforeActions { missing } => {
+                let plural = if *missing == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "ends before {missing} action{plural} of its last input; everything before it \
+                     agreed"
+                )
+            }
+        }
+    }
 }
 
 /// The first place at which a replayed node and its trace do not agree.
@@ -66,23 +91,24 @@ pub struct Difference {
     pub line: u64,
     /// Inputs handed in until then.
     pub inputs: u64,
-    /// What the trace has: `None` if it has no action there.
+    /// The action in the trace; `None` if it has no action there.
     pub expected: Option<Action>,
-    /// What the node asked for: `None` if it asked for nothing more.
+    /// The action that the node asked for; `None` if it asked for nothing more.
     pub got: Option<Action>,
 }
 
-/// Why a replay stopped.
+/// The reason why a replay stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReplayError {
     /// The first line is not the header of a trace.
     #[error(
-        "line 1 is not the header of a trace ({message}): expected \
-         {{\"synrepl_trace\":{TRACE_VERSION},...}}, as `synrepl follow --record FILE` writes it"
+        "line 1 is not the header of a trace ({}): expected \
+         {{\"synrepl_trace\":{TRACE_VERSION},...}}, as `synrepl follow --record FILE` writes it",
+        Printable::new(.message, MESSAGE_CHARS_MAX)
     )]
     NotATrace {
-        /// What stands there instead.
+        /// The fault of the line, or what stands there instead.
         message: String,
     },
     /// A trace of a format that is not known here.
@@ -91,26 +117,28 @@ pub enum ReplayError {
          replay it with the version of synrepl that recorded it"
     )]
     UnknownVersion {
-        /// The version it names.
+        /// The version that the header names.
         found: u64,
     },
     /// The settings in the header cannot work.
     #[error("line 1: {0}")]
     Config(#[from] ConfigError),
     /// A line that is not part of a trace.
-    #[error("line {line} is not a line of a trace: {message}")]
+    #[error(
+        "line {line} is not a line of a trace: {}", Printable::new(.message, MESSAGE_CHARS_MAX)
+    )]
     BadLine {
-        /// Its number, from 1.
+        /// The number of the line, from 1.
         line: u64,
-        /// What is wrong with it, with the column.
+        /// The fault of the line, with the column.
         message: String,
     },
     /// The node refused an input: the driver broke its contract, or the node has changed.
     #[error("line {line}: the node refuses this input: {misuse}")]
     Refused {
-        /// Line of the input, from 1.
+        /// The line of the input, from 1.
         line: u64,
-        /// What the node says.
+        /// The reason why the node refuses it.
         misuse: Misuse,
     },
     /// Another action than in the trace.

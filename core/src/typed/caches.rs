@@ -12,7 +12,7 @@ use super::{
     json::Json,
     text,
 };
-use crate::stream::redact;
+use crate::secret::{REDACTED, takes_tokens};
 
 /// A row of `caches`: `[cache_func, keys?, invalidation_ts]`.
 ///
@@ -25,12 +25,13 @@ pub struct CachesRow<'a> {
     pub function: Cow<'a, str>,
     /// Key of the stale entry; `None` (1.9 and later) if the whole cache is stale.
     pub keys: Option<Vec<CacheKey<'a>>>,
-    /// When it was written, in milliseconds since the Unix epoch.
+    /// The time at which it was written, in milliseconds since the Unix epoch.
     pub invalidation_ts: i64,
 }
 
-/// One part of a cache key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One part of a cache key. `Debug` leaves it out: alone it does not say whether its function takes
+/// access tokens. Those of [`CachesRow`] and [`CacheInvalidation`] show it, if it does not.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CacheKey<'a> {
     /// A string, as nearly always: the keys go through a text column.
@@ -39,7 +40,7 @@ pub enum CacheKey<'a> {
     Json(Json<'a>),
 }
 
-/// What a row of `caches` says. Borrows from the row.
+/// The meaning of a row of `caches`. Borrows from the row.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CacheInvalidation<'r> {
@@ -88,7 +89,7 @@ pub struct DeviceKey<'r> {
 }
 
 impl CachesRow<'_> {
-    /// What the row says, names with a meaning of their own taken apart.
+    /// The meaning of the row, names with a meaning of their own taken apart.
     ///
     /// `_get_e2e_cross_signing_signatures_for_device` with keys that are not the JSON text of a
     /// user and a device is given as an ordinary function.
@@ -204,6 +205,12 @@ impl Serialize for CacheKey<'_> {
     }
 }
 
+impl fmt::Debug for CacheKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CacheKey({REDACTED})")
+    }
+}
+
 /// Keys as `Debug` may show them.
 struct Shown<'r> {
     function: &'r str,
@@ -212,8 +219,8 @@ struct Shown<'r> {
 
 impl fmt::Debug for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if redact::takes_tokens(self.function) {
-            return f.write_str("<redacted>");
+        if takes_tokens(self.function) {
+            return f.write_str(REDACTED);
         }
         f.debug_list().entries(self.keys.iter().map(CacheKey::as_str)).finish()
     }
@@ -236,7 +243,7 @@ impl fmt::Debug for CacheInvalidation<'_> {
             Self::CurrentState { room_id, changed_users } => f
                 .debug_struct("CurrentState")
                 .field("room_id", room_id)
-                .field("changed_users", changed_users)
+                .field("changed_users", &Shown { function: "cs_cache_fake", keys: changed_users })
                 .finish(),
             Self::HistoryPurged { room_id } => {
                 f.debug_struct("HistoryPurged").field("room_id", room_id).finish()
@@ -379,6 +386,7 @@ mod tests {
         let parsed = CachesRow::parse(&row).unwrap();
         assert!(!format!("{parsed:?}").contains("syt_"));
         assert!(!format!("{:?}", parsed.invalidation().unwrap()).contains("syt_"));
+        assert!(!format!("{:?}", parsed.keys).contains("syt_"));
         let row = Row::from(r#"["get_user_by_id",["@u:h"],1]"#);
         assert!(format!("{:?}", CachesRow::parse(&row).unwrap()).contains("@u:h"));
     }

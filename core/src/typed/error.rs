@@ -1,8 +1,11 @@
-//! Why a row is not a row of its stream: which element, what was expected, what stands there.
+//! Errors about rows that do not have the shape of their stream: the element, what was expected, what
+//! was found.
 
 use std::fmt;
 
 use thiserror::Error;
+
+use crate::{printable::Printable, secret::rows_may_hold_tokens};
 
 /// Longest piece of a row that is kept in an error, in bytes.
 const EXCERPT_BYTES_MAX: usize = 60;
@@ -15,7 +18,9 @@ const EXCERPT_BYTES_MAX: usize = 60;
 /// Excerpts are at most 60 bytes. Rows of `caches` may hold access tokens, so for them only the
 /// JSON type is named, never the content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
-#[error("{stream} row: expected {expected} {place}, found {found}", place = Place(.path))]
+#[error(
+    "{stream} row: expected {expected} {}, found {}", Place(.path), Printable::foreign(.found)
+)]
 pub struct RowError {
     stream: &'static str,
     path: Vec<Step>,
@@ -36,7 +41,7 @@ impl RowError {
         path.reverse();
         let found = match found {
             None => "nothing".into(),
-            Some(text) if stream == "caches" => json_type(text).into(),
+            Some(text) if rows_may_hold_tokens(stream) => json_type(text).into(),
             Some(text) => format!("{} {}", json_type(text), excerpt(text)).into_boxed_str(),
         };
         Self { stream, path, expected, found }
@@ -56,12 +61,12 @@ impl RowError {
         }
     }
 
-    /// What should have stood there, in words.
+    /// The shape that was expected there, in words.
     pub fn expected(&self) -> &'static str {
         self.expected
     }
 
-    /// What stands there: the JSON type and the beginning of the text, or `nothing`.
+    /// The JSON type and the beginning of the text that was found, or `nothing`. Verbatim.
     pub fn found(&self) -> &str {
         &self.found
     }

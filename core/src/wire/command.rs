@@ -5,8 +5,10 @@ use std::fmt;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
-use super::secret::Secret;
-use crate::stream::{Row, Token, redact};
+use crate::{
+    secret::{REDACTED, Secret, takes_tokens},
+    stream::{Row, Token},
+};
 
 /// One command of the protocol. Text fields are slices of the line they were read from, but for
 /// the names of streams that are known.
@@ -30,12 +32,12 @@ pub enum Command {
     Replicate(Replicate),
     /// One row of a stream.
     Rdata(Rdata),
-    /// Where a writer stands.
+    /// The position of a writer.
     Position(Position),
     /// A user started or stopped syncing on an instance. Boxed, so that no command is larger than an
     /// RDATA: every command is moved several times.
     UserSync(Box<UserSync>),
-    /// Forget all that was said under this instance id (a random id, not a name).
+    /// All that was reported under this instance id (a random id, not a name) is void.
     ClearUserSync(ByteString),
     /// A federation sender has stored all rows of `federation` up to the token.
     FederationAck(FederationAck),
@@ -56,7 +58,7 @@ pub enum Command {
     CancelTask(ByteString),
 }
 
-/// What `REPLICATE` asks for.
+/// The rows or positions that a `REPLICATE` requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Replicate {
@@ -85,7 +87,7 @@ pub struct Rdata {
     pub row: Row,
 }
 
-/// Where a writer stands: `POSITION stream instance prev new`.
+/// The position of a writer: `POSITION stream instance prev new`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// Stream name.
@@ -175,8 +177,8 @@ pub struct LockReleased {
 impl fmt::Debug for InvalidateCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { function, keys } = self;
-        let secret = redact::takes_tokens(function);
-        let keys: &dyn fmt::Debug = if secret { &format_args!("<redacted>") } else { keys };
+        let secret = takes_tokens(function);
+        let keys: &dyn fmt::Debug = if secret { &format_args!("{REDACTED}") } else { keys };
         f.debug_struct("InvalidateCache").field("function", function).field("keys", keys).finish()
     }
 }

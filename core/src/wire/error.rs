@@ -1,24 +1,31 @@
-//! What a peer got wrong in a line.
+//! Errors about lines and messages that are not commands.
+//!
+//! A line and the place of its fault enter; an error leaves that keeps a bounded piece of the line, and
+//! nothing that stands where an access token may ([`crate::secret`]).
 
 use std::{borrow::Cow, fmt};
 
-use memchr::{memchr, memmem};
+use memchr::memchr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::stream::Token;
+use crate::{
+    secret::{excerpt, veiled_text},
+    stream::Token,
+};
 
 /// Longest piece of a bad line that is kept in an error, in bytes.
 pub const EXCERPT_BYTES_MAX: usize = 120;
 
 /// A line or message that is not a command of any dialect.
 ///
-/// Says what was expected and where. Boxed, so that the good case stays small.
+/// `Display` states what was expected and where, with an excerpt of at most
+/// [`EXCERPT_BYTES_MAX`] bytes that ends where an access token may begin. Boxed, so that the good case stays small.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Error)]
 #[serde(transparent)]
 pub struct DecodeError(Box<Details>);
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Details {
     kind: DecodeErrorKind,
     offset: usize,
@@ -44,7 +51,7 @@ pub enum DecodeErrorKind {
     BadJson,
 }
 
-/// What could still be read of an RDATA whose rest is bad: enough to fetch the row instead.
+/// The part of a bad RDATA that could still be read: enough to fetch the row instead.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BadRow {
     /// Stream name.
@@ -57,21 +64,6 @@ pub struct BadRow {
 
 /// Longest first word that is kept in an error, in bytes.
 const COMMAND_BYTES_MAX: usize = 32;
-
-/// Words behind which a line may hold an access token: the command that tells of a client's
-/// address, and the cache that is looked up by token (in rows of `caches` and in
-/// `INVALIDATE_CACHE`).
-const BEFORE_SECRETS: [&[u8]; 2] = [b"USER_IP", b"get_user_by_access_token"];
-
-/// The line up to the first word behind which a secret may stand, wherever that word is: a line
-/// with a misplaced space or byte is as secret as a good one.
-fn without_secrets(line: &[u8]) -> &[u8] {
-    let end = BEFORE_SECRETS
-        .into_iter()
-        .filter_map(|word| memmem::find(line, word).map(|start| start + word.len()))
-        .min();
-    &line[..end.unwrap_or(line.len())]
-}
 
 impl DecodeError {
     /// An error at byte `offset` of `line`, where `expected` should have stood.
@@ -88,7 +80,7 @@ impl DecodeError {
             offset,
             expected: expected.into(),
             command: String::from_utf8_lossy(&line[..name_end]).into_owned(),
-            excerpt: String::from_utf8_lossy(without_secrets(head)).into_owned(),
+            excerpt: String::from_utf8_lossy(excerpt(head)).into_owned(),
             row: None,
         }))
     }
@@ -100,7 +92,7 @@ impl DecodeError {
         self
     }
 
-    /// What kind of error it is.
+    /// The kind of the error.
     pub fn kind(&self) -> DecodeErrorKind {
         self.0.kind
     }
@@ -110,7 +102,7 @@ impl DecodeError {
         self.0.offset
     }
 
-    /// What should have stood there, in words.
+    /// The element that was expected there, in words.
     pub fn expected(&self) -> &str {
         &self.0.expected
     }
@@ -126,17 +118,36 @@ impl DecodeError {
     }
 }
 
+impl fmt::Debug for Details {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, offset, expected, command, excerpt, row } = self;
+        f.debug_struct("Details")
+            .field("kind", kind)
+            .field("offset", offset)
+            .field("expected", expected)
+            .field("command", &veiled_text(command))
+            .field("excerpt", &veiled_text(excerpt))
+            .field("row", row)
+            .finish()
+    }
+}
+
+impl fmt::Display for DecodeErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Blank => "blank line",
+            Self::NotUtf8 => "not UTF-8",
+            Self::UnknownCommand => "unknown command",
+            Self::BadField => "bad field",
+            Self::BadJson => "bad JSON",
+        })
+    }
+}
+
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Details { kind, offset, expected, excerpt, .. } = &*self.0;
-        let what = match kind {
-            DecodeErrorKind::Blank => "blank line",
-            DecodeErrorKind::NotUtf8 => "not UTF-8",
-            DecodeErrorKind::UnknownCommand => "unknown command",
-            DecodeErrorKind::BadField => "bad field",
-            DecodeErrorKind::BadJson => "bad JSON",
-        };
-        write!(f, "{what} at byte {offset}: expected {expected} in {excerpt:?}")
+        write!(f, "{kind} at byte {offset}: expected {expected} in {excerpt:?}")
     }
 }
 
@@ -159,6 +170,18 @@ mod tests {
                 assert!(!shown.contains("syt"), "{shown}");
             }
             assert!(line.contains(&error.0.excerpt) && !error.0.excerpt.is_empty());
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_no_token_of_a_line_without_spaces_or_of_another_function() {
+        for line in [
+            "USER_IP\t[\"syt_secret\"",
+            r#"RDATA caches m 1 ["token_of",["syt_secret"]"#,
+            r#"INVALIDATE_CACHE token_of ["syt_secret""#,
+        ] {
+            let error = DecodeError::new(DecodeErrorKind::BadJson, 0, "something", line.as_bytes());
+            assert!(!format!("{error:?}").contains("syt"), "{error:?}");
         }
     }
 

@@ -10,7 +10,6 @@ mod integer;
 mod line;
 mod page;
 mod resp;
-mod secret;
 
 pub use self::{
     command::{
@@ -26,5 +25,5 @@ pub use self::{
     resp::{
         Frame, RespDecoder, RespError, RespErrorKind, RespLimits, encode_command, encode_frame,
     },
-    secret::Secret,
 };
+pub use crate::secret::Secret;

@@ -12,9 +12,13 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use super::integer::{self, BadInteger};
-use crate::stream::{Page, Row, Token};
+use crate::{
+    printable::Printable,
+    stream::{Page, Row, Token},
+};
 
-/// The body of an answer is not a page.
+/// The body of an answer is not a page. `Display` shows what it quotes of the body escaped, cut and
+/// without access tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum PageError {
@@ -25,15 +29,15 @@ pub enum PageError {
         offset: usize,
     },
     /// Not one JSON object, or one of its values has another type than it should.
-    #[error("not a page of JSON: {message}")]
+    #[error("not a page of JSON: {}", Printable::foreign(.message))]
     Json {
-        /// What the JSON reader found, and where.
+        /// The error of the JSON reader, with the place. It may quote the body.
         message: String,
     },
     /// A key is missing.
     #[error("the key {key:?} is missing")]
     Missing {
-        /// Which one.
+        /// The missing key.
         key: &'static str,
     },
     /// The page's own token is not an integer.
@@ -45,19 +49,19 @@ pub enum PageError {
     /// An entry of `updates` is not a pair of a token and a row.
     #[error("entry {index} of `updates` is not a pair of a token and a row")]
     UpdateNotPair {
-        /// Which entry, counted from 0.
+        /// The index of the entry, counted from 0.
         index: usize,
     },
     /// The token of an entry is not an integer.
     #[error("the token of entry {index} of `updates` is not an integer")]
     TokenNotInteger {
-        /// Which entry, counted from 0.
+        /// The index of the entry, counted from 0.
         index: usize,
     },
     /// The token of an entry is beyond 64 bits.
     #[error("the token of entry {index} of `updates` is beyond 64 bits")]
     TokenOutOfRange {
-        /// Which entry, counted from 0.
+        /// The index of the entry, counted from 0.
         index: usize,
     },
 }

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use synrepl_core::{
     Action, Backoff, Config, ConnectionId, Event, FetchId, Input, Node, Origin, Start, Stats,
     Timestamp, Transport, WaitId, WaitOutcome,
-    stream::{FetchError, Page, Row, Source, Span, Token},
+    stream::{FetchError, Page, Row, Source, Token},
     wire::{Command, Decoder, Replicate},
 };
 

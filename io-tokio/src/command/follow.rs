@@ -5,7 +5,7 @@ mod setup;
 use std::{io, process::ExitCode, time::Duration};
 
 use synrepl::{DriverError, Replication};
-use synrepl_core::{Event, GapReason};
+use synrepl_core::{Event, Printable};
 use tokio::{
     task::JoinHandle,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
@@ -20,7 +20,6 @@ use super::{
     progress::Progress,
     record::TraceFile,
     saver::Saver,
-    shorten::shortened,
     stop::{Stop, exit_on_interrupt},
     warning::{Circumstances, Kind},
 };
@@ -173,8 +172,7 @@ impl Follow {
         if let Event::Warning(warning) = event {
             let (kind, told) = self.circumstances.sentence(warning);
             self.diagnostics.problem(kind, now, &told);
-        } else if let Event::Gap { source, from, upto, reason: GapReason::NoEndpoint } = event {
-            let told = self.circumstances.no_endpoint(source, *from, *upto);
+        } else if let Some(told) = Circumstances::no_endpoint(event) {
             self.diagnostics.problem(Kind::NoEndpoint, now, &told);
         } else if self.tell_twice {
             self.tell_connection(event, now);
@@ -186,7 +184,7 @@ impl Follow {
             self.diagnostics.note("connected");
         } else if let Event::Disconnected { reason, retry_at: Some(retry_at), .. } = event {
             let wait = retry_at.saturating_since(self.replication.now()).as_secs_f64();
-            let reason = shortened(reason, 400);
+            let reason = Printable::foreign(reason);
             let told = format!("no connection: {reason}; next attempt in {wait:.1} s");
             self.diagnostics.problem(Kind::Connection, now, &told);
         }

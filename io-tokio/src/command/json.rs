@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use synrepl_core::{
     ClearedReason, ConnectionId, Event, GapReason, Origin, SyncOrigin,
+    secret::{veiled_keys, veiled_row, veiled_text},
     stream::{Rows, Source, Token},
     wire::{Command, Replicate},
 };
@@ -26,8 +27,9 @@ use synrepl_core::{
 /// | `syncing_cleared` | `instance_id` or `peer`, `users`, `reason` (`stopped`, `silent`, `disconnected`) |
 /// | `federation_acked` | `token` |
 ///
-/// Rows stand in it as they came, but that
-/// line feeds between their tokens become spaces, so that a line stays a line.
+/// Rows stand in it as they came, but that line feeds between their tokens become spaces, so that a
+/// line stays a line. In commands and in texts for people access tokens are replaced: those are not
+/// the data that was asked for.
 pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
     match event {
         Event::Rows { source, token, rows, origin, position } => {
@@ -65,7 +67,7 @@ pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
         Event::Disconnected { conn, reason, retry_at } => {
             Object::of_type(out, "disconnected")
                 .number("connection", conn.get())
-                .text("reason", reason)
+                .text("reason", &veiled_text(reason))
                 .boolean("retrying", retry_at.is_some())
                 .end();
         }
@@ -82,7 +84,7 @@ pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
         }
         Event::PeerDisconnected { conn, reason } => {
             let line = Object::of_type(out, "peer_disconnected");
-            line.number("peer", peer_number(*conn)).text("reason", reason).end();
+            line.number("peer", peer_number(*conn)).text("reason", &veiled_text(reason)).end();
         }
         Event::PeerCommand { conn, command } => {
             let line = Object::of_type(out, "peer_command").number("peer", peer_number(*conn));
@@ -112,8 +114,8 @@ pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
     }
 }
 
-/// The name of how rows came.
-pub(super) const fn origin_name(origin: Origin) -> &'static str {
+/// The name of an origin of rows.
+const fn origin_name(origin: Origin) -> &'static str {
     match origin {
         Origin::CatchUp => "catch_up",
         Origin::Audit => "audit",
@@ -121,8 +123,8 @@ pub(super) const fn origin_name(origin: Origin) -> &'static str {
     }
 }
 
-/// The name of why rows are missing.
-pub(super) const fn gap_reason_name(reason: &GapReason) -> &'static str {
+/// The name of a reason of missing rows.
+const fn gap_reason_name(reason: &GapReason) -> &'static str {
     match reason {
         GapReason::NoEndpoint => "no_endpoint",
         GapReason::GaveUp { .. } => "gave_up",
@@ -133,12 +135,15 @@ pub(super) const fn gap_reason_name(reason: &GapReason) -> &'static str {
 
 /// The number of a peer that connected to us, counted from 0. On a connection that we made, its
 /// own number.
-pub(super) const fn peer_number(conn: ConnectionId) -> u64 {
-    if conn.is_accepted() { conn.get() - ConnectionId::accepted(0).get() } else { conn.get() }
+const fn peer_number(conn: ConnectionId) -> u64 {
+    match conn.accepted_number() {
+        Some(number) => number,
+        None => conn.get(),
+    }
 }
 
-/// The name of why nothing is known of users any more.
-pub(super) const fn cleared_reason_name(reason: ClearedReason) -> &'static str {
+/// The name of a reason why reports of users are void.
+const fn cleared_reason_name(reason: ClearedReason) -> &'static str {
     match reason {
         ClearedReason::Stopped => "stopped",
         ClearedReason::Silent => "silent",
@@ -160,14 +165,16 @@ fn command_fields<'a>(line: Object<'a>, command: &Command) -> Object<'a> {
     match command {
         Command::Server(name) => line.text("server", name),
         Command::Name(name) => line.text("name", name),
-        Command::Ping(text) | Command::Error(text) | Command::Sync(text) => line.text("text", text),
+        Command::Ping(text) | Command::Error(text) | Command::Sync(text) => {
+            line.text("text", &veiled_text(text))
+        }
         Command::Replicate(Replicate::Stream { stream, from }) => {
             line.text("stream", stream).optional_token("from", *from)
         }
         Command::Replicate(_) => line,
         Command::Rdata(rdata) => {
             let line = line.text("stream", &rdata.stream).text("instance", &rdata.instance);
-            line.optional_token("token", rdata.token).raw("row", rdata.row.as_str())
+            line.optional_token("token", rdata.token).raw("row", &veiled_row(rdata.row.as_str()))
         }
         Command::Position(position) => {
             let line = line.text("stream", &position.stream).text("instance", &position.instance);
@@ -188,7 +195,8 @@ fn command_fields<'a>(line: Object<'a>, command: &Command) -> Object<'a> {
             .text("push_key", &pusher.push_key)
             .text("user", &pusher.user),
         Command::InvalidateCache(cache) => {
-            line.text("function", &cache.function).raw("keys", cache.keys.as_str())
+            let keys = veiled_keys(&cache.function, cache.keys.as_str());
+            line.text("function", &cache.function).raw("keys", &keys)
         }
         Command::UserIp(seen) => line
             .text("user", &seen.user)

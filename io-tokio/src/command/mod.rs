@@ -18,7 +18,6 @@ mod replay;
 mod saver;
 mod secrets;
 mod serve;
-mod shorten;
 mod stop;
 mod text;
 mod warning;

@@ -12,8 +12,6 @@ use synrepl_core::{
 };
 use tokio::time::Instant;
 
-use super::warning::name;
-
 /// Sources that are named in the line; of the others only the number.
 const NAMED_MAX: usize = 3;
 /// Time without a change after which the number of live sources is said: they go live one by one.
@@ -119,7 +117,7 @@ impl Progress {
         let mut line = format!("catching up {}, {} rows so far:", sources(count), self.rows);
         for (source, span) in self.behind.iter().take(NAMED_MAX) {
             // Writing to memory does not fail.
-            let _ = write!(line, " {} {} %,", name(source), span.percent());
+            let _ = write!(line, " {source} {} %,", span.percent());
         }
         match count.saturating_sub(NAMED_MAX) {
             0 => line.truncate(line.len() - 1),

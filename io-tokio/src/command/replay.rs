@@ -8,7 +8,7 @@ use std::{
 };
 
 use synrepl_core::{
-    Action,
+    Action, Printable,
     trace::{Difference, End, Replay, ReplayError, Replayer},
 };
 
@@ -16,7 +16,6 @@ use super::{
     exit::{FAILED, OK, USAGE},
     flags::{Format, ReplayFlags},
     json::Object,
-    shorten::shortened,
 };
 
 /// Longest line that is read, in bytes: a catch-up page and what JSON adds to it.
@@ -113,14 +112,8 @@ impl Outcome {
         match self {
             Self::Same(Replay { inputs, actions, end, .. }) => {
                 let end = match end {
-                    End::InsideLine { line } => {
-                        format!(" (ends inside line {line}; everything before it agreed)")
-                    }
-                    End::BeforeActions { missing } => format!(
-                        " (ends before {missing} actions of its last input; everything before it \
-                         agreed)"
-                    ),
-                    End::Complete | _ => String::new(),
+                    End::Complete => String::new(),
+                    End::InsideLine { .. } | End::BeforeActions { .. } | _ => format!(" ({end})"),
                 };
                 format!("{file}same: {inputs} inputs, {actions} actions{end}\n")
             }
@@ -190,7 +183,7 @@ fn excerpt(text: Option<&str>, from: usize) -> Option<String> {
     let skipped = if from < ACTION_CHARS_MAX - 40 { 0 } else { from - 40 };
     let rest: String = text?.chars().skip(skipped).collect();
     let ellipsis = if skipped > 0 { "…" } else { "" };
-    Some(format!("{ellipsis}{}", shortened(&rest, ACTION_CHARS_MAX)))
+    Some(format!("{ellipsis}{}", Printable::new(&rest, ACTION_CHARS_MAX)))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::{
 };
 
 use synrepl::{DriverError, Replication};
-use synrepl_core::{ByteString, Event, stream::Token};
+use synrepl_core::{ByteString, Event, Printable, stream::Token};
 use tokio::{
     task::{JoinError, JoinHandle},
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until},
@@ -24,9 +24,7 @@ use super::{
     diagnostics::Diagnostics,
     exit::{FAILED, Failure, OK},
     printer::GRACE,
-    shorten::shortened,
     stop::{Stop, exit_on_interrupt},
-    text,
     warning::{Circumstances, Kind},
 };
 
@@ -261,7 +259,7 @@ impl Serve {
                 self.connected = false;
                 if let Some(retry_at) = retry_at {
                     let wait = retry_at.saturating_since(self.replication.now()).as_secs_f64();
-                    let reason = shortened(reason, 400);
+                    let reason = Printable::foreign(reason);
                     let told = format!("no connection: {reason}; next attempt in {wait:.1} s");
                     self.diagnostics.problem(Kind::Connection, now, &told);
                 }
@@ -302,9 +300,7 @@ impl Serve {
     }
 
     fn tell_of_peer(&mut self, event: &Event, now: Instant) {
-        if let Some(told) = text::told_of_others(event) {
-            self.diagnostics.news(Kind::Peers, now, &told);
-        }
+        self.diagnostics.news(Kind::Peers, now, &event.to_string());
     }
 
     fn keep_house(&mut self) {
@@ -326,7 +322,7 @@ impl Serve {
             line.push_str(", published:");
             for (stream, token) in self.published.iter().take(NAMED_MAX) {
                 // Writing to memory does not fail.
-                let _ = write!(line, " {} {token}", shortened(stream, 20));
+                let _ = write!(line, " {} {token}", Printable::new(stream, 20));
             }
         }
         line

@@ -3,23 +3,22 @@
 use std::io::Write as _;
 
 use synrepl_core::{
-    ConnectionId, Event, GapReason, Origin, SyncOrigin,
+    Event, GapReason, Origin, Printable,
     stream::{Rows, Source},
     wire::Command,
 };
 
-use super::{
-    clock::TimeOfDay,
-    json,
-    shorten::{shortened, without_token},
-};
+use super::{clock::TimeOfDay, json};
 
 /// Longest piece of a row that is shown, in characters.
 const ROW_CHARS_MAX: usize = 72;
-/// Longest name that is shown, in characters.
+/// Longest name that is shown in a column, in characters.
 const NAME_CHARS_MAX: usize = 40;
+/// Longest piece of a command's fields that is shown, in characters.
+const FIELDS_CHARS_MAX: usize = 200;
 
-/// Writes events as lines: time of day in UTC, stream, writer, token, and what it is about.
+/// Writes events as lines: time of day in UTC, and what the core says of the event. Those of a
+/// source stand in columns: stream, writer, token, and what happened.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TextFormat {
     /// Whether to colour; only for terminals.
@@ -67,8 +66,12 @@ impl TextFormat {
                 self.of_source(out, time, source, &token.to_string(), Colour::Dim, "position");
             }
             Event::Gap { source, from, upto, reason } => {
+                let hint = match reason {
+                    GapReason::NoEndpoint => "; name its writer with --instance",
+                    GapReason::GaveUp { .. } | GapReason::SplitToken | _ => "",
+                };
                 let told =
-                    format!("GAP: rows in ({from}, {upto}] could not be had: {}", why(reason));
+                    format!("GAP: rows in ({from}, {upto}] could not be had: {reason}{hint}");
                 self.of_source(out, time, source, &upto.to_string(), Colour::Red, &told);
             }
             Event::Reset { source, from, token } => {
@@ -86,26 +89,23 @@ impl TextFormat {
             Event::Live { source, token } => {
                 self.of_source(out, time, source, &token.to_string(), Colour::Green, "live");
             }
-            Event::Connected { .. } => self.line(out, time, Colour::Green, "connected"),
-            Event::Disconnected { reason, retry_at, .. } => {
-                let next = if retry_at.is_some() { "; trying again" } else { "" };
-                let told = format!("disconnected: {}{next}", shortened(reason, 400));
-                self.line(out, time, Colour::Yellow, &told);
-            }
+            Event::Connected { .. } => self.line(out, time, Colour::Green, &event.to_string()),
+            Event::Disconnected { .. } => self.line(out, time, Colour::Yellow, &event.to_string()),
             Event::Command { command } => {
-                self.line(out, time, Colour::Dim, &told_command(command));
+                let told = format!("{}{}", command.name(), fields(command));
+                self.line(out, time, Colour::Dim, &told);
+            }
+            Event::PeerCommand { command, .. } => {
+                self.line(out, time, Colour::Dim, &format!("{event}{}", fields(command)));
             }
             Event::PeerConnected { .. }
             | Event::PeerNamed { .. }
             | Event::PeerDisconnected { .. }
-            | Event::PeerCommand { .. }
             | Event::Published { .. }
             | Event::UserSyncing { .. }
             | Event::SyncingCleared { .. }
             | Event::FederationAcked { .. } => {
-                if let Some(told) = told_of_others(event) {
-                    self.line(out, time, Colour::Dim, &told);
-                }
+                self.line(out, time, Colour::Dim, &event.to_string());
             }
             // Said on stderr, not asked for here, or known from the end of the output.
             Event::Warning(_) | Event::WaitEnded { .. } | Event::Stopped => {}
@@ -122,8 +122,8 @@ impl TextFormat {
         colour: Colour,
         told: &str,
     ) {
-        let stream = shortened(source.stream(), NAME_CHARS_MAX);
-        let writer = shortened(source.instance(), NAME_CHARS_MAX);
+        let stream = Printable::new(source.stream(), NAME_CHARS_MAX);
+        let writer = Printable::new(source.instance(), NAME_CHARS_MAX);
         self.line(out, time, colour, &format!("{stream:<22} {writer:<12} {token:>9}  {told}"));
     }
 
@@ -138,103 +138,28 @@ impl TextFormat {
 }
 
 fn told_rows(rows: &Rows, origin: Origin) -> String {
-    let first =
-        rows.first().map_or_else(String::new, |row| shortened(&format!("{row:?}"), ROW_CHARS_MAX));
+    let first = rows.first().map(|row| format!("{row:?}")).unwrap_or_default();
+    let first = Printable::new(&first, ROW_CHARS_MAX);
     let count = match rows.len() {
         1 => "1 row ".to_owned(),
         count => format!("{count} rows"),
     };
-    let how = match origin {
-        Origin::Live => "",
-        Origin::Audit => ", had been lost",
-        Origin::CatchUp | _ => ", caught up",
-    };
-    format!("{count}{how}  {first}")
-}
-
-/// Why rows are missing, in words.
-pub(super) fn why(reason: &GapReason) -> String {
-    match reason {
-        GapReason::NoEndpoint => "no --instance is given for this writer".to_owned(),
-        GapReason::GaveUp { error } => {
-            format!("every attempt failed, the last one: {}", shortened(&error.to_string(), 400))
-        }
-        GapReason::SplitToken => {
-            "the writer's page ended inside one token, and the rest cannot be asked for".to_owned()
-        }
-        _ => json::gap_reason_name(reason).to_owned(),
-    }
-}
-
-/// What is to be said of peers and of what others say, in one line.
-pub(super) fn told_of_others(event: &Event) -> Option<String> {
-    let told = match event {
-        Event::PeerConnected { conn, dialect } => {
-            format!("{} has connected; it is spoken to as since release {dialect}", peer(*conn))
-        }
-        Event::PeerNamed { conn, name } => {
-            format!("{} is called {}", peer(*conn), shortened(name, NAME_CHARS_MAX))
-        }
-        Event::PeerDisconnected { conn, reason } => {
-            format!("{} is gone: {}", peer(*conn), shortened(reason, 400))
-        }
-        Event::PeerCommand { conn, command } => {
-            format!("{} says {}", peer(*conn), told_command(command))
-        }
-        Event::Published { stream, token } => {
-            format!("{} is published up to {token}", shortened(stream, NAME_CHARS_MAX))
-        }
-        Event::UserSyncing { origin, sync } => {
-            let does = if sync.syncing { "syncs" } else { "no longer syncs" };
-            format!("{} {does} at {}", shortened(&sync.user, 200), told_origin(origin))
-        }
-        Event::SyncingCleared { origin, users, reason } => {
-            let why = json::cleared_reason_name(*reason);
-            format!("{users} users no longer sync at {} ({why})", told_origin(origin))
-        }
-        Event::FederationAcked { token } => {
-            format!("every federation sender has stored federation up to {token}")
-        }
-        Event::Connected { .. }
-        | Event::Disconnected { .. }
-        | Event::Rows { .. }
-        | Event::Position { .. }
-        | Event::Gap { .. }
-        | Event::Reset { .. }
-        | Event::CatchingUp { .. }
-        | Event::NotLive { .. }
-        | Event::Live { .. }
-        | Event::Command { .. }
-        | Event::WaitEnded { .. }
-        | Event::Warning(_)
-        | Event::Stopped
-        | _ => return None,
-    };
-    Some(told)
-}
-
-/// A peer that connected to us, by its number.
-pub(super) fn peer(conn: ConnectionId) -> String {
-    format!("peer {}", json::peer_number(conn))
-}
-
-fn told_origin(origin: &SyncOrigin) -> String {
     match origin {
-        SyncOrigin::Instance(id) => format!("instance {}", shortened(id, NAME_CHARS_MAX)),
-        SyncOrigin::Connection(conn) => peer(*conn),
-        _ => "another instance".to_owned(),
+        Origin::Live => format!("{count}  {first}"),
+        Origin::Audit | Origin::CatchUp | _ => format!("{count}, {origin}  {first}"),
     }
 }
 
-fn told_command(command: &Command) -> String {
+/// The fields of a command, with the space before them; empty if it has none.
+fn fields(command: &Command) -> String {
     let mut line = Vec::new();
     json::append(&mut line, &Event::Command { command: command.clone() });
     let line = String::from_utf8_lossy(&line);
     // {"type":"command","command":"NAME","field":...}: the fields alone are told.
-    let fields = line.splitn(3, ',').nth(2).unwrap_or_default();
-    let fields = fields.strip_suffix("}\n").unwrap_or_default();
-    let told = format!("{}  {}", command.name(), shortened(without_token(fields), 200));
-    told.trim_end().to_owned()
+    match line.trim_end().strip_suffix('}').and_then(|line| line.splitn(3, ',').nth(2)) {
+        Some(fields) => format!("  {}", Printable::new(fields, FIELDS_CHARS_MAX)),
+        None => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -242,7 +167,7 @@ mod tests {
     use std::time::Duration;
 
     use synrepl_core::{
-        ClearedReason, Timestamp,
+        ClearedReason, ConnectionId, SyncOrigin, Timestamp,
         stream::{Row, Token},
         wire::{Dialect, LockReleased, UserSync},
     };
@@ -289,7 +214,8 @@ mod tests {
         let (from, upto) = (Token::new(3), Token::new(9));
         let gap = Event::Gap { source: source.clone(), from, upto, reason: GapReason::NoEndpoint };
         assert!(told(&gap).ends_with(
-            "GAP: rows in (3, 9] could not be had: no --instance is given for this writer"
+            "GAP: rows in (3, 9] could not be had: no address is known to fetch them from; name its \
+             writer with --instance"
         ));
         let reset = Event::Reset { source, from: upto, token: Token::START };
         assert!(told(&reset).ends_with("0  RESET: starts over, was at 9"));
@@ -333,7 +259,7 @@ mod tests {
             (Event::PeerDisconnected { conn, reason: "reset".to_owned() }, "peer 3 is gone: reset"),
             (
                 Event::PeerCommand { conn, command },
-                r#"peer 3 says REMOTE_SERVER_UP  "server":"a\u001bb""#,
+                r#"peer 3 sent REMOTE_SERVER_UP  "server":"a\u001bb""#,
             ),
             (
                 Event::Published { stream: "s".into(), token: Token::new(9) },
@@ -345,7 +271,7 @@ mod tests {
             ),
             (
                 Event::SyncingCleared { origin, users: 2, reason: ClearedReason::Silent },
-                "2 users no longer sync at instance abcde (silent)",
+                "forgot 2 syncing users of instance abcde: it reported no user for too long",
             ),
             (
                 Event::FederationAcked { token: Token::new(4) },

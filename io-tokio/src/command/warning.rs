@@ -1,18 +1,14 @@
-//! Warnings as sentences that a person can act on.
+//! Warnings as sentences that a person can act on: the core states the fault, the hint here says
+//! which flag or file to look at.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, fmt};
 
 use synrepl_core::{
-    ConnectionId, NotAuditedReason, NotSentReason, Warning,
-    stream::{FetchError, Source, Token},
+    Event, GapReason, NotAuditedReason, NotSentReason, Printable, Warning,
+    stream::{FetchError, Source},
 };
 
-use super::{shorten::shortened, text::peer};
-
-/// Longest text of others that is told, in characters.
-const TEXT_CHARS_MAX: usize = 400;
-
-/// What a message is about; each kind has its own limit.
+/// The subject of a message; each kind has its own limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Connection,
@@ -33,6 +29,33 @@ pub(super) enum Kind {
     RowTooLong,
     Positions,
     Other,
+}
+
+impl Kind {
+    const fn of(warning: &Warning) -> Self {
+        match warning {
+            Warning::WrongDialect { .. } | Warning::WrongServer { .. } => Self::Connection,
+            Warning::Malformed { .. } => Self::Malformed,
+            Warning::NothingHeard { .. } => Self::NothingHeard,
+            Warning::Unanswered { .. } => Self::Unanswered,
+            Warning::FetchFailed { error: FetchError::NoEndpoint { .. }, .. } => Self::NoEndpoint,
+            Warning::FetchFailed { .. } => Self::FetchFailed,
+            Warning::NotAudited { .. } => Self::NotAudited,
+            Warning::DuplicateInstance { .. } => Self::DuplicateInstance,
+            Warning::HoldingOverflow { .. }
+            | Warning::BatchOverflow { .. }
+            | Warning::TooManySyncing { .. } => Self::Overflow,
+            Warning::TooManySources { .. } | Warning::TooManyStreams { .. } => Self::TooManySources,
+            Warning::NotSent { .. } => Self::NotSent,
+            Warning::PeerTooSlow { .. }
+            | Warning::PeerRefused { .. }
+            | Warning::TooManyPeers { .. } => Self::PeerCutOff,
+            Warning::PeerError { .. } | Warning::WrongDirection { .. } => Self::PeerError,
+            Warning::LogFailed { .. } => Self::Log,
+            Warning::RowTooLong { .. } | Warning::BatchTooLong { .. } => Self::RowTooLong,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -60,7 +83,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What the flags said, as far as a hint depends on it.
+/// The flags, as far as a hint depends on them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Circumstances {
     /// `--server-name`; empty if it was left out.
@@ -78,266 +101,78 @@ pub(super) struct Circumstances {
 }
 
 impl Circumstances {
-    /// What is wrong and what to do, in one line.
+    /// The sentence about a warning: the fault and what to do, in one line.
     pub(super) fn sentence(&self, warning: &Warning) -> (Kind, String) {
+        (Kind::of(warning), format!("{warning}{}", self.hint(warning)))
+    }
+
+    /// The sentence about rows that could not be had because nobody was named who has them; `None` if
+    /// the event is no such gap.
+    pub(super) fn no_endpoint(event: &Event) -> Option<String> {
+        let Event::Gap { source, reason: GapReason::NoEndpoint, .. } = event else { return None };
+        Some(format!("{event}{}", pass_instance(source)))
+    }
+
+    /// The continuation of the statement of the fault, which names the flag or file to look at. Empty
+    /// if there is nothing to do, or the statement says it.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "of the others there is no more to say")]
+    fn hint(&self, warning: &Warning) -> String {
         match warning {
-            Warning::Malformed { error } => {
-                let sequel = match error.row() {
-                    Some(row) => format!(
-                        "its rows of {}/{} are fetched instead",
-                        shortened(&row.stream, TEXT_CHARS_MAX),
-                        shortened(&row.instance, TEXT_CHARS_MAX)
-                    ),
-                    None => "it is left out".to_owned(),
-                };
-                let told = shortened(&error.to_string(), TEXT_CHARS_MAX);
-                (Kind::Malformed, format!("a message is not a command: {told}; {sequel}"))
+            Warning::NothingHeard { .. } => self.nothing_heard(),
+            Warning::Unanswered { example, .. } => {
+                let again = if self.server_sends_missed_rows { "" } else { " Asking again" };
+                format!(". Does the instance {} run?{again}", Printable::name(example.instance()))
             }
-            Warning::NothingHeard { after } => (Kind::NothingHeard, self.nothing_heard(*after)),
-            Warning::Unanswered { sources, example, asked } => {
-                let count = match sources {
-                    1 => "1 source has".to_owned(),
-                    count => format!("{count} sources have"),
-                };
-                let told = format!(
-                    "{count} not said where they stand ({} is one), asked {asked} times: does the \
-                     instance {} run? Asking again",
-                    name(example),
-                    shortened(example.instance(), TEXT_CHARS_MAX)
-                );
-                (Kind::Unanswered, told)
+            Warning::FetchFailed { source, error, .. } => self.fetch_hint(source, error),
+            Warning::NotAudited { source, reason, .. } => match reason {
+                NotAuditedReason::NotRemembered | NotAuditedReason::TooManyTokens => {
+                    "; look more often, with a shorter --audit".to_owned()
+                }
+                NotAuditedReason::NoEndpoint => pass_instance(source),
+                NotAuditedReason::GaveUp { error } => self.fetch_hint(source, error),
+                NotAuditedReason::SplitToken | _ => String::new(),
+            },
+            Warning::DuplicateInstance { .. } => ". Choose another name with --name".to_owned(),
+            Warning::TooManySources { .. } => ". Follow fewer with --stream".to_owned(),
+            Warning::NotSent { reason: NotSentReason::ObserveOnly, .. } => {
+                " (--observe-only is set)".to_owned()
             }
-            Warning::FetchFailed {
-                source,
-                error: FetchError::NoEndpoint { .. },
-                from,
-                upto,
-                ..
-            } => (Kind::NoEndpoint, self.no_endpoint(source, *from, *upto)),
-            Warning::FetchFailed { source, from, upto, attempt, retry_in, error } => {
-                let told = format!(
-                    "rows ({from}, {upto}] of {} could not be fetched (attempt {attempt}, the \
-                     next one in {:.1} s): {}{}",
-                    name(source),
-                    retry_in.as_secs_f64(),
-                    shortened(&error.to_string(), TEXT_CHARS_MAX),
-                    self.fetch_hint(source, error)
-                );
-                (Kind::FetchFailed, told)
+            Warning::WrongDialect { .. } => "; give its own release with --dialect".to_owned(),
+            Warning::WrongServer { found, .. } if found.is_empty() => {
+                ": is the address that of the main process's replication listener?".to_owned()
             }
-            Warning::NotAudited { source, from, upto, reason } => {
-                (Kind::NotAudited, self.not_audited(source, *from, *upto, reason))
-            }
-            Warning::DuplicateInstance { instance } => {
-                let told = format!(
-                    "another instance is called {} as well; its rows are taken for our own and \
-                     left out. Choose another name with --name",
-                    shortened(instance, TEXT_CHARS_MAX)
-                );
-                (Kind::DuplicateInstance, told)
-            }
-            Warning::HoldingOverflow { source } => {
-                let told = format!(
-                    "more rows of {} came while it catches up than are held in memory; they will \
-                     be fetched as well",
-                    name(source)
-                );
-                (Kind::Overflow, told)
-            }
-            Warning::BatchOverflow { source } => {
-                let told = format!(
-                    "a batch of {} is longer than allowed; its rows will be fetched",
-                    name(source)
-                );
-                (Kind::Overflow, told)
-            }
-            Warning::TooManySources { source } => {
-                let told = format!(
-                    "there are more sources than are followed at once; {} is ignored. Follow fewer \
-                     with --stream",
-                    name(source)
-                );
-                (Kind::TooManySources, told)
-            }
-            Warning::NotSent { command, reason } => {
-                let why = match reason {
-                    NotSentReason::ObserveOnly => "--observe-only is set",
-                    NotSentReason::NotForClients => "a client of this release may not say it",
-                    NotSentReason::OnlyFromLog => "rows and positions go out from a log alone",
-                    NotSentReason::Disconnected | _ => "there is no connection",
-                };
-                (Kind::NotSent, format!("{} was not sent: {why}", shortened(command, 40)))
-            }
-            Warning::PeerTooSlow { conn, pending } => {
-                let told = format!(
-                    "{} left {pending} commands untaken and was cut off; it can connect again and \
-                     catch up",
-                    peer(*conn)
-                );
-                (Kind::PeerCutOff, told)
-            }
-            Warning::PeerRefused { conn, told } => {
-                let told = shortened(told, TEXT_CHARS_MAX);
-                (Kind::PeerCutOff, format!("{} was cut off: {told}", peer(*conn)))
-            }
-            Warning::PeerError { conn, text } => {
-                let told = shortened(text, TEXT_CHARS_MAX);
-                (Kind::PeerError, format!("{} says ERROR: {told}", of(*conn)))
-            }
-            Warning::TooManyPeers { conn } => {
-                let told = format!(
-                    "{} was refused: there are as many connections as are allowed",
-                    peer(*conn)
-                );
-                (Kind::PeerCutOff, told)
-            }
-            Warning::WrongDirection { conn, command } => {
-                let told = format!(
-                    "{} says {}, which its side may not say; it is left out",
-                    of(*conn),
-                    shortened(command, 40)
-                );
-                (Kind::PeerError, told)
-            }
-            Warning::WrongDialect { configured } => {
-                let told = format!(
-                    "the server there is of a later release than {configured}, which --dialect \
-                     says; give its own"
-                );
-                (Kind::Connection, told)
-            }
-            Warning::WrongServer { expected, found } if found.is_empty() => {
-                let told = format!(
-                    "the server there sends rows before it says its name, which should be {}: is \
-                     the address that of the main process's replication listener?",
-                    shortened(expected, TEXT_CHARS_MAX)
-                );
-                (Kind::Connection, told)
-            }
-            Warning::WrongServer { expected, found } => {
-                let told = format!(
-                    "the server there is of {}, not of {}: compare the address and --server-name",
-                    shortened(found, TEXT_CHARS_MAX),
-                    shortened(expected, TEXT_CHARS_MAX)
-                );
-                (Kind::Connection, told)
-            }
-            Warning::LogFailed { error, attempt, retry_in } => {
-                let told = format!(
-                    "{} (attempt {attempt}, the next one in {:.1} s); nothing is lost, but rows \
-                     wait to be published",
-                    shortened(&error.to_string(), TEXT_CHARS_MAX),
-                    retry_in.as_secs_f64()
-                );
-                (Kind::Log, told)
-            }
-            Warning::RowTooLong { stream, token } => {
-                let told = format!(
-                    "a row of {} at {token} is too long for a line of direct TCP; its batch is \
-                     announced there, and has to be fetched",
-                    shortened(stream, TEXT_CHARS_MAX)
-                );
-                (Kind::RowTooLong, told)
-            }
-            Warning::BatchTooLong { stream, token, rows } => {
-                let told = format!(
-                    "the batch of {} at {token} has {rows} rows, more than a peer may leave \
-                     untaken: peers that get it are cut off and have to fetch it. Append smaller \
-                     batches",
-                    shortened(stream, TEXT_CHARS_MAX)
-                );
-                (Kind::RowTooLong, told)
-            }
-            Warning::TooManyStreams { stream } => {
-                let told = format!(
-                    "there are more own streams than are published; {} is not",
-                    shortened(stream, TEXT_CHARS_MAX)
-                );
-                (Kind::TooManySources, told)
-            }
-            Warning::TooManySyncing { user } => {
-                let told = format!(
-                    "more users sync than are remembered; {} is not",
-                    shortened(user, TEXT_CHARS_MAX)
-                );
-                (Kind::Overflow, told)
-            }
-            other => (Kind::Other, shortened(&format!("{other:?}"), TEXT_CHARS_MAX)),
+            Warning::WrongServer { .. } => ": compare the address and --server-name".to_owned(),
+            Warning::BatchTooLong { .. } => ". Append smaller batches".to_owned(),
+            _ => String::new(),
         }
     }
 
-    /// Rows are lost because nobody was named who has them.
-    pub(super) fn no_endpoint(&self, source: &Source, from: Token, upto: Token) -> String {
-        let writer = shortened(source.instance(), TEXT_CHARS_MAX);
-        format!(
-            "rows ({from}, {upto}] of {} cannot be fetched: pass --instance \
-             {writer}=http://HOST:PORT, the HTTP replication listener of {writer}",
-            name(source)
-        )
-    }
-
-    fn not_audited(
-        &self,
-        source: &Source,
-        from: Token,
-        upto: Token,
-        reason: &NotAuditedReason,
-    ) -> String {
-        let writer = shortened(source.instance(), TEXT_CHARS_MAX);
-        let why = match reason {
-            NotAuditedReason::NotRemembered => {
-                "more rows came than are remembered; look more often".to_owned()
-            }
-            NotAuditedReason::TooManyTokens => {
-                "more tokens went by than are asked for; look more often".to_owned()
-            }
-            NotAuditedReason::NoEndpoint => format!(
-                "pass --instance {writer}=http://HOST:PORT, the HTTP replication listener of \
-                 {writer}"
-            ),
-            NotAuditedReason::GaveUp { error } => format!(
-                "{}{}",
-                shortened(&error.to_string(), TEXT_CHARS_MAX),
-                self.fetch_hint(source, error)
-            ),
-            NotAuditedReason::SplitToken => {
-                "the writer gives only some of the rows of this token".to_owned()
-            }
-            _ => "for another reason".to_owned(),
-        };
-        format!(
-            "rows ({from}, {upto}] of {} were not looked through for lost ones: {why}",
-            name(source)
-        )
-    }
-
-    fn nothing_heard(&self, after: Duration) -> String {
+    fn nothing_heard(&self) -> String {
         if let Some(address) = &self.tcp {
             return format!(
-                "nothing heard from {} after {} s: is that the main process's listener of `type: \
-                 replication`? It should have said its name at once",
-                shortened(address, TEXT_CHARS_MAX),
-                after.as_secs()
+                ": is {} the main process's listener of `type: replication`? It should have said \
+                 its name at once",
+                Printable::name(address)
             );
         }
-        let channel = shortened(&self.server_name, TEXT_CHARS_MAX);
-        let seconds = after.as_secs();
+        let channel = Printable::name(&self.server_name);
         if self.observe_only {
             return format!(
-                "nothing heard on channel {channel} after {seconds} s: is --server-name right? With \
-                 --observe-only nobody is asked to speak, so a quiet deployment looks the same"
+                " to channel {channel}: is --server-name right? With --observe-only nobody is \
+                 asked to speak, so a quiet deployment looks the same"
             );
         }
         format!(
-            "nothing heard on channel {channel} after {seconds} s: is --server-name right, and is \
-             this the deployment's Redis? Every instance should have answered by now"
+            " to channel {channel}: is --server-name right, and is this the deployment's Redis? \
+             Every instance should have answered by now"
         )
     }
 
-    /// Which flag to look at. What the error means is in its own text.
+    /// The flag to look at. The meaning of the error is in its own text.
     fn fetch_hint(&self, source: &Source, error: &FetchError) -> String {
-        let writer = shortened(source.instance(), TEXT_CHARS_MAX);
+        let writer = Printable::name(source.instance());
         match error {
+            FetchError::NoEndpoint { .. } => pass_instance(source),
             FetchError::Unreachable { .. } | FetchError::TimedOut { .. } => {
                 format!(". Does {writer} run, and is the address in --instance {writer}=... right?")
             }
@@ -356,26 +191,27 @@ impl Circumstances {
                 ". Is the address in --instance {writer}=... that of {writer}'s replication \
                  listener?"
             ),
-            FetchError::NoEndpoint { .. } | _ => String::new(),
+            FetchError::Refused { .. } | _ => String::new(),
         }
     }
 }
 
-/// Whoever is at the other end: a peer that connected to us, or the server that we connected to.
-fn of(conn: ConnectionId) -> String {
-    if conn.is_accepted() { peer(conn) } else { "the server".to_owned() }
-}
-
-/// A source's name, fit for a terminal.
-pub(super) fn name(source: &Source) -> String {
-    shortened(&source.to_string(), TEXT_CHARS_MAX)
+/// The flag that names who has the rows of a source.
+fn pass_instance(source: &Source) -> String {
+    let writer = Printable::name(source.instance());
+    format!(
+        "; pass --instance {writer}=http://HOST:PORT, the HTTP replication listener of {writer}"
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use synrepl_core::{
-        stream::LogError,
-        wire::{BadRow, DecodeError, DecodeErrorKind},
+        ConnectionId,
+        stream::{LogError, Token},
+        wire::{BadRow, DecodeError, DecodeErrorKind, Dialect},
     };
 
     use super::*;
@@ -419,22 +255,30 @@ mod tests {
         let warning = Warning::NothingHeard { after: Duration::from_secs(10) };
         let (kind, told) = circumstances().sentence(&warning);
         assert_eq!(kind, Kind::NothingHeard);
-        assert!(told.starts_with(
-            "nothing heard on channel example.com after 10 s: is --server-name right"
+        assert!(told.contains(
+            "for 10 s after connecting to channel example.com: is --server-name right, and"
         ));
         let observer = Circumstances { observe_only: true, ..circumstances() };
         assert!(observer.sentence(&warning).1.contains("--observe-only"));
         let tcp = Circumstances { tcp: Some("host:9092".to_owned()), ..circumstances() };
-        assert!(tcp.sentence(&warning).1.contains("from host:9092 after 10 s"));
+        assert!(tcp.sentence(&warning).1.contains("for 10 s after connecting: is host:9092 the"));
     }
 
     #[test]
     fn a_missing_address_points_at_the_flag_to_pass() {
-        let told = circumstances().no_endpoint(&source(), Token::new(3), Token::new(9));
-        assert!(told.contains("rows (3, 9] of events/p1 cannot be fetched"), "{told}");
-        assert!(told.contains("--instance p1=http://HOST:PORT"), "{told}");
-        let warning = failed(FetchError::NoEndpoint { instance: "p1".to_owned() });
-        assert_eq!(circumstances().sentence(&warning), (Kind::NoEndpoint, told));
+        let (from, upto) = (Token::new(3), Token::new(9));
+        let gap = |reason| Event::Gap { source: source(), from, upto, reason };
+        let told = Circumstances::no_endpoint(&gap(GapReason::NoEndpoint)).unwrap();
+        assert!(told.starts_with("rows (3, 9] of events/p1 could not be had: "), "{told}");
+        assert!(told.contains("; pass --instance p1=http://HOST:PORT"), "{told}");
+        assert_eq!(Circumstances::no_endpoint(&gap(GapReason::SplitToken)), None);
+        for warning in [
+            failed(FetchError::NoEndpoint { instance: "p1".to_owned() }),
+            not_audited(&source(), NotAuditedReason::NoEndpoint),
+        ] {
+            let (_, told) = circumstances().sentence(&warning);
+            assert!(told.contains("; pass --instance p1=http://HOST:PORT"), "{told}");
+        }
     }
 
     #[test]
@@ -475,40 +319,89 @@ mod tests {
     }
 
     #[test]
-    fn every_other_warning_is_one_sentence_without_control_characters() {
+    fn what_to_do_follows_the_fault() {
+        let text = || "x".to_owned();
+        let observe_only = NotSentReason::ObserveOnly;
+        for (warning, hint) in [
+            (
+                Warning::Unanswered { sources: 3, example: source(), asked: 2 },
+                ". Does the instance p1 run? Asking again",
+            ),
+            (Warning::DuplicateInstance { instance: text() }, ". Choose another name with --name"),
+            (Warning::TooManySources { source: source() }, ". Follow fewer with --stream"),
+            (
+                not_audited(&source(), NotAuditedReason::NotRemembered),
+                "; look more often, with a shorter --audit",
+            ),
+            (
+                not_audited(&source(), NotAuditedReason::TooManyTokens),
+                "; look more often, with a shorter --audit",
+            ),
+            (
+                Warning::NotSent { command: text(), reason: observe_only },
+                " (--observe-only is set)",
+            ),
+            (
+                Warning::WrongDialect { configured: Dialect::V0_23 },
+                "; give its own release with --dialect",
+            ),
+            (
+                Warning::WrongServer { expected: text(), found: "".into() },
+                "x: is the address that of the main process's replication listener?",
+            ),
+            (
+                Warning::WrongServer { expected: text(), found: "y".into() },
+                "x: compare the address and --server-name",
+            ),
+            (
+                Warning::BatchTooLong { stream: "s".into(), token: Token::new(5), rows: 2 },
+                ". Append smaller batches",
+            ),
+            (not_audited(&source(), NotAuditedReason::SplitToken), "cannot be requested"),
+            (Warning::HoldingOverflow { source: source() }, "they will be fetched as well"),
+        ] {
+            let (_, told) = circumstances().sentence(&warning);
+            assert!(told.ends_with(hint), "{told}");
+            assert!(told.starts_with(&warning.to_string()), "{told}");
+        }
+        let oldest = Circumstances { server_sends_missed_rows: true, ..circumstances() };
+        let warning = Warning::Unanswered { sources: 1, example: source(), asked: 1 };
+        assert!(oldest.sentence(&warning).1.ends_with("run?"), "nothing is asked again there");
+    }
+
+    #[test]
+    fn a_sentence_is_one_line_without_control_characters() {
         let odd = Source::new("ev\nents", "p\u{1b}1");
         let conn = ConnectionId::accepted(3);
         let log = LogError { stream: "a\nb".to_owned(), message: "a\nb".to_owned() };
+        let unreachable =
+            || FetchError::Unreachable { endpoint: "a\nb".to_owned(), message: "a\nb".to_owned() };
+        let odd_flags = Circumstances {
+            server_name: "a\nb".to_owned(),
+            tcp: Some("a\nb".to_owned()),
+            ..Circumstances::default()
+        };
         for warning in [
+            Warning::NothingHeard { after: Duration::ZERO },
             Warning::Unanswered { sources: 3, example: odd.clone(), asked: 2 },
-            Warning::DuplicateInstance { instance: "a\nb".to_owned() },
-            Warning::HoldingOverflow { source: odd.clone() },
-            Warning::BatchOverflow { source: odd.clone() },
-            not_audited(&odd, NotAuditedReason::NotRemembered),
-            not_audited(&odd, NotAuditedReason::TooManyTokens),
             not_audited(&odd, NotAuditedReason::NoEndpoint),
-            not_audited(&odd, NotAuditedReason::SplitToken),
-            not_audited(
-                &odd,
-                NotAuditedReason::GaveUp { error: FetchError::TooLarge { limit_bytes: 9 } },
-            ),
-            Warning::TooManySources { source: odd },
-            Warning::NotSent { command: "A\nB".into(), reason: NotSentReason::Disconnected },
-            Warning::PeerTooSlow { conn, pending: 10_001 },
-            Warning::PeerRefused { conn, told: "a\nb".to_owned() },
+            not_audited(&odd, NotAuditedReason::GaveUp { error: unreachable() }),
+            Warning::FetchFailed {
+                source: odd,
+                from: Token::new(3),
+                upto: Token::new(9),
+                attempt: 1,
+                retry_in: Duration::ZERO,
+                error: unreachable(),
+            },
             Warning::PeerError { conn, text: "a\nb".into() },
-            Warning::PeerError { conn: ConnectionId::new(1), text: "a\nb".into() },
-            Warning::TooManyPeers { conn },
-            Warning::WrongDirection { conn, command: "A\nB".to_owned() },
             Warning::WrongServer { expected: "a\nb".to_owned(), found: "a\nb".into() },
             Warning::LogFailed { error: log, attempt: 2, retry_in: Duration::from_millis(100) },
-            Warning::RowTooLong { stream: "a\nb".into(), token: Token::new(5) },
-            Warning::TooManyStreams { stream: "a\nb".into() },
-            Warning::TooManySyncing { user: "a\nb".into() },
         ] {
-            let (_, told) = circumstances().sentence(&warning);
-            assert!(!told.is_empty() && !told.chars().any(char::is_control), "{told}");
-            assert!(!told.contains("{ "), "not the debug form: {told}");
+            for circumstances in [circumstances(), odd_flags.clone()] {
+                let (_, told) = circumstances.sentence(&warning);
+                assert!(!told.is_empty() && !told.contains(char::is_control), "{told}");
+            }
         }
     }
 }

@@ -1,14 +1,16 @@
-//! What an answer other than 200 means.
+//! The meaning of an answer other than 200.
 
-/// How much of such an answer is read, in bytes.
+/// The most that is read of such an answer, in bytes.
 pub(super) const ERROR_BYTES_MAX: usize = 64 << 10;
 
-/// How much of its text is shown, in characters.
+/// The most that is shown of its text, in characters.
 const TEXT_CHARS_MAX: usize = 200;
 
-/// What the server said and the usual cause, for people.
-pub(super) fn explain(status: u16, body: &[u8]) -> String {
-    let said = said(body);
+/// The server's text and the usual cause of the status, for people. `veil` leaves out a text that
+/// may not be shown; it is asked before the text is read and again before it is cut, as reading
+/// undoes escapes.
+pub(super) fn explain(status: u16, body: &[u8], veil: impl Fn(&str) -> &str) -> String {
+    let said = said(veil(&String::from_utf8_lossy(body)), &veil);
     let hint = match status {
         500 => {
             "the replication secret may be wrong, or the instance is not the stream's writer \
@@ -35,23 +37,43 @@ pub(super) fn explain(status: u16, body: &[u8]) -> String {
 }
 
 /// Synapse's `errcode` and `error`, or the beginning of the text.
-fn said(body: &[u8]) -> String {
-    let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+fn said(body: &str, veil: impl Fn(&str) -> &str) -> String {
+    let json: Option<serde_json::Value> = serde_json::from_str(body).ok();
     let field = |name: &str| json.as_ref()?.get(name)?.as_str().map(str::to_owned);
     let text = match (field("errcode"), field("error")) {
         (Some(code), Some(error)) => format!("{code}: {error}"),
         (Some(only), None) | (None, Some(only)) => only,
-        (None, None) => String::from_utf8_lossy(body).into_owned(),
+        (None, None) => body.to_owned(),
     };
     // One line, whatever the server sends.
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    let words = veil(&text).split(|c: char| c.is_whitespace() || c.is_control());
     let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     line.chars().take(TEXT_CHARS_MAX).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use synrepl_core::secret::{LEFT_OUT, Secret};
+
     use super::*;
+
+    fn explain(status: u16, body: &[u8]) -> String {
+        super::explain(status, body, |text| text)
+    }
+
+    #[test]
+    fn a_text_that_may_not_be_shown_is_left_out_also_behind_escapes() {
+        let secret = Secret::new("hunter2".to_owned());
+        let filler = "x".repeat(TEXT_CHARS_MAX - 2);
+        for body in [
+            "you sent hunter2".to_owned(),
+            r#"{"error":"you sent \u0068unter2"}"#.to_owned(),
+            format!(r#"{{"error":"{filler}\u0068unter2"}}"#),
+        ] {
+            let text = super::explain(418, body.as_bytes(), |text| secret.veiled_in(text));
+            assert_eq!(text, LEFT_OUT, "{body}");
+        }
+    }
 
     #[test]
     fn the_error_of_synapse_comes_before_the_hint() {

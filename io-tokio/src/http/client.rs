@@ -19,8 +19,9 @@ use hyper::{
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use synrepl_core::{
+    secret::{LEFT_OUT, Secret},
     stream::{FetchError, Page},
-    wire::{Secret, decode_page},
+    wire::decode_page,
 };
 use tokio::time::timeout;
 
@@ -39,9 +40,6 @@ use crate::{
 
 /// Everything but RFC 3986's unreserved characters, as Synapse's own client does it.
 const PATH_PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-/// In place of a text that cannot be shown.
-const LEFT_OUT: &str = "(its text is left out: it holds our own secret)";
 
 /// Fetches from the writers' replication listeners.
 pub(crate) struct HttpFetch<C: Connector> {
@@ -184,7 +182,8 @@ impl<C: Connector> Instance<C> {
         if let Some(coding) = response.headers().get(CONTENT_ENCODING)
             && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
         {
-            let coding = String::from_utf8_lossy(self.without_secret(coding.as_bytes()));
+            let coding = String::from_utf8_lossy(coding.as_bytes());
+            let coding = self.veiled(&coding);
             return Err(self.malformed(format!(
                 "it is compressed ({coding:.20}) though only `identity` was accepted; \
                  does a proxy stand between?"
@@ -211,14 +210,14 @@ impl<C: Connector> Instance<C> {
             return Err(FetchError::Status {
                 endpoint: self.endpoint.name.clone(),
                 status: status.as_u16(),
-                message: answer::explain(status.as_u16(), self.without_secret(&body)),
+                message: answer::explain(status.as_u16(), &body, |text| self.veiled(text)),
             });
         }
         let mut page = decode_page(&body).map_err(|error| {
-            // It may quote what it found.
-            let told = error.to_string();
-            let is_ours = self.without_secret(&body) == LEFT_OUT.as_bytes();
-            self.malformed(if is_ours { LEFT_OUT.to_owned() } else { told })
+            // It may quote what it found, with escapes of the body undone.
+            let (body, error) = (String::from_utf8_lossy(&body), error.to_string());
+            let is_shown = self.veiled(&body) == body;
+            self.malformed(if is_shown { self.veiled(&error) } else { LEFT_OUT }.to_owned())
         })?;
         if planted!(self.planted, ForgetsLastRowOfPage) {
             page.updates.pop();
@@ -226,12 +225,9 @@ impl<C: Connector> Instance<C> {
         Ok(page)
     }
 
-    /// What of a server's text may be shown to people: it has heard the secret.
-    fn without_secret<'a>(&self, text: &'a [u8]) -> &'a [u8] {
-        match &self.secret {
-            Some(secret) if secret.is_in(&String::from_utf8_lossy(text)) => LEFT_OUT.as_bytes(),
-            _ => text,
-        }
+    /// What of a server's text may be shown to people: the server has received the secret.
+    fn veiled<'t>(&self, text: &'t str) -> &'t str {
+        self.secret.as_ref().map_or(text, |secret| secret.veiled_in(text))
     }
 
     fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, FetchError> {

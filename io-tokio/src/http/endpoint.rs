@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use synrepl_core::secret::veiled_url;
+
 use crate::{
     error::UrlError,
-    redis::{decoded, redacted, split_port},
+    redis::{decoded, split_port},
     transport::Address,
 };
 
@@ -27,7 +29,7 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
         parse(url).map_err(|problem| UrlError {
-            url: redacted(url),
+            url: veiled_url(url),
             problem: problem.into(),
             accepted: ACCEPTED,
         })

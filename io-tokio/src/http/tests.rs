@@ -229,6 +229,16 @@ async fn what_is_no_page_or_no_http_is_malformed() {
 }
 
 #[tokio::test]
+async fn a_page_that_tells_the_secret_back_is_not_quoted() {
+    for limited in ["hunter2", r"\u0068unter2"] {
+        let page = format!(r#"{{"updates":[],"upto_token":4,"limited":"{limited}"}}"#);
+        let error = call(&ok(&page), |_| {}).await.unwrap_err();
+        assert!(matches!(error, FetchError::Malformed { .. }), "{error}");
+        assert!(error.to_string().ends_with("it holds our own secret)"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_cut_short_is_not_a_page() {
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{PAGE}", PAGE.len() + 1);
     let error = call(&answer, |_| {}).await.unwrap_err();

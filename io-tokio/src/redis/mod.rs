@@ -11,5 +11,5 @@ mod url;
 pub(crate) use self::{
     login::Bus,
     session::Session,
-    url::{RedisUrl, decoded, redacted, split_port},
+    url::{RedisUrl, decoded, split_port},
 };

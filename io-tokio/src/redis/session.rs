@@ -7,7 +7,7 @@ use std::{
 };
 
 use synrepl_core::{
-    Channel, ConnectionId, Input,
+    Channel, ConnectionId, Input, Printable,
     wire::{Command, EncodeError},
 };
 use tokio::time::Sleep;
@@ -208,7 +208,7 @@ impl<C: Connector> Session<C> {
     fn ended(&mut self, conn: ConnectionId, reason: Failure) -> Input {
         self.keep_old();
         self.now = None;
-        tracing::debug!(%conn, reason, "connection ended");
+        tracing::debug!(%conn, reason = %Printable::foreign(&reason), "connection ended");
         Input::Disconnected { conn, reason }
     }
 }

@@ -7,7 +7,10 @@ use std::{
 };
 
 use bytes::{Buf as _, BytesMut};
-use synrepl_core::wire::{Frame, RespDecoder, RespLimits, Secret, encode_command};
+use synrepl_core::{
+    secret::{LEFT_OUT, Secret},
+    wire::{Frame, RespDecoder, RespLimits, encode_command},
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
@@ -117,12 +120,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Errors are shown to people.
+    /// The frame, without the text of an error that holds our password: errors are shown to people.
     #[inline]
     fn without_password(&self, frame: Frame) -> Frame {
         match (frame, &self.password) {
             (Frame::Error(text), Some(password)) if password.is_in(&text) => {
-                Frame::Error("(left out: it holds our own password)".to_owned())
+                Frame::Error(LEFT_OUT.to_owned())
             }
             (frame, _) => frame,
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
-use synrepl_core::wire::Secret;
+use synrepl_core::secret::{Secret, veiled_url};
 
 use crate::{error::UrlError, transport::Address};
 
@@ -24,7 +24,7 @@ pub(crate) struct RedisUrl {
 impl RedisUrl {
     pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
         parse(url).map_err(|problem| UrlError {
-            url: redacted(url),
+            url: veiled_url(url),
             problem: problem.into(),
             accepted: ACCEPTED,
         })
@@ -124,24 +124,6 @@ pub(crate) fn decoded(text: &str) -> Result<String, &'static str> {
         .decode_utf8()
         .map(std::borrow::Cow::into_owned)
         .map_err(|_| "a percent-encoded part is not UTF-8")
-}
-
-/// The URL with all that may hold a password left out: what stands before the last `@`, and the
-/// query. A password with a bare `/` or `?` in it is covered too.
-pub(crate) fn redacted(url: &str) -> String {
-    let (scheme, rest) = match url.split_once("://") {
-        Some((scheme, rest)) => (Some(scheme), rest),
-        None => (None, url),
-    };
-    let scheme = scheme.map_or_else(String::new, |scheme| format!("{scheme}://"));
-    if let Some((_, host)) = rest.rsplit_once('@') {
-        let host = host.split('?').next().unwrap_or_default();
-        return format!("{scheme}<redacted>@{host}");
-    }
-    match rest.split_once('?') {
-        Some((path, _)) => format!("{scheme}{path}?<redacted>"),
-        None => format!("{scheme}{rest}"),
-    }
 }
 
 #[cfg(test)]

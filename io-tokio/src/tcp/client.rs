@@ -10,7 +10,7 @@ use std::{
 
 use bytes::BytesMut;
 use synrepl_core::{
-    ConnectionId, Input,
+    ConnectionId, Input, Printable,
     wire::{Command, Dialect},
 };
 use tokio::time::{Sleep, sleep, timeout};
@@ -216,7 +216,7 @@ impl<C: Connector> Session<C> {
 
     fn ended(&mut self, conn: ConnectionId, reason: Failure) -> Input {
         self.now = None;
-        tracing::debug!(%conn, reason, "connection ended");
+        tracing::debug!(%conn, reason = %Printable::foreign(&reason), "connection ended");
         Input::Disconnected { conn, reason }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use synrepl_core::{
-    Audience, ConnectionId, Input,
+    Audience, ConnectionId, Input, Printable,
     wire::{Command, Dialect},
 };
 use tokio::{sync::mpsc, task::JoinSet};
@@ -136,7 +136,7 @@ impl Peers {
                     return Poll::Ready(input);
                 }
                 if let Some((conn, reason)) = self.over.take() {
-                    tracing::debug!(%conn, reason, "connection ended");
+                    tracing::debug!(%conn, reason = %Printable::foreign(&reason), "connection ended");
                     self.open.remove(&conn);
                     let input = Input::Disconnected { conn, reason };
                     return Poll::Ready(PeerInput { input, bytes_read: 0 });

@@ -168,9 +168,9 @@ fn a_wrong_server_name_is_pointed_at() {
     let url = redis.url();
     let flags = ["follow", "--redis", &url, "--server-name", "wrong.example.com"];
     let running = Running::start(synrepl(&flags));
-    let lines = running.stderr_until("nothing heard");
+    let lines = running.stderr_until("nothing was received");
     let line = lines.last().unwrap();
-    assert!(line.contains("on channel wrong.example.com after 10 s"), "{line}");
+    assert!(line.contains("for 10 s after connecting to channel wrong.example.com"), "{line}");
     assert!(line.contains("is --server-name right"), "{line}");
 }
 

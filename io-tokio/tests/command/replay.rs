@@ -80,7 +80,7 @@ fn a_cut_trace_is_the_same_and_says_where_it_is_cut() {
     assert_eq!(ran.code, Some(0));
     assert_eq!(
         ran.stdout,
-        "same: 0 inputs, 0 actions (ends before 1 actions of its last input; everything before \
+        "same: 0 inputs, 0 actions (ends before 1 action of its last input; everything before \
          it agreed)\n"
     );
 }

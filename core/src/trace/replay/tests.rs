@@ -137,6 +137,35 @@ fn a_last_line_without_line_feed_counts() {
 }
 
 #[test]
+fn the_end_of_a_trace_is_told_in_words() {
+    for (end, words) in [
+        (End::Complete, "ends with every action of its last input"),
+        (End::InsideLine { line: 5 }, "ends inside line 5; everything before it agreed"),
+        (
+            End::BeforeActions { missing: 1 },
+            "ends before 1 action of its last input; everything before it agreed",
+        ),
+        (
+            End::BeforeActions { missing: 2 },
+            "ends before 2 actions of its last input; everything before it agreed",
+        ),
+    ] {
+        assert_eq!(end.to_string(), words);
+    }
+}
+
+#[test]
+fn what_a_file_holds_commands_no_terminal() {
+    let mut lines = trace();
+    lines.push(br#"{"now":9,"input":{"\u001b[2J":1}}"#.to_vec());
+    lines.push(lines[1].clone());
+    let error = replay(&lines, b"").unwrap_err();
+    let told = error.to_string();
+    assert!(told.contains(r"\u{1b}[2J") && !told.contains(char::is_control), "{told}");
+    assert!(told.contains("column"), "{told}");
+}
+
+#[test]
 fn a_file_that_is_no_trace_says_what_was_expected() {
     for (lines, rest) in [
         (vec![], &b""[..]),

@@ -10,7 +10,7 @@ use serde::{
 };
 
 use super::fault::Fault;
-use crate::wire::secret::Secret;
+use crate::secret::Secret;
 
 /// Checks that `text`, which starts at byte `start` of its line, is one JSON value.
 #[inline]

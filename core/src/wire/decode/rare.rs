@@ -6,6 +6,7 @@ use memchr::{memchr, memrchr};
 
 use super::{Field, fault::Fault, integer_at, json};
 use crate::{
+    secret::Secret,
     stream::{Row, Token},
     wire::{
         command::{
@@ -13,7 +14,6 @@ use crate::{
             UserSync,
         },
         error::DecodeErrorKind,
-        secret::Secret,
     },
 };
 

@@ -201,6 +201,43 @@ fn an_access_token_is_redacted() {
 }
 
 #[test]
+fn keys_that_are_access_tokens_are_replaced_and_rows_of_the_stream_are_not() {
+    let cache = |function: &str| {
+        let keys = Row::from(r#"["syt_abc"]"#);
+        command(Command::InvalidateCache(InvalidateCache { function: function.into(), keys }))
+    };
+    let veiled = cache("get_user_by_access_token");
+    assert!(veiled.contains(r#""function":"get_user_by_access_token","keys":[""#), "{veiled}");
+    assert!(!veiled.contains("syt_") && veiled.ends_with(r#""]}"#), "{veiled}");
+    assert!(cache("get_user_by_id").contains(r#""keys":["syt_abc"]}"#));
+    let row = Row::from(r#"["get_user_by_access_token",["syt_abc"],1]"#);
+    let rdata =
+        Rdata { stream: "caches".into(), instance: "w".into(), token: None, row: row.clone() };
+    assert!(!command(Command::Rdata(rdata)).contains("syt_"));
+    let (source, token) = (Source::new("caches", "w"), Token::new(1));
+    let rows =
+        Event::Rows { source, token, rows: row.into(), origin: Origin::Live, position: token };
+    assert!(line(&rows).contains("syt_abc"), "what a writer sent is the data of the reader");
+}
+
+#[test]
+fn texts_of_others_quote_no_access_token() {
+    let text = || r#"failed to parse line: USER_IP @u:h ["syt_abc"]"#;
+    let conn = ConnectionId::accepted(3);
+    let error = FetchError::Refused { message: text().to_owned() };
+    let (source, token) = (Source::new("events", "p1"), Token::new(1));
+    for event in [
+        Event::Disconnected { conn, reason: text().to_owned(), retry_at: None },
+        Event::PeerDisconnected { conn, reason: text().to_owned() },
+        Event::Command { command: Command::Error(text().into()) },
+        Event::Gap { source, from: token, upto: token, reason: GapReason::GaveUp { error } },
+    ] {
+        let line = line(&event);
+        assert!(line.contains("USER_IP <redacted>\"") && !line.contains("syt_"), "{line}");
+    }
+}
+
+#[test]
 fn what_is_not_for_stdout_writes_nothing() {
     let wait = WaitId::new(1);
     for event in [

@@ -15,7 +15,7 @@ use synrepl::{
     http::Server,
     log::{LogStore, MemoryLog, MemoryOptions, SqliteLog, SqliteOptions},
 };
-use synrepl_core::wire::Secret;
+use synrepl_core::{Printable, wire::Secret};
 use tokio::net::TcpListener;
 
 use super::{
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::command::{
     address, diagnostics::Diagnostics, exit::Failure, library_log, printer::GRACE,
-    secrets::SecretSource, shorten::shortened, warning::Circumstances,
+    secrets::SecretSource, warning::Circumstances,
 };
 
 /// Time that HTTP requests under way have at a stop: less than everything together.
@@ -93,7 +93,7 @@ pub(super) async fn set_up(flags: ServeFlags) -> Result<Setup, Failure> {
         }
     };
     if let Some(server_name) = flags.server_name.as_ref().filter(|_| flags.redis.is_some()) {
-        diagnostics.note(&told_channels(&flags, &shortened(server_name, 100)));
+        diagnostics.note(&told_channels(&flags, &Printable::name(server_name)));
     }
     if let Some(path) = &flags.addresses_file {
         addresses.write(path)?;
@@ -176,7 +176,7 @@ fn told_log(flags: &ServeFlags, log: &dyn LogStore) -> String {
     let mut told: Vec<String> = streams
         .iter()
         .take(5)
-        .map(|(name, token)| format!("{} at {token}", shortened(name, 64)))
+        .map(|(name, token)| format!("{} at {token}", Printable::name(name)))
         .collect();
     if streams.len() > told.len() {
         told.push(format!("{} more", streams.len() - told.len()));
@@ -188,8 +188,8 @@ fn told_log(flags: &ServeFlags, log: &dyn LogStore) -> String {
 }
 
 /// Which stream goes out where on Redis.
-fn told_channels(flags: &ServeFlags, server_name: &str) -> String {
-    let name = shortened(&flags.name, 100);
+fn told_channels(flags: &ServeFlags, server_name: &Printable<'_>) -> String {
+    let name = Printable::name(&flags.name);
     if flags.announce_unknown_streams {
         return format!(
             "Redis, as {name}: every stream on channel {server_name}, where any Synapse that \

@@ -119,7 +119,7 @@ pub(crate) fn redis() -> Vec<Row> {
             &[
                 "no connection: ",
                 "refused the user or password",
-                "left out: it holds our own password",
+                "left out: it holds our own secret",
             ],
         ),
         row(

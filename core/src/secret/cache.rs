@@ -1,23 +1,29 @@
-//! Rows that carry access tokens, for showing.
+//! Access tokens in keys of cached functions.
 //!
-//! `caches` names its entries by function and keys (`protocol.md` 7.4), and the keys of
-//! `get_user_by_access_token` and its like are what their names say.
+//! `caches` and `INVALIDATE_CACHE` name entries by function and keys (`protocol.md` 7.4), and the keys
+//! of `get_user_by_access_token` and its like are what their names say.
 
 use std::borrow::Cow;
 
-/// The row's text with every string behind the function's name replaced, if that name speaks of
-/// tokens. Each is replaced by characters that are drawn from it, as many as before: equal rows
-/// stay equal, different ones different, and no limit in bytes is reached sooner or later.
-pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
+/// The text of a row for showing: if its first element names a function that takes tokens, every
+/// string behind that is replaced by hexadecimal digits, as many as it has bytes. Equal rows stay
+/// equal, different ones different, and no limit in bytes is reached sooner or later.
+pub fn veiled_row(text: &str) -> Cow<'_, str> {
     match keys_of_token_function(text) {
         Some(keys) => Cow::Owned(format!("{}{}", &text[..keys], veiled(&text[keys..]))),
         None => Cow::Borrowed(text),
     }
 }
 
-/// Whether there is anything to redact.
-pub(crate) fn is_secret(text: &str) -> bool {
-    keys_of_token_function(text).is_some()
+/// The keys of a cached function for showing, which are JSON: if the function takes tokens, every
+/// string is replaced as by [`veiled_row`].
+pub fn veiled_keys<'k>(function: &str, keys: &'k str) -> Cow<'k, str> {
+    if takes_tokens(function) { Cow::Owned(veiled(keys)) } else { Cow::Borrowed(keys) }
+}
+
+/// Whether [`veiled_row`] replaces anything in a row.
+pub(crate) fn holds_tokens(row: &str) -> bool {
+    keys_of_token_function(row).is_some()
 }
 
 /// Whether the keys of this cached function are access tokens.
@@ -25,7 +31,13 @@ pub(crate) fn takes_tokens(function: &str) -> bool {
     function.contains("token")
 }
 
-/// Where the text goes on behind the name of a function that takes tokens.
+/// Whether rows of this stream may hold access tokens. An error about such a row keeps nothing of
+/// its text, for a row of a wrong shape may have its tokens anywhere.
+pub(crate) fn rows_may_hold_tokens(stream: &str) -> bool {
+    stream == "caches"
+}
+
+/// The place at which the text goes on behind the name of a function that takes tokens.
 fn keys_of_token_function(text: &str) -> Option<usize> {
     let inner = text.trim_start().strip_prefix('[')?.trim_start().strip_prefix('"')?;
     let name = &inner[..inner.find('"')?];
@@ -50,7 +62,7 @@ fn veiled(text: &str) -> String {
     out
 }
 
-/// Where a JSON string ends, its opening quote being cut off.
+/// The place at which a JSON string ends, its opening quote being cut off.
 fn end_of_string(text: &str) -> usize {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate() {
@@ -81,7 +93,7 @@ mod tests {
     #[test]
     fn keys_of_functions_that_take_tokens_are_replaced_by_as_many_characters() {
         let text = r#"["get_user_by_access_token",["syt_abc","a\"b"],1700]"#;
-        let shown = redacted(text);
+        let shown = veiled_row(text);
         assert_eq!(shown.len(), text.len());
         assert!(shown.starts_with(r#"["get_user_by_access_token",[""#), "{shown}");
         assert!(shown.ends_with("],1700]"), "{shown}");
@@ -91,16 +103,25 @@ mod tests {
 
     #[test]
     fn a_key_that_has_no_end_is_replaced_too() {
-        let shown = redacted(r#"["get_user_by_access_token",["syt_abc\""#);
+        let shown = veiled_row(r#"["get_user_by_access_token",["syt_abc\""#);
         assert!(shown.starts_with(r#"["get_user_by_access_token",[""#), "{shown}");
         assert!(!shown.contains("syt_abc"), "{shown}");
     }
 
     #[test]
     fn equal_keys_stay_equal_and_different_ones_different() {
-        let row = |key: &str| redacted(&format!(r#"["token_of",["{key}"],1]"#)).into_owned();
+        let row = |key: &str| veiled_row(&format!(r#"["token_of",["{key}"],1]"#)).into_owned();
         assert_eq!(row("aaaa"), row("aaaa"));
         assert_ne!(row("aaaa"), row("aaab"));
+    }
+
+    #[test]
+    fn keys_are_replaced_as_the_function_says() {
+        let keys = r#"["syt_abc",7]"#;
+        let shown = veiled_keys("get_user_by_access_token", keys);
+        assert_eq!(shown.len(), keys.len());
+        assert!(!shown.contains("syt_abc") && shown.ends_with(r#"",7]"#), "{shown}");
+        assert_eq!(veiled_keys("get_user_by_id", keys), keys);
     }
 
     #[test]
@@ -108,8 +129,8 @@ mod tests {
         for text in
             [r#"["get_user_by_id",["@u:hs"],1]"#, "[]", "", "[\"token", "17", "[1,\"token\"]"]
         {
-            assert_eq!(redacted(text), text);
-            assert!(!is_secret(text));
+            assert_eq!(veiled_row(text), text);
+            assert!(!holds_tokens(text));
         }
     }
 }

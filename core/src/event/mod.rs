@@ -1,0 +1,302 @@
+//! What the application learns.
+//!
+//! [`Event`] says what happened, [`Warning`] what went wrong, the reasons why. Only the node makes
+//! events; they leave in order as [`Action::Notify`](crate::Action). All of them have a `Display` for
+//! people: one line that states the fault or fact, in which the text of others is escaped and cut
+//! ([`Printable`](crate::Printable)) and no secret stands ([`crate::secret`]).
+
+mod origin;
+mod reasons;
+#[cfg(test)]
+mod tests;
+mod warning;
+
+use std::fmt;
+
+use bytestring::ByteString;
+use serde::{Deserialize, Serialize};
+
+use self::origin::OtherEnd;
+pub use self::{
+    origin::{ClearedReason, Origin, SyncOrigin},
+    reasons::{GapReason, NotAuditedReason, NotSentReason, WaitOutcome},
+    warning::Warning,
+};
+use crate::{
+    ids::{ConnectionId, WaitId},
+    printable::Printable,
+    stream::{Rows, Source, Token},
+    time::Timestamp,
+    wire::{Command, Dialect, UserSync},
+};
+
+/// One event for the application. Events of one source come in order; see the promises in the
+/// crate documentation.
+///
+/// `Display` states it in one line, for a log; it shows no rows and no fields of commands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Event {
+    /// A connection is usable. Rows may still be caught up.
+    Connected {
+        /// The connection that became usable.
+        conn: ConnectionId,
+    },
+    /// A connection ended or could not be made: no source is live now. It is made again by itself.
+    Disconnected {
+        /// The connection that was lost.
+        conn: ConnectionId,
+        /// The error of the system, or the text of the peer. Verbatim.
+        reason: String,
+        /// The time of the next attempt; `None` after a shutdown.
+        retry_at: Option<Timestamp>,
+    },
+    /// Rows of one token of one source, whole.
+    Rows {
+        /// The source of the rows.
+        source: Source,
+        /// The token that the rows share.
+        token: Token,
+        /// One row or more, in wire order.
+        rows: Rows,
+        /// Whether the rows were received live, fetched, or found by the audit.
+        origin: Origin,
+        /// The position to resume from once these rows are handled. Equal to `token` but in streams
+        /// whose tokens do not rise (see [`Transport::traits_of`](crate::Transport::traits_of)), where a gap
+        /// follows because not all rows of the token could be had, and in rows that the audit found.
+        position: Token,
+    },
+    /// The source is complete up to here; no rows came with it.
+    Position {
+        /// The source that moved.
+        source: Source,
+        /// The new position of the source.
+        token: Token,
+    },
+    /// Rows that may lie in `(from, upto]` could not be had.
+    Gap {
+        /// The source that lacks rows.
+        source: Source,
+        /// The position before the gap: everything up to it was delivered.
+        from: Token,
+        /// The position after the gap.
+        upto: Token,
+        /// The reason why the rows could not be had.
+        reason: GapReason,
+    },
+    /// The stream's tokens start over: what this source sent before is void.
+    Reset {
+        /// The source that starts over.
+        source: Source,
+        /// The position before.
+        from: Token,
+        /// The position now.
+        token: Token,
+    },
+    /// The source misses rows and has begun to fetch them.
+    CatchingUp {
+        /// The source that is behind.
+        source: Source,
+        /// The position of the source.
+        from: Token,
+        /// The token to reach.
+        upto: Token,
+    },
+    /// The source is no longer live, though the connection stands: something of it could not be
+    /// used. The writer is requested to announce its position; `CatchingUp` or `Live` follows.
+    NotLive {
+        /// The source that was live.
+        source: Source,
+        /// The position of the source.
+        token: Token,
+    },
+    /// The source is live: nothing is missing, and new rows are delivered as they are received.
+    Live {
+        /// The source that became live.
+        source: Source,
+        /// The position of the source.
+        token: Token,
+    },
+    /// A command, on the connection that we made, that is neither RDATA nor POSITION.
+    Command {
+        /// The command.
+        command: Command,
+    },
+    /// A command of a peer that connected to us, but for those that only manage the connection.
+    PeerCommand {
+        /// The connection that the command was received on.
+        conn: ConnectionId,
+        /// The command.
+        command: Box<Command>,
+    },
+    /// A peer has connected to our listener.
+    PeerConnected {
+        /// The new connection.
+        conn: ConnectionId,
+        /// The dialect that is spoken on it.
+        dialect: Dialect,
+    },
+    /// A peer sent its name: a label for people, not checked against anything.
+    PeerNamed {
+        /// The connection of the peer.
+        conn: ConnectionId,
+        /// The name, verbatim.
+        name: ByteString,
+    },
+    /// A connection that a peer had made ended.
+    PeerDisconnected {
+        /// The connection that ended.
+        conn: ConnectionId,
+        /// The error of the system, or the text with which the peer or we ended it. Verbatim.
+        reason: String,
+    },
+    /// Every row of an own stream up to here has gone out on the connection to the others: on a
+    /// bus, the server has taken it.
+    Published {
+        /// The own stream.
+        stream: ByteString,
+        /// The token of the last row that has gone out.
+        token: Token,
+    },
+    /// A user of another instance started or stopped syncing there.
+    UserSyncing {
+        /// The process or connection that reports the user.
+        origin: SyncOrigin,
+        /// The user, and whether it started or stopped.
+        sync: Box<UserSync>,
+    },
+    /// All that was reported under this origin is void: it said so, was silent for too long, or its
+    /// connection ended.
+    SyncingCleared {
+        /// The process or connection whose users are void.
+        origin: SyncOrigin,
+        /// The number of (user, device) pairs that were syncing.
+        users: u32,
+        /// The reason why they are void.
+        reason: ClearedReason,
+    },
+    /// Every configured federation sender has stored the rows of `federation` up to here.
+    FederationAcked {
+        /// The lowest token over the configured senders.
+        token: Token,
+    },
+    /// A wait ended.
+    WaitEnded {
+        /// The wait that ended.
+        wait: WaitId,
+        /// The way in which it ended.
+        outcome: WaitOutcome,
+    },
+    /// Something is wrong that the core can live with, but a person should know.
+    Warning(Warning),
+    /// The last event, after a shutdown.
+    Stopped,
+}
+
+impl Event {
+    /// The source whose saved position changes when this event has been handled, and its new
+    /// position.
+    ///
+    /// Also for events that bring no rows: where a source starts must be saved too, or a restart
+    /// before its first row would start it somewhere else.
+    pub const fn position(&self) -> Option<(&Source, Token)> {
+        match self {
+            Self::Rows { source, position: token, .. }
+            | Self::Position { source, token }
+            | Self::Gap { source, upto: token, .. }
+            | Self::Reset { source, token, .. }
+            | Self::CatchingUp { source, from: token, .. }
+            | Self::NotLive { source, token }
+            | Self::Live { source, token } => Some((source, *token)),
+            Self::Connected { .. }
+            | Self::Disconnected { .. }
+            | Self::Command { .. }
+            | Self::PeerCommand { .. }
+            | Self::PeerConnected { .. }
+            | Self::PeerNamed { .. }
+            | Self::PeerDisconnected { .. }
+            | Self::Published { .. }
+            | Self::UserSyncing { .. }
+            | Self::SyncingCleared { .. }
+            | Self::FederationAcked { .. }
+            | Self::WaitEnded { .. }
+            | Self::Warning(_)
+            | Self::Stopped => None,
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected { .. } => f.write_str("connected"),
+            Self::Disconnected { reason, retry_at, .. } => {
+                let next = if retry_at.is_some() { "; trying again" } else { "" };
+                write!(f, "disconnected: {}{next}", Printable::foreign(reason))
+            }
+            Self::Rows { source, token, rows, origin, .. } => {
+                let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+                let how = match origin {
+                    Origin::Live => String::new(),
+                    Origin::CatchUp | Origin::Audit => format!(", {origin}"),
+                };
+                write!(f, "{} of {source} at {token}{how}", Count(count, "row"))
+            }
+            Self::Position { source, token } => write!(f, "{source} is complete up to {token}"),
+            Self::Gap { source, from, upto, reason } => {
+                write!(f, "rows ({from}, {upto}] of {source} could not be had: {reason}")
+            }
+            Self::Reset { source, from, token } => {
+                write!(f, "{source} starts over at {token}, was at {from}")
+            }
+            Self::CatchingUp { source, from, upto } => {
+                write!(f, "{source} is catching up from {from} to {upto}")
+            }
+            Self::NotLive { source, token } => write!(
+                f,
+                "{source} is not live at {token}: its writer is requested to announce its position"
+            ),
+            Self::Live { source, token } => write!(f, "{source} is live at {token}"),
+            Self::Command { command } => write!(f, "received {}", command.name()),
+            Self::PeerCommand { conn, command } => {
+                write!(f, "{} sent {}", OtherEnd(*conn), command.name())
+            }
+            Self::PeerConnected { conn, dialect } => {
+                let peer = OtherEnd(*conn);
+                write!(f, "{peer} has connected; it is spoken to as since release {dialect}")
+            }
+            Self::PeerNamed { conn, name } => {
+                write!(f, "{} is called {}", OtherEnd(*conn), Printable::name(name))
+            }
+            Self::PeerDisconnected { conn, reason } => {
+                write!(f, "{} is gone: {}", OtherEnd(*conn), Printable::foreign(reason))
+            }
+            Self::Published { stream, token } => {
+                write!(f, "{} is published up to {token}", Printable::name(stream))
+            }
+            Self::UserSyncing { origin, sync } => {
+                let does = if sync.syncing { "syncs" } else { "no longer syncs" };
+                write!(f, "{} {does} at {origin}", Printable::name(&sync.user))
+            }
+            Self::SyncingCleared { origin, users, reason } => {
+                write!(f, "forgot {} of {origin}: {reason}", Count(*users, "syncing user"))
+            }
+            Self::FederationAcked { token } => {
+                write!(f, "every federation sender has stored federation up to {token}")
+            }
+            Self::WaitEnded { wait, outcome } => write!(f, "wait {wait} {outcome}"),
+            Self::Warning(warning) => warning.fmt(f),
+            Self::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
+/// A number of things: `1 row`, `2 rows`.
+struct Count(u32, &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0 == 1 { "" } else { "s" };
+        write!(f, "{} {}{plural}", self.0, self.1)
+    }
+}

@@ -1,0 +1,138 @@
+//! Why something could not be had, was not done, or ended.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::stream::{FetchError, Token};
+
+/// The reason why rows could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// No address is known to fetch the rows from.
+    NoEndpoint,
+    /// Every attempt that [`Config::fetch_attempts_max`](crate::Config) allows has failed.
+    GaveUp {
+        /// The error of the last attempt.
+        error: FetchError,
+    },
+    /// A page ended inside the rows of one token and the rest cannot be requested.
+    SplitToken,
+}
+
+/// The reason why rows were not compared with the writer's log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NotAuditedReason {
+    /// It is not known what was delivered there: more than may be remembered
+    /// ([`Config::audit_rows_max`](crate::Config), `audit_rows_total_max`); or, in a stream whose
+    /// fetch shows the rows of all writers, it was delivered before this process started.
+    NotRemembered,
+    /// There are more tokens than one audit may request
+    /// ([`Config::audit_tokens_max`](crate::Config)).
+    TooManyTokens,
+    /// No address is known to fetch the rows from.
+    NoEndpoint,
+    /// Every attempt that [`Config::fetch_attempts_max`](crate::Config) allows has failed.
+    GaveUp {
+        /// The error of the last attempt.
+        error: FetchError,
+    },
+    /// A page ended inside the rows of one token and the rest cannot be requested. Those that came
+    /// were compared.
+    SplitToken,
+}
+
+/// The reason why a command was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum NotSentReason {
+    /// There is no connection now.
+    Disconnected,
+    /// The node observes only.
+    ObserveOnly,
+    /// A client of this dialect may not send it, or the node itself sends it when it is due.
+    NotForClients,
+    /// RDATA and POSITION are of own streams alone, and go out as the streams' logs say
+    /// ([`Input::Appended`](crate::Input)): anything else would be a row that no follower can fetch.
+    OnlyFromLog,
+}
+
+/// The end of a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum WaitOutcome {
+    /// The source's position is at or above the token.
+    Reached {
+        /// The position.
+        position: Token,
+    },
+    /// The deadline passed first.
+    TimedOut {
+        /// The position at that time; `None` if nothing was ever received of the source.
+        position: Option<Token>,
+    },
+    /// The source is not followed (unwanted, our own, or one too many), there were too many open
+    /// waits, or the node is stopping.
+    Refused,
+}
+
+const NO_ENDPOINT: &str = "no address is known to fetch them from";
+const GAVE_UP: &str = "every attempt to fetch them failed, the last one with: ";
+const SPLIT_TOKEN: &str =
+    "a page ended inside the rows of one token, and the rest cannot be requested";
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoEndpoint => f.write_str(NO_ENDPOINT),
+            Self::GaveUp { error } => write!(f, "{GAVE_UP}{error}"),
+            Self::SplitToken => f.write_str(SPLIT_TOKEN),
+        }
+    }
+}
+
+impl fmt::Display for NotAuditedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRemembered => f.write_str("it is not remembered what was delivered there"),
+            Self::TooManyTokens => f.write_str("there are more tokens than one audit may request"),
+            Self::NoEndpoint => f.write_str(NO_ENDPOINT),
+            Self::GaveUp { error } => write!(f, "{GAVE_UP}{error}"),
+            Self::SplitToken => f.write_str(SPLIT_TOKEN),
+        }
+    }
+}
+
+impl fmt::Display for NotSentReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disconnected => "there is no connection",
+            Self::ObserveOnly => "this instance only observes",
+            Self::NotForClients => {
+                "a client of this release may not send it, or it is sent by itself when it is due"
+            }
+            Self::OnlyFromLog => "rows and positions go out only from the log of an own stream",
+        })
+    }
+}
+
+impl fmt::Display for WaitOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reached { position } => write!(f, "reached: the position is {position}"),
+            Self::TimedOut { position: Some(position) } => {
+                write!(f, "timed out: the position is {position}")
+            }
+            Self::TimedOut { position: None } => {
+                f.write_str("timed out: nothing was received of the source")
+            }
+            Self::Refused => f.write_str(
+                "refused: the source is not followed, too many waits are open, or the node is \
+                 stopping",
+            ),
+        }
+    }
+}

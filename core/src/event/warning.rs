@@ -1,0 +1,314 @@
+//! Faults that the core can live with, for a person to know.
+
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, time::Duration};
+
+use bytestring::ByteString;
+use serde::{Deserialize, Serialize};
+
+use super::{Count, NotAuditedReason, NotSentReason, origin::OtherEnd};
+use crate::{
+    ids::ConnectionId,
+    printable::Printable,
+    stream::{FetchError, LogError, Source, Token},
+    wire::{DecodeError, Dialect},
+};
+
+/// Something is wrong that the core can live with.
+///
+/// `Display` states the fault in one line: what, where, with numbers. What to do about it depends on
+/// how the node was set up, and is for the application to add.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Warning {
+    /// A line or message that is not a command. If it was an RDATA of a known source, its rows are
+    /// fetched once the writer has announced its position.
+    Malformed {
+        /// The fault of the line, and its place.
+        error: DecodeError,
+    },
+    /// Connected, but nothing but REPLICATE was received: wrong channel or server name, or no other
+    /// instance runs.
+    NothingHeard {
+        /// Time since the connection was made.
+        after: Duration,
+    },
+    /// Known sources have not announced their positions on this connection; requested again, but for
+    /// a server of the oldest dialect, which answers once or never.
+    Unanswered {
+        /// The number of such sources.
+        sources: u32,
+        /// One of the sources.
+        example: Source,
+        /// The number of requests on this connection.
+        asked: u32,
+    },
+    /// A fetch failed; it is tried again.
+    FetchFailed {
+        /// The source that lacks rows.
+        source: Source,
+        /// Rows above this token were requested.
+        from: Token,
+        /// Rows up to this token were requested.
+        upto: Token,
+        /// The number of failures in a row.
+        attempt: u32,
+        /// Time until the next attempt.
+        retry_in: Duration,
+        /// The error of this attempt.
+        error: FetchError,
+    },
+    /// Rows or positions were received under our own name, though we have written none: two
+    /// instances have the same name.
+    DuplicateInstance {
+        /// The name.
+        instance: String,
+    },
+    /// Rows in `(from, upto]` were not compared with the writer's log, though the audit is on: one
+    /// that got lost there is not found.
+    NotAudited {
+        /// The source that was to be audited.
+        source: Source,
+        /// Everything up to here was compared.
+        from: Token,
+        /// The audit goes on from here.
+        upto: Token,
+        /// The reason why the rows were not compared.
+        reason: NotAuditedReason,
+    },
+    /// More rows arrived during a catch-up than may be held; they will be fetched as well.
+    HoldingOverflow {
+        /// The source that catches up.
+        source: Source,
+    },
+    /// A batch is longer than allowed; its rows will be fetched.
+    BatchOverflow {
+        /// The source of the batch.
+        source: Source,
+    },
+    /// There are more sources than allowed: this one is ignored.
+    TooManySources {
+        /// The ignored source.
+        source: Source,
+    },
+    /// A peer on an accepted connection took its commands too slowly and was cut off.
+    PeerTooSlow {
+        /// The connection of the peer.
+        conn: ConnectionId,
+        /// The number of commands that it had not taken.
+        pending: u32,
+    },
+    /// A peer on an accepted connection broke the protocol and was cut off.
+    PeerRefused {
+        /// The connection of the peer.
+        conn: ConnectionId,
+        /// The text of the ERROR that was sent to it.
+        told: String,
+    },
+    /// A peer sent ERROR: it is about to close the connection.
+    PeerError {
+        /// The connection of the peer.
+        conn: ConnectionId,
+        /// The text of the ERROR, verbatim.
+        text: ByteString,
+    },
+    /// There are more accepted connections than allowed: this one was refused.
+    TooManyPeers {
+        /// The refused connection.
+        conn: ConnectionId,
+    },
+    /// A peer sent a command that its side may not send to the other; it was ignored.
+    WrongDirection {
+        /// The connection of the peer.
+        conn: ConnectionId,
+        /// The name of the command.
+        command: String,
+    },
+    /// The server on the other end speaks a later dialect than was configured: it would not
+    /// understand how missed rows are requested. The connection is closed and made again.
+    WrongDialect {
+        /// The dialect that was configured.
+        configured: Dialect,
+    },
+    /// The server on the other end is of another homeserver.
+    WrongServer {
+        /// The name that was configured.
+        expected: String,
+        /// The name that the server sent; empty if it sent of streams before any name.
+        found: ByteString,
+    },
+    /// The log of an own stream could not be read; it is tried again.
+    LogFailed {
+        /// The error of this attempt.
+        error: LogError,
+        /// The number of failures in a row.
+        attempt: u32,
+        /// Time until the next attempt.
+        retry_in: Duration,
+    },
+    /// A row of an own stream is too long for a line of direct TCP: its batch is announced there,
+    /// so that followers fetch it.
+    RowTooLong {
+        /// The own stream.
+        stream: ByteString,
+        /// The token of the batch.
+        token: Token,
+    },
+    /// A batch of an own stream is longer than what a peer may leave untaken
+    /// ([`Config::peer_pending_max`](crate::Config), `peer_pending_bytes_max`): each peer that gets
+    /// it is cut off, and fetches it. Given for each such batch.
+    BatchTooLong {
+        /// The own stream.
+        stream: ByteString,
+        /// The token of the batch.
+        token: Token,
+        /// The number of its rows.
+        rows: u32,
+    },
+    /// There are more own streams than allowed: this one is not published.
+    TooManyStreams {
+        /// The stream that is not published.
+        stream: ByteString,
+    },
+    /// More users sync than may be remembered: this one is not.
+    TooManySyncing {
+        /// Matrix user id of the user that is not remembered.
+        user: ByteString,
+    },
+    /// A command of the application was not sent.
+    NotSent {
+        /// The name of the command.
+        command: String,
+        /// The reason why it was not sent.
+        reason: NotSentReason,
+    },
+}
+
+/// The number of failures in a row, and the time until the next attempt.
+struct Attempt(u32, Duration);
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "(attempt {}, the next one in {:.1} s)", self.0, self.1.as_secs_f64())
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Printable::name;
+        match self {
+            Self::Malformed { error } => {
+                let sequel = match error.row() {
+                    Some(row) => {
+                        let (stream, instance) = (name(&row.stream), name(&row.instance));
+                        format!("its rows of {stream}/{instance} are fetched instead")
+                    }
+                    None => "it is left out".to_owned(),
+                };
+                write!(f, "a message is not a command: {error}; {sequel}")
+            }
+            Self::NothingHeard { after } => {
+                let seconds = after.as_secs();
+                write!(f, "nothing was received from any instance for {seconds} s after connecting")
+            }
+            Self::Unanswered { sources, example, asked } => {
+                let others = match sources.saturating_sub(1) {
+                    0 => String::new(),
+                    others => format!(" and {}", Count(others, "other source")),
+                };
+                let requests = Count(*asked, "request");
+                write!(
+                    f,
+                    "{example}{others} announced no position on this connection after {requests}"
+                )
+            }
+            Self::FetchFailed { source, from, upto, attempt, retry_in, error } => {
+                let attempt = Attempt(*attempt, *retry_in);
+                let rows = format_args!("rows ({from}, {upto}] of {source}");
+                write!(f, "{rows} could not be fetched {attempt}: {error}")
+            }
+            Self::DuplicateInstance { instance } => write!(
+                f,
+                "another instance is called {} as well: its rows are taken for our own and left out",
+                name(instance)
+            ),
+            Self::NotAudited { source, from, upto, reason } => {
+                let rows = format_args!("rows ({from}, {upto}] of {source}");
+                write!(f, "{rows} were not compared with the writer's log: {reason}")
+            }
+            Self::HoldingOverflow { source } => write!(
+                f,
+                "more rows of {source} came during its catch-up than are held in memory; they will \
+                 be fetched as well"
+            ),
+            Self::BatchOverflow { source } => {
+                write!(f, "a batch of {source} is longer than allowed; its rows will be fetched")
+            }
+            Self::TooManySources { source } => {
+                write!(f, "there are more sources than are followed at once; {source} is ignored")
+            }
+            Self::PeerTooSlow { conn, pending } => {
+                let (peer, pending) = (OtherEnd(*conn), Count(*pending, "command"));
+                write!(
+                    f,
+                    "{peer} left {pending} untaken and was cut off; it can connect again and catch up"
+                )
+            }
+            Self::PeerRefused { conn, told } => {
+                write!(f, "{} was cut off: {}", OtherEnd(*conn), Printable::foreign(told))
+            }
+            Self::PeerError { conn, text } => {
+                write!(f, "{} sent ERROR: {}", OtherEnd(*conn), Printable::foreign(text))
+            }
+            Self::TooManyPeers { conn } => {
+                let peer = OtherEnd(*conn);
+                write!(f, "{peer} was refused: there are as many connections as are allowed")
+            }
+            Self::WrongDirection { conn, command } => {
+                let (sender, command) = (OtherEnd(*conn), name(command));
+                write!(f, "{sender} sent {command}, which its side may not send; it is left out")
+            }
+            Self::WrongDialect { configured } => write!(
+                f,
+                "the server there is of a later release than {configured}, which is configured: it \
+                 would not understand how missed rows are requested"
+            ),
+            Self::WrongServer { expected, found } if found.is_empty() => write!(
+                f,
+                "the server there sent rows or positions before its name, which should be {}",
+                name(expected)
+            ),
+            Self::WrongServer { expected, found } => {
+                write!(f, "the server there is of {}, not of {}", name(found), name(expected))
+            }
+            Self::LogFailed { error, attempt, retry_in } => {
+                let attempt = Attempt(*attempt, *retry_in);
+                write!(f, "{error} {attempt}; nothing is lost, but rows wait to be published")
+            }
+            Self::RowTooLong { stream, token } => write!(
+                f,
+                "a row of {} at {token} is too long for a line of direct TCP: its batch is \
+                 announced there, and has to be fetched",
+                name(stream)
+            ),
+            Self::BatchTooLong { stream, token, rows } => write!(
+                f,
+                "the batch of {} at {token} has {}, more than a peer may leave untaken: peers that \
+                 get it are cut off and have to fetch it",
+                name(stream),
+                Count(*rows, "row")
+            ),
+            Self::TooManyStreams { stream } => {
+                write!(f, "there are more own streams than are published; {} is not", name(stream))
+            }
+            Self::TooManySyncing { user } => {
+                write!(f, "more users sync than are remembered; {} is not", name(user))
+            }
+            Self::NotSent { command, reason } => {
+                write!(f, "{} was not sent: {reason}", name(command))
+            }
+        }
+    }
+}
