@@ -18,7 +18,7 @@
 //! use bytes::Bytes;
 //! use synrepl_core::{
 //!     Action, Config, Event, Input, Node, Timestamp,
-//!     stream::{Page, Token},
+//!     stream::{Page, Source, Token},
 //!     wire::Decoder,
 //! };
 //!

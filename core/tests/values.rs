@@ -8,7 +8,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use synrepl_core::{
     Action, Config, ConnectionId, Event, GapReason, Input, Node, Timestamp,
-    stream::{Positions, Row, Rows, Source, Token},
+    stream::{Positions, Row, Rows, Source, Span, Token},
     typed::{CacheInvalidation, CachesRow, StreamRow as _},
     wire::{Command, Decoder, RespDecoder, RespErrorKind, RespLimits, Secret},
 };
@@ -67,7 +67,7 @@ fn rows_are_gone_through_in_order_and_given_up_as_bytes() {
 fn what_an_event_says_of_a_position_is_where_to_resume() {
     let (source, from, upto) = (Source::new("events", "w"), Token::new(3), Token::new(9));
     let reason = GapReason::NoEndpoint;
-    let gap = Event::Gap { source: source.clone(), from, upto, reason };
+    let gap = Event::Gap { source: source.clone(), span: Span { from, upto }, reason };
     assert_eq!(gap.position(), Some((&source, upto)));
     assert_eq!(Event::Stopped.position(), None);
 }

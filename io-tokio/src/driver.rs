@@ -497,13 +497,13 @@ impl<C: Connector> Driver<C> {
             Event::Disconnected { conn, reason, .. } => {
                 tracing::warn!(%conn, reason = %Printable::foreign(reason), "disconnected");
             }
-            Event::Gap { source, from, upto, reason } => {
+            Event::Gap { source, span: Span { from, upto }, reason } => {
                 tracing::warn!(%source, %from, %upto, %reason, "rows are missing");
             }
             Event::Reset { source, from, token } => {
                 tracing::info!(%source, %from, %token, "tokens start over");
             }
-            Event::CatchingUp { source, from, upto } => {
+            Event::CatchingUp { source, span: Span { from, upto } } => {
                 tracing::debug!(%source, %from, %upto, "catching up");
             }
             Event::NotLive { source, token } => tracing::info!(%source, %token, "not live"),

@@ -25,7 +25,7 @@ pub use self::{
 use crate::{
     ids::{ConnectionId, WaitId},
     printable::Printable,
-    stream::{Rows, Source, Token},
+    stream::{Rows, Source, Span, Token},
     time::Timestamp,
     wire::{Command, Dialect, UserSync},
 };
@@ -73,14 +73,14 @@ pub enum Event {
         /// The new position of the source.
         token: Token,
     },
-    /// Rows that may lie in `(from, upto]` could not be had.
+    /// Rows that may lie in a span could not be had.
     Gap {
         /// The source that lacks rows.
         source: Source,
-        /// The position before the gap: everything up to it was delivered.
-        from: Token,
-        /// The position after the gap.
-        upto: Token,
+        /// The tokens whose rows may be missing: everything up to `from` was delivered, and the
+        /// position behind the gap is `upto`.
+        #[serde(flatten)]
+        span: Span,
         /// The reason why the rows could not be had.
         reason: GapReason,
     },
@@ -97,10 +97,9 @@ pub enum Event {
     CatchingUp {
         /// The source that is behind.
         source: Source,
-        /// The position of the source.
-        from: Token,
-        /// The token to reach.
-        upto: Token,
+        /// The tokens to fetch: `from` is the position of the source.
+        #[serde(flatten)]
+        span: Span,
     },
     /// The source is no longer live, though the connection stands: something of it could not be
     /// used. The writer is requested to announce its position; `CatchingUp` or `Live` follows.
@@ -203,9 +202,9 @@ impl Event {
         match self {
             Self::Rows { source, position: token, .. }
             | Self::Position { source, token }
-            | Self::Gap { source, upto: token, .. }
+            | Self::Gap { source, span: Span { upto: token, .. }, .. }
             | Self::Reset { source, token, .. }
-            | Self::CatchingUp { source, from: token, .. }
+            | Self::CatchingUp { source, span: Span { from: token, .. } }
             | Self::NotLive { source, token }
             | Self::Live { source, token } => Some((source, *token)),
             Self::Connected { .. }
@@ -243,13 +242,13 @@ impl fmt::Display for Event {
                 write!(f, "{} of {source} at {token}{how}", Count(count, "row"))
             }
             Self::Position { source, token } => write!(f, "{source} is complete up to {token}"),
-            Self::Gap { source, from, upto, reason } => {
+            Self::Gap { source, span: Span { from, upto }, reason } => {
                 write!(f, "rows ({from}, {upto}] of {source} could not be had: {reason}")
             }
             Self::Reset { source, from, token } => {
                 write!(f, "{source} starts over at {token}, was at {from}")
             }
-            Self::CatchingUp { source, from, upto } => {
+            Self::CatchingUp { source, span: Span { from, upto } } => {
                 write!(f, "{source} is catching up from {from} to {upto}")
             }
             Self::NotLive { source, token } => write!(

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::*;
 use crate::{
-    stream::{FetchError, LogError, Row},
+    stream::{FetchError, LogError, Row, Span},
     wire::{BadRow, DecodeError, DecodeErrorKind, InvalidateCache, Rdata, Secret, UserIp},
 };
 
@@ -29,8 +29,7 @@ pub(super) fn malformed(line: &str) -> DecodeError {
 pub(super) fn fetch_failed(error: FetchError) -> Warning {
     Warning::FetchFailed {
         source: source(),
-        from: FROM,
-        upto: UPTO,
+        span: Span::new(FROM, UPTO),
         attempt: 2,
         retry_in: Duration::from_millis(1_500),
         error,
@@ -174,8 +173,7 @@ fn every_event_is_a_line_for_a_log() {
             (
                 Event::Gap {
                     source: source(),
-                    from: FROM,
-                    upto: UPTO,
+                    span: Span::new(FROM, UPTO),
                     reason: GapReason::NoEndpoint,
                 },
                 "rows (3, 9] of events/p1 could not be had: no address is known to fetch them from",
@@ -185,7 +183,7 @@ fn every_event_is_a_line_for_a_log() {
                 "events/p1 starts over at 0, was at 9",
             ),
             (
-                Event::CatchingUp { source: source(), from: FROM, upto: UPTO },
+                Event::CatchingUp { source: source(), span: Span::new(FROM, UPTO) },
                 "events/p1 is catching up from 3 to 9",
             ),
             (
@@ -284,9 +282,17 @@ fn foreign(text: &str) -> Vec<Event> {
     for error in errors {
         let (source, from, upto) = (source(), FROM, UPTO);
         let reason = NotAuditedReason::GaveUp { error: error.clone() };
-        warnings.push(Warning::NotAudited { source: source.clone(), from, upto, reason });
+        warnings.push(Warning::NotAudited {
+            source: source.clone(),
+            span: Span { from, upto },
+            reason,
+        });
         warnings.push(fetch_failed(error.clone()));
-        events.push(Event::Gap { source, from, upto, reason: GapReason::GaveUp { error } });
+        events.push(Event::Gap {
+            source,
+            span: Span { from, upto },
+            reason: GapReason::GaveUp { error },
+        });
     }
     events.extend(warnings.into_iter().map(Event::Warning));
     events

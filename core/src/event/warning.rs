@@ -12,7 +12,7 @@ use super::{Count, NotAuditedReason, NotSentReason, origin::OtherEnd};
 use crate::{
     ids::ConnectionId,
     printable::Printable,
-    stream::{FetchError, LogError, Source, Token},
+    stream::{FetchError, LogError, Source, Span, Token},
     wire::{DecodeError, Dialect},
 };
 
@@ -49,10 +49,9 @@ pub enum Warning {
     FetchFailed {
         /// The source that lacks rows.
         source: Source,
-        /// Rows above this token were requested.
-        from: Token,
-        /// Rows up to this token were requested.
-        upto: Token,
+        /// The tokens whose rows were requested.
+        #[serde(flatten)]
+        span: Span,
         /// The number of failures in a row.
         attempt: u32,
         /// Time until the next attempt.
@@ -66,15 +65,15 @@ pub enum Warning {
         /// The name.
         instance: String,
     },
-    /// Rows in `(from, upto]` were not compared with the writer's log, though the audit is on: one
+    /// Rows in a span were not compared with the writer's log, though the audit is on: one
     /// that got lost there is not found.
     NotAudited {
         /// The source that was to be audited.
         source: Source,
-        /// Everything up to here was compared.
-        from: Token,
-        /// The audit goes on from here.
-        upto: Token,
+        /// The tokens that were left out: everything up to `from` was compared, and the audit goes on
+        /// from `upto`.
+        #[serde(flatten)]
+        span: Span,
         /// The reason why the rows were not compared.
         reason: NotAuditedReason,
     },
@@ -224,7 +223,7 @@ impl fmt::Display for Warning {
                     "{example}{others} announced no position on this connection after {requests}"
                 )
             }
-            Self::FetchFailed { source, from, upto, attempt, retry_in, error } => {
+            Self::FetchFailed { source, span: Span { from, upto }, attempt, retry_in, error } => {
                 let attempt = Attempt(*attempt, *retry_in);
                 let rows = format_args!("rows ({from}, {upto}] of {source}");
                 write!(f, "{rows} could not be fetched {attempt}: {error}")
@@ -234,7 +233,7 @@ impl fmt::Display for Warning {
                 "another instance is called {} as well: its rows are taken for our own and left out",
                 name(instance)
             ),
-            Self::NotAudited { source, from, upto, reason } => {
+            Self::NotAudited { source, span: Span { from, upto }, reason } => {
                 let rows = format_args!("rows ({from}, {upto}] of {source}");
                 write!(f, "{rows} were not compared with the writer's log: {reason}")
             }

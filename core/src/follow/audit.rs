@@ -23,7 +23,7 @@ use crate::{
     event::{Event, NotAuditedReason, Origin, Warning},
     memory::Delivered,
     planted::planted,
-    stream::{Order, Row, Rows, StreamTraits, Token},
+    stream::{Order, Row, Rows, Span, StreamTraits, Token},
     time::Timestamp,
     timer::TimerKey,
 };
@@ -207,8 +207,7 @@ impl Follower {
             let reason = NotAuditedReason::SplitToken;
             env.notify(Event::Warning(Warning::NotAudited {
                 source,
-                from,
-                upto: complete,
+                span: Span { from, upto: complete },
                 reason,
             }));
         }
@@ -291,7 +290,7 @@ impl Follower {
         audit.delivered.forget_upto(token, &mut env.stats.audit_rows_now);
         let source = self.source.clone();
         if !planted!(env.config, AuditForgetsSilently) {
-            let warning = Warning::NotAudited { source, from, upto: token, reason };
+            let warning = Warning::NotAudited { source, span: Span { from, upto: token }, reason };
             env.notify(Event::Warning(warning));
         }
     }

@@ -51,7 +51,7 @@ impl Follower {
         }
         self.set_state(env, State::CatchingUp(Box::new(CatchUp::new(target))));
         let source = self.source.clone();
-        env.notify(Event::CatchingUp { source, from, upto: target });
+        env.notify(Event::CatchingUp { source, span: Span { from, upto: target } });
         self.fetch_next(env);
     }
 
@@ -209,8 +209,8 @@ impl Follower {
         if planted!(env.config, HidesGaps) {
             return;
         }
-        let (source, Span { from, upto }) = (self.source.clone(), span);
-        env.notify(Event::Gap { source, from, upto, reason });
+        let source = self.source.clone();
+        env.notify(Event::Gap { source, span, reason });
     }
 
     /// Ends a catch-up without its rows. The position is not confirmed afterwards.

@@ -176,8 +176,8 @@ impl Pager {
         if !planted!(env.config, NeverRetriesFetches) {
             env.timers.set(timer, env.now + retry_in);
         }
-        let (source, Span { from, upto }) = (source.clone(), span);
-        let warning = Warning::FetchFailed { source, from, upto, attempt, retry_in, error };
+        let source = source.clone();
+        let warning = Warning::FetchFailed { source, span, attempt, retry_in, error };
         env.notify(Event::Warning(warning));
         None
     }

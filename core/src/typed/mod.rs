@@ -16,7 +16,7 @@
 //! of the newest form, in order; [`to_row`] makes a [`Row`] of them.
 //!
 //! ```
-//! use synrepl_core::stream::{Row, typed::{StreamRow, TypedRow, TypingRow, parse, to_row}};
+//! use synrepl_core::{stream::Row, typed::{StreamRow, TypedRow, TypingRow, parse, to_row}};
 //!
 //! let row = Row::from(r#"["!room:host",["@user:host"]]"#);
 //! let TypedRow::Typing(typing) = parse("typing", &row)? else { panic!() };

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use synrepl_core::{
     Action, Backoff, Config, ConnectionId, Event, FetchId, Input, Node, Origin, Start, Stats,
     Timestamp, Transport, WaitId, WaitOutcome,
-    stream::{FetchError, Page, Row, Source, Token},
+    stream::{FetchError, Page, Row, Source, Span, Token},
     wire::{Command, Decoder, Replicate},
 };
 
@@ -295,11 +295,13 @@ fn show_event(event: &Event, now: u64) -> String {
             format!("rows {source} {token} {} {origin}{at}", rows.join(" "))
         }
         Event::Position { source, token } => format!("position {source} {token}"),
-        Event::Gap { source, from, upto, reason } => {
+        Event::Gap { source, span: Span { from, upto }, reason } => {
             format!("gap {source} {from}..{upto} {reason:?}")
         }
         Event::Reset { source, from, token } => format!("reset {source} {from} to {token}"),
-        Event::CatchingUp { source, from, upto } => format!("catching up {source} {from}..{upto}"),
+        Event::CatchingUp { source, span: Span { from, upto } } => {
+            format!("catching up {source} {from}..{upto}")
+        }
         Event::NotLive { source, token } => format!("not live {source} {token}"),
         Event::Live { source, token } => format!("live {source} {token}"),
         Event::Command { command } => format!("command {command:?}"),
@@ -323,10 +325,10 @@ fn show_warning(warning: &synrepl_core::Warning) -> String {
         Warning::Unanswered { sources, example, asked } => {
             format!("{sources} unanswered, {example} for one, asked {asked}")
         }
-        Warning::NotAudited { source, from, upto, reason } => {
+        Warning::NotAudited { source, span: Span { from, upto }, reason } => {
             format!("not audited {source} {from}..{upto} {reason:?}")
         }
-        Warning::FetchFailed { source, from, upto, attempt, error, .. } => {
+        Warning::FetchFailed { source, span: Span { from, upto }, attempt, error, .. } => {
             format!("fetch {source} {from}..{upto} failed {attempt}: {error}")
         }
         warning => format!("{warning:?}"),

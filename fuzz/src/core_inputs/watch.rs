@@ -155,7 +155,7 @@ impl Watch {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other events promise nothing")]
     fn on_event(&mut self, event: &Event) -> Verdict {
         if let Some((source, token)) = self.part_of.take() {
-            let told = matches!(event, Event::Gap { source: of, upto, .. }
+            let told = matches!(event, Event::Gap { source: of, span: Span { upto, .. }, .. }
                 if *of == source && *upto == token);
             holds(told, || format!("F6: no gap behind a part of {token} of {source}"))?;
         }
@@ -176,13 +176,13 @@ impl Watch {
                     self.on_rows(source, *token, *position)?;
                 }
             }
-            Event::Warning(Warning::NotAudited { source, from, upto, .. }) => {
+            Event::Warning(Warning::NotAudited { source, span: Span { from, upto }, .. }) => {
                 holds(from < upto, || format!("not audited ({from}, {upto}] of {source}"))?;
             }
-            Event::Gap { source, from, upto, .. } => {
+            Event::Gap { source, span: Span { from, upto }, .. } => {
                 holds(from < upto, || format!("a gap ({from}, {upto}] of {source}"))?;
             }
-            Event::CatchingUp { source, from, upto } => {
+            Event::CatchingUp { source, span: Span { from, upto } } => {
                 holds(from < upto, || format!("catching up ({from}, {upto}] of {source}"))?;
             }
             Event::Reset { source, from, .. } => {

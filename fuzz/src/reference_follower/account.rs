@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use synrepl_core::{
     Event,
-    stream::{Order, Positions, Row, Source, Token, traits},
+    stream::{Order, Positions, Row, Source, Span, Token, traits},
 };
 
 use super::{
@@ -36,7 +36,7 @@ impl Account {
                 let heard = self.0.entry(named(source)).or_default();
                 heard.delivered.push((*token, rows.to_vec()));
             }
-            Event::Gap { source, from, upto, reason } => {
+            Event::Gap { source, span: Span { from, upto }, reason } => {
                 let name = named(source);
                 if !world.may_gap.contains(&name) {
                     return Err(format!("F2: {reason:?} of {name:?}, which can be fetched"));

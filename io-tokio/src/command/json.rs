@@ -5,7 +5,7 @@ use std::io::Write as _;
 use synrepl_core::{
     ClearedReason, ConnectionId, Event, GapReason, Origin, SyncOrigin,
     secret::{veiled_keys, veiled_row, veiled_text},
-    stream::{Rows, Source, Token},
+    stream::{Rows, Source, Span, Token},
     wire::{Command, Replicate},
 };
 
@@ -40,7 +40,7 @@ pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
         Event::Position { source, token } => {
             of_source(out, "position", source).token("token", *token).end();
         }
-        Event::Gap { source, from, upto, reason } => {
+        Event::Gap { source, span: Span { from, upto }, reason } => {
             let line = of_source(out, "gap", source).token("from", *from).token("upto", *upto);
             let line = line.name("reason", gap_reason_name(reason));
             match reason {
@@ -51,7 +51,7 @@ pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
         Event::Reset { source, from, token } => {
             of_source(out, "reset", source).token("token", *token).token("from", *from).end();
         }
-        Event::CatchingUp { source, from, upto } => {
+        Event::CatchingUp { source, span: Span { from, upto } } => {
             let line = of_source(out, "catching_up", source);
             line.token("from", *from).token("upto", *upto).end();
         }

@@ -8,7 +8,7 @@ use std::{
 
 use synrepl_core::{
     Event, Origin,
-    stream::{Source, Token},
+    stream::{Source, Span, Token},
 };
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ const SETTLED_AFTER: Duration = Duration::from_millis(500);
 /// What is known of the catch-up from the events.
 #[derive(Debug)]
 pub(super) struct Progress {
-    behind: BTreeMap<Source, Span>,
+    behind: BTreeMap<Source, Behind>,
     live: BTreeSet<Source>,
     rows: u64,
     changed: Instant,
@@ -28,16 +28,15 @@ pub(super) struct Progress {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Span {
-    from: Token,
+struct Behind {
+    span: Span,
     at: Token,
-    upto: Token,
 }
 
-impl Span {
+impl Behind {
     fn percent(self) -> u64 {
-        let whole = u128::from(self.upto.distance_from(self.from));
-        let done = u128::from(self.at.distance_from(self.from));
+        let whole = u128::from(self.span.len());
+        let done = u128::from(self.at.distance_from(self.span.from));
         let percent = (done * 100).checked_div(whole).unwrap_or(100);
         u64::try_from(percent).unwrap_or(100).min(100)
     }
@@ -57,13 +56,14 @@ impl Progress {
                     self.reached(source, *position);
                 }
             }
-            Event::Position { source, token } | Event::Gap { source, upto: token, .. } => {
+            Event::Position { source, token }
+            | Event::Gap { source, span: Span { upto: token, .. }, .. } => {
                 self.reached(source, *token);
             }
-            Event::CatchingUp { source, from, upto } => {
+            Event::CatchingUp { source, span } => {
                 self.changed = now;
                 self.live.remove(source);
-                self.behind.insert(source.clone(), Span { from: *from, at: *from, upto: *upto });
+                self.behind.insert(source.clone(), Behind { span: *span, at: span.from });
             }
             Event::NotLive { source, .. } => {
                 self.changed = now;
@@ -155,7 +155,7 @@ mod tests {
 
     fn catching_up(number: u32) -> Event {
         let (from, upto) = (Token::new(100), Token::new(300));
-        Event::CatchingUp { source: source(number), from, upto }
+        Event::CatchingUp { source: source(number), span: Span { from, upto } }
     }
 
     fn rows(number: u32, token: i64) -> Event {
@@ -212,10 +212,9 @@ mod tests {
 
     #[test]
     fn odd_tokens_do_not_break_the_percent() {
-        let span = |from, at, upto| Span {
-            from: Token::new(from),
+        let span = |from, at, upto| Behind {
+            span: Span::new(Token::new(from), Token::new(upto)),
             at: Token::new(at),
-            upto: Token::new(upto),
         };
         assert_eq!(span(5, 5, 5).percent(), 100);
         assert_eq!(span(i64::MIN, i64::MAX, i64::MAX).percent(), 100);

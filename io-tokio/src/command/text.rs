@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use synrepl_core::{
     Event, GapReason, Origin, Printable,
-    stream::{Rows, Source},
+    stream::{Rows, Source, Span},
     wire::Command,
 };
 
@@ -65,7 +65,7 @@ impl TextFormat {
             Event::Position { source, token } => {
                 self.of_source(out, time, source, &token.to_string(), Colour::Dim, "position");
             }
-            Event::Gap { source, from, upto, reason } => {
+            Event::Gap { source, span: Span { from, upto }, reason } => {
                 let hint = match reason {
                     GapReason::NoEndpoint => "; name its writer with --instance",
                     GapReason::GaveUp { .. } | GapReason::SplitToken | _ => "",
@@ -78,7 +78,7 @@ impl TextFormat {
                 let told = format!("RESET: starts over, was at {from}");
                 self.of_source(out, time, source, &token.to_string(), Colour::Yellow, &told);
             }
-            Event::CatchingUp { source, from, upto } => {
+            Event::CatchingUp { source, span: Span { from, upto } } => {
                 let told = format!("catching up to {upto}");
                 self.of_source(out, time, source, &from.to_string(), Colour::Dim, &told);
             }
@@ -212,7 +212,11 @@ mod tests {
     fn what_goes_wrong_is_told_with_its_cause() {
         let source = Source::new("typing", "streams1");
         let (from, upto) = (Token::new(3), Token::new(9));
-        let gap = Event::Gap { source: source.clone(), from, upto, reason: GapReason::NoEndpoint };
+        let gap = Event::Gap {
+            source: source.clone(),
+            span: Span { from, upto },
+            reason: GapReason::NoEndpoint,
+        };
         assert!(told(&gap).ends_with(
             "GAP: rows in (3, 9] could not be had: no address is known to fetch them from; name its \
              writer with --instance"

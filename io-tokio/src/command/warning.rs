@@ -210,7 +210,7 @@ mod tests {
 
     use synrepl_core::{
         ConnectionId,
-        stream::{LogError, Token},
+        stream::{LogError, Span, Token},
         wire::{BadRow, DecodeError, DecodeErrorKind, Dialect},
     };
 
@@ -232,8 +232,7 @@ mod tests {
     fn failed(error: FetchError) -> Warning {
         Warning::FetchFailed {
             source: source(),
-            from: Token::new(3),
-            upto: Token::new(9),
+            span: Span::new(Token::new(3), Token::new(9)),
             attempt: 2,
             retry_in: Duration::from_millis(1_500),
             error,
@@ -242,7 +241,7 @@ mod tests {
 
     fn not_audited(source: &Source, reason: NotAuditedReason) -> Warning {
         let (from, upto) = (Token::new(3), Token::new(9));
-        Warning::NotAudited { source: source.clone(), from, upto, reason }
+        Warning::NotAudited { source: source.clone(), span: Span { from, upto }, reason }
     }
 
     fn status(status: u16) -> Warning {
@@ -267,7 +266,7 @@ mod tests {
     #[test]
     fn a_missing_address_points_at_the_flag_to_pass() {
         let (from, upto) = (Token::new(3), Token::new(9));
-        let gap = |reason| Event::Gap { source: source(), from, upto, reason };
+        let gap = |reason| Event::Gap { source: source(), span: Span { from, upto }, reason };
         let told = Circumstances::no_endpoint(&gap(GapReason::NoEndpoint)).unwrap();
         assert!(told.starts_with("rows (3, 9] of events/p1 could not be had: "), "{told}");
         assert!(told.contains("; pass --instance p1=http://HOST:PORT"), "{told}");
@@ -388,8 +387,7 @@ mod tests {
             not_audited(&odd, NotAuditedReason::GaveUp { error: unreachable() }),
             Warning::FetchFailed {
                 source: odd,
-                from: Token::new(3),
-                upto: Token::new(9),
+                span: Span::new(Token::new(3), Token::new(9)),
                 attempt: 1,
                 retry_in: Duration::ZERO,
                 error: unreachable(),

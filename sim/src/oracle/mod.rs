@@ -48,7 +48,7 @@ use std::collections::BTreeMap;
 
 use synrepl_core::{
     Config, Event, Origin, Stats, Timestamp, Transport, WaitId, Warning,
-    stream::{Order, Positions, Row, Source, Token},
+    stream::{Order, Positions, Row, Source, Span, Token},
 };
 
 #[cfg(feature = "network")]
@@ -135,7 +135,7 @@ impl Oracle {
                 self.rows_delivered += rows.len() as u64;
                 self.on_found(source, (*token, *position), rows, logs, marks)
             }
-            Event::Warning(Warning::NotAudited { source, from, upto, .. }) => {
+            Event::Warning(Warning::NotAudited { source, span: Span { from, upto }, .. }) => {
                 marks.hit(Mark::AuditLeftOut);
                 self.of(source).unaudited.push((*from, *upto));
                 Ok(())
@@ -158,7 +158,7 @@ impl Oracle {
                 self.of(source).live = false;
                 self.on_position(source, *token, logs)
             }
-            Event::CatchingUp { source, from, .. } => {
+            Event::CatchingUp { source, span: Span { from, .. } } => {
                 self.start(source, *from);
                 let verdict = self.on_position(source, *from, logs);
                 let ledger = self.of(source);
@@ -168,7 +168,7 @@ impl Oracle {
                 }
                 verdict
             }
-            Event::Gap { source, from, upto, reason } => {
+            Event::Gap { source, span: Span { from, upto }, reason } => {
                 marks.hit(Mark::Gap);
                 self.on_gap(source, (*from, *upto), reason, logs)?;
                 self.on_position(source, *upto, logs)

@@ -285,7 +285,7 @@ impl Receiver {
         let source = Source::new(stream, instance);
         let catch_up = CatchUp { conn, source: source.clone(), upto: *token };
         if missing && current != *token {
-            self.notify(Event::CatchingUp { source, from: current, upto: *token });
+            self.notify(Event::CatchingUp { source, span: Span { from: current, upto: *token } });
             self.fetch(catch_up, current);
         } else {
             self.position_reached(&catch_up);

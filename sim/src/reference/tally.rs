@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use synrepl_core::{
     Event,
-    stream::{Order, Row, Source, Token, traits},
+    stream::{Order, Row, Source, Span, Token, traits},
 };
 
 use crate::Log;
@@ -95,14 +95,14 @@ impl Tally {
             }
             Event::Live { source, token }
             | Event::Position { source, token }
-            | Event::CatchingUp { source, from: token, .. } => {
+            | Event::CatchingUp { source, span: Span { from: token, .. } } => {
                 self.starts.entry(source.clone()).or_insert(*token);
             }
             Event::Reset { source, .. } => {
                 *self.resets.entry(source.clone()).or_default() += 1;
                 self.starts.insert(source.clone(), Token::START);
             }
-            Event::Gap { source, from, upto, .. } => {
+            Event::Gap { source, span: Span { from, upto }, .. } => {
                 self.gaps.push((source.clone(), *from, *upto));
             }
             _ => {}
@@ -255,8 +255,7 @@ mod tests {
         assert_eq!(tally(&[]).losses(&written).lost.len(), 1);
         let gap = Event::Gap {
             source: source("a"),
-            from: Token::new(1),
-            upto: Token::new(2),
+            span: Span::new(Token::new(1), Token::new(2)),
             reason: GapReason::NoEndpoint,
         };
         let losses = tally(&[gap]).losses(&written);

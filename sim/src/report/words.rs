@@ -1,6 +1,9 @@
 //! What an application is told, in the words of a diagram.
 
-use synrepl_core::{Event, Origin, stream::Row};
+use synrepl_core::{
+    Event, Origin,
+    stream::{Row, Span},
+};
 
 /// Rows of one delivery that are shown; the others are counted.
 const ROWS_SHOWN: usize = 6;
@@ -27,9 +30,13 @@ pub(crate) fn event_words(event: &Event) -> String {
             text
         }
         Event::Position { token, .. } => format!("Position {token}"),
-        Event::Gap { from, upto, reason, .. } => format!("Gap ({from}, {upto}]: {reason:?}"),
+        Event::Gap { span: Span { from, upto }, reason, .. } => {
+            format!("Gap ({from}, {upto}]: {reason:?}")
+        }
         Event::Reset { from, token, .. } => format!("Reset from {from} to {token}"),
-        Event::CatchingUp { from, upto, .. } => format!("Catching up ({from}, {upto}]"),
+        Event::CatchingUp { span: Span { from, upto }, .. } => {
+            format!("Catching up ({from}, {upto}]")
+        }
         Event::NotLive { token, .. } => format!("Not live, at {token}"),
         Event::Live { token, .. } => format!("Live at {token}"),
         other => format!("{other:?}"),

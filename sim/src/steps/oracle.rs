@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 use synrepl_core::{
     Event, WaitId, WaitOutcome,
-    stream::{Order, Positions, Row, Source, Token},
+    stream::{Order, Positions, Row, Source, Span, Token},
 };
 
 use super::writer::Log;
@@ -121,13 +121,13 @@ impl Oracle {
                 self.of(source).live = false;
                 self.on_position(source, *token, logs)
             }
-            Event::CatchingUp { source, from, .. } => {
+            Event::CatchingUp { source, span: Span { from, .. } } => {
                 let delivered = self.of(source);
                 delivered.start.get_or_insert(*from);
                 delivered.live = false;
                 Ok(())
             }
-            Event::Gap { source, from, upto, .. } => {
+            Event::Gap { source, span: Span { from, upto }, .. } => {
                 self.gaps += 1;
                 self.of(source).gaps.push((*from, *upto));
                 self.on_position(source, *upto, logs)

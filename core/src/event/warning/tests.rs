@@ -7,7 +7,7 @@ use crate::{
 };
 
 fn not_audited(reason: NotAuditedReason) -> Warning {
-    Warning::NotAudited { source: source(), from: FROM, upto: UPTO, reason }
+    Warning::NotAudited { source: source(), span: Span::new(FROM, UPTO), reason }
 }
 
 #[test]

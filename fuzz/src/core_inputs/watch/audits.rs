@@ -192,7 +192,7 @@ fn compared(source: &Source) -> Compared {
 
 #[cfg(test)]
 mod tests {
-    use synrepl_core::ConnectionId;
+    use synrepl_core::{ConnectionId, stream::Span};
 
     use super::*;
 
@@ -242,7 +242,10 @@ mod tests {
     fn a_source_that_is_not_live_is_not_to_be_audited() {
         let mut audits = audited(EVENTS);
         let (from, upto) = (Token::new(9), Token::new(10));
-        audits.on_event(&Event::CatchingUp { source: source(EVENTS, "w0"), from, upto });
+        audits.on_event(&Event::CatchingUp {
+            source: source(EVENTS, "w0"),
+            span: Span { from, upto },
+        });
         breaks(asked(&mut audits, 5), "not live");
         breaks(asked(&mut Audits::new(&Config::default()), 5), "no audit is wanted");
     }

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde_json::json;
-use synrepl_core::{Event, Origin, stream::Token};
+use synrepl_core::{
+    Event, Origin,
+    stream::{Span, Token},
+};
 
 /// A row of the demonstration, by its stream and its number there.
 pub(super) type RowId = (String, u64);
@@ -67,7 +70,7 @@ impl Delivered {
                     self.fetched += u64::from(*origin == Origin::CatchUp);
                 }
             }
-            Event::Gap { source, from, upto, .. } => {
+            Event::Gap { source, span: Span { from, upto }, .. } => {
                 self.note(format!("{source}: rows in ({from}, {upto}] could not be had"));
             }
             Event::Disconnected { retry_at: Some(_), .. } => self.connections_lost += 1,

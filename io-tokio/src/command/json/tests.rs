@@ -1,7 +1,7 @@
 use serde_json::Value;
 use synrepl_core::{
     ConnectionId, Timestamp, WaitId, WaitOutcome, Warning,
-    stream::{FetchError, Row},
+    stream::{FetchError, Row, Span},
     wire::{
         Dialect, FederationAck, InvalidateCache, LockReleased, Position, Rdata, RemovePusher,
         Secret, UserIp, UserSync,
@@ -69,18 +69,25 @@ fn each_event_of_a_source_has_the_promised_fields() {
             r#"{"type":"position","stream":"events","instance":"p1","token":9}"#,
         ),
         (
-            Event::Gap { source: source.clone(), from, upto, reason: GapReason::NoEndpoint },
+            Event::Gap {
+                source: source.clone(),
+                span: Span { from, upto },
+                reason: GapReason::NoEndpoint,
+            },
             r#"{"type":"gap","stream":"events","instance":"p1","from":3,"upto":9,"reason":"no_endpoint"}"#,
         ),
         (
-            Event::Gap { source: source.clone(), from, upto, reason: GapReason::SplitToken },
+            Event::Gap {
+                source: source.clone(),
+                span: Span { from, upto },
+                reason: GapReason::SplitToken,
+            },
             r#"{"type":"gap","stream":"events","instance":"p1","from":3,"upto":9,"reason":"split_token"}"#,
         ),
         (
             Event::Gap {
                 source: source.clone(),
-                from,
-                upto,
+                span: Span { from, upto },
                 reason: GapReason::GaveUp { error: FetchError::TooLarge { limit_bytes: 5 } },
             },
             r#"{"type":"gap","stream":"events","instance":"p1","from":3,"upto":9,"reason":"gave_up","error":"the answer is larger than 5 bytes"}"#,
@@ -90,7 +97,7 @@ fn each_event_of_a_source_has_the_promised_fields() {
             r#"{"type":"reset","stream":"events","instance":"p1","token":3,"from":9}"#,
         ),
         (
-            Event::CatchingUp { source: source.clone(), from, upto },
+            Event::CatchingUp { source: source.clone(), span: Span { from, upto } },
             r#"{"type":"catching_up","stream":"events","instance":"p1","from":3,"upto":9}"#,
         ),
         (
@@ -230,7 +237,11 @@ fn texts_of_others_quote_no_access_token() {
         Event::Disconnected { conn, reason: text().to_owned(), retry_at: None },
         Event::PeerDisconnected { conn, reason: text().to_owned() },
         Event::Command { command: Command::Error(text().into()) },
-        Event::Gap { source, from: token, upto: token, reason: GapReason::GaveUp { error } },
+        Event::Gap {
+            source,
+            span: Span { from: token, upto: token },
+            reason: GapReason::GaveUp { error },
+        },
     ] {
         let line = line(&event);
         assert!(line.contains("USER_IP <redacted>\"") && !line.contains("syt_"), "{line}");
