@@ -27,7 +27,7 @@ impl FederationAcks {
         sent: Option<Token>,
         config: &Config,
     ) -> Option<Token> {
-        let senders = &config.federation_senders;
+        let senders = &config.users.federation_senders;
         let name = match &ack.instance {
             Some(name) => name.clone(),
             // Before 1.18 there was one sender, and it did not say its name.
@@ -55,10 +55,9 @@ mod tests {
     use super::*;
 
     fn config(senders: &[&str]) -> Config {
-        Config {
-            federation_senders: senders.iter().map(|name| (*name).to_owned()).collect(),
-            ..Config::default()
-        }
+        let mut config = Config::default();
+        config.users.federation_senders = senders.iter().map(|name| (*name).to_owned()).collect();
+        config
     }
 
     fn ack(instance: Option<&'static str>, token: i64) -> FederationAck {

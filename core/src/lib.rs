@@ -138,7 +138,10 @@ pub mod wire;
 
 pub use crate::{
     action::{Action, Audience},
-    config::{Backoff, Channel, Config, MainChannel, Start, Transport},
+    config::{
+        AuditConfig, Backoff, CatchUpConfig, Channel, Config, ConnectionConfig, MainChannel,
+        MemoryLimits, PublishConfig, Start, Transport, UsersConfig,
+    },
     error::{ConfigError, Misuse},
     event::{
         ClearedReason, Event, GapReason, NotAuditedReason, NotSentReason, Origin, SyncOrigin,

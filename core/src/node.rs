@@ -76,7 +76,7 @@ impl Node {
         config.validate()?;
         let mut node = Self {
             connections: Connections { upstream: Upstream::new(), peers: Peers::default() },
-            sources: Sources::new(config.sources_max),
+            sources: Sources::new(config.limits.sources_max),
             followers: Vec::new(),
             streams_by_name: BTreeMap::new(),
             our_users: OurUsers::default(),
@@ -366,7 +366,7 @@ impl Node {
                     !follower.is_confirmed() && !self.env.timers.is_set(TimerKey::Replicate);
                 match position {
                     Some(position) if position >= token => WaitOutcome::Reached { position },
-                    _ if self.env.waits.len() >= self.env.config.waits_max as usize
+                    _ if self.env.waits.len() >= self.env.config.limits.waits_max as usize
                         || self.stopping =>
                     {
                         WaitOutcome::Refused

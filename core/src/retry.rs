@@ -2,7 +2,24 @@
 
 use std::time::Duration;
 
-use crate::config::Backoff;
+use serde::{Deserialize, Serialize};
+
+/// Delays that double from `first` to `max`, each with seeded jitter of -25 % to +25 %.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Backoff {
+    /// The first delay.
+    pub first: Duration,
+    /// The longest delay, before jitter.
+    pub max: Duration,
+}
+
+impl Backoff {
+    /// Delays from `first`, doubling up to `max`.
+    pub const fn new(first: Duration, max: Duration) -> Self {
+        Self { first, max }
+    }
+}
 
 /// The only source of chance in the core: a fixed sequence from the seed in
 /// [`Config`](crate::Config).

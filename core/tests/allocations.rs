@@ -291,7 +291,7 @@ fn a_batch_costs_an_allocation_a_row_and_one_for_each_doubling_of_its_list() {
 fn an_idle_source_takes_less_than_256_bytes_and_its_names() {
     const SOURCES: usize = 100_000;
     let mut config = Config::default();
-    config.sources_max = u32::try_from(SOURCES).unwrap();
+    config.limits.sources_max = u32::try_from(SOURCES).unwrap();
     let mut names = 0;
     let lines: Vec<Bytes> = (0..SOURCES)
         .map(|number| {

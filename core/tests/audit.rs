@@ -34,7 +34,7 @@ impl Run {
     /// A source that is live at 10.
     fn new(stream: &'static str, page_rows_max: usize) -> Self {
         let mut config = Config::default();
-        config.audit_every = Some(PERIOD);
+        config.audit.audit_every = Some(PERIOD);
         Self::configured(stream, page_rows_max, config)
     }
 
@@ -179,18 +179,19 @@ fn without_it_nothing_is_asked_or_remembered() {
 fn a_setting_that_cannot_work_is_refused_with_what_to_do() {
     let refused = |change: fn(&mut Config)| {
         let mut config = Config::default();
-        config.audit_every = Some(Duration::from_secs(1));
+        config.audit.audit_every = Some(Duration::from_secs(1));
         assert_eq!(config.validate(), Ok(()), "the least that is allowed");
         change(&mut config);
         Node::new(config).expect_err("it cannot work").to_string()
     };
-    let soon = refused(|config| config.audit_every = Some(Duration::from_millis(999)));
+    let soon = refused(|config| config.audit.audit_every = Some(Duration::from_millis(999)));
     assert!(soon.contains("audit_every") && soon.contains("below 1 s"), "{soon}");
     let oldest = refused(|config| config.transport = Transport::Tcp("1.12".parse().unwrap()));
     assert!(oldest.contains("audit_every") && oldest.contains("leave it out"), "{oldest}");
-    for none in
-        [refused(|config| config.audit_rows_max = 0), refused(|config| config.audit_tokens_max = 0)]
-    {
+    for none in [
+        refused(|config| config.audit.audit_rows_max = 0),
+        refused(|config| config.audit.audit_tokens_max = 0),
+    ] {
         assert!(none.contains("must be at least 1"), "{none}");
     }
 }

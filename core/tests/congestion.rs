@@ -18,7 +18,7 @@ fn alone(own_streams: &[(&str, i64)]) -> Config {
 #[test]
 fn p5_who_leaves_too_much_untaken_is_cut_off_and_the_others_notice_nothing() {
     let mut config = alone(&[("s", 0)]);
-    config.peer_pending_max = 10;
+    config.publish.peer_pending_max = 10;
     let mut server = Writer::new(config);
     server.accept(0, NEWEST);
     server.accept(1, NEWEST);
@@ -48,7 +48,7 @@ fn p5_who_leaves_too_much_untaken_is_cut_off_and_the_others_notice_nothing() {
 #[test]
 fn p5_bytes_are_limited_as_well() {
     let mut config = alone(&[("s", 0)]);
-    config.peer_pending_bytes_max = 4_000;
+    config.publish.peer_pending_bytes_max = 4_000;
     let mut server = Writer::new(config);
     server.accept(0, NEWEST);
     server.accept(1, NEWEST);
@@ -66,7 +66,7 @@ fn p5_bytes_are_limited_as_well() {
 #[test]
 fn p5_a_burst_is_read_no_faster_than_the_fastest_peer_takes_it() {
     let mut config = alone(&[("s", 0)]);
-    config.peer_pending_max = 16;
+    config.publish.peer_pending_max = 16;
     let mut server = Writer::new(config);
     server.accept(0, NEWEST);
     server.takes(0, 2);
@@ -86,7 +86,7 @@ fn p5_a_burst_is_read_no_faster_than_the_fastest_peer_takes_it() {
 #[test]
 fn p5_a_peer_that_takes_nothing_at_all_is_cut_off_though_nothing_more_is_read_for_it() {
     let mut config = alone(&[("s", 0)]);
-    config.peer_pending_max = 16;
+    config.publish.peer_pending_max = 16;
     let mut server = Writer::new(config);
     server.accept(0, NEWEST);
     server.wait(4_000);
@@ -103,7 +103,7 @@ fn p5_a_peer_that_takes_nothing_at_all_is_cut_off_though_nothing_more_is_read_fo
 #[test]
 fn p5_a_flood_of_questions_ends_with_the_queue_of_who_asks() {
     let mut config = alone(&[("a", 0), ("b", 0), ("c", 0)]);
-    config.peer_pending_max = 10;
+    config.publish.peer_pending_max = 10;
     let mut server = Writer::new(config);
     server.accept(0, NEWEST);
     server.accept(1, NEWEST);
@@ -117,7 +117,7 @@ fn p5_a_flood_of_questions_ends_with_the_queue_of_who_asks() {
 #[test]
 fn rows_that_no_line_can_carry_are_announced_to_peers_and_sent_on_the_bus() {
     let mut config = config(&[("s", 0)]);
-    config.row_bytes_max = 9;
+    config.publish.row_bytes_max = 9;
     let mut writer = Writer::on_bus(config);
     writer.accept(0, NEWEST);
     writer.accept(1, OLDEST);
@@ -158,7 +158,7 @@ fn a_row_that_only_its_names_make_too_long_is_too_long() {
 #[test]
 fn p5_a_peer_that_takes_something_between_two_looks_is_slow_but_not_cut_off() {
     let mut config = alone(&[("s", 0)]);
-    config.peer_pending_max = 16;
+    config.publish.peer_pending_max = 16;
     let mut server = Writer::new(config);
     server.accept(0, NEWEST);
     for token in 1..=99 {

@@ -45,7 +45,7 @@ fn what_peers_say_is_counted_and_who_is_refused_is_counted_as_cut_off() {
 #[test]
 fn stored_federation_rows_are_told_once_every_sender_has_them() {
     let mut config = config(&[("federation", 5)]);
-    config.federation_senders = ["fed1", "fed2"].map(str::to_owned).into();
+    config.users.federation_senders = ["fed1", "fed2"].map(str::to_owned).into();
     let mut writer = Writer::on_bus(config);
     assert_eq!(writer.hear("FEDERATION_ACK fed1 3"), [""; 0]);
     assert_eq!(writer.hear("FEDERATION_ACK fed2 4"), ["FederationAcked { token: Token(3) }"]);

@@ -12,7 +12,7 @@ const CONN: ConnectionId = ConnectionId::new(1);
 /// A node on a bus that may keep so many bytes.
 fn node(kept_bytes_total_max: u64) -> Node {
     let mut config = Config::default();
-    config.kept_bytes_total_max = kept_bytes_total_max;
+    config.limits.kept_bytes_total_max = kept_bytes_total_max;
     let mut node = Node::new(config).unwrap();
     hand(&mut node, Input::Connected { conn: CONN });
     node

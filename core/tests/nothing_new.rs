@@ -35,7 +35,7 @@ fn the_end_of_a_sync_that_never_began_is_not_told() {
 #[test]
 fn the_end_of_a_sync_that_nobody_spoke_of_is_not_told_the_presence_writer() {
     let mut config = Config::default();
-    config.presence_writer = true;
+    config.users.presence_writer = true;
     let mut node = connected(config);
     let line = bytes::Bytes::from_static(b"USER_SYNC abcde @a:x None end 1");
     let command = Decoder::new().decode(&line).expect("a command");

@@ -14,7 +14,7 @@ const NEWEST: Dialect = Dialect::V1_22;
 fn when_the_bus_falls_behind_the_next_turn_is_the_peers_however_long_they_went_together() {
     for together in 1..=3 {
         let mut config = config(&[("s", 0)]);
-        config.log_rows_max = 1;
+        config.publish.log_rows_max = 1;
         let mut writer = Writer::on_bus(config);
         writer.accept(0, NEWEST);
         for token in 1..=together {
@@ -43,7 +43,7 @@ fn a_row_goes_to_peers_up_to_the_limits_and_one_byte_more_is_too_long() {
     for (row_bytes_max, longest) in [(100, 100), (LINE_BYTES_MAX, by_the_line)] {
         let mut config = config(&[("s", 0)]);
         config.transport = Transport::None;
-        config.row_bytes_max = u32::try_from(row_bytes_max).expect("a small number");
+        config.publish.row_bytes_max = u32::try_from(row_bytes_max).expect("a small number");
         let mut server = Writer::new(config);
         server.accept(0, NEWEST);
         let row = |length: usize| format!("[\"{}\"]", "x".repeat(length - 4));

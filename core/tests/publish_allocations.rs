@@ -29,7 +29,7 @@ impl Writer {
         let mut config = Config::default();
         config.transport = transport;
         config.server_name = Some(ByteString::from_static("hs"));
-        config.own_streams.insert("events".to_owned(), Token::new(0));
+        config.publish.own_streams.insert("events".to_owned(), Token::new(0));
         let node = Node::new(config).unwrap();
         let mut writer = Self { node, conn: None, query: None, sent: (0, 0) };
         writer.drain();

@@ -24,7 +24,7 @@ fn p1_rows_of_one_token_go_out_in_one_run_and_only_the_last_has_the_number() {
 #[test]
 fn p1_a_log_is_read_in_pages_one_at_a_time() {
     let mut config = config(&[("s", 0)]);
-    config.log_rows_max = 2;
+    config.publish.log_rows_max = 2;
     let mut writer = Writer::on_bus(config);
     writer.holds_reads = true;
     for token in 1..=3 {
@@ -46,7 +46,7 @@ fn p1_a_log_is_read_in_pages_one_at_a_time() {
 #[test]
 fn p1_streams_take_turns_and_only_so_many_pages_are_under_way() {
     let mut config = config(&[]);
-    config.log_rows_max = 1;
+    config.publish.log_rows_max = 1;
     let mut writer = Writer::on_bus(config);
     writer.holds_reads = true;
     for stream in ["a", "b", "c", "d", "e", "f"] {
@@ -145,7 +145,7 @@ fn p3_rows_that_were_appended_while_disconnected_go_out_on_the_next_connection()
 #[test]
 fn p3_a_page_that_was_asked_for_before_the_loss_leaves_no_hole() {
     let mut config = config(&[("s", 0)]);
-    config.log_rows_max = 2;
+    config.publish.log_rows_max = 2;
     let mut writer = Writer::on_bus(config);
     for token in 1..=3 {
         writer.write("s", token, &["[]"]);
@@ -225,8 +225,8 @@ fn p4_the_announcement_of_a_new_stream_does_not_stand_for_all() {
 #[test]
 fn no_more_is_read_while_too_much_is_unconfirmed() {
     let mut config = config(&[("s", 0)]);
-    config.unconfirmed_max = 4;
-    config.log_rows_max = 1;
+    config.publish.unconfirmed_max = 4;
+    config.publish.log_rows_max = 1;
     let mut writer = Writer::on_bus(config);
     for token in 1..=5 {
         writer.write("s", token, &["[]"]);
@@ -356,13 +356,13 @@ fn a_node_without_a_connection_of_its_own_makes_none() {
 #[test]
 fn more_own_streams_than_allowed_are_refused_and_said_once() {
     let mut config = config(&[("a", 1)]);
-    config.own_streams_max = 2;
+    config.publish.own_streams_max = 2;
     let mut writer = Writer::on_bus(config.clone());
     assert_eq!(writer.append("b", 0, &[]).len(), 1);
     let shown = writer.append("c", 1, &["[]"]);
     assert!(shown.len() == 1 && shown[0].starts_with("TooManyStreams"), "{shown:?}");
     assert_eq!(writer.append("d", 1, &["[]"]), NOTHING);
-    config.own_streams_max = 0;
+    config.publish.own_streams_max = 0;
     let error = synrepl_core::Node::new(config).expect_err("one is too many").to_string();
     assert!(error.contains("own_streams_max"), "{error}");
 }
@@ -370,8 +370,8 @@ fn more_own_streams_than_allowed_are_refused_and_said_once() {
 #[test]
 fn a_shutdown_sends_what_the_logs_hold_before_it_closes() {
     let mut config = config(&[("s", 0)]);
-    config.log_rows_max = 1;
-    config.unconfirmed_max = 3;
+    config.publish.log_rows_max = 1;
+    config.publish.unconfirmed_max = 3;
     let mut writer = Writer::on_bus(config);
     writer.write("s", 1, &["[1]"]);
     assert_eq!(writer.append("s", 2, &["[2]"]), ["c1< RDATA s me 1 [1]"]);
@@ -448,7 +448,7 @@ fn a_page_that_comes_twice_is_sent_once() {
 #[test]
 fn p6_only_streams_that_synapse_has_from_us_go_out_where_it_listens() {
     let mut config = config(&[("typing", 3), ("logins", 4)]);
-    config.main_channel = MainChannel::Streams(["typing".to_owned()].into());
+    config.publish.main_channel = MainChannel::Streams(["typing".to_owned()].into());
     let mut writer = Writer::new(config);
     assert_eq!(
         writer.connect(),

@@ -90,8 +90,8 @@ fn nothing_is_read_while_nobody_listens() {
 #[test]
 fn bus_and_peers_each_go_on_at_their_own_pace() {
     let mut config = config(&[("s", 0)]);
-    config.unconfirmed_max = 3;
-    config.log_rows_max = 1;
+    config.publish.unconfirmed_max = 3;
+    config.publish.log_rows_max = 1;
     let mut writer = Writer::on_bus(config);
     writer.accept(0, NEWEST);
     assert_eq!(writer.append("s", 1, &["[1]"]), ["c1< RDATA s me 1 [1]", "p0< RDATA s me 1 [1]"]);
@@ -109,7 +109,7 @@ fn bus_and_peers_each_go_on_at_their_own_pace() {
 #[test]
 fn a_bus_that_is_far_behind_does_not_hold_up_the_peers() {
     let mut config = config(&[("s", 0)]);
-    config.log_rows_max = 1;
+    config.publish.log_rows_max = 1;
     let mut writer = Writer::new(config);
     for token in 1..=4 {
         writer.append("s", token, &["[]"]);
@@ -342,7 +342,7 @@ fn a_batch_that_cuts_off_whoever_gets_it_is_said() {
     ] {
         let batch = vec![row.as_str(); rows];
         let mut config = alone(&[("s", 0)]);
-        (config.peer_pending_max, config.peer_pending_bytes_max) = (pending, bytes);
+        (config.publish.peer_pending_max, config.publish.peer_pending_bytes_max) = (pending, bytes);
         let mut server = Writer::new(config);
         let said = |lines: &[String]| lines.iter().any(|line| line.contains("BatchTooLong"));
         assert!(!said(&server.append("s", 1, &batch)), "there is nobody");
@@ -358,7 +358,7 @@ fn a_batch_that_cuts_off_whoever_gets_it_is_said() {
 #[test]
 fn one_peer_too_many_is_told_so() {
     let mut config = alone(&[]);
-    config.peers_max = 1;
+    config.publish.peers_max = 1;
     let mut server = Writer::new(config);
     server.accept(0, NEWEST);
     assert_eq!(

@@ -64,7 +64,7 @@ fn a_peer_that_wants_to_start_from_now_after_all_is_not_sent_the_page_it_asked_f
 #[test]
 fn a_peer_that_asks_for_a_row_that_is_too_long_gets_the_others() {
     let mut config = config(&[("s", 3)]);
-    config.row_bytes_max = 10;
+    config.publish.row_bytes_max = 10;
     let mut writer = asked(config, &["[1]", "[\"too long for a line\"]", "[3]"]);
     let shown = ["p0< RDATA s 1 [1]", "too long: s 2", "p0< RDATA s 3 [3]", "p0< POSITION s 3"];
     assert_eq!(writer.answer_next(), shown);
@@ -73,7 +73,7 @@ fn a_peer_that_asks_for_a_row_that_is_too_long_gets_the_others() {
 #[test]
 fn a_peer_that_cannot_take_what_it_asked_for_is_cut_off_inside_the_page() {
     let mut config = config(&[("s", 3)]);
-    config.peer_pending_bytes_max = 200;
+    config.publish.peer_pending_bytes_max = 200;
     let row = format!("[\"{}\"]", "x".repeat(100));
     let mut writer = asked(config, &[row.as_str(); 3]);
     let shown = writer.answer_next();

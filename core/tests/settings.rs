@@ -19,19 +19,19 @@ fn a_name_that_the_wire_cannot_carry_is_refused() {
     for name in ["", "two words", "tab\tbed", "line\n"] {
         refused("instance", |config| config.instance = name.to_owned());
         refused("instance_id", |config| config.instance_id = name.into());
-        refused("own_streams", |config| {
-            config.own_streams.insert(name.to_owned(), Token::START);
+        refused("publish.own_streams", |config| {
+            config.publish.own_streams.insert(name.to_owned(), Token::START);
         });
     }
 }
 
 #[test]
 fn a_stream_that_no_synapse_knows_is_refused_on_its_channel() {
-    refused("main_channel", |config| {
-        config.main_channel = MainChannel::Streams(["logins".to_owned()].into());
+    refused("publish.main_channel", |config| {
+        config.publish.main_channel = MainChannel::Streams(["logins".to_owned()].into());
     });
     let mut config = Config::default();
-    config.main_channel = MainChannel::Streams(["typing".to_owned()].into());
+    config.publish.main_channel = MainChannel::Streams(["typing".to_owned()].into());
     assert_eq!(config.validate(), Ok(()));
 }
 
@@ -53,23 +53,23 @@ fn nobody_observes_a_server_that_sends_nothing_unasked() {
 
 #[test]
 fn limits_of_nothing_are_refused() {
-    refused("fetches_in_flight_max", |config| config.fetches_in_flight_max = 0);
-    refused("burst_window_max", |config| config.burst_window_max = 0);
-    refused("replay_rows_max", |config| config.replay_rows_max = 0);
-    refused("replay_bytes_max", |config| config.replay_bytes_max = 0);
-    refused("sources_max", |config| config.sources_max = 0);
-    refused("batch_rows_max", |config| config.batch_rows_max = 0);
-    refused("log_rows_max", |config| config.log_rows_max = 0);
-    refused("unconfirmed_max", |config| config.unconfirmed_max = 0);
-    refused("peer_pending_max", |config| config.peer_pending_max = 0);
-    refused("fetch_attempts_max", |config| config.fetch_attempts_max = Some(0));
+    refused("catch_up.fetches_in_flight_max", |config| config.catch_up.fetches_in_flight_max = 0);
+    refused("catch_up.burst_window_max", |config| config.catch_up.burst_window_max = 0);
+    refused("catch_up.in_band_rows_max", |config| config.catch_up.in_band_rows_max = 0);
+    refused("catch_up.in_band_bytes_max", |config| config.catch_up.in_band_bytes_max = 0);
+    refused("limits.sources_max", |config| config.limits.sources_max = 0);
+    refused("limits.batch_rows_max", |config| config.limits.batch_rows_max = 0);
+    refused("publish.log_rows_max", |config| config.publish.log_rows_max = 0);
+    refused("publish.unconfirmed_max", |config| config.publish.unconfirmed_max = 0);
+    refused("publish.peer_pending_max", |config| config.publish.peer_pending_max = 0);
+    refused("catch_up.fetch_attempts_max", |config| config.catch_up.fetch_attempts_max = Some(0));
 }
 
 #[test]
 fn more_own_streams_than_are_allowed_are_refused() {
-    refused("own_streams", |config| {
-        config.own_streams_max = 1;
-        config.own_streams = ["a", "b"].map(|name| (name.to_owned(), Token::START)).into();
+    refused("publish.own_streams", |config| {
+        config.publish.own_streams_max = 1;
+        config.publish.own_streams = ["a", "b"].map(|name| (name.to_owned(), Token::START)).into();
     });
 }
 
@@ -77,31 +77,32 @@ fn more_own_streams_than_are_allowed_are_refused() {
 fn times_that_do_not_pass_are_refused() {
     let backwards = Backoff::new(Duration::from_secs(2), Duration::from_secs(1));
     for backoff in [backwards, Backoff::new(Duration::ZERO, Duration::from_secs(1))] {
-        refused("reconnect", |config| config.reconnect = backoff);
-        refused("fetch_retry", |config| config.fetch_retry = backoff);
-        refused("replicate_retry", |config| config.replicate_retry = backoff);
-        refused("log_retry", |config| config.log_retry = backoff);
+        refused("connection.reconnect", |config| config.connection.reconnect = backoff);
+        refused("catch_up.fetch_retry", |config| config.catch_up.fetch_retry = backoff);
+        refused("connection.replicate_retry", |config| config.connection.replicate_retry = backoff);
+        refused("publish.log_retry", |config| config.publish.log_retry = backoff);
     }
-    refused("ping_every", |config| config.ping_every = Duration::ZERO);
+    refused("connection.ping_every", |config| config.connection.ping_every = Duration::ZERO);
 }
 
 #[test]
 fn as_many_own_streams_as_are_allowed_may_be_named() {
     let mut config = Config::default();
-    config.own_streams_max = 2;
+    config.publish.own_streams_max = 2;
     for name in ["a", "b"] {
-        config.own_streams.insert(name.to_owned(), Token::START);
+        config.publish.own_streams.insert(name.to_owned(), Token::START);
     }
     assert!(config.validate().is_ok());
-    config.own_streams.insert("c".to_owned(), Token::START);
-    assert_eq!(config.validate().expect_err("three are too many").setting, "own_streams");
+    config.publish.own_streams.insert("c".to_owned(), Token::START);
+    assert_eq!(config.validate().expect_err("three are too many").setting, "publish.own_streams");
 }
 
 #[test]
 fn a_delay_is_at_least_a_millisecond_and_the_longest_is_not_below_the_first() {
     let ok = |first, max| {
         let mut config = Config::default();
-        config.fetch_retry = Backoff::new(Duration::from_micros(first), Duration::from_micros(max));
+        config.catch_up.fetch_retry =
+            Backoff::new(Duration::from_micros(first), Duration::from_micros(max));
         config.validate().is_ok()
     };
     assert!(ok(1_000, 1_000));

@@ -13,7 +13,7 @@ const NEWEST: Dialect = Dialect::V1_22;
 /// next, and one that is on its way to the bus. Neither page has come.
 fn while_a_peer_catches_up() -> Writer {
     let mut config = config(&[("s", 2)]);
-    config.log_rows_max = 1;
+    config.publish.log_rows_max = 1;
     let mut writer = Writer::on_bus(config);
     writer.write("s", 1, &["[1]"]);
     writer.write("s", 2, &["[2]"]);

@@ -43,7 +43,7 @@ fn e0_all_streams_can_be_asked_for_from_now_on() {
 #[test]
 fn e0_old_rows_come_with_a_number_each_and_then_the_position() {
     let mut config = alone(&[]);
-    config.log_rows_max = 2;
+    config.publish.log_rows_max = 2;
     let mut server = Writer::new(config);
     server.append("a", 1, &["[1]"]);
     server.append("a", 2, &["[2]", "[3]"]);
@@ -62,7 +62,7 @@ fn e0_old_rows_come_with_a_number_each_and_then_the_position() {
 #[test]
 fn e0_rows_that_are_appended_during_a_catch_up_come_once_and_in_order() {
     let mut config = alone(&[("a", 0)]);
-    config.log_rows_max = 1;
+    config.publish.log_rows_max = 1;
     let mut server = Writer::new(config);
     server.append("a", 1, &["[1]"]);
     server.append("a", 2, &["[2]"]);
@@ -164,7 +164,7 @@ fn e0_a_page_for_a_peer_that_left_goes_nowhere() {
 #[test]
 fn e0_a_catch_up_waits_while_half_of_what_may_be_untaken_is() {
     let mut config = alone(&[("a", 0)]);
-    config.peer_pending_max = 8;
+    config.publish.peer_pending_max = 8;
     let mut server = Writer::new(config);
     for token in 1..=6 {
         server.append("a", token, &["[]"]);

@@ -219,8 +219,8 @@ fn an_observer_says_nothing_of_its_users() {
 #[test]
 fn users_beyond_the_limit_are_refused_with_a_warning() {
     let mut world = World::connected(|config| {
-        config.presence_writer = true;
-        config.syncing_users_max = 1;
+        config.users.presence_writer = true;
+        config.users.syncing_users_max = 1;
     });
     world.sync("@a:x", true);
     world.sync("@b:x", true);
@@ -237,8 +237,8 @@ fn users_beyond_the_limit_are_refused_with_a_warning() {
 #[test]
 fn an_instance_that_stops_gives_its_room_to_others() {
     let mut world = World::connected(|config| {
-        config.presence_writer = true;
-        config.syncing_users_max = 2;
+        config.users.presence_writer = true;
+        config.users.syncing_users_max = 2;
     });
     world.hear("USER_SYNC one @a:x DEV start 1");
     world.hear("USER_SYNC one @b:x DEV start 1");
@@ -261,7 +261,7 @@ fn an_instance_that_stops_gives_its_room_to_others() {
 
 #[test]
 fn an_instance_that_falls_silent_has_no_syncing_users_any_more() {
-    let mut world = World::connected(|config| config.presence_writer = true);
+    let mut world = World::connected(|config| config.users.presence_writer = true);
     world.hear("USER_SYNC other @a:x DEV start 1");
     world.hear("USER_SYNC other @b:x None start 1");
     world.pass(299);
@@ -274,7 +274,7 @@ fn an_instance_that_falls_silent_has_no_syncing_users_any_more() {
 
 #[test]
 fn an_instance_that_stops_takes_its_users_back_and_only_its_own() {
-    let mut world = World::connected(|config| config.presence_writer = true);
+    let mut world = World::connected(|config| config.users.presence_writer = true);
     world.hear("USER_SYNC one @a:x DEV start 1");
     world.hear("USER_SYNC two @a:x DEV start 1");
     world.hear("CLEAR_USER_SYNC one");
@@ -289,7 +289,7 @@ fn an_instance_that_stops_takes_its_users_back_and_only_its_own() {
 
 #[test]
 fn in_the_oldest_dialect_the_end_of_the_connection_takes_its_users_back() {
-    let mut world = World::connected(|config| config.presence_writer = true);
+    let mut world = World::connected(|config| config.users.presence_writer = true);
     world.hear("USER_SYNC @a:x start 1");
     world.hear("USER_SYNC other @b:x DEV start 1");
     world.cut();
@@ -302,7 +302,7 @@ fn in_the_oldest_dialect_the_end_of_the_connection_takes_its_users_back() {
 
 #[test]
 fn the_echo_of_what_we_said_of_our_own_users_is_ignored() {
-    let mut world = World::connected(|config| config.presence_writer = true);
+    let mut world = World::connected(|config| config.users.presence_writer = true);
     world.hear("USER_SYNC aBcDe @a:x DEV start 1");
     assert_eq!(world.learned(), [""; 0]);
     assert_eq!(world.node.stats().echoes, 1);

@@ -84,9 +84,9 @@ impl Run {
         config.transport = Transport::Tcp(dialect);
         config.start = start;
         config.server_name = Some("hs".into());
-        config.replay_rows_max = 5;
-        config.burst_rows_max = 6;
-        config.held_rows_max = 8;
+        config.catch_up.in_band_rows_max = 5;
+        config.limits.burst_rows_max = 6;
+        config.limits.held_rows_max = 8;
         let mut run = Self {
             node: Node::new(config.clone()).expect("a good configuration"),
             config,

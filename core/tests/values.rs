@@ -165,8 +165,8 @@ fn nodes_that_were_told_the_same_are_equal_and_others_are_not() {
 #[test]
 fn what_all_senders_have_stored_is_told() {
     let mut config = Config::default();
-    config.own_streams.insert("federation".to_owned(), Token::new(7));
-    config.federation_senders = ["s1", "s2"].map(str::to_owned).into();
+    config.publish.own_streams.insert("federation".to_owned(), Token::new(7));
+    config.users.federation_senders = ["s1", "s2"].map(str::to_owned).into();
     let mut node = Node::new(config).expect("it can work");
     let (conn, now) = (ConnectionId::new(1), Timestamp::from_micros(1));
     node.handle(now, Input::Connected { conn }).expect("it asked for it");

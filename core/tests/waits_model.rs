@@ -175,7 +175,7 @@ impl StateMachineTest for Waits {
 
     fn init_test(_: &Model) -> Bench {
         let mut config = Config::default();
-        config.waits_max = u32::try_from(WAITS_MAX).expect("a small number");
+        config.limits.waits_max = u32::try_from(WAITS_MAX).expect("a small number");
         let mut node = Node::new(config).expect("a good configuration");
         let Some(Action::Connect { conn }) = node.poll_action() else { panic!("connects first") };
         let mut bench = Bench { node, conn, now_ms: 0, tokens: [5; SPEAKING] };

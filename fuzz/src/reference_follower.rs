@@ -55,25 +55,25 @@ fn decoded(choices: &mut Choices<'_>) -> Config {
     let flags = choices.byte();
     let is_set = |bit: u8| flags >> bit & 1 == 1;
     if is_set(0) {
-        config.held_rows_max = 3;
-        config.batch_rows_max = 2;
-        config.burst_rows_max = 3;
-        config.burst_window_max = 3;
+        config.limits.held_rows_max = 3;
+        config.limits.batch_rows_max = 2;
+        config.limits.burst_rows_max = 3;
+        config.catch_up.burst_window_max = 3;
     }
     if is_set(1) {
         config.start = Start::Beginning;
     }
     if is_set(2) {
-        config.fetches_in_flight_max = 1;
+        config.catch_up.fetches_in_flight_max = 1;
     }
     if is_set(3) {
-        config.fetch_attempts_max = Some(2);
+        config.catch_up.fetch_attempts_max = Some(2);
     }
     if is_set(4) {
         config.streams = Some(["events", "typing", "backfill"].map(str::to_owned).into());
     }
     if is_set(5) {
-        config.held_bytes_max = 12;
+        config.limits.held_bytes_max = 12;
     }
     config
 }

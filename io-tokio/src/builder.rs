@@ -157,7 +157,7 @@ impl<C: Connector> Builder<C> {
     /// [`Builder::spawn`]. Replaces what was named before.
     pub fn stream_writer<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         let names = names.into_iter().map(Into::into).collect();
-        self.config.main_channel = MainChannel::Streams(names);
+        self.config.publish.main_channel = MainChannel::Streams(names);
         self
     }
 
@@ -239,7 +239,7 @@ impl<C: Connector> Builder<C> {
     /// least 1 s, 1 min is usual; [`Config::audit_every`](synrepl_core::Config) says what it finds
     /// and costs. Needs somewhere to fetch from.
     pub const fn audit(mut self, every: Duration) -> Self {
-        self.config.audit_every = Some(every);
+        self.config.audit.audit_every = Some(every);
         self
     }
 
@@ -346,7 +346,7 @@ impl<C: Connector> Builder<C> {
         let log_ends = LogEnds::default();
         if let Some(log) = &self.log {
             log.attach(log_ends.clone());
-            config.own_streams = log.streams();
+            config.publish.own_streams = log.streams();
         }
         let fetch_source: Arc<dyn FetchSource> = match self.fetch_source {
             Some(source) => source,
@@ -361,7 +361,7 @@ impl<C: Connector> Builder<C> {
         let (events, received) =
             events::queue(limits.events_queued_max, limits.event_bytes_queued_max);
         let (requests, requested) = mpsc::channel(limits.requests_queued_max);
-        let peers_max = usize::try_from(config.peers_max).unwrap_or(usize::MAX);
+        let peers_max = usize::try_from(config.publish.peers_max).unwrap_or(usize::MAX);
         let peers = Peers::new(self.listeners, peers_max, limits.peer_lines_queued_max);
         let session = match self.via {
             Via::Redis { url, user_ip } => {

@@ -41,9 +41,10 @@ impl KeepAlive {
 
     /// What is due at a look.
     pub(crate) fn look(&self, now: Timestamp, config: &Config) -> Due {
-        if self.peer_pings && now.saturating_since(self.last_heard) > config.ping_timeout {
+        if self.peer_pings && now.saturating_since(self.last_heard) > config.connection.ping_timeout
+        {
             Due::TimedOut
-        } else if now.saturating_since(self.last_sent) >= config.ping_every {
+        } else if now.saturating_since(self.last_sent) >= config.connection.ping_every {
             Due::Ping
         } else {
             Due::Nothing

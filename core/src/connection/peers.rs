@@ -138,7 +138,7 @@ impl Peers {
         self.changed();
         env.stats.peers_now += 1;
         env.notify(Event::PeerConnected { conn, dialect });
-        if open >= env.config.peers_max as usize {
+        if open >= env.config.publish.peers_max as usize {
             self.say_error(conn, ByteString::from_static("Too many connections"), env);
             env.notify(Event::Warning(Warning::TooManyPeers { conn }));
             return;
@@ -149,7 +149,7 @@ impl Peers {
         };
         self.send(conn, Command::Server(name), env);
         self.ping(conn, env);
-        env.timers.set(TimerKey::KeepAlive(conn), env.now + env.config.ping_every);
+        env.timers.set(TimerKey::KeepAlive(conn), env.now + env.config.connection.ping_every);
     }
 
     fn ping(&mut self, conn: ConnectionId, env: &mut Env) {
@@ -277,7 +277,7 @@ impl Peers {
             Due::Ping => self.ping(conn, env),
             Due::Nothing => {}
         }
-        env.timers.set(TimerKey::KeepAlive(conn), env.now + env.config.ping_every);
+        env.timers.set(TimerKey::KeepAlive(conn), env.now + env.config.connection.ping_every);
     }
 
     fn cut_off_slow(&mut self, conn: ConnectionId, env: &mut Env) {

@@ -42,7 +42,7 @@ impl Server {
         let name = Command::Name(ByteString::from(env.config.instance.as_str()));
         env.send(conn, name);
         ping(conn, env);
-        env.timers.set(TimerKey::KeepAlive(conn), env.now + env.config.ping_every);
+        env.timers.set(TimerKey::KeepAlive(conn), env.now + env.config.connection.ping_every);
         Self { dialect, life: KeepAlive::new(env.now), named: false }
     }
 
@@ -103,7 +103,7 @@ impl Server {
             }
             Due::Nothing => {}
         }
-        env.timers.set(TimerKey::KeepAlive(conn), env.now + env.config.ping_every);
+        env.timers.set(TimerKey::KeepAlive(conn), env.now + env.config.connection.ping_every);
         Heard::Done
     }
 

@@ -34,17 +34,17 @@ impl Untaken {
 
     /// Whether a further command of `size` is one too many. The first one never is.
     pub(super) fn would_overflow(&self, size: u32, config: &Config) -> bool {
-        let too_many =
-            self.len() >= config.peer_pending_max as usize && !planted!(config, NeverCutsOff);
+        let too_many = self.len() >= config.publish.peer_pending_max as usize
+            && !planted!(config, NeverCutsOff);
         too_many
             || (!self.sizes.is_empty()
-                && self.bytes + u64::from(size) > u64::from(config.peer_pending_bytes_max))
+                && self.bytes + u64::from(size) > u64::from(config.publish.peer_pending_bytes_max))
     }
 
     /// Whether more than half of what may be untaken is.
     pub(super) fn is_half_full(&self, config: &Config) -> bool {
-        self.len() > config.peer_pending_max as usize / 2
-            || self.bytes > u64::from(config.peer_pending_bytes_max) / 2
+        self.len() > config.publish.peer_pending_max as usize / 2
+            || self.bytes > u64::from(config.publish.peer_pending_bytes_max) / 2
     }
 
     pub(super) fn push(&mut self, size: u32) {
@@ -67,10 +67,14 @@ impl Untaken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::PublishConfig;
 
     #[test]
     fn one_command_more_than_allowed_is_too_many() {
-        let config = Config { peer_pending_max: 3, ..Config::default() };
+        let config = Config {
+            publish: PublishConfig { peer_pending_max: 3, ..PublishConfig::default() },
+            ..Config::default()
+        };
         let mut untaken = Untaken::default();
         for _ in 0..3 {
             assert!(!untaken.would_overflow(1, &config));
@@ -83,7 +87,10 @@ mod tests {
 
     #[test]
     fn bytes_count_too_but_one_command_always_fits() {
-        let config = Config { peer_pending_bytes_max: 100, ..Config::default() };
+        let config = Config {
+            publish: PublishConfig { peer_pending_bytes_max: 100, ..PublishConfig::default() },
+            ..Config::default()
+        };
         let mut untaken = Untaken::default();
         assert!(!untaken.would_overflow(1_000, &config));
         untaken.push(60);
@@ -96,7 +103,14 @@ mod tests {
 
     #[test]
     fn half_of_what_is_allowed_is_not_more_than_half() {
-        let config = Config { peer_pending_max: 4, peer_pending_bytes_max: 8, ..Config::default() };
+        let config = Config {
+            publish: PublishConfig {
+                peer_pending_max: 4,
+                peer_pending_bytes_max: 8,
+                ..PublishConfig::default()
+            },
+            ..Config::default()
+        };
         let of = |sizes: &[u32]| {
             let mut untaken = Untaken::default();
             sizes.iter().for_each(|size| untaken.push(*size));

@@ -100,7 +100,7 @@ impl Upstream {
     /// The connection is usable: say who we are, and ask everyone where they stand.
     pub(crate) fn on_connected(&mut self, conn: ConnectionId, env: &mut Env) {
         env.stats.connections += 1;
-        env.settling_until.get_or_insert(env.now + env.config.settling_for);
+        env.settling_until.get_or_insert(env.now + env.config.connection.settling_for);
         env.notify(Event::Connected { conn });
         let server = match env.config.transport {
             Transport::Tcp(dialect) => Some(Server::greet(conn, dialect, env)),
@@ -117,7 +117,7 @@ impl Upstream {
             asked_in_vain: 0,
             duplicate_reported: false,
         });
-        env.timers.set(TimerKey::NothingHeard, env.now + env.config.nothing_heard_after);
+        env.timers.set(TimerKey::NothingHeard, env.now + env.config.connection.nothing_heard_after);
         self.replicate(env);
     }
 
@@ -139,7 +139,7 @@ impl Upstream {
         let retry_at = if stopping {
             None
         } else {
-            Some(env.now + env.jitter.delay(env.config.reconnect, self.attempts))
+            Some(env.now + env.jitter.delay(env.config.connection.reconnect, self.attempts))
         };
         env.notify(Event::Disconnected { conn, reason, retry_at });
         if let Some(at) = retry_at {
@@ -177,7 +177,7 @@ impl Upstream {
         session.asked = session.asked.saturating_add(1);
         session.asked_in_vain = session.asked_in_vain.saturating_add(1);
         env.stats.replicates += 1;
-        let delay = env.jitter.delay(env.config.replicate_retry, session.asked_in_vain);
+        let delay = env.jitter.delay(env.config.connection.replicate_retry, session.asked_in_vain);
         env.timers.set(TimerKey::Replicate, env.now + delay);
     }
 
@@ -188,7 +188,7 @@ impl Upstream {
             self.replicate(env);
             return;
         };
-        let soon = env.now + env.jitter.delay(env.config.replicate_retry, 1);
+        let soon = env.now + env.jitter.delay(env.config.connection.replicate_retry, 1);
         if soon < at {
             env.timers.set(TimerKey::Replicate, soon);
         }

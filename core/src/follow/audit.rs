@@ -54,7 +54,7 @@ impl Audit {
     /// `None` unless it is wanted, and where it can find nothing: nothing gets lost on direct TCP,
     /// and where bursts are not closed there a row may be as late as it likes.
     pub(super) fn new(traits: StreamTraits, config: &Config) -> Option<Box<Self>> {
-        config.audit_every.filter(|_| traits.order != Order::UnclosedBursts)?;
+        config.audit.audit_every.filter(|_| traits.order != Order::UnclosedBursts)?;
         Some(Box::new(Self {
             compared: None,
             settled: Token::START,
@@ -130,7 +130,7 @@ impl Follower {
             None => {
                 let upto = std::mem::replace(&mut audit.settled, position);
                 audit.run = Some(Run { upto, pager: Pager::new() });
-                let lowest = upto.get().saturating_sub(env.config.audit_tokens_max.into());
+                let lowest = upto.get().saturating_sub(env.config.audit.audit_tokens_max.into());
                 self.leave_out(env, Token::new(lowest), NotAuditedReason::TooManyTokens);
             }
         }
@@ -319,6 +319,6 @@ impl Follower {
 
 /// Time until the next look, moved a little so that sources do not all look at once.
 fn period(env: &mut Env) -> Duration {
-    let every = env.config.audit_every.unwrap_or_default();
+    let every = env.config.audit.audit_every.unwrap_or_default();
     env.jitter.delay(Backoff::new(every, every), 1)
 }

@@ -41,9 +41,9 @@ impl Batch {
     #[must_use]
     pub(super) fn push(&mut self, row: &Row, config: &Config, kept_bytes: u64) -> bool {
         let bytes = self.bytes + row.len();
-        if self.rows.len() >= config.batch_rows_max as usize
-            || bytes > config.batch_bytes_max as usize
-            || kept_bytes + row.len() as u64 > config.kept_bytes_total_max
+        if self.rows.len() >= config.limits.batch_rows_max as usize
+            || bytes > config.limits.batch_bytes_max as usize
+            || kept_bytes + row.len() as u64 > config.limits.kept_bytes_total_max
         {
             return false;
         }
@@ -61,10 +61,18 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MemoryLimits;
 
     #[test]
     fn a_batch_may_be_as_large_as_is_allowed_and_no_larger() {
-        let config = Config { batch_bytes_max: 6, batch_rows_max: 3, ..Config::default() };
+        let config = Config {
+            limits: MemoryLimits {
+                batch_bytes_max: 6,
+                batch_rows_max: 3,
+                ..MemoryLimits::default()
+            },
+            ..Config::default()
+        };
         let mut batch = Batch::default();
         assert!(batch.push(&Row::from("[1]"), &config, 0));
         assert!(batch.push(&Row::from("[2]"), &config, 0), "six bytes are allowed");

@@ -41,9 +41,9 @@ impl Holding {
     ) -> bool {
         let bytes = rows.byte_len() as u64;
         self.note(token);
-        let is_full = self.rows + rows.len() > config.held_rows_max as usize
-            || self.bytes + bytes > u64::from(config.held_bytes_max)
-            || *held_total + bytes > config.held_bytes_total_max;
+        let is_full = self.rows + rows.len() > config.limits.held_rows_max as usize
+            || self.bytes + bytes > u64::from(config.limits.held_bytes_max)
+            || *held_total + bytes > config.limits.held_bytes_total_max;
         if is_full && !planted!(config, HoldsWithoutLimit) {
             return false;
         }
@@ -71,7 +71,7 @@ impl Holding {
             last.upto = span.upto;
             return true;
         }
-        if self.rows >= config.held_rows_max as usize {
+        if self.rows >= config.limits.held_rows_max as usize {
             return false;
         }
         self.rows += 1;
@@ -103,6 +103,7 @@ impl Holding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MemoryLimits;
     use crate::stream::Row;
 
     fn held(holding: &mut Holding, token: i64, config: &Config, total: &mut u64) -> bool {
@@ -112,9 +113,18 @@ mod tests {
     #[test]
     fn a_queue_holds_as_many_rows_and_bytes_as_are_allowed_and_no_more() {
         let limits = [
-            Config { held_rows_max: 2, ..Config::default() },
-            Config { held_bytes_max: 6, ..Config::default() },
-            Config { held_bytes_total_max: 6, ..Config::default() },
+            Config {
+                limits: MemoryLimits { held_rows_max: 2, ..MemoryLimits::default() },
+                ..Config::default()
+            },
+            Config {
+                limits: MemoryLimits { held_bytes_max: 6, ..MemoryLimits::default() },
+                ..Config::default()
+            },
+            Config {
+                limits: MemoryLimits { held_bytes_total_max: 6, ..MemoryLimits::default() },
+                ..Config::default()
+            },
         ];
         for config in limits {
             let (mut holding, mut total) = (Holding::default(), 0);
@@ -130,7 +140,10 @@ mod tests {
 
     #[test]
     fn an_announcement_takes_the_room_of_a_row_unless_it_goes_on_from_the_last_one() {
-        let config = Config { held_rows_max: 2, ..Config::default() };
+        let config = Config {
+            limits: MemoryLimits { held_rows_max: 2, ..MemoryLimits::default() },
+            ..Config::default()
+        };
         let mut holding = Holding::default();
         let mut push = |prev: i64, new: i64| {
             holding.push_position(Span::new(prev.into(), new.into()), &config)

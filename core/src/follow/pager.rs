@@ -167,12 +167,12 @@ impl Pager {
         env.stats.fetches_failed += 1;
         self.attempt = self.attempt.saturating_add(1);
         let attempt = self.attempt;
-        let gives_up = env.config.fetch_attempts_max.is_some_and(|max| attempt >= max);
+        let gives_up = env.config.catch_up.fetch_attempts_max.is_some_and(|max| attempt >= max);
         if gives_up || planted!(env.config, GivesUpUnasked if attempt >= 3) {
             return Some(error);
         }
         self.step = Step::BackingOff;
-        let retry_in: Duration = env.jitter.delay(env.config.fetch_retry, attempt);
+        let retry_in: Duration = env.jitter.delay(env.config.catch_up.fetch_retry, attempt);
         if !planted!(env.config, NeverRetriesFetches) {
             env.timers.set(timer, env.now + retry_in);
         }

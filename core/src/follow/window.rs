@@ -22,7 +22,7 @@ impl Window {
         traits: StreamTraits,
         config: &Config,
     ) -> Token {
-        let most = traits.windowed.then_some(config.burst_window_max);
+        let most = traits.windowed.then_some(config.catch_up.burst_window_max);
         let window = self.0.into_iter().chain(most).min();
         window.map_or(target, |window| from.advanced_by(window).min(target))
     }
@@ -42,10 +42,14 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::CatchUpConfig;
     use crate::stream::traits;
 
     fn asked(window: Window, stream: &str, upto: i64) -> i64 {
-        let config = Config { burst_window_max: 99, ..Config::default() };
+        let config = Config {
+            catch_up: CatchUpConfig { burst_window_max: 99, ..CatchUpConfig::default() },
+            ..Config::default()
+        };
         window.end(Token::START, Token::new(upto), traits(stream), &config).get()
     }
 

@@ -107,8 +107,8 @@ impl Answer {
 
     /// Lets the rows with the highest tokens go until the rest is within the limits.
     fn keep_within(&mut self, config: &Config) {
-        while self.rows > config.replay_rows_max as usize
-            || self.bytes > config.replay_bytes_max as usize
+        while self.rows > config.catch_up.in_band_rows_max as usize
+            || self.bytes > config.catch_up.in_band_bytes_max as usize
         {
             let (rows, bytes) = match self.groups.pop_last() {
                 Some((token, group)) => {
@@ -144,7 +144,9 @@ impl Answer {
             Some(_) | None => upto,
         };
         if self.cut.is_some() && complete <= from && from < upto {
-            return Err(FetchError::TooLarge { limit_bytes: config.replay_bytes_max.into() });
+            return Err(FetchError::TooLarge {
+                limit_bytes: config.catch_up.in_band_bytes_max.into(),
+            });
         }
         let complete = complete.max(from);
         let beyond = self.groups.split_off(&complete.advanced_by(1));
@@ -164,6 +166,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::CatchUpConfig;
 
     fn answer(from: i64, rows: &[(i64, &str)], config: &Config) -> Answer {
         let mut answer = Answer::new(Token::new(from));
@@ -215,26 +218,38 @@ mod tests {
 
     #[test]
     fn of_too_many_rows_the_lowest_are_kept_and_are_whole() {
-        let config = Config { replay_rows_max: 3, ..Config::default() };
+        let config = Config {
+            catch_up: CatchUpConfig { in_band_rows_max: 3, ..CatchUpConfig::default() },
+            ..Config::default()
+        };
         let rows = [(9, "[9]"), (5, "[a]"), (8, "[8]"), (6, "[6]"), (5, "[b]"), (7, "[7]")];
         assert_eq!(
             shown(answer(4, &rows, &config), 9, &config),
             "5[a] 5[b] 6[6] to 6, more from 7"
         );
-        let config = Config { replay_bytes_max: 6, ..Config::default() };
+        let config = Config {
+            catch_up: CatchUpConfig { in_band_bytes_max: 6, ..CatchUpConfig::default() },
+            ..Config::default()
+        };
         assert_eq!(shown(answer(4, &rows, &config), 9, &config), "5[a] 5[b] to 5, more from 6");
     }
 
     #[test]
     fn one_token_that_is_above_the_limit_cannot_be_used() {
-        let config = Config { replay_rows_max: 1, ..Config::default() };
+        let config = Config {
+            catch_up: CatchUpConfig { in_band_rows_max: 1, ..CatchUpConfig::default() },
+            ..Config::default()
+        };
         let got = answer(4, &[(5, "[a]"), (5, "[b]"), (6, "[6]")], &config);
         assert_eq!(shown(got, 9, &config), "the answer is larger than 16777216 bytes");
     }
 
     #[test]
     fn a_batch_that_was_under_way_and_is_too_long_is_let_go_for_the_answer_has_it_again() {
-        let config = Config { replay_rows_max: 2, ..Config::default() };
+        let config = Config {
+            catch_up: CatchUpConfig { in_band_rows_max: 2, ..CatchUpConfig::default() },
+            ..Config::default()
+        };
         let rows = [(-1, "[1]"), (-1, "[2]"), (-1, "[3]"), (5, "[4]"), (6, "[5]")];
         assert_eq!(shown(answer(4, &rows, &config), 6, &config), "5[4] 6[5] to 6");
     }
@@ -251,8 +266,14 @@ mod tests {
     fn what_comes_twice_takes_the_room_of_one() {
         let rows = [(5, "[a]"), (5, "[a]"), (5, "[a]"), (6, "[6]")];
         for config in [
-            Config { replay_rows_max: 2, ..Config::default() },
-            Config { replay_bytes_max: 6, ..Config::default() },
+            Config {
+                catch_up: CatchUpConfig { in_band_rows_max: 2, ..CatchUpConfig::default() },
+                ..Config::default()
+            },
+            Config {
+                catch_up: CatchUpConfig { in_band_bytes_max: 6, ..CatchUpConfig::default() },
+                ..Config::default()
+            },
         ] {
             assert_eq!(shown(answer(4, &rows, &config), 9, &config), "5[a] 6[6] to 9");
         }
@@ -260,14 +281,20 @@ mod tests {
 
     #[test]
     fn what_comes_twice_makes_no_room_for_more() {
-        let config = Config { replay_bytes_max: 8, ..Config::default() };
+        let config = Config {
+            catch_up: CatchUpConfig { in_band_bytes_max: 8, ..CatchUpConfig::default() },
+            ..Config::default()
+        };
         let got = answer(4, &[(5, "[a]"), (5, "[a]"), (6, "[6]"), (7, "[7]")], &config);
         assert_eq!(shown(got, 9, &config), "5[a] 6[6] to 6, more from 7");
     }
 
     #[test]
     fn what_is_let_go_beyond_the_end_leaves_the_answer_whole() {
-        let config = Config { replay_rows_max: 1, ..Config::default() };
+        let config = Config {
+            catch_up: CatchUpConfig { in_band_rows_max: 1, ..CatchUpConfig::default() },
+            ..Config::default()
+        };
         let got = answer(4, &[(5, "[5]"), (9, "[9]")], &config);
         assert_eq!(shown(got, 6, &config), "5[5] to 6, more from 9");
         let got = answer(9, &[(10, "[a]"), (11, "[b]")], &config);

@@ -37,8 +37,8 @@ impl Delivered {
             return;
         }
         *total += 1;
-        if self.rows.len() <= config.audit_rows_max as usize
-            && *total <= config.audit_rows_total_max
+        if self.rows.len() <= config.audit.audit_rows_max as usize
+            && *total <= config.audit.audit_rows_total_max
         {
             return;
         }
@@ -94,6 +94,7 @@ fn digest(row: &Row) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::AuditConfig;
 
     fn of(rows: &[(i64, &str)], config: &Config) -> (Delivered, u64) {
         let mut delivered = Delivered::default();
@@ -114,7 +115,10 @@ mod tests {
 
     #[test]
     fn of_too_many_rows_the_lower_half_is_forgotten_token_by_token() {
-        let config = Config { audit_rows_max: 4, ..Config::default() };
+        let config = Config {
+            audit: AuditConfig { audit_rows_max: 4, ..AuditConfig::default() },
+            ..Config::default()
+        };
         let rows = [(1, "[1]"), (2, "[2]"), (2, "[3]"), (2, "[4]"), (3, "[5]")];
         let (delivered, total) = of(&rows, &config);
         assert_eq!(delivered.floor(), Token::new(2));
@@ -124,7 +128,10 @@ mod tests {
 
     #[test]
     fn all_sources_together_have_a_limit() {
-        let config = Config { audit_rows_total_max: 2, ..Config::default() };
+        let config = Config {
+            audit: AuditConfig { audit_rows_total_max: 2, ..AuditConfig::default() },
+            ..Config::default()
+        };
         let (_, mut total) = of(&[(1, "[1]"), (2, "[2]")], &config);
         let mut other = Delivered::default();
         other.insert(Token::new(7), &Row::from("[7]"), &config, &mut total);

@@ -18,7 +18,7 @@ impl SharedTokens {
         if !self.tokens.insert(token) {
             return false;
         }
-        if self.tokens.len() > config.shared_tokens_max as usize {
+        if self.tokens.len() > config.limits.shared_tokens_max as usize {
             self.tokens.pop_first();
         }
         true
@@ -28,10 +28,14 @@ impl SharedTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MemoryLimits;
 
     #[test]
     fn the_lowest_shared_tokens_are_forgotten_first() {
-        let config = Config { shared_tokens_max: 2, ..Config::default() };
+        let config = Config {
+            limits: MemoryLimits { shared_tokens_max: 2, ..MemoryLimits::default() },
+            ..Config::default()
+        };
         let mut shared = SharedTokens::default();
         for number in [3, 1, 2] {
             assert!(shared.insert(Token::new(number), &config));
@@ -42,7 +46,10 @@ mod tests {
 
     #[test]
     fn as_many_shared_tokens_are_remembered_as_are_allowed() {
-        let config = Config { shared_tokens_max: 2, ..Config::default() };
+        let config = Config {
+            limits: MemoryLimits { shared_tokens_max: 2, ..MemoryLimits::default() },
+            ..Config::default()
+        };
         let mut shared = SharedTokens::default();
         assert!(shared.insert(Token::new(1), &config));
         assert!(shared.insert(Token::new(2), &config));

@@ -48,7 +48,7 @@ impl Node {
         }
         if said {
             self.our_users.on_said();
-            let at = self.env.now + self.env.config.syncing_expires_after / 2;
+            let at = self.env.now + self.env.config.users.syncing_expires_after / 2;
             self.env.timers.set(TimerKey::SyncRepeat, at);
         }
     }
@@ -66,7 +66,7 @@ impl Node {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are treated alike")]
     pub(super) fn keep_account(&mut self, conn: ConnectionId, command: Command) -> Option<Command> {
         match command {
-            Command::UserSync(sync) if self.env.config.presence_writer => {
+            Command::UserSync(sync) if self.env.config.users.presence_writer => {
                 if sync.instance_id.as_ref() == Some(&self.env.config.instance_id) {
                     self.env.stats.echoes += 1;
                 } else {
@@ -74,11 +74,11 @@ impl Node {
                 }
                 None
             }
-            Command::ClearUserSync(instance_id) if self.env.config.presence_writer => {
+            Command::ClearUserSync(instance_id) if self.env.config.users.presence_writer => {
                 self.their_users.on_clear(instance_id, &mut self.env);
                 None
             }
-            Command::FederationAck(ack) if !self.env.config.federation_senders.is_empty() => {
+            Command::FederationAck(ack) if !self.env.config.users.federation_senders.is_empty() => {
                 let sent = self.publisher.end_of("federation");
                 if let Some(token) = self.federation_acks.on_ack(&ack, sent, &self.env.config) {
                     self.env.notify(Event::FederationAcked { token });

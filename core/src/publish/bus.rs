@@ -206,7 +206,7 @@ impl Publisher {
 
     /// Whether as much is unconfirmed as may be.
     pub(crate) fn bus_is_full(&self, env: &Env) -> bool {
-        env.outbox.unconfirmed() >= u64::from(env.config.unconfirmed_max)
+        env.outbox.unconfirmed() >= u64::from(env.config.publish.unconfirmed_max)
     }
 
     /// RDATA (`token` is none inside a batch) or POSITION under our own name came in. True if it

@@ -183,7 +183,7 @@ impl Publisher {
         match self.checked(index, result, span, conns) {
             Ok(page) if wanted => {
                 for (token, row) in page.batches_above(span.from).flatten() {
-                    if self.is_too_long(index, row, env.config.row_bytes_max) {
+                    if self.is_too_long(index, row, env.config.publish.row_bytes_max) {
                         self.too_long(index, *token, env);
                         continue;
                     }

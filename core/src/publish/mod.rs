@@ -64,7 +64,7 @@ impl Publisher {
             stopping: false,
         };
         if !config.observe_only {
-            for (name, end) in &config.own_streams {
+            for (name, end) in &config.publish.own_streams {
                 publisher.add(ByteString::from(name.as_str()), *end, config);
             }
         }
@@ -72,7 +72,7 @@ impl Publisher {
     }
 
     fn add(&mut self, name: ByteString, end: Token, config: &Config) -> OwnIndex {
-        let channel = config.main_channel.channel_of(&name);
+        let channel = config.publish.main_channel.channel_of(&name);
         let index = OwnIndex::after(self.streams.len());
         self.by_name.insert(name.clone(), index);
         self.streams.push(OwnStream::new(name, channel, end));
@@ -97,7 +97,7 @@ impl Publisher {
         }
         let index = match self.by_name.get(&name) {
             Some(index) => *index,
-            None if self.streams.len() >= env.config.own_streams_max as usize => {
+            None if self.streams.len() >= env.config.publish.own_streams_max as usize => {
                 if !self.limit_reported {
                     self.limit_reported = true;
                     env.notify(Event::Warning(Warning::TooManyStreams { stream: name }));
@@ -177,7 +177,7 @@ impl Publisher {
         let rows_max = if conns.peers.anyone_takes(index) {
             Reads::rows_max_for_peers(&env.config)
         } else {
-            env.config.log_rows_max
+            env.config.publish.log_rows_max
         };
         let span = Span::new(from, end);
         let name = stream.name.clone();
@@ -252,7 +252,7 @@ impl Publisher {
         let stream = &mut self.streams[index.as_usize()];
         stream.attempt = stream.attempt.saturating_add(1);
         let attempt = stream.attempt;
-        let retry_in = env.jitter.delay(env.config.log_retry, attempt);
+        let retry_in = env.jitter.delay(env.config.publish.log_retry, attempt);
         env.notify(Event::Warning(Warning::LogFailed { error, attempt, retry_in }));
         match stream.reading {
             // What cannot be read now is not sent before we stop.

@@ -46,7 +46,7 @@ impl Publisher {
         if !takes || !page.continues(at) {
             return;
         }
-        let row_bytes_max = env.config.row_bytes_max;
+        let row_bytes_max = env.config.publish.row_bytes_max;
         for batch in page.batches_above(at) {
             let Some((token, _)) = batch.last() else { continue };
             at = *token;
@@ -89,8 +89,8 @@ impl Publisher {
     ) {
         let config = &env.config;
         let bytes: u64 = batch.iter().map(|(_, row)| self.line_bytes(index, row) as u64).sum();
-        let is_long = batch.len() > config.peer_pending_max as usize
-            || (batch.len() > 1 && bytes > u64::from(config.peer_pending_bytes_max));
+        let is_long = batch.len() > config.publish.peer_pending_max as usize
+            || (batch.len() > 1 && bytes > u64::from(config.publish.peer_pending_bytes_max));
         if let Some((token, _)) = batch.last()
             && is_long
             && conns.peers.anyone_takes(index)

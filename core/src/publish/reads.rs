@@ -80,6 +80,6 @@ impl Reads {
     /// Rows to ask for at once on behalf of peers: with all reads under way, a peer that had room
     /// before still has room for all of them.
     pub(super) fn rows_max_for_peers(config: &Config) -> u32 {
-        config.log_rows_max.min(config.peer_pending_max / 2 / IN_FLIGHT_MAX).max(1)
+        config.publish.log_rows_max.min(config.publish.peer_pending_max / 2 / IN_FLIGHT_MAX).max(1)
     }
 }

@@ -97,7 +97,7 @@ impl Queries {
     /// Whether one more fetch may be in flight.
     pub(crate) fn has_free_slot(&self, config: &Config) -> bool {
         self.in_flight.len() + self.in_band.len() + usize::from(self.audits.is_in_flight())
-            < config.fetches_in_flight_max as usize
+            < config.catch_up.fetches_in_flight_max as usize
             || planted!(config, FetchesWithoutLimit)
     }
 

@@ -46,7 +46,7 @@ impl OurUsers {
             if !syncing {
                 return None;
             }
-            if self.users.len() >= env.config.syncing_users_max as usize {
+            if self.users.len() >= env.config.users.syncing_users_max as usize {
                 let user = who.0;
                 env.notify(Event::Warning(Warning::TooManySyncing { user }));
                 return None;
@@ -68,7 +68,7 @@ impl OurUsers {
                 self.ends += 1;
                 known.ending = Some(self.ends);
                 self.ending.insert(self.ends, who);
-                let at = env.now + env.config.user_sync_end_after;
+                let at = env.now + env.config.users.user_sync_end_after;
                 env.timers.set(TimerKey::SyncEnd(self.ends), at);
             }
         }

@@ -37,7 +37,7 @@ impl TheirUsers {
             sync.instance_id.clone().map_or(SyncOrigin::Connection(conn), SyncOrigin::Instance);
         let who = (sync.user.clone(), sync.device.clone());
         let known = self.origins.get(&origin).is_some_and(|theirs| theirs.users.contains(&who));
-        if sync.syncing && !known && self.pairs >= env.config.syncing_users_max as usize {
+        if sync.syncing && !known && self.pairs >= env.config.users.syncing_users_max as usize {
             env.notify(Event::Warning(Warning::TooManySyncing { user: who.0 }));
             return;
         }
@@ -50,8 +50,10 @@ impl TheirUsers {
             Theirs { users: BTreeSet::new(), watch: self.watches }
         });
         // The timer outlives the last user: an origin that stays silent then is forgotten.
-        env.timers
-            .set(TimerKey::SyncExpiry(theirs.watch), env.now + env.config.syncing_expires_after);
+        env.timers.set(
+            TimerKey::SyncExpiry(theirs.watch),
+            env.now + env.config.users.syncing_expires_after,
+        );
         if sync.syncing {
             self.pairs += usize::from(theirs.users.insert(who));
         } else {

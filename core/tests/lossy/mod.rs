@@ -129,9 +129,9 @@ impl World {
         ME.clone_into(&mut config.instance);
         config.server_name = Some(ByteString::from_static("hs"));
         if tight {
-            config.log_rows_max = 2;
-            config.unconfirmed_max = 5;
-            config.peer_pending_max = 12;
+            config.publish.log_rows_max = 2;
+            config.publish.unconfirmed_max = 5;
+            config.publish.peer_pending_max = 12;
         }
         let mut world = Self {
             now: Timestamp::ZERO,
@@ -387,7 +387,7 @@ impl World {
             for known in [&mut self.confirmed, &mut self.highest, &mut self.published] {
                 known.insert(name.clone(), log.end);
             }
-            self.config.own_streams.insert(name.clone(), Token::new(log.end));
+            self.config.publish.own_streams.insert(name.clone(), Token::new(log.end));
         }
         self.node = Node::new(self.config.clone()).map_err(|error| error.to_string())?;
         self.handle(Input::Tick)

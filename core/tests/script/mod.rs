@@ -157,7 +157,7 @@ impl Bench {
             "streams" => config.streams = Some(value.split(' ').map(str::to_owned).collect()),
             "reconnect_ms" => {
                 let delay = Duration::from_millis(number().into());
-                config.reconnect = Backoff::new(delay, delay);
+                config.connection.reconnect = Backoff::new(delay, delay);
             }
             "transport" => {
                 config.transport = match value {
@@ -166,28 +166,28 @@ impl Bench {
                 };
             }
             "server_name" => config.server_name = Some(value.into()),
-            "replay_rows_max" => config.replay_rows_max = number(),
+            "replay_rows_max" => config.catch_up.in_band_rows_max = number(),
             "observe_only" => config.observe_only = value == "true",
-            "fetches_in_flight_max" => config.fetches_in_flight_max = number(),
-            "fetch_attempts_max" => config.fetch_attempts_max = Some(number()),
-            "held_rows_max" => config.held_rows_max = number(),
-            "held_bytes_max" => config.held_bytes_max = number(),
-            "held_bytes_total_max" => config.held_bytes_total_max = number().into(),
-            "batch_bytes_max" => config.batch_bytes_max = number(),
-            "batch_rows_max" => config.batch_rows_max = number(),
-            "burst_rows_max" => config.burst_rows_max = number(),
-            "burst_window_max" => config.burst_window_max = number(),
-            "burst_bytes_max" => config.burst_bytes_max = number(),
-            "sources_max" => config.sources_max = number(),
+            "fetches_in_flight_max" => config.catch_up.fetches_in_flight_max = number(),
+            "fetch_attempts_max" => config.catch_up.fetch_attempts_max = Some(number()),
+            "held_rows_max" => config.limits.held_rows_max = number(),
+            "held_bytes_max" => config.limits.held_bytes_max = number(),
+            "held_bytes_total_max" => config.limits.held_bytes_total_max = number().into(),
+            "batch_bytes_max" => config.limits.batch_bytes_max = number(),
+            "batch_rows_max" => config.limits.batch_rows_max = number(),
+            "burst_rows_max" => config.limits.burst_rows_max = number(),
+            "burst_window_max" => config.catch_up.burst_window_max = number(),
+            "burst_bytes_max" => config.limits.burst_bytes_max = number(),
+            "sources_max" => config.limits.sources_max = number(),
             "audit_every_s" => {
-                config.audit_every = Some(Duration::from_secs(number().into()));
+                config.audit.audit_every = Some(Duration::from_secs(number().into()));
             }
             "own_stream" => {
-                config.own_streams.insert(value.to_owned(), Token::new(10));
+                config.publish.own_streams.insert(value.to_owned(), Token::new(10));
             }
-            "audit_rows_max" => config.audit_rows_max = number(),
-            "audit_tokens_max" => config.audit_tokens_max = number(),
-            "waits_max" => config.waits_max = number(),
+            "audit_rows_max" => config.audit.audit_rows_max = number(),
+            "audit_tokens_max" => config.audit.audit_tokens_max = number(),
+            "waits_max" => config.limits.waits_max = number(),
             _ => panic!("no such setting in scripts: {key}"),
         }
     }

@@ -29,9 +29,9 @@ pub(crate) fn config(own_streams: &[(&str, i64)]) -> Config {
     let mut config = Config::default();
     ME.clone_into(&mut config.instance);
     config.server_name = Some(ByteString::from_static("hs"));
-    config.main_channel = MainChannel::Everything;
+    config.publish.main_channel = MainChannel::Everything;
     for (name, end) in own_streams {
-        config.own_streams.insert((*name).to_owned(), Token::new(*end));
+        config.publish.own_streams.insert((*name).to_owned(), Token::new(*end));
     }
     config
 }
@@ -64,7 +64,12 @@ pub(crate) struct Read {
 impl Writer {
     pub(crate) fn new(config: Config) -> Self {
         let mut writer = Self {
-            ends: config.own_streams.iter().map(|(name, end)| (name.clone(), end.get())).collect(),
+            ends: config
+                .publish
+                .own_streams
+                .iter()
+                .map(|(name, end)| (name.clone(), end.get()))
+                .collect(),
             node: Node::new(config).expect("a good configuration"),
             now_ms: 0,
             conn: None,

@@ -55,7 +55,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(config: &Config, is_wide: bool) -> Self {
         let mut logs = Logs::default();
-        for (stream, end) in &config.own_streams {
+        for (stream, end) in &config.publish.own_streams {
             logs.insert(stream, Log::ending_at(*end));
         }
         Self {

@@ -26,18 +26,18 @@ pub(super) fn decoded(choices: &mut Choices<'_>) -> Settings {
     let flags = choices.byte();
     let is_set = |bit: u8| flags >> bit & 1 == 1;
     if is_set(0) {
-        config.held_rows_max = 3;
-        config.held_bytes_max = 40;
-        config.held_bytes_total_max = 50;
-        config.batch_rows_max = 2;
-        config.batch_bytes_max = 30;
-        config.repeat_window_rows_max = 2;
-        config.repeat_window_bytes_max = 30;
-        config.burst_rows_max = 3;
-        config.burst_window_max = 3;
-        config.shared_tokens_max = 2;
-        config.fetches_in_flight_max = 1;
-        config.waits_max = 2;
+        config.limits.held_rows_max = 3;
+        config.limits.held_bytes_max = 40;
+        config.limits.held_bytes_total_max = 50;
+        config.limits.batch_rows_max = 2;
+        config.limits.batch_bytes_max = 30;
+        config.limits.repeat_window_rows_max = 2;
+        config.limits.repeat_window_bytes_max = 30;
+        config.limits.burst_rows_max = 3;
+        config.catch_up.burst_window_max = 3;
+        config.limits.shared_tokens_max = 2;
+        config.catch_up.fetches_in_flight_max = 1;
+        config.limits.waits_max = 2;
     }
     if is_set(1) {
         config.start = Start::Beginning;
@@ -46,10 +46,10 @@ pub(super) fn decoded(choices: &mut Choices<'_>) -> Settings {
         config.observe_only = true;
     }
     if is_set(3) {
-        config.fetch_attempts_max = Some(2);
+        config.catch_up.fetch_attempts_max = Some(2);
     }
     if is_set(4) {
-        config.sources_max = 4;
+        config.limits.sources_max = 4;
     }
     if is_set(5) {
         config.streams = Some(STREAMS[..4].iter().map(|name| (*name).to_owned()).collect());
@@ -82,32 +82,32 @@ fn widen(config: &mut Config, choices: &mut Choices<'_>) {
     let flags = choices.byte();
     let is_set = |bit: u8| flags >> bit & 1 == 1;
     config.server_name = (!is_set(0)).then(|| SERVER.into());
-    config.presence_writer = is_set(1);
+    config.users.presence_writer = is_set(1);
     if is_set(2) {
-        config.federation_senders = ["w0", "w1"].map(str::to_owned).into();
+        config.users.federation_senders = ["w0", "w1"].map(str::to_owned).into();
     }
     if is_set(3) {
-        config.log_rows_max = 2;
-        config.unconfirmed_max = 3;
+        config.publish.log_rows_max = 2;
+        config.publish.unconfirmed_max = 3;
     }
     if is_set(4) {
-        config.peers_max = 2;
-        config.peer_pending_max = 6;
-        config.peer_pending_bytes_max = 300;
+        config.publish.peers_max = 2;
+        config.publish.peer_pending_max = 6;
+        config.publish.peer_pending_bytes_max = 300;
     }
     if is_set(5) {
-        config.own_streams_max = 3;
-        config.syncing_users_max = 2;
-        config.replay_rows_max = 2;
-        config.replay_bytes_max = 30;
+        config.publish.own_streams_max = 3;
+        config.users.syncing_users_max = 2;
+        config.catch_up.in_band_rows_max = 2;
+        config.catch_up.in_band_bytes_max = 30;
     }
     if is_set(6) {
-        config.row_bytes_max = 40;
+        config.publish.row_bytes_max = 40;
     }
     if is_set(7) {
         for _ in 0..1 + choices.below(3) {
             let (stream, end) = (choices.one_of(&OWN_STREAMS), small_token(choices));
-            config.own_streams.insert(stream.to_owned(), end);
+            config.publish.own_streams.insert(stream.to_owned(), end);
         }
     }
 }
@@ -119,12 +119,12 @@ pub(super) fn audit(config: &mut Config, choices: &mut Choices<'_>) {
     if matches!(config.transport, Transport::Tcp(dialect) if !dialect.names_instances()) {
         return;
     }
-    config.audit_every = Some(Duration::from_secs(if is_set(0) { 3 } else { 1 }));
+    config.audit.audit_every = Some(Duration::from_secs(if is_set(0) { 3 } else { 1 }));
     if is_set(1) {
-        config.audit_rows_max = 3;
-        config.audit_rows_total_max = 4;
+        config.audit.audit_rows_max = 3;
+        config.audit.audit_rows_total_max = 4;
     }
     if is_set(2) {
-        config.audit_tokens_max = 4;
+        config.audit.audit_tokens_max = 4;
     }
 }

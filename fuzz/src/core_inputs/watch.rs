@@ -148,7 +148,7 @@ impl Watch {
             self.in_flight.insert(query, source.clone());
         }
         let count = self.in_flight.len() + usize::from(self.audits.is_in_flight());
-        let max = self.config.fetches_in_flight_max;
+        let max = self.config.catch_up.fetches_in_flight_max;
         holds(count <= max as usize, || format!("F9: {count} fetches in flight, {max} allowed"))
     }
 
@@ -258,12 +258,12 @@ impl Watch {
 
     /// What holds once the actions of an input are carried out.
     pub(super) fn check(&self, node: &Node, now: Timestamp, input: &Input) -> Verdict {
-        let (held, max) = (node.stats().held_bytes_now, self.config.held_bytes_total_max);
+        let (held, max) = (node.stats().held_bytes_now, self.config.limits.held_bytes_total_max);
         holds(held <= max, || format!("F9: {held} bytes held, {max} allowed"))?;
-        let (waits, max) = (self.waits.len(), self.config.waits_max);
+        let (waits, max) = (self.waits.len(), self.config.limits.waits_max);
         holds(waits <= max as usize, || format!("F9: {waits} waits are open, {max} allowed"))?;
         let sources = node.stats().sources_now;
-        let max = u64::from(self.config.sources_max);
+        let max = u64::from(self.config.limits.sources_max);
         holds(sources <= max, || format!("F9: {sources} sources, {max} allowed"))?;
         if *input == Input::Tick {
             let next = node.poll_timeout();
@@ -341,7 +341,7 @@ mod tests {
 
     fn verdict(actions: &[Action]) -> Result<(), String> {
         let mut config = Config::default();
-        config.fetches_in_flight_max = 2;
+        config.catch_up.fetches_in_flight_max = 2;
         let mut watch = Watch::new(&config);
         let logs = Logs::default();
         actions.iter().try_for_each(|action| watch.on_action(action, &logs))

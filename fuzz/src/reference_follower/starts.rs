@@ -26,7 +26,7 @@ impl Starts {
     }
 
     pub(super) fn on_connected(&mut self, now: Timestamp, config: &Config) {
-        self.settles_at.get_or_insert(now + config.settling_for);
+        self.settles_at.get_or_insert(now + config.connection.settling_for);
     }
 
     /// From now on, or from the start; writers that appear later have written all since then.

@@ -63,7 +63,7 @@ impl World {
             fetches: Vec::new(),
             cancelled: Vec::new(),
             is_deaf: false,
-            gives_up: config.fetch_attempts_max.is_some(),
+            gives_up: config.catch_up.fetch_attempts_max.is_some(),
             may_gap: Vec::new(),
         }
     }

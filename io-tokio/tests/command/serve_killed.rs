@@ -59,8 +59,8 @@ impl Follower {
             .fetch_from("w", &format!("http://{http}"))
             .unwrap()
             .core(|config| {
-                config.reconnect = Backoff::new(soon, soon * 2);
-                config.fetch_retry = Backoff::new(soon, soon * 2);
+                config.connection.reconnect = Backoff::new(soon, soon * 2);
+                config.catch_up.fetch_retry = Backoff::new(soon, soon * 2);
             });
         let seen = Arc::<(Mutex<Seen>, Condvar)>::default();
         let shared = Arc::clone(&seen);

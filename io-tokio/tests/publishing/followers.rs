@@ -96,7 +96,8 @@ async fn a_follower_waits_for_what_a_writer_has_appended() {
 
 #[tokio::test]
 async fn what_a_follower_says_of_itself_reaches_the_writer() {
-    let mut writer = Writer::start(|builder| builder.core(|c| c.presence_writer = true)).await;
+    let mut writer =
+        Writer::start(|builder| builder.core(|c| c.users.presence_writer = true)).await;
     let follower = follower(&writer, Dialect::V1_22, FromLog::new(&writer.log));
     follower.handle().syncing("@a:example.com", None, true).await.unwrap();
     let user = writer.until(|event| match event {

@@ -57,7 +57,8 @@ async fn two_hundred_followers_of_three_dialects_hear_everything() {
 #[tokio::test]
 async fn a_follower_that_takes_nothing_is_cut_off_and_the_others_hear_everything() {
     const COUNT: i64 = 3_000;
-    let mut writer = Writer::start(|builder| builder.core(|c| c.peer_pending_max = 1_000)).await;
+    let mut writer =
+        Writer::start(|builder| builder.core(|c| c.publish.peer_pending_max = 1_000)).await;
     let mut stuck = Raw::follow(&writer, Dialect::V1_22).await;
     let mut good = Vec::new();
     for number in 0..20 {

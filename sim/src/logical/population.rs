@@ -99,9 +99,9 @@ impl<'a> World<'a> {
             };
             let name = Scenario::writer_name(number);
             let mut config = self.config(number as u64);
-            config.peer_pending_max = PEER_PENDING_MAX;
-            config.log_rows_max = LOG_ROWS_MAX;
-            config.unconfirmed_max = UNCONFIRMED_MAX;
+            config.publish.peer_pending_max = PEER_PENDING_MAX;
+            config.publish.log_rows_max = LOG_ROWS_MAX;
+            config.publish.unconfirmed_max = UNCONFIRMED_MAX;
             config.server_name = Some(ByteString::from_static(SERVER_NAME));
             config.instance.clone_from(&name);
             self.processes.push(Process::new(name, config, None, Some(writer)));
@@ -203,15 +203,15 @@ fn follower_config(plan: &FollowerPlan, mut config: Config) -> Config {
     config.observe_only = plan.observe_only;
     config.instance_id = ByteString::from_static("abcde");
     if plan.tight_limits {
-        config.held_rows_max = 2;
-        config.held_bytes_total_max = 64;
-        config.batch_rows_max = 2;
-        config.burst_rows_max = 3;
-        config.burst_window_max = 3;
-        config.fetches_in_flight_max = 1;
-        config.audit_rows_max = 6;
+        config.limits.held_rows_max = 2;
+        config.limits.held_bytes_total_max = 64;
+        config.limits.batch_rows_max = 2;
+        config.limits.burst_rows_max = 3;
+        config.catch_up.burst_window_max = 3;
+        config.catch_up.fetches_in_flight_max = 1;
+        config.audit.audit_rows_max = 6;
     }
-    config.audit_every = plan.audit.then_some(AUDIT_EVERY);
-    config.fetch_attempts_max = plan.gives_up.then_some(2);
+    config.audit.audit_every = plan.audit.then_some(AUDIT_EVERY);
+    config.catch_up.fetch_attempts_max = plan.gives_up.then_some(2);
     config
 }

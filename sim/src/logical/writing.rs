@@ -318,7 +318,8 @@ impl World<'_> {
                 for process in &mut self.processes {
                     if let Some(follower) = &mut process.follower
                         && follower.live_since.is_some_and(|since| {
-                            self.now.saturating_since(since) > process.config.settling_for
+                            self.now.saturating_since(since)
+                                > process.config.connection.settling_for
                         })
                     {
                         follower.oracle.expect_all(&self.logs[at]);
@@ -338,7 +339,7 @@ impl World<'_> {
                 self.publish.on_start(log);
             }
             let config = &mut self.processes[index].config;
-            config.own_streams = own_streams;
+            config.publish.own_streams = own_streams;
             // It follows nothing.
             config.streams = Some(["-".to_owned()].into());
             self.start_machine(index);

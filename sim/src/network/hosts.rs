@@ -116,7 +116,7 @@ pub(super) async fn writer(
         // It follows nothing.
         .streams(["-"])
         .core(|config| {
-            config.peer_pending_max = PEER_PENDING_MAX;
+            config.publish.peer_pending_max = PEER_PENDING_MAX;
             config.planted = planted.and_then(Planted::in_core);
         })
         .record(ServerWatch { stage: stage.clone(), writer });
@@ -205,12 +205,12 @@ fn start(
         .start(if plan.from_beginning { Start::Beginning } else { Start::Now })
         .core(|config| {
             config.observe_only = plan.observe_only;
-            config.fetch_attempts_max = plan.gives_up.then_some(2);
+            config.catch_up.fetch_attempts_max = plan.gives_up.then_some(2);
             if plan.tight_limits {
-                config.held_rows_max = 2;
-                config.batch_rows_max = 4;
-                config.burst_rows_max = 3;
-                config.fetches_in_flight_max = 1;
+                config.limits.held_rows_max = 2;
+                config.limits.batch_rows_max = 4;
+                config.limits.burst_rows_max = 3;
+                config.catch_up.fetches_in_flight_max = 1;
             }
             config.planted = planted.and_then(Planted::in_core);
         })

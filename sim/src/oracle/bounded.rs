@@ -8,13 +8,16 @@ pub(super) fn check(
     fetches_in_flight: usize,
 ) -> Result<(), String> {
     let held = stats.held_bytes_now;
-    if held > config.held_bytes_total_max {
-        return Err(format!("{held} bytes held, allowed are {}", config.held_bytes_total_max));
+    if held > config.limits.held_bytes_total_max {
+        return Err(format!(
+            "{held} bytes held, allowed are {}",
+            config.limits.held_bytes_total_max
+        ));
     }
-    if fetches_in_flight > config.fetches_in_flight_max as usize {
+    if fetches_in_flight > config.catch_up.fetches_in_flight_max as usize {
         return Err(format!(
             "{fetches_in_flight} fetches in flight, allowed are {}",
-            config.fetches_in_flight_max
+            config.catch_up.fetches_in_flight_max
         ));
     }
     Ok(())

@@ -78,6 +78,7 @@ impl Sender {
             rules,
             instance: config.instance.as_str().into(),
             streams: config
+                .publish
                 .own_streams
                 .iter()
                 .map(|(stream, token)| (stream.as_str().into(), own(*token)))

@@ -73,13 +73,13 @@ impl World {
         config.planted = planted;
         config.start = if scenario.from_beginning { Start::Beginning } else { Start::Now };
         if scenario.tight_limits {
-            config.held_rows_max = 2;
-            config.batch_rows_max = 2;
-            config.burst_rows_max = 3;
-            config.burst_window_max = 3;
-            config.fetches_in_flight_max = 1;
+            config.limits.held_rows_max = 2;
+            config.limits.batch_rows_max = 2;
+            config.limits.burst_rows_max = 3;
+            config.catch_up.burst_window_max = 3;
+            config.catch_up.fetches_in_flight_max = 1;
         }
-        config.fetch_attempts_max = scenario.gives_up.then_some(2);
+        config.catch_up.fetch_attempts_max = scenario.gives_up.then_some(2);
         let node = start(&config);
         Self {
             config,
@@ -331,9 +331,10 @@ impl World {
             what: misuse.to_string(),
         })?;
         self.drain()?;
-        let limit = self.config.held_bytes_total_max;
+        let limit = self.config.limits.held_bytes_total_max;
         let held = self.node.stats().held_bytes_now;
-        if held > limit || self.fetches.len() > self.config.fetches_in_flight_max as usize {
+        if held > limit || self.fetches.len() > self.config.catch_up.fetches_in_flight_max as usize
+        {
             let what = format!("{held} bytes held, {} fetches in flight", self.fetches.len());
             return Err(Violation { promise: Promise::Bounded, source: None, what });
         }

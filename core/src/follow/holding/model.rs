@@ -4,7 +4,7 @@ use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
 use super::*;
-use crate::stream::Row;
+use crate::{config::MemoryLimits, stream::Row};
 
 const ROWS_MAX: u32 = 4;
 const BYTES_MAX: u32 = 20;
@@ -132,9 +132,12 @@ impl StateMachineTest for Queues {
 
     fn init_test(_: &Model) -> Self {
         let config = Config {
-            held_rows_max: ROWS_MAX,
-            held_bytes_max: BYTES_MAX,
-            held_bytes_total_max: TOTAL_MAX,
+            limits: MemoryLimits {
+                held_rows_max: ROWS_MAX,
+                held_bytes_max: BYTES_MAX,
+                held_bytes_total_max: TOTAL_MAX,
+                ..MemoryLimits::default()
+            },
             ..Config::default()
         };
         Self { queues: Default::default(), total: 0, config }

@@ -73,7 +73,7 @@ impl Follower {
         else {
             return;
         };
-        let quiet_at = last_at + env.config.burst_quiet_after;
+        let quiet_at = last_at + env.config.catch_up.burst_quiet_after;
         if self.traits.order == Order::UnclosedBursts && self.is_live() && !self.hole {
             self.look_at_sends(env, highest, quiet_at);
         } else if quiet_at > env.now {
@@ -99,7 +99,7 @@ impl Burst {
         self.last_at = env.now;
         let timer = TimerKey::BurstQuiet(source);
         if !env.timers.is_set(timer) {
-            env.timers.set(timer, env.now + env.config.burst_quiet_after);
+            env.timers.set(timer, env.now + env.config.catch_up.burst_quiet_after);
         }
         self.take_new(env, token, rows)
     }
@@ -133,9 +133,9 @@ impl Burst {
     /// Whether it is larger than may be remembered, or all sources together keep more than they
     /// may, who kept `kept_bytes` before its last rows came.
     const fn overflows(&self, config: &Config, kept_bytes: u64) -> bool {
-        self.count > config.burst_rows_max as usize
-            || self.bytes > config.burst_bytes_max as usize
-            || kept_bytes > config.kept_bytes_total_max
+        self.count > config.limits.burst_rows_max as usize
+            || self.bytes > config.limits.burst_bytes_max as usize
+            || kept_bytes > config.limits.kept_bytes_total_max
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -162,6 +162,7 @@ impl Burst {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MemoryLimits;
 
     fn row(text: &str) -> Row {
         Row::from(text)
@@ -184,7 +185,14 @@ mod tests {
 
     #[test]
     fn a_burst_overflows_by_rows_and_by_bytes() {
-        let config = Config { burst_rows_max: 2, burst_bytes_max: 10, ..Config::default() };
+        let config = Config {
+            limits: MemoryLimits {
+                burst_rows_max: 2,
+                burst_bytes_max: 10,
+                ..MemoryLimits::default()
+            },
+            ..Config::default()
+        };
         let burst_of = |texts: &[&str]| {
             let mut burst = Burst::default();
             for text in texts {
@@ -201,7 +209,19 @@ mod tests {
     fn a_burst_of_as_many_bytes_as_are_allowed_does_not_overflow() {
         let mut burst = Burst::default();
         burst.insert(Token::new(7), &row("[1]"));
-        assert!(!burst.overflows(&Config { burst_bytes_max: 3, ..Config::default() }, 0));
-        assert!(burst.overflows(&Config { burst_bytes_max: 2, ..Config::default() }, 0));
+        assert!(!burst.overflows(
+            &Config {
+                limits: MemoryLimits { burst_bytes_max: 3, ..MemoryLimits::default() },
+                ..Config::default()
+            },
+            0
+        ));
+        assert!(burst.overflows(
+            &Config {
+                limits: MemoryLimits { burst_bytes_max: 2, ..MemoryLimits::default() },
+                ..Config::default()
+            },
+            0
+        ));
     }
 }

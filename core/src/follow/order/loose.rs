@@ -56,7 +56,7 @@ struct Remembered {
 impl Repeats {
     /// Takes note of rows; those that are no repeats.
     pub(super) fn take_new(&mut self, env: &mut Env, token: Token, rows: Rows) -> Option<Rows> {
-        let is_full = env.kept_bytes > env.config.kept_bytes_total_max;
+        let is_full = env.kept_bytes > env.config.limits.kept_bytes_total_max;
         retain(env, rows, |env, row| self.insert(token, row, &env.config, is_full))
     }
 
@@ -85,8 +85,8 @@ impl Repeats {
         self.rows.push_back(Remembered { hash, token, text: text.into() });
         self.bytes += text.len();
         while is_full
-            || self.rows.len() > config.repeat_window_rows_max as usize
-            || self.bytes > config.repeat_window_bytes_max as usize
+            || self.rows.len() > config.limits.repeat_window_rows_max as usize
+            || self.bytes > config.limits.repeat_window_bytes_max as usize
         {
             let Some(oldest) = self.rows.pop_front() else { break };
             self.bytes -= oldest.text.len();
@@ -117,6 +117,7 @@ impl Hash for Repeats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MemoryLimits;
 
     fn row(text: &str) -> Row {
         Row::from(text)
@@ -124,7 +125,10 @@ mod tests {
 
     #[test]
     fn a_repeat_is_known_until_the_window_has_passed_over_it() {
-        let config = Config { repeat_window_rows_max: 2, ..Config::default() };
+        let config = Config {
+            limits: MemoryLimits { repeat_window_rows_max: 2, ..MemoryLimits::default() },
+            ..Config::default()
+        };
         let mut repeats = Repeats::default();
         let at = Token::new;
         assert!(repeats.insert(at(101), &row("[1]"), &config, false));
@@ -136,7 +140,10 @@ mod tests {
 
     #[test]
     fn the_window_is_bounded_in_bytes_too() {
-        let config = Config { repeat_window_bytes_max: 6, ..Config::default() };
+        let config = Config {
+            limits: MemoryLimits { repeat_window_bytes_max: 6, ..MemoryLimits::default() },
+            ..Config::default()
+        };
         let mut repeats = Repeats::default();
         for number in 0..100 {
             assert!(repeats.insert(Token::new(number), &row("[1]"), &config, false));
@@ -157,7 +164,10 @@ mod tests {
 
     #[test]
     fn what_is_in_the_window_is_known_also_when_the_window_has_moved() {
-        let config = Config { repeat_window_rows_max: 2, ..Config::default() };
+        let config = Config {
+            limits: MemoryLimits { repeat_window_rows_max: 2, ..MemoryLimits::default() },
+            ..Config::default()
+        };
         let mut repeats = Repeats::default();
         for number in 0..5 {
             assert!(repeats.insert(Token::new(number), &row("[1]"), &config, false));

@@ -106,7 +106,7 @@ impl Follower {
             // Also rows that came late, below the position.
             self.class.on_position(highest);
         } else {
-            let later = env.now + env.config.burst_quiet_after;
+            let later = env.now + env.config.catch_up.burst_quiet_after;
             let next = if quiet_at > env.now { quiet_at } else { later };
             env.timers.set(TimerKey::BurstQuiet(self.index), next);
         }

@@ -46,8 +46,8 @@ pub(super) struct Audits {
 impl Audits {
     pub(super) fn new(config: &Config) -> Self {
         let mut audits = Self {
-            every: config.audit_every,
-            rows_total_max: config.audit_rows_total_max,
+            every: config.audit.audit_every,
+            rows_total_max: config.audit.audit_rows_total_max,
             now: Timestamp::ZERO,
             sources: BTreeMap::new(),
             delivered: BTreeMap::new(),
@@ -206,7 +206,7 @@ mod tests {
     /// A source of `stream` that went live at 5, and then moved to 9; 2 s later.
     fn audited(stream: &str) -> Audits {
         let mut config = Config::default();
-        config.audit_every = Some(Duration::from_secs(1));
+        config.audit.audit_every = Some(Duration::from_secs(1));
         let mut audits = Audits::new(&config);
         let (source, token) = (source(stream, "w0"), Token::new(5));
         audits.on_event(&Event::Live { source: source.clone(), token });

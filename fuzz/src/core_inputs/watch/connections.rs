@@ -38,7 +38,7 @@ impl Connections {
         Self {
             observe_only: config.observe_only,
             transport: config.transport,
-            pending_max: config.peer_pending_max,
+            pending_max: config.publish.peer_pending_max,
             asked: ConnectionId::new(0),
             ours: None,
             accepted: BTreeMap::new(),
@@ -170,7 +170,7 @@ mod tests {
     fn connections(change: impl FnOnce(&mut Config)) -> Connections {
         let mut config = Config::default();
         config.transport = Transport::Tcp(Dialect::LATEST);
-        config.peer_pending_max = 2;
+        config.publish.peer_pending_max = 2;
         change(&mut config);
         let mut connections = Connections::new(&config);
         assert_eq!(connections.on_connect(OURS), Ok(()));

@@ -54,7 +54,7 @@ impl Published {
             from_application: None,
             asking: None,
         };
-        for (stream, end) in config.own_streams.iter().filter(|_| !config.observe_only) {
+        for (stream, end) in config.publish.own_streams.iter().filter(|_| !config.observe_only) {
             published.begin(stream, *end);
         }
         published
@@ -104,7 +104,7 @@ impl Published {
             return;
         }
         if !self.ends.contains_key(stream) {
-            if self.ends.len() >= self.config.own_streams_max as usize {
+            if self.ends.len() >= self.config.publish.own_streams_max as usize {
                 return;
             }
             self.begin(stream, Token::START);
@@ -148,7 +148,7 @@ impl Published {
     fn known<'a>(&self, stream: &str, logs: &'a Logs) -> Result<Known<'a>, String> {
         match (logs.get(stream), self.ends.get(stream)) {
             (Some(log), Some(end)) => {
-                let row_bytes_max = self.config.row_bytes_max as usize;
+                let row_bytes_max = self.config.publish.row_bytes_max as usize;
                 Ok(Known { log, end: *end, row_bytes_max })
             }
             _ => Err(format!("{stream} is not an own stream")),

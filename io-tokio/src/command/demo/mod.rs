@@ -157,8 +157,8 @@ impl Demo {
                         .start(synrepl::Start::Beginning)
                         .core(|config| {
                             let quick = Duration::from_millis(100);
-                            config.reconnect = Backoff::new(quick, 5 * quick);
-                            config.fetch_retry = Backoff::new(quick, 5 * quick);
+                            config.connection.reconnect = Backoff::new(quick, 5 * quick);
+                            config.catch_up.fetch_retry = Backoff::new(quick, 5 * quick);
                         })
                         .spawn();
                     replication

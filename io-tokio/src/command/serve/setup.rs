@@ -137,7 +137,7 @@ fn builder(flags: &ServeFlags) -> Result<Builder, Failure> {
         (_, None) => Builder::standalone(),
     };
     let builder = if flags.announce_unknown_streams {
-        builder.core(|core| core.main_channel = MainChannel::Everything)
+        builder.core(|core| core.publish.main_channel = MainChannel::Everything)
     } else {
         builder.stream_writer(&flags.stream_writer)
     };

@@ -17,7 +17,7 @@ impl Bench {
         let mut config = Config::default();
         config.instance = "a".to_owned();
         for (stream, token) in streams {
-            config.own_streams.insert((*stream).to_owned(), Token::new(*token));
+            config.publish.own_streams.insert((*stream).to_owned(), Token::new(*token));
         }
         let sender = Sender::new(rules, &config);
         let (reads, heard) = (Vec::new(), Vec::new());

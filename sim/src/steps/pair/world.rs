@@ -119,15 +119,16 @@ impl World {
         let mut config = Config::default();
         config.planted = planted;
         // The shortest delay of all, so that no other is due before it.
-        config.reconnect = Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
+        config.connection.reconnect =
+            Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
         let mut follower = config.clone();
         "f".clone_into(&mut follower.instance);
         follower.start = Start::Beginning;
         "w0".clone_into(&mut config.instance);
-        config.log_rows_max = PAGE_ROWS_MAX;
+        config.publish.log_rows_max = PAGE_ROWS_MAX;
         config.streams = Some(std::collections::BTreeSet::new());
         for log in &logs {
-            config.own_streams.insert(log.source.stream().to_owned(), log.current);
+            config.publish.own_streams.insert(log.source.stream().to_owned(), log.current);
         }
         let mut world = Self {
             now: Timestamp::ZERO,
@@ -351,7 +352,10 @@ impl World {
         self.reads.clear();
         for log in &mut self.logs {
             log.restart();
-            self.writer_config.own_streams.insert(log.source.stream().to_owned(), log.current);
+            self.writer_config
+                .publish
+                .own_streams
+                .insert(log.source.stream().to_owned(), log.current);
         }
         self.writer = Member::new(self.writer_config.clone());
         self.sent.on_start(&self.logs);

@@ -1,0 +1,53 @@
+//! How missed rows are fetched.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Backoff;
+
+/// How missed rows are fetched. Part of [`Config`](crate::Config), whose table has all defaults.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct CatchUpConfig {
+    /// Delay between attempts of a failed fetch, per source. Default 0.5 s to 30 s.
+    pub fetch_retry: Backoff,
+    /// Failures in a row after which a fetch is given up and a gap reported. Default `None`:
+    /// never, for a gap cannot be mended later.
+    pub fetch_attempts_max: Option<u32>,
+    /// Fetches in flight at once, over all sources. Default 8: a writer answers in 2 to 8 ms.
+    pub fetches_in_flight_max: u32,
+    /// Tokens asked for at once in streams whose paging is broken (`backfill`, `to_device`). Default
+    /// 99: a full page of 100 rows would be cut.
+    pub burst_window_max: u32,
+    /// Quiet time after which an open burst is completed by a fetch, so that its rows can be
+    /// saved. Default 2 s: the writers' own POSITIONs mostly come within 0.25 s. On
+    /// direct TCP before 1.22, where nothing closes a burst, it is then taken to be whole, if
+    /// anything else has come since.
+    pub burst_quiet_after: Duration,
+    /// Rows kept of one answer of a server of the oldest dialect, which sends all that is missing
+    /// at once. Default 50,000; most releases send at most 10,000. Of more, those with the lowest
+    /// tokens are kept, and the others are asked for again. At most `fetches_in_flight_max`
+    /// answers come at once.
+    #[serde(alias = "replay_rows_max")]
+    pub in_band_rows_max: u32,
+    /// Bytes kept of one such answer. Default 16 MiB.
+    #[serde(alias = "replay_bytes_max")]
+    pub in_band_bytes_max: u32,
+}
+
+impl Default for CatchUpConfig {
+    fn default() -> Self {
+        let millis = Duration::from_millis;
+        Self {
+            fetch_retry: Backoff::new(millis(500), millis(30_000)),
+            fetch_attempts_max: None,
+            fetches_in_flight_max: 8,
+            burst_window_max: 99,
+            burst_quiet_after: millis(2_000),
+            in_band_rows_max: 50_000,
+            in_band_bytes_max: 16 << 20,
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Settings and limits, in groups, each with unit, default and reason.
+
+mod audit;
+mod catch_up;
+mod channel;
+mod connection;
+mod limits;
+mod publish;
+mod transport;
+mod users;
+mod validate;
+
+use std::collections::BTreeSet;
+
+use bytestring::ByteString;
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    audit::AuditConfig,
+    catch_up::CatchUpConfig,
+    channel::{Channel, MainChannel},
+    connection::ConnectionConfig,
+    limits::MemoryLimits,
+    publish::PublishConfig,
+    transport::Transport,
+    users::UsersConfig,
+};
+pub use crate::retry::Backoff;
+use crate::stream::Positions;
+
+/// Settings of a [`Node`](crate::Node), in groups. Every queue of the core has its limit here.
+///
+/// A trace holds them flat, by their own names; those that were renamed are read under the old name as
+/// well.
+///
+/// | setting | unit | default | why |
+/// |---|---|---|---|
+/// | `instance` | name | `synrepl` | must differ from every other instance's |
+/// | `observe_only` | yes or no | no | for observers of a production system |
+/// | `transport` | way | bus | what later releases have |
+/// | `server_name` | name | none | not compared |
+/// | `instance_id` | random text | `synrepl` | each start draws another one |
+/// | `streams` | names | all | rows of others are dropped on arrival |
+/// | `start` | point | now | history may be long |
+/// | `positions` | tokens | none | what was saved before |
+/// | `seed` | number | 0 | each process draws another one, so that a fleet does not retry in step |
+/// | `connection.reconnect` | time | 1 s to 5 s | the reference's; short enough not to fall further behind than can be caught up |
+/// | `connection.replicate_retry` | time | 2 s to 60 s | answers take some 20 ms, and each REPLICATE makes every instance announce |
+/// | `connection.settling_for` | time | 2 s | answers take some 20 ms |
+/// | `connection.nothing_heard_after` | time | 10 s | a busy deployment sends something each second |
+/// | `connection.ping_every` | time | 5 s | the reference's |
+/// | `connection.ping_timeout` | time | 25 s | the reference's |
+/// | `catch_up.fetch_retry` | time | 500 ms to 30 s | a writer that restarts is back within seconds |
+/// | `catch_up.fetch_attempts_max` | attempts | none | a gap cannot be mended later |
+/// | `catch_up.fetches_in_flight_max` | fetches | 8 | a writer answers in 2 to 8 ms |
+/// | `catch_up.burst_window_max` | tokens | 99 | a full page of 100 rows would be cut |
+/// | `catch_up.burst_quiet_after` | time | 2 s | the writers' own POSITIONs mostly come within 0.25 s |
+/// | `catch_up.in_band_rows_max` | rows | 50,000 | most releases send at most 10,000 |
+/// | `catch_up.in_band_bytes_max` | bytes | 16 MiB | some 300 bytes a row |
+/// | `audit.audit_every` | time | none | it costs fetches; 1 min is usual |
+/// | `audit.audit_rows_max` | rows | 10,000 | some 300 kB a source |
+/// | `audit.audit_rows_total_max` | rows | 1,000,000 | some 30 MB |
+/// | `audit.audit_tokens_max` | tokens | 1,000,000 | 10,000 fetches where few tokens are requested at once |
+/// | `publish.own_streams` | tokens | none | where the logs end at the start |
+/// | `publish.main_channel` | names | none | an unknown stream there harms every Synapse process |
+/// | `publish.own_streams_max` | streams | 1,000 | Synapse has some 20 |
+/// | `publish.log_retry` | time | 100 ms to 5 s | rows wait for it |
+/// | `publish.log_rows_max` | rows | 500 | hides the time of a read |
+/// | `publish.unconfirmed_max` | commands | 10,000 | 20 ms of a server that takes half a million a second |
+/// | `publish.row_bytes_max` | bytes | 15,872 | with names and a token it fits a line of direct TCP |
+/// | `publish.peers_max` | connections | 1,000 | large deployments have some 300 processes |
+/// | `publish.peer_pending_max` | commands | 10,000 | the reference's |
+/// | `publish.peer_pending_bytes_max` | bytes | 32 MiB | 10,000 rows of 3 kB |
+/// | `users.presence_writer` | yes or no | no | one instance of a deployment is |
+/// | `users.federation_senders` | names | none | rows count as stored when all of these said so |
+/// | `users.user_sync_end_after` | time | 10 s | the reference's: most clients come back at once |
+/// | `users.syncing_expires_after` | time | 300 s | the reference's |
+/// | `users.syncing_users_max` | users | 100,000 | ours and the others' each |
+/// | `limits.sources_max` | sources | 100,000 | some 25 MB |
+/// | `limits.batch_rows_max` | rows | 10,000 | longer ones are fetched |
+/// | `limits.batch_bytes_max` | bytes | 8 MiB | longer ones are fetched |
+/// | `limits.held_rows_max` | rows | 10,000 | more are fetched |
+/// | `limits.held_bytes_max` | bytes | 4 MiB | more are fetched |
+/// | `limits.held_bytes_total_max` | bytes | 64 MiB | all sources together |
+/// | `limits.kept_bytes_total_max` | bytes | 64 MiB | all sources together |
+/// | `limits.repeat_window_rows_max` | rows | 1,024 | repeats were seen at most 29 rows apart |
+/// | `limits.repeat_window_bytes_max` | bytes | 256 KiB | 1,024 rows of 256 bytes |
+/// | `limits.burst_rows_max` | rows | 10,000 | a longer burst is completed by a fetch |
+/// | `limits.burst_bytes_max` | bytes | 4 MiB | a longer burst is completed by a fetch |
+/// | `limits.shared_tokens_max` | tokens | 65,536 | as far as two writers may lie apart |
+/// | `limits.waits_max` | waits | 10,000 | more are refused |
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Config {
+    /// Our instance name. Default `synrepl`. Must differ from every other instance's: rows under
+    /// it are taken for echoes. Not empty, no spaces, no control characters.
+    pub instance: String,
+    /// Publish nothing at all, not even REPLICATE. Default false. For observers of a production
+    /// system; sources then become live only when their writers speak. A direct TCP connection
+    /// carries NAME and PING all the same; not possible in the oldest dialect (up to 1.12), where
+    /// nothing comes without a subscription.
+    pub observe_only: bool,
+    /// How the others are reached. Default [`Transport::Bus`].
+    pub transport: Transport,
+    /// The homeserver's name: said to peers that connect, and compared with what a direct TCP
+    /// server says. Default none: not compared. Must be set to accept peers.
+    pub server_name: Option<ByteString>,
+    /// Random id of this process, under which it speaks of syncing users. Default `synrepl`. Give
+    /// each start another one (5 random letters are usual). Not empty, no white space.
+    pub instance_id: ByteString,
+    /// Streams to follow; `None` (default) is all, an empty set is none. Rows of others are dropped
+    /// on arrival; in the oldest dialect they are not asked for.
+    pub streams: Option<BTreeSet<String>>,
+    /// Where a source starts that has no saved position. Default [`Start::Now`].
+    pub start: Start,
+    /// Saved positions to resume from. Default none.
+    pub positions: Positions,
+    /// Seed of the jitter on every delay. Default 0. Give each process another one, so that a
+    /// fleet does not retry in step.
+    pub seed: u64,
+    /// The life of connections: when to try again, when to worry.
+    #[serde(flatten)]
+    pub connection: ConnectionConfig,
+    /// How missed rows are fetched.
+    #[serde(flatten)]
+    pub catch_up: CatchUpConfig,
+    /// Looking for rows that nothing on the wire tells of.
+    #[serde(flatten)]
+    pub audit: AuditConfig,
+    /// Own streams: where they go out, and what is read and sent at once.
+    #[serde(flatten)]
+    pub publish: PublishConfig,
+    /// Who syncs where, and what federation senders have stored.
+    #[serde(flatten)]
+    pub users: UsersConfig,
+    /// What a node keeps in memory of what it follows.
+    #[serde(flatten)]
+    pub limits: MemoryLimits,
+
+    /// A bug to have, to see it caught. Default none.
+    #[cfg(feature = "planted-bugs")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planted: Option<crate::PlantedBug>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            instance: "synrepl".to_owned(),
+            observe_only: false,
+            transport: Transport::default(),
+            server_name: None,
+            instance_id: ByteString::from_static("synrepl"),
+            streams: None,
+            start: Start::default(),
+            positions: Positions::new(),
+            seed: 0,
+            connection: ConnectionConfig::default(),
+            catch_up: CatchUpConfig::default(),
+            audit: AuditConfig::default(),
+            publish: PublishConfig::default(),
+            users: UsersConfig::default(),
+            limits: MemoryLimits::default(),
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
+        }
+    }
+}
+
+/// Where a source starts that has no saved position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Start {
+    /// With what is written from now on.
+    #[default]
+    Now,
+    /// With everything that the writer still holds.
+    Beginning,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Settings that cannot work.
+
+use std::time::Duration;
+
+use super::{Config, MainChannel, Transport};
+use crate::{error::ConfigError, stream::is_known};
+
+/// The name under which the main process writes; the only writer on direct TCP.
+const MAIN_INSTANCE: &str = "master";
+
+impl Config {
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    /// The first setting that cannot work, with what to do.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let bad =
+            |setting, problem: &str| Err(ConfigError { setting, problem: problem.to_owned() });
+        if self.instance.is_empty() {
+            return bad("instance", "is empty; give this process a name of its own");
+        }
+        if self.instance.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return bad(
+                "instance",
+                "has a space or control character, which the wire cannot carry",
+            );
+        }
+        if let Transport::Tcp(dialect) = self.transport {
+            if self.observe_only && !dialect.names_instances() {
+                return bad(
+                    "observe_only",
+                    "cannot be had of a server before 1.13, which sends nothing to who has not \
+                     subscribed; leave it out, or listen to a later release",
+                );
+            }
+            if self.instance == MAIN_INSTANCE {
+                return bad(
+                    "instance",
+                    "is `master`, the name of the main process that is connected to; give this \
+                     process a name of its own",
+                );
+            }
+        }
+        for (setting, value) in [
+            ("catch_up.fetches_in_flight_max", self.catch_up.fetches_in_flight_max),
+            ("catch_up.burst_window_max", self.catch_up.burst_window_max),
+            ("catch_up.in_band_rows_max", self.catch_up.in_band_rows_max),
+            ("catch_up.in_band_bytes_max", self.catch_up.in_band_bytes_max),
+            ("limits.sources_max", self.limits.sources_max),
+            ("limits.batch_rows_max", self.limits.batch_rows_max),
+            ("audit.audit_rows_max", self.audit.audit_rows_max),
+            ("audit.audit_tokens_max", self.audit.audit_tokens_max),
+            ("publish.log_rows_max", self.publish.log_rows_max),
+            ("publish.unconfirmed_max", self.publish.unconfirmed_max),
+            ("publish.peer_pending_max", self.publish.peer_pending_max),
+            ("catch_up.fetch_attempts_max", self.catch_up.fetch_attempts_max.unwrap_or(1)),
+        ] {
+            if value == 0 {
+                return bad(setting, "is 0; it must be at least 1");
+            }
+        }
+        for (setting, names) in [
+            (
+                "publish.own_streams",
+                self.publish.own_streams.keys().map(String::as_str).collect::<Vec<_>>(),
+            ),
+            ("instance_id", vec![&*self.instance_id]),
+        ] {
+            if names.iter().any(|name| {
+                name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control())
+            }) {
+                return bad(
+                    setting,
+                    "has an empty name or one with a space or control character, which the wire \
+                     cannot carry",
+                );
+            }
+        }
+        if self.publish.own_streams.len() > self.publish.own_streams_max as usize {
+            return bad("publish.own_streams", "names more streams than `own_streams_max` allows");
+        }
+        if let MainChannel::Streams(streams) = &self.publish.main_channel
+            && let Some(stream) = streams.iter().find(|stream| !is_known(stream))
+        {
+            return bad(
+                "publish.main_channel",
+                &format!(
+                    "names the stream {stream:?}, which no Synapse knows: its announcements would \
+                     cut every Synapse process off Redis; leave it out, and it goes out on a \
+                     channel of its own"
+                ),
+            );
+        }
+        if let Some(every) = self.audit.audit_every {
+            if every < Duration::from_secs(1) {
+                return bad(
+                    "audit.audit_every",
+                    "is below 1 s; rows that are late must have time to come before they count as \
+                     lost",
+                );
+            }
+            if self.transport.catches_up_in_band() {
+                return bad(
+                    "audit.audit_every",
+                    "cannot be had of a server before 1.13, which has nothing to compare with; \
+                     leave it out, or follow a later release",
+                );
+            }
+        }
+        if self.connection.ping_every.is_zero() {
+            return bad("connection.ping_every", "is zero; it must be a time");
+        }
+        for (setting, backoff) in [
+            ("publish.log_retry", self.publish.log_retry),
+            ("connection.reconnect", self.connection.reconnect),
+            ("catch_up.fetch_retry", self.catch_up.fetch_retry),
+            ("connection.replicate_retry", self.connection.replicate_retry),
+        ] {
+            if backoff.first < Duration::from_millis(1) || backoff.max < backoff.first {
+                return bad(
+                    setting,
+                    "needs a first delay of at least 1 ms and a longest one not below it",
+                );
+            }
+        }
+        Ok(())
+    }
+}
