@@ -176,12 +176,14 @@ impl Node {
     }
 
     /// The next thing to do, in order; `None` when there is nothing left.
+    #[must_use = "an action that is dropped is not carried out"]
     pub fn poll_action(&mut self) -> Option<Action> {
         self.env.actions.pop_front()
     }
 
     /// When [`Input::Tick`] is next of use. Valid once the actions are drained; changes with
     /// every input.
+    #[must_use = "without a tick at that time nothing is tried again"]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.env.timers.next()
     }
@@ -189,6 +191,7 @@ impl Node {
     /// Where each source stands: the value to save. Every row up to there has been emitted, which
     /// is not to say that the application has handled it; positions that go with what was handled
     /// are in the events.
+    #[must_use]
     pub fn positions(&self) -> Positions {
         let mut positions = Positions::new();
         for follower in &self.followers {

@@ -14,6 +14,7 @@ use crate::{clock::Clock, events::Receiver, handle::Handle};
 ///
 /// Dropping it stops the driver.
 #[derive(Debug)]
+#[must_use = "the replication stops when it is dropped"]
 pub struct Replication {
     events: Receiver,
     positions: Positions,
@@ -40,11 +41,13 @@ impl Replication {
     ///
     /// # Cancel safety
     /// Cancel safe: a dropped call loses no event.
+    #[must_use = "rows of an event that is dropped are lost"]
     pub async fn next(&mut self) -> Option<Event> {
         std::future::poll_fn(|cx| self.poll_next_event(cx)).await
     }
 
     /// The next event if one is waiting; never waits.
+    #[must_use = "rows of an event that is dropped are lost"]
     pub fn try_next(&mut self) -> Option<Event> {
         let event = self.events.try_pop()?;
         self.note(&event);
