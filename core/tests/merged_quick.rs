@@ -11,6 +11,8 @@ mod contract;
 mod counters;
 #[path = "deadlines.rs"]
 mod deadlines;
+#[path = "documents.rs"]
+mod documents;
 #[path = "fields.rs"]
 mod fields;
 #[path = "kept_bytes.rs"]
