@@ -1,7 +1,9 @@
-//! Catching up: a follower that begins at the start of a long log, page by page of 100 rows, from
-//! the writer's HTTP endpoint to the application. All of it on loopback and in one process.
+//! Measures a catch-up: a follower begins at the start of a long log and goes on, page by page of
+//! 100 rows, from the writer's HTTP endpoint to the application. All of it is on loopback and in
+//! one process.
 //!
-//! Ends with status 1 if a page takes longer than it may, or longer far behind than near the end.
+//! The program ends with status 1 if a page takes longer than it may, or longer far behind than
+//! near the end.
 
 use std::{collections::VecDeque, process::ExitCode, sync::Arc, time::Duration};
 
@@ -14,14 +16,14 @@ use synrepl::{
 use tokio::net::TcpListener;
 
 const ROWS: u32 = 1_000_000;
-/// Rows of one page, as the server makes them.
+/// The number of rows of one page, as the server makes them.
 const PAGE_ROWS: u32 = 100;
-/// Pages over which a time is taken.
+/// The number of pages over which a time is taken.
 const SPAN_PAGES: u32 = 100;
 const PAGE_US_MAX: f64 = 300.0;
-/// How much longer a page may take at one end of the log than at the other.
+/// The ratio by which a page may take longer at one end of the log than at the other.
 const RATIO_MAX: f64 = 1.5;
-/// Appends under way at a time.
+/// The number of appends under way at a time.
 const IN_FLIGHT: usize = 10_000;
 
 #[derive(Clone, Copy)]
@@ -38,7 +40,7 @@ impl Stopwatch {
     }
 }
 
-/// A row of 150 bytes, as the lines of a deployment have on average.
+/// Returns a row of 150 bytes, as the lines of a deployment have on average.
 fn row(number: u32) -> Row {
     Row::from(
         format!(
@@ -68,7 +70,7 @@ async fn settle(append: synrepl::log::AppendFuture) {
     assert!(append.await.is_ok(), "the disk takes no rows");
 }
 
-/// Microseconds a page took in each span of the catch-up, in order.
+/// Returns the microseconds that a page took in each span of the catch-up, in order.
 async fn spans(log: Arc<SqliteLog>) -> Result<Vec<f64>, Box<dyn std::error::Error>> {
     let log: Arc<dyn LogStore> = log;
     let http = TcpListener::bind("127.0.0.1:0").await?;
@@ -107,7 +109,7 @@ async fn spans(log: Arc<SqliteLog>) -> Result<Vec<f64>, Box<dyn std::error::Erro
     Ok(spans)
 }
 
-/// The least disturbed one: neighbours on the machine only add.
+/// Returns the least of the times: other programs on the machine only add to them.
 fn best(times: &[f64]) -> f64 {
     times.iter().copied().fold(f64::INFINITY, f64::min)
 }

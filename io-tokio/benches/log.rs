@@ -1,7 +1,7 @@
-//! The log in SQLite: how fast rows become durable, and how fast pages come back.
+//! Measures the log in SQLite: how fast rows become durable, and how fast pages are read.
 //!
-//! Ends with status 1 if a page of 100 rows takes longer than it may, or longer near the start of
-//! a long log than near its end.
+//! The program ends with status 1 if a page of 100 rows takes longer than it may, or longer near
+//! the start of a long log than near its end.
 
 use std::{collections::VecDeque, process::ExitCode, time::Duration};
 
@@ -11,12 +11,13 @@ use synrepl::{
     log::{AppendFuture, LogStore as _, SqliteLog, SqliteOptions},
 };
 
-/// Rows of the log from which pages are read.
+/// The number of rows in the log from which pages are read.
 const ROWS: u32 = 1_000_000;
-/// Pages read of each kind.
+/// The number of pages read of each kind.
 const PAGES: u32 = 2_000;
 const PAGE_US_MAX: f64 = 300.0;
-/// How much longer a page may take near the start than near the end, or the other way round.
+/// The ratio by which a page may take longer near the start than near the end, or the other way
+/// round.
 const RATIO_MAX: f64 = 1.5;
 
 #[derive(Clone, Copy)]
@@ -37,7 +38,7 @@ fn stream() -> ByteString {
     ByteString::from_static("events")
 }
 
-/// A row of 150 bytes, as the lines of a deployment have on average.
+/// Returns a row of 150 bytes, as the lines of a deployment have on average.
 fn row(number: u32) -> Row {
     Row::from(
         format!(
@@ -52,7 +53,7 @@ fn append(log: &SqliteLog, number: u32) -> AppendFuture {
     log.append(stream(), vec![row(number)])
 }
 
-/// Appends single rows, so many of them under way at a time, and gives rows a second.
+/// Appends single rows, so many of them under way at a time, and returns rows per second.
 async fn append_all(log: &SqliteLog, count: u32, in_flight: usize) -> f64 {
     let started = Stopwatch::start();
     let mut under_way = VecDeque::with_capacity(in_flight);
@@ -74,7 +75,8 @@ async fn take(append: Option<AppendFuture>) {
     }
 }
 
-/// Median time of a page in microseconds: `rows_max` rows above tokens that lie `step` apart.
+/// Returns the median time of a page in microseconds: `rows_max` rows above tokens that lie `step`
+/// apart.
 async fn pages(log: &SqliteLog, first: u32, step: u32, rows_max: u32) -> f64 {
     let mut times = Vec::new();
     for page in 0..PAGES {

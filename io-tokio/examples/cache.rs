@@ -1,5 +1,5 @@
 //! Keeps a cache correct: what the deployment changes is forgotten, and nothing is kept while a
-//! change could go unheard. `cargo run --example cache -- REDIS_URL SERVER_NAME ROOM...`
+//! change could be missed. `cargo run --example cache -- REDIS_URL SERVER_NAME ROOM...`
 #![expect(clippy::print_stdout, clippy::wildcard_enum_match_arm, reason = "a program for people")]
 
 use std::{collections::BTreeMap, env, error::Error, iter};
@@ -8,9 +8,9 @@ use synrepl::{Builder, Event, Row, Source};
 
 #[derive(Default)]
 struct Cache {
-    /// What is known of rooms without a query. Empty unless all writers are live.
+    /// The rooms that are known without a query. Empty unless all writers are live.
     rooms: BTreeMap<String, ()>,
-    writers: BTreeMap<Source, bool>, // of `caches`, and whether each is live
+    writers: BTreeMap<Source, bool>, // The sources of `caches`, and whether each is live.
 }
 
 impl Cache {
@@ -24,16 +24,17 @@ impl Cache {
             Event::Disconnected { .. } => self.writers.values_mut().for_each(|live| *live = false),
             _ => return,
         }
-        self.rooms.clear(); // Something may have changed unheard, or was: gaps lie in catch-ups.
+        self.rooms.clear(); // A change may have been missed: gaps lie in catch-ups.
     }
 
-    /// Forgets what a row names: `[function, keys, timestamp]`. Keys may be null, which is all.
+    /// Forgets what a row names: `[function, keys, timestamp]`. Keys may be null, which means all.
     fn forget(&mut self, row: &Row) {
         let row = row.parse::<(String, Vec<String>, serde_json::Value)>();
         self.rooms.retain(|room, ()| row.as_ref().is_ok_and(|(_, keys, _)| !keys.contains(room)));
     }
 
-    /// Whether `room` is known. If not it is queried, and kept where changes would be heard.
+    /// Returns whether `room` is known. If not, it is queried, and kept where no change can be
+    /// missed.
     fn is_known(&mut self, room: &str) -> bool {
         let all_live = !self.writers.is_empty() && self.writers.values().all(|live| *live);
         all_live && self.rooms.insert(room.to_owned(), ()).is_some()

@@ -1,4 +1,4 @@
-//! Prints what happens in a deployment until Ctrl-C.
+//! Prints every event of a deployment until Ctrl-C.
 //!
 //! ```text
 //! cargo run --example print_events -- redis://127.0.0.1:6379 example.com \

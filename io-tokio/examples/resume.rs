@@ -1,5 +1,5 @@
-//! Counts rows per stream and goes on after a restart without missing or repeating one: the
-//! counts and the positions they belong to are one file, replaced at once.
+//! Counts rows per stream, and goes on after a restart without missing or repeating one: the counts
+//! and the positions that belong to them are one file, which is replaced at once.
 //!
 //! ```text
 //! cargo run --example resume -- redis://127.0.0.1:6379 example.com \
@@ -20,7 +20,8 @@ fn load(path: &Path) -> Result<State, Box<dyn Error>> {
     }
 }
 
-/// Either the old state or the new one is there, whatever happens meanwhile.
+/// Replaces the file, so that it holds either the old state or the new one, whatever happens
+/// meanwhile.
 fn save(path: &Path, counts: &BTreeMap<String, u64>, at: &Positions) -> Result<(), Box<dyn Error>> {
     let new = path.with_extension("new");
     let file = fs::File::create(&new)?;

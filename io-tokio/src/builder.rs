@@ -1,4 +1,5 @@
-//! From settings to a running replication.
+//! Settings enter; a [`Replication`] and its [`Driver`] leave. Whatever cannot work is refused
+//! here, before a connection is made.
 
 use std::{
     collections::BTreeMap,
@@ -35,16 +36,16 @@ use crate::{
     transport::{Address, Connector, Listener, SocketConnector},
 };
 
-/// The connection that we make ourselves.
+/// The connection that this instance makes itself.
 enum Via {
     Redis { url: RedisUrl, user_ip: bool },
     Tcp { address: Address, dialect: Dialect },
     Nothing,
 }
 
-/// Settings of a [`Replication`].
+/// The settings of a [`Replication`], each with a default.
 ///
-/// `C` opens the sockets; it is tokio's unless [`Builder::connector`] says otherwise.
+/// `C` opens the sockets: [`SocketConnector`] unless [`Builder::connector`] gives another.
 #[must_use = "a builder does nothing until `spawn` or `driver`"]
 pub struct Builder<C: Connector = SocketConnector> {
     connector: C,
@@ -62,26 +63,28 @@ pub struct Builder<C: Connector = SocketConnector> {
 impl Builder {
     /// Follows the deployment whose homeserver is called `server_name` (Synapse's `server_name`,
     /// with its port if it has one) over the Redis server at `url`: `redis://`, `rediss://` or
-    /// `unix://`. After `rediss://HOST`, `?ca=PEM_FILE` names the CAs to trust instead of those
-    /// of the public web.
+    /// `unix://`. After `rediss://HOST`, `?ca=PEM_FILE` names the CAs to trust instead of those of
+    /// the public web.
     ///
     /// # Errors
-    /// What is wrong with the URL, and which forms are accepted. A password in it is not shown.
+    /// [`UrlError`] if the URL cannot be used: it states the fault and the forms that are accepted.
+    /// A password in the URL is not shown.
     pub fn redis(url: &str, server_name: impl Into<String>) -> Result<Self, UrlError> {
         let via = Via::Redis { url: RedisUrl::parse(url)?, user_ip: false };
         Ok(Self::new(via).server_name(server_name))
     }
 
-    /// Follows the main process at `address` (`HOST:PORT`, its listener of type `replication`)
-    /// over direct TCP, as workers of releases up to 1.66 do. `dialect` is that of its release:
-    /// `"1.66.0".parse()`; nothing on the wire tells. With [`Builder::server_name`] the connection
-    /// is refused if it turns out to be another homeserver's.
+    /// Follows the main process at `address` (`HOST:PORT`, its listener of type `replication`) over
+    /// direct TCP, as workers of releases up to 1.66 do. `dialect` is that of its release,
+    /// `"1.66.0".parse()` for example: there is no negotiation on the wire. With
+    /// [`Builder::server_name`] the connection is refused if it turns out to be another
+    /// homeserver's.
     ///
-    /// Releases up to 1.12 send missed rows over the connection itself; later ones are asked over
-    /// HTTP, see [`Builder::fetch_from`].
+    /// Releases up to 1.12 send missed rows over the connection itself; from later ones they are
+    /// fetched over HTTP, see [`Builder::fetch_from`].
     ///
     /// # Errors
-    /// What is wrong with the address.
+    /// [`UrlError`] if the address has no host or no port, or is malformed.
     pub fn tcp(address: &str, dialect: Dialect) -> Result<Self, UrlError> {
         let parsed = match split_port(address) {
             Ok((host, Some(port))) => Ok(Address::Tcp { host: host.to_owned(), port }),
@@ -96,7 +99,7 @@ impl Builder {
         Ok(Self::new(Via::Tcp { address, dialect }))
     }
 
-    /// Connects to nobody: a writer whose followers connect to it, see [`Builder::listen`] and
+    /// Makes no connection: for a writer whose followers connect to it, see [`Builder::listen`] and
     /// [`Builder::log`].
     pub fn standalone() -> Self {
         Self::new(Via::Nothing)
@@ -121,67 +124,68 @@ impl Builder {
 }
 
 impl<C: Connector> Builder<C> {
-    /// Our own instance name. Default `synrepl`. Must differ from every other instance's.
+    /// Sets the name of this instance. Default `synrepl`. Must differ from every other instance's.
     pub fn instance(mut self, name: impl Into<String>) -> Self {
         self.config.instance = name.into();
         self
     }
 
-    /// The homeserver's name, as in user ids. Said to peers that connect to us, and compared with
-    /// what a main process says that we connect to over direct TCP.
+    /// Sets the homeserver's name, as in user ids. It is sent to peers that connect to this
+    /// instance, and compared with the name that the main process sends over direct TCP.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.config.server_name = Some(ByteString::from(name.into()));
         self
     }
 
-    /// The log of the streams that we write: what is appended to it, by
-    /// [`Handle::append`](crate::Handle::append) or otherwise, is published to Redis and to peers
-    /// that connect to us.
+    /// Sets the log of the streams that this instance writes. What is appended to it, by
+    /// [`Handle::append`](crate::Handle::append) or otherwise, is published to Redis and to the
+    /// peers that connect.
     pub fn log(self, store: impl LogStore) -> Self {
         self.shared_log(Arc::new(store))
     }
 
-    /// The same, for a log that others use as well.
+    /// Sets the log as [`Builder::log`] does, shared with other users of it, such as an
+    /// [`http::Server`](crate::http::Server).
     pub fn shared_log(mut self, store: Arc<dyn LogStore>) -> Self {
         self.log = Some(store);
         self
     }
 
-    /// Names the streams for which Synapse's configuration has us as a writer (`stream_writers`):
-    /// on Redis they are published where Synapse listens. Default none: every stream is published
-    /// on a channel of its own, `SERVER_NAME/synrepl`, which followers of this crate listen to as
-    /// well.
+    /// Names the streams for which Synapse's configuration has this instance as a writer
+    /// (`stream_writers`): on Redis they are published where Synapse listens. Default none: every
+    /// stream is published on a channel of its own, `SERVER_NAME/synrepl`, to which followers of
+    /// this crate listen as well.
     ///
     /// A Synapse loses its Redis connection over each announcement of a stream that it does not
-    /// know; [`MainChannel`] says more. A name that no release of Synapse knows is refused by
-    /// [`Builder::spawn`]. Replaces what was named before.
+    /// know (`docs/protocol.md` 5.6); [`MainChannel`] has the details. A name that no release of
+    /// Synapse knows is refused by [`Builder::spawn`]. Replaces the names of an earlier call.
     pub fn stream_writer<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         let names = names.into_iter().map(Into::into).collect();
         self.config.publish.main_channel = MainChannel::Streams(names);
         self
     }
 
-    /// Lets peers connect through `listener`, as workers to a main process, and publishes our
-    /// streams to them in `dialect`. Nothing on the wire tells what a peer speaks: give each
-    /// dialect a listener of its own. Direct TCP knows no passwords; listen where only friends are.
-    /// Needs [`Builder::server_name`].
+    /// Lets peers connect through `listener`, as workers to a main process, and publishes the own
+    /// streams to them in `dialect`. There is no negotiation on the wire: give each dialect a
+    /// listener of its own. Direct TCP has no authentication (`docs/protocol.md` 1.2); listen only
+    /// where every host is trusted. Needs [`Builder::server_name`].
     pub fn listen(mut self, listener: impl Listener, dialect: Dialect) -> Self {
         self.listeners.push(Accepting::new(listener, dialect));
         self
     }
 
-    /// The deployment's `worker_replication_secret`, sent with every fetch. Leave out where the
-    /// deployment has none.
+    /// Sets the deployment's `worker_replication_secret`, which is sent with every fetch. Leave it
+    /// out where the deployment has none.
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secret = Some(secret);
         self
     }
 
-    /// The deployment's `worker_replication_secret`, from a file; white space at its ends is left
-    /// out.
+    /// Reads the deployment's `worker_replication_secret` from a file, without the white space at
+    /// its ends. Blocks for the read.
     ///
     /// # Errors
-    /// The file cannot be read, or holds nothing.
+    /// [`SecretFileError`] if the file cannot be read, is not UTF-8, or holds nothing else.
     pub fn secret_file(self, path: impl AsRef<Path>) -> Result<Self, SecretFileError> {
         let path = path.as_ref();
         let text = fs::read_to_string(path)
@@ -192,59 +196,62 @@ impl<C: Connector> Builder<C> {
         }
     }
 
-    /// Where the rows that `instance` writes are fetched when some were missed: its replication
-    /// listener, `http://`, `https://` (with `?ca=PEM_FILE` as for Redis) or `unix://`. Once per
-    /// writer (the main process is called `master`); a writer without an address gets a gap where
-    /// rows are missing.
+    /// Sets the replication listener of `instance`, from which the rows that it writes are fetched
+    /// when some were missed: `http://`, `https://` (with `?ca=PEM_FILE` as for Redis) or
+    /// `unix://`. To be called once per writer (the main process is called `master`); a writer
+    /// without an address gets a gap where rows are missing.
     ///
     /// # Errors
-    /// What is wrong with the URL, and which forms are accepted.
+    /// [`UrlError`] if the URL cannot be used: it states the fault and the forms that are accepted.
     pub fn fetch_from(mut self, instance: impl Into<String>, url: &str) -> Result<Self, UrlError> {
         self.endpoints.insert(instance.into(), Endpoint::parse(url)?);
         Ok(self)
     }
 
-    /// Fetches from `source` instead of the writers' HTTP endpoints.
+    /// Fetches missed rows from `source` instead of the writers' HTTP endpoints; those named with
+    /// [`Builder::fetch_from`] are then not used.
     pub fn fetch_source(mut self, source: impl FetchSource) -> Self {
         self.fetch_source = Some(Arc::new(source));
         self
     }
 
-    /// The streams to follow. Default all.
+    /// Sets the streams to follow. Default all.
     pub fn streams<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.config.streams = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Where a source starts that has no saved position. Default [`Start::Now`].
+    /// Sets where a source starts that has no saved position. Default [`Start::Now`].
     pub const fn start(mut self, start: Start) -> Self {
         self.config.start = start;
         self
     }
 
-    /// Saved positions to resume from. Default none.
+    /// Sets the saved positions to resume from. Default none.
     pub fn positions(mut self, positions: Positions) -> Self {
         self.config.positions = positions;
         self
     }
 
-    /// Publishes nothing at all, not even REPLICATE. Default false.
+    /// Makes this instance publish nothing at all, not even REPLICATE. Default false. For observers
+    /// of a production system.
     pub const fn observe_only(mut self, observe_only: bool) -> Self {
         self.config.observe_only = observe_only;
         self
     }
 
-    /// Compares, every so often, what was delivered with what the writers hold, and delivers the rows
-    /// that were lost without a trace as [`Origin::Audit`](synrepl_core::Origin). Default never. At
-    /// least 1 s, 1 min is usual; [`Config::audit_every`](synrepl_core::Config) says what it finds
-    /// and costs. Needs somewhere to fetch from.
+    /// Compares, about once in `every`, what was delivered with what the writers hold, and delivers
+    /// the rows that were lost without a trace as [`Origin::Audit`](synrepl_core::Origin). Default
+    /// never. At least 1 s, 1 min is usual;
+    /// [`AuditConfig::audit_every`](synrepl_core::AuditConfig::audit_every) states what it finds
+    /// and costs. Needs an address to fetch from.
     pub const fn audit(mut self, every: Duration) -> Self {
         self.config.audit.audit_every = Some(every);
         self
     }
 
-    /// Also listens to USER_IP, which has a channel of its own on Redis and carries access tokens.
-    /// Default false. Changes nothing where there is no Redis.
+    /// Listens to USER_IP as well, which has a channel of its own on Redis and carries access
+    /// tokens. Default false. Without effect where there is no Redis.
     pub const fn user_ip(mut self, listen: bool) -> Self {
         if let Via::Redis { user_ip, .. } = &mut self.via {
             *user_ip = listen;
@@ -252,32 +259,34 @@ impl<C: Connector> Builder<C> {
         self
     }
 
-    /// Seed of jitter and transaction ids. Default random. Two processes that talk to the same
-    /// deployment must differ: Synapse caches answers by transaction id alone.
+    /// Sets the seed of jitter and transaction ids. Default random. Two processes of one deployment
+    /// must differ: Synapse caches the responses to fetches by transaction id alone
+    /// (`docs/protocol.md` 6.1).
     pub const fn seed(mut self, seed: u64) -> Self {
         self.config.seed = seed;
         self
     }
 
-    /// Changes settings and limits of the core.
+    /// Changes settings and limits of the core, of which [`Config`] has a table.
     pub fn core(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
     }
 
-    /// Changes limits of the driver.
+    /// Changes limits of the driver, of which [`Limits`] has the list.
     pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
         self
     }
 
-    /// Shows everything that goes into the core and comes out of it to `recorder`.
+    /// Records the run: hands everything that enters and leaves the core to `recorder`.
     pub fn record(mut self, recorder: impl Recorder) -> Self {
         self.recorder = Some(Box::new(recorder));
         self
     }
 
-    /// Opens sockets with `connector`: another network, such as a simulated one.
+    /// Opens sockets with `connector`, which may belong to another network, such as a simulated
+    /// one.
     pub fn connector<D: Connector>(self, connector: D) -> Builder<D> {
         let Self {
             connector: _,
@@ -305,10 +314,10 @@ impl<C: Connector> Builder<C> {
         }
     }
 
-    /// Starts the driver on the present tokio runtime.
+    /// Starts the driver as a task of the present tokio runtime.
     ///
     /// # Errors
-    /// A setting that cannot work, or there is no runtime.
+    /// [`BuildError`] if a setting cannot work, or if there is no runtime.
     pub fn spawn(self) -> Result<Replication, BuildError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let (replication, driver) = self.driver()?;
@@ -320,17 +329,17 @@ impl<C: Connector> Builder<C> {
         Ok(replication)
     }
 
-    /// The replication, and the driver for the caller to place. It must run inside a tokio
-    /// runtime with IO and time enabled.
+    /// Returns the replication, and its driver for the caller to place. The driver must be polled
+    /// inside a tokio runtime with IO and time enabled.
     ///
     /// # Errors
-    /// A setting that cannot work.
+    /// [`BuildError`] if a setting cannot work.
     pub fn driver(self) -> Result<(Replication, Driver<C>), BuildError> {
         self.limits.validate().map_err(|(limit, problem)| BuildError::Limit { limit, problem })?;
         let limits = self.limits;
         let planted = limits.planted();
         let mut config = self.config;
-        // A name that goes onto the wire, or is a channel.
+        // The server name is sent to peers, and is the name of a channel on Redis.
         let is_named = matches!(self.via, Via::Redis { .. }) || !self.listeners.is_empty();
         if is_named || config.server_name.is_some() {
             check_server_name(config.server_name.as_deref().unwrap_or_default())?;
@@ -401,10 +410,11 @@ impl<C: Connector> Builder<C> {
     }
 }
 
-/// Random by the seed, as the reference's processes draw theirs.
+/// Makes an instance id of five letters from the seed; Synapse's processes draw theirs at random
+/// (`docs/protocol.md` 0).
 fn five_letters(seed: u64) -> ByteString {
     const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    // SplitMix64: neighbouring seeds give unlike letters.
+    // SplitMix64, so that neighbouring seeds give unlike letters.
     let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,4 +1,7 @@
-//! The loop between the core and the world. It decides nothing.
+//! The loop between the core and the world. Bytes, fetched pages, appended tokens, calls of the
+//! application and time enter the core as inputs; its actions are carried out in order. The driver
+//! decides nothing, and while the application's queue is full it reads nothing that would fill it
+//! (F9).
 
 mod queries;
 mod timing;
@@ -37,15 +40,16 @@ use crate::{
     transport::{Connector, READ_BYTES, SocketConnector},
 };
 
-/// Messages taken from the read buffer before anything else gets a turn. A full read buffer holds
-/// some 300 of the usual size.
+/// The number of messages that are taken from the read buffer before other inputs get a turn. A
+/// full read buffer holds some 300 of the usual size.
 const MESSAGES_PER_TURN: u32 = 512;
 
-/// Calls of the application, and lines of peers, that are taken together if they wait together:
-/// what they send goes out with one write.
+/// The number of waiting calls of the application, or lines of peers, that are taken together: what
+/// they cause to be sent goes out with one write.
 const TAKEN_PER_TURN: u32 = 64;
 
-/// The driver, to be placed by the caller: a future that runs until the replication stops.
+/// The driver, to be placed by the caller: its future [`Driver::run`] runs until the replication
+/// stops.
 #[must_use = "nothing happens until the driver runs"]
 pub struct Driver<C: Connector = SocketConnector> {
     node: Node,
@@ -58,7 +62,8 @@ pub struct Driver<C: Connector = SocketConnector> {
     log_ends: LogEnds,
     log_reads: Queries<ReadId, ByteString, LogError>,
     events: events::Sender,
-    /// Whether events find room. What was published meanwhile is told once they do.
+    /// Whether the queue of events has room. While it has none, own streams that were published are
+    /// kept in `published`.
     room: bool,
     published: BTreeMap<ByteString, Token>,
     requests: Option<mpsc::Receiver<Request>>,
@@ -66,21 +71,22 @@ pub struct Driver<C: Connector = SocketConnector> {
     recorder: Option<Box<dyn Recorder>>,
     timer: Timer,
     stop: Stop,
-    /// What became of the command that the application is sending.
+    /// The result of the command that the application is sending.
     sent: Result<(), SendError>,
-    /// Commands that peers have taken, while the core is told.
+    /// The numbers of commands that have gone out to peers, to be handed to the core.
     taken: Sent,
-    /// Memory that rows may keep alive which were read since the last event: it goes with the next one.
+    /// The memory in bytes that rows of the main connection may keep alive, read since the last
+    /// event: it counts with the next event.
     read_bytes: usize,
-    /// The same of the line of a peer that is being handled.
+    /// The memory in bytes that the line of a peer which is being handled may keep alive.
     peer_bytes: usize,
-    /// Which lane is looked at first.
+    /// The index of the lane that is polled first.
     first_lane: usize,
     stopped: bool,
     planted: Planted,
 }
 
-/// What the driver is made of, besides the core.
+/// The parts of a driver, besides the core.
 pub(crate) struct Parts<C: Connector> {
     pub(crate) session: Session<C>,
     pub(crate) peers: Peers,
@@ -95,14 +101,14 @@ pub(crate) struct Parts<C: Connector> {
     pub(crate) planted: Planted,
 }
 
-/// What a turn begins with.
+/// The cause of a turn of the loop.
 enum Wakeup {
     Stop,
     Time,
     Fetched(Answer<FetchId, (), FetchError>),
     LogRead(Answer<ReadId, ByteString, LogError>),
     Appended(ByteString, Token),
-    /// In [`Driver::taken`].
+    /// Commands have gone out to peers; their numbers are in [`Driver::taken`].
     Taken,
     Accepted(Input),
     Peer(PeerInput),
@@ -111,7 +117,7 @@ enum Wakeup {
     Session(Input),
 }
 
-/// Where wake-ups come from, besides stop and time.
+/// A cause of wake-ups, besides stop and time.
 #[derive(Clone, Copy)]
 enum Lane {
     Fetches,
@@ -165,15 +171,16 @@ impl<C: Connector> Driver<C> {
         }
     }
 
-    /// Runs until [`Handle::shutdown`](crate::Handle::shutdown) is called or the
-    /// [`Replication`](crate::Replication) is dropped. Lost connections end nothing.
+    /// Runs the replication until [`Handle::shutdown`](crate::Handle::shutdown) is called or the
+    /// [`Replication`](crate::Replication) is dropped. A lost connection is no end: it is made
+    /// anew.
     ///
     /// # Errors
-    /// A defect of this crate.
+    /// [`DriverError`] on a defect of this crate.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connections and ends the events without
-    /// [`Event::Stopped`](crate::Event::Stopped).
+    /// [`Event::Stopped`].
     pub async fn run(mut self) -> Result<(), DriverError> {
         self.peers.start();
         self.drain();
@@ -191,10 +198,10 @@ impl<C: Connector> Driver<C> {
         Ok(())
     }
 
-    /// What comes next: stop and time before anything else, then the lanes in their fixed order,
-    /// begun behind the one that came last, so that none ever waits for more than the others' one
-    /// turn each and a run on a simulated network can be repeated. Nothing is lost when it is
-    /// pending.
+    /// Waits for the next cause of a turn: stop and time before anything else, then the lanes in
+    /// their fixed order, begun behind the one that came last, so that none ever waits for more
+    /// than the others' one turn each and a run on a simulated network can be repeated. Nothing is
+    /// lost when it is pending.
     fn poll_wakeup(&mut self, cx: &mut Context<'_>) -> Poll<Wakeup> {
         if self.stop.poll(cx).is_ready() {
             return Poll::Ready(Wakeup::Stop);
@@ -220,7 +227,8 @@ impl<C: Connector> Driver<C> {
         match lane {
             // While the application's queue is full nothing is read that would fill it further.
             Lane::Fetches if self.room => self.fetches.poll(cx).map(Wakeup::Fetched),
-            // How many rows may be unanswered is the core's; how much may wait here is not.
+            // The core limits how many rows may be unconfirmed; this limits the bytes that wait
+            // here.
             Lane::LogReads if !self.session.is_output_long() => {
                 self.log_reads.poll(cx).map(Wakeup::LogRead)
             }
@@ -298,7 +306,7 @@ impl<C: Connector> Driver<C> {
 }
 
 impl<C: Connector> Driver<C> {
-    /// Tells the core, and does what it asks for.
+    /// Hands an input to the core and carries out the actions that follow.
     #[inline]
     fn handle(&mut self, now: Timestamp, input: Input) -> Result<(), DriverError> {
         if let Some(recorder) = &mut self.recorder {
@@ -309,9 +317,9 @@ impl<C: Connector> Driver<C> {
         Ok(())
     }
 
-    /// Hands a message to the core, and those that were read with it. Then others get a turn.
+    /// Hands a message to the core, and those that were read with it; then others get a turn.
     async fn on_network(&mut self, now: Timestamp, first: Input) -> Result<(), DriverError> {
-        // Two buffers at most, however many messages led to no event.
+        // Capped at two buffers, however many messages led to no event.
         let read_bytes = self.read_bytes + self.session.take_bytes_read();
         self.read_bytes = read_bytes.min(2 * READ_BYTES);
         let mut next = Some(first);
@@ -355,12 +363,12 @@ impl<C: Connector> Driver<C> {
                 self.handle(now, Input::Sent { conn, count })?;
             }
         }
-        // Its memory serves again.
+        // The memory of the list is used again.
         self.taken = taken;
         Ok(())
     }
 
-    /// Does what the application asks for, and what it asks for together with that.
+    /// Handles a call of the application, and those that wait with it.
     fn on_requests(&mut self, now: Timestamp, first: Request) -> Result<(), DriverError> {
         let mut next = Some(first);
         let mut left = TAKEN_PER_TURN;
@@ -382,7 +390,7 @@ impl<C: Connector> Driver<C> {
             Request::Send { command, reply } => {
                 self.sent = Ok(());
                 self.handle(now, Input::Send { command })?;
-                // Nobody minds an answer that is no longer waited for.
+                // A caller that no longer waits needs no answer.
                 let _ = reply.send(std::mem::replace(&mut self.sent, Ok(())));
             }
             Request::WaitFor { wait, source, token, timeout, reply } => {
@@ -439,8 +447,8 @@ impl<C: Connector> Driver<C> {
                 Action::Connect { conn } => self.session.connect(conn),
                 Action::Close { conn } if conn.is_accepted() => self.peers.close(conn),
                 Action::Close { conn } => self.session.close(conn),
-                // An action of a later core that this driver does not know cannot be carried
-                // out; both are released together.
+                // An action of a later core that this driver does not know cannot be carried out;
+                // both are released together.
                 _ => tracing::error!("the core asked for something this driver does not know"),
             }
         }
@@ -461,7 +469,8 @@ impl<C: Connector> Driver<C> {
         }
     }
 
-    /// Tells the application how far own streams have come, after a time without room for it.
+    /// Notifies the application of how far own streams have been published, once the queue has room
+    /// again.
     fn tell_published(&mut self) {
         while let Some((stream, token)) = self.published.pop_first() {
             self.events.push(Event::Published { stream, token }, 0);
@@ -478,7 +487,7 @@ impl<C: Connector> Driver<C> {
                 return;
             }
             Event::WaitEnded { wait, outcome } => {
-                // Waits belong to their callers, not to the stream of events.
+                // The outcome of a wait goes to its caller alone, not into the queue of events.
                 if let Some(reply) = self.waits.remove(wait) {
                     let _ = reply.send(*outcome);
                 }

@@ -1,4 +1,5 @@
-//! The queue of events to the application, bounded in events and in bytes.
+//! The queue of events from the driver to the application, bounded in events and in bytes (F9):
+//! events enter at the [`Sender`] and leave at the [`Receiver`], in order.
 //!
 //! The driver gathers events without a lock and publishes them a chunk at a time; the application
 //! takes all that wait at once. So a busy queue costs one lock and one wake-up per chunk, not per
@@ -13,14 +14,14 @@ use std::{
 
 use synrepl_core::Event;
 
-/// What one event costs beyond the text of its rows, in bytes.
+/// The memory of one event beyond the text of its rows, in bytes.
 const EVENT_BYTES: usize = size_of::<Event>();
 
-/// Bytes of a chunk after which it is published.
+/// The size in bytes at which a chunk is published before more is added.
 const CHUNK_BYTES_MAX: usize = 1 << 20;
 
-/// Both ends of a queue that takes new events while fewer than `events_max` wait and they hold
-/// less than `bytes_max`.
+/// Makes both ends of a queue that takes new events while fewer than `events_max` wait and they
+/// hold less than `bytes_max`.
 pub(crate) fn queue(events_max: usize, bytes_max: usize) -> (Sender, Receiver) {
     let shared = Arc::new(Shared { state: Mutex::new(State::default()) });
     let sender = Sender {
@@ -48,13 +49,13 @@ struct State {
 }
 
 impl Shared {
-    /// The state. No code panics while holding it, so it is never torn.
+    /// Locks the state. No code panics while it holds the lock, so the state is never torn.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The driver's end.
+/// The driver's end of the queue.
 pub(crate) struct Sender {
     shared: Arc<Shared>,
     chunk: VecDeque<Event>,
@@ -65,14 +66,15 @@ pub(crate) struct Sender {
 
 impl Sender {
     /// Adds an event to the chunk that [`Sender::publish`] hands over. `held_bytes` is the memory
-    /// that it keeps alive besides the text of its rows.
+    /// of the read buffers that it may keep alive; the larger of this and the text of its rows
+    /// counts.
     pub(crate) fn push(&mut self, event: Event, held_bytes: usize) {
         let text = if let Event::Rows { rows, .. } = &event { rows.byte_len() } else { 0 };
         self.chunk_bytes += EVENT_BYTES + text.max(held_bytes);
         self.chunk.push_back(event);
     }
 
-    /// Hands the chunk over. It is dropped if the application no longer listens.
+    /// Hands the chunk over. It is dropped if the application's end is gone.
     pub(crate) fn publish(&mut self) {
         if self.chunk.is_empty() {
             return;
@@ -97,7 +99,7 @@ impl Sender {
         }
     }
 
-    /// Ready once there is room, or the application listens no more.
+    /// Waits until there is room, or the application's end is gone.
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.shared.state();
         let room = state.waiting.len() < self.events_max && state.bytes < self.bytes_max;
@@ -108,15 +110,16 @@ impl Sender {
         Poll::Pending
     }
 
-    /// Whether what peers say may still be added though there is no room: up to twice as much may
-    /// wait. Were their PINGs left unread for long, they would be taken for dead.
+    /// Returns whether lines of peers may still be taken in though there is no room: up to twice as
+    /// many events may wait. Were their PINGs left unread for long, the peers would be taken for
+    /// dead.
     pub(crate) fn has_room_for_peers(&self) -> bool {
         let state = self.shared.state();
         let room = state.waiting.len() / 2 < self.events_max && state.bytes / 2 < self.bytes_max;
         room || state.receiver_gone
     }
 
-    /// Whether the chunk is so large that it should be published before more is added.
+    /// Returns whether the chunk is so large that it should be published before more is added.
     pub(crate) const fn is_chunk_full(&self) -> bool {
         self.chunk_bytes >= CHUNK_BYTES_MAX
     }
@@ -135,14 +138,14 @@ impl Drop for Sender {
     }
 }
 
-/// The application's end.
+/// The application's end of the queue.
 pub(crate) struct Receiver {
     shared: Arc<Shared>,
     chunk: VecDeque<Event>,
 }
 
 impl Receiver {
-    /// The next event, without waiting.
+    /// Returns the next event, without waiting.
     pub(crate) fn try_pop(&mut self) -> Option<Event> {
         self.chunk.pop_front().or_else(|| {
             self.take_waiting(None);
@@ -150,7 +153,7 @@ impl Receiver {
         })
     }
 
-    /// The next event; `None` once the driver is gone and all its events are out.
+    /// Waits for the next event; `None` once the driver is gone and all its events are out.
     pub(crate) fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         if let Some(event) = self.chunk.pop_front() {
             return Poll::Ready(Some(event));
@@ -163,7 +166,7 @@ impl Receiver {
         }
     }
 
-    /// Takes all that waits, or leaves a waker. Returns whether the driver is gone.
+    /// Takes all events that wait, or leaves a waker. Returns whether the driver is gone.
     fn take_waiting(&mut self, cx: Option<&mut Context<'_>>) -> bool {
         let mut state = self.shared.state();
         std::mem::swap(&mut state.waiting, &mut self.chunk);

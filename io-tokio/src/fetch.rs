@@ -1,13 +1,14 @@
-//! Where missed rows come from.
+//! The interface to whatever holds missed rows. A source and a span of tokens enter, one page of
+//! rows leaves. What is fetched, when and how often is decided by the core.
 
 use std::{future::Future, pin::Pin};
 
 use synrepl_core::stream::{FetchError, Page, Source, Span};
 
-/// The future of one fetch.
+/// The future of one fetch, as returned by [`FetchSource::fetch`].
 pub type FetchFuture = Pin<Box<dyn Future<Output = Result<Page, FetchError>> + Send>>;
 
-/// One page to get.
+/// The rows to get with one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FetchRequest {
@@ -18,18 +19,19 @@ pub struct FetchRequest {
 }
 
 impl FetchRequest {
-    /// A request for rows of `source`.
+    /// Makes a request for the rows of `source` in `span`.
     pub const fn new(source: Source, span: Span) -> Self {
         Self { source, span }
     }
 }
 
-/// A place to get missed rows from: the writers' HTTP endpoints unless
+/// The place from which missed rows are fetched: the writers' HTTP endpoints unless
 /// [`Builder::fetch_source`](crate::Builder::fetch_source) gives another (a database, a test).
 pub trait FetchSource: Send + Sync + 'static {
-    /// Gets one page of the rows that are wanted; a page that ends earlier says so with `limited`.
+    /// Fetches one page of the rows that are wanted; a page that ends before all of them is
+    /// `limited`.
     ///
-    /// The future must end by itself (time-outs are its own business) and is dropped when the
-    /// answer is no longer wanted. Retries are the core's: report the first failure.
+    /// The future must end by itself (time-outs are its own business) and is dropped when the page
+    /// is no longer wanted. Retries are the core's: report the first failure.
     fn fetch(&self, request: FetchRequest) -> FetchFuture;
 }

@@ -1,4 +1,6 @@
-//! Calls of the application to the driver.
+//! The calls of the application to the driver. Commands, waits and batches enter from any task;
+//! results leave. Once the driver has stopped every call ends with an error, but an append, which
+//! only needs the log.
 
 use std::{
     fmt,
@@ -22,7 +24,7 @@ use crate::{
     log::{AppendError, AppendFuture, LogStore},
 };
 
-/// What a [`Handle`] asks of the driver.
+/// A request of a [`Handle`] to the driver.
 #[derive(Debug)]
 pub(crate) enum Request {
     Send {
@@ -45,8 +47,10 @@ pub(crate) enum Request {
     Stats(oneshot::Sender<Stats>),
 }
 
-/// Appends to own streams, sends commands, waits for positions, reads counters and stops. Cheap to
-/// clone; outliving the [`Replication`](crate::Replication) is fine.
+/// The calls that an application can make to a running replication, from any task: append to own
+/// streams, send commands, wait for positions, read counters, stop.
+///
+/// Cheap to clone. It may outlive the [`Replication`](crate::Replication).
 #[derive(Clone)]
 pub struct Handle {
     requests: mpsc::Sender<Request>,
@@ -72,18 +76,19 @@ impl Handle {
         Self { requests, stop, next_wait: Arc::new(AtomicU64::new(0)), observe_only, log }
     }
 
-    /// Appends a batch to an own stream: `rows` share one token and stay together. Resolves with
-    /// the token when the batch is durable in the log given to
+    /// Appends a batch to an own stream; its rows share one token and stay together. Resolves to
+    /// the token once the batch is durable in the log given to
     /// [`Builder::log`](crate::Builder::log); it is then published, in the order of the tokens.
     ///
     /// Tokens rise in the order of the calls, not of the polls: any number of appends may be under
     /// way. After a shutdown batches are still kept, and published by the next start.
     ///
     /// # Errors
-    /// [`AppendError`]: nothing of the batch is kept.
+    /// [`AppendError`]: nothing of the batch is kept, unless the variant states that this is
+    /// unknown.
     ///
     /// # Cancel safety
-    /// A dropped future may or may not have appended the batch, whole.
+    /// A dropped future may or may not have appended the batch, but never a part of it.
     pub fn append(
         &self,
         stream: impl Into<ByteString>,
@@ -95,14 +100,15 @@ impl Handle {
         }
     }
 
-    /// Says that `user` (a Matrix user id), with this device, started or stopped syncing here. The
-    /// presence writer is told; after a start on every new connection again, until the end.
+    /// Announces that `user` (a Matrix user id), with this device, started or stopped syncing on
+    /// this instance. The presence writer is notified, and while the sync lasts again on every new
+    /// connection.
     ///
     /// # Errors
-    /// The driver has stopped.
+    /// [`Stopped`] if the driver has stopped.
     ///
     /// # Cancel safety
-    /// A dropped call may or may not have said it.
+    /// A dropped call may or may not have announced it.
     pub async fn syncing(
         &self,
         user: impl Into<ByteString>,
@@ -113,11 +119,15 @@ impl Handle {
         self.requests.send(request).await.map_err(|_| Stopped)
     }
 
-    /// Sends `command` to the other instances. Resolves when it stands in the output buffer of
-    /// the present connection; it is lost if that connection breaks before it is written.
+    /// Sends `command` to the other instances, and to the connected peers that take it. Resolves
+    /// once it is in the output buffer of the present connection; it is lost if that connection
+    /// breaks before it is written.
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if there is no connection now: the command is not kept.
+    /// [`SendError::ObserveOnly`], [`SendError::NotForClients`] and [`SendError::OnlyFromLog`] if
+    /// this instance may not send it, [`SendError::Unencodable`] if it has no form on the wire,
+    /// [`SendError::Stopped`] if the driver has stopped.
     ///
     /// # Cancel safety
     /// A dropped call may or may not have sent the command.
@@ -135,7 +145,9 @@ impl Handle {
     /// position then: `token` or above. The rows may still be queued for the application.
     ///
     /// # Errors
-    /// [`WaitError::TimedOut`] after `timeout`, with the position at that time.
+    /// [`WaitError::TimedOut`] after `timeout`, with the position at that time;
+    /// [`WaitError::Refused`] if the source is not followed or too many waits are open;
+    /// [`WaitError::Stopped`] if the driver has stopped.
     ///
     /// # Cancel safety
     /// Cancel safe: a dropped call ends the wait.
@@ -162,10 +174,10 @@ impl Handle {
         }
     }
 
-    /// The counters of the core.
+    /// Returns the counters of the core.
     ///
     /// # Errors
-    /// The driver has stopped.
+    /// [`Stopped`] if the driver has stopped.
     ///
     /// # Cancel safety
     /// Cancel safe.
@@ -175,16 +187,16 @@ impl Handle {
         answer.await.map_err(|_| Stopped)
     }
 
-    /// Asks the driver to stop: what was sent goes out, the connection is closed, no more is
-    /// fetched. The events that were queued still come, then
-    /// [`Event::Stopped`](crate::Event::Stopped), then `None`. Asking twice is fine.
+    /// Requests the driver to stop: what was sent goes out, the connections are closed, nothing
+    /// more is fetched. The events that were queued are still handed out, then
+    /// [`Event::Stopped`](crate::Event::Stopped), then `None`. A second call changes nothing.
     pub fn shutdown(&self) {
         self.stop.cancel();
     }
 }
 
-/// Tells the driver when a wait is no longer wanted. Where the driver is too busy to be told, the
-/// wait ends at its own deadline.
+/// Notifies the driver, when dropped, that a wait is no longer wanted. If the driver's queue is
+/// full, the wait ends at its own deadline.
 struct OpenWait<'a> {
     requests: &'a mpsc::Sender<Request>,
     wait: WaitId,
@@ -194,7 +206,7 @@ struct OpenWait<'a> {
 impl Drop for OpenWait<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            // Full or closed: the deadline ends the wait in the core.
+            // If the queue is full or closed, the deadline ends the wait in the core.
             let _ = self.requests.try_send(Request::CancelWait(self.wait));
         }
     }

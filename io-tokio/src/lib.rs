@@ -1,27 +1,88 @@
 //! Follow a Synapse deployment's replication streams from Rust, without losing or repeating a row.
 //!
-//! [`Builder`] takes where the deployment is and makes a [`Replication`], which hands out
-//! [`Event`]s in order together with the [`Positions`] to resume from. All decisions (when to
-//! connect, what to ask for, what to fetch, what is a gap) are those of the state machine in
-//! [`core`]; this crate moves bytes, keeps time and does nothing else.
+//! Synapse runs as many processes, its *instances*, which notify each other of new data by
+//! *replication*: named streams (`events`, `receipts`, `typing`, `caches`, ...), each a log of JSON
+//! rows with rising tokens. This crate takes part as one more instance, over Redis or over the
+//! direct TCP of releases up to 1.66. It follows what the others write, fetches what it missed over
+//! HTTP, and writes streams of its own, for Synapse or without it.
+//!
+//! [`Builder`] takes the addresses of a deployment and starts the driver on tokio; a
+//! [`Replication`] hands out [`Event`]s in order, with the [`Positions`] to resume from.
 //!
 //! ```no_run
-//! # async fn follow() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut replication = synrepl::Builder::redis("redis://127.0.0.1:6379", "example.com")?
-//!     .instance("search-indexer")
-//!     .secret_file("/etc/synapse/replication_secret")?
-//!     .fetch_from("master", "http://127.0.0.1:9093")?
-//!     .streams(["events", "caches"])
-//!     .spawn()?;
-//! while let Some(event) = replication.next().await {
-//!     println!("{event:?}");
+//! use synrepl::{
+//!     Builder, Event,
+//!     core::typed::{TypedRow, parse},
+//! };
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let mut replication = Builder::redis("redis://127.0.0.1:6379", "example.com")?
+//!         .instance("search-indexer")
+//!         .secret_file("/etc/synapse/replication_secret")?
+//!         .fetch_from("master", "http://127.0.0.1:9093")?
+//!         .streams(["receipts"])
+//!         .spawn()?;
+//!     while let Some(event) = replication.next().await {
+//!         if let Event::Rows { source, token, rows, .. } = &event {
+//!             for row in rows {
+//!                 match parse(source.stream(), row) {
+//!                     Ok(TypedRow::Receipts(read)) => println!("{token}: {}", read.user_id),
+//!                     other => println!("{token}: {other:?}"),
+//!                 }
+//!             }
+//!         }
+//!         // Store `replication.positions()` together with what was made of the event.
+//!     }
+//!     Ok(())
 //! }
-//! # Ok(())
+//! ```
+//!
+//! # How to drive it
+//!
+//! * [`Builder::spawn`] starts the driver on the present tokio runtime. [`Builder::driver`] returns
+//!   it for the caller to place; the replication runs only while [`Driver::run`] is polled.
+//! * [`Replication::next`] is cancel safe, so it can stand in a `select!`; a [`Replication`] is a
+//!   `Stream`, too. An application that is slow to call it costs no row: once
+//!   [`Limits::events_queued_max`] events wait, nothing more is read from the network, and what is
+//!   missed by that is fetched later.
+//! * [`Event::Rows`] brings all rows of one token of one [`Source`], a (stream, writer) pair.
+//!   [`Event::Gap`] stands where rows could not be had, [`Event::Reset`] where the tokens of a
+//!   stream start over. [`Event::Live`] and [`Event::NotLive`] state whether anything may be
+//!   missing now.
+//! * A [`Handle`] works from any task: it sends commands, waits until a source has reached a token,
+//!   appends to own streams, and shuts the replication down. A lost connection is made anew, for as
+//!   long as it takes; only a shutdown, or dropping the [`Replication`] or the driver, is the end.
+//!
+//! # Typed rows
+//!
+//! Rows are delivered as verbatim JSON, so that none is lost because it has a new shape. The module
+//! [`synrepl::core::typed`](synrepl_core::typed) reads them as types on request: every stream in
+//! the form of every release.
+//!
+//! # Resuming
+//!
+//! [`Replication::positions`] is the token up to which each source is complete after all events
+//! handed out so far. [`Positions`] are a serde type (`{"events":{"p1":123}}`); given to
+//! [`Builder::positions`], the next start goes on from there. Stored in one transaction with the
+//! application's own data they make each row count exactly once, between resets of its stream;
+//! stored after that data, at least once. `io-tokio/examples/resume.rs` is a whole program.
+//!
+//! ```no_run
+//! # fn resume() -> Result<synrepl::Replication, Box<dyn std::error::Error>> {
+//! use synrepl::{Builder, Positions};
+//!
+//! let saved: Positions = serde_json::from_str(&std::fs::read_to_string("positions.json")?)?;
+//! let builder = Builder::redis("redis://127.0.0.1:6379", "example.com")?.positions(saved);
+//! # Ok(builder.spawn()?)
 //! # }
 //! ```
 //!
+//! # Writing streams
+//!
 //! A writer is built in the same way, with a [`log`] of its own streams: it publishes to Redis, to
-//! followers that connect to it, or to both.
+//! followers that connect to it, or to both. [`http::Server`] is the endpoint from which followers
+//! fetch what they missed.
 //!
 //! ```no_run
 //! # async fn write() -> Result<(), Box<dyn std::error::Error>> {
@@ -41,6 +102,41 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What it promises
+//!
+//! Per source: delivered tokens rise (F1); every row that the writer's log still holds is
+//! delivered, or an [`Event::Gap`] stands in its place (F2); no row comes twice, between
+//! resets (F3); the rows of one token come together (F4); own rows never come (F5); a position is
+//! emitted only after its rows (F6); after any outage every source catches up by itself (F7); no
+//! source disturbs another (F8); every queue has a limit, and overflow becomes a fetch (F9); tokens
+//! go back only after an [`Event::Reset`] (F10).
+//!
+//! Per own stream: every appended row is sent, in token order, its batch unbroken (P1); an
+//! announcement never passes over a row (P2); after a send of unknown fate the next announcement
+//! makes followers fetch (P3); every connection and every REPLICATE is answered, never ahead of
+//! unsent rows (P4); a slow peer is cut off at a limit and delays nobody (P5); where Synapse
+//! listens, nothing is sent that makes it fail (P6). [`synrepl_core`] has the exact words, and the
+//! streams for which they read otherwise.
+//!
+//! Not promised, because the wire does not show it: a row whose PUBLISH was lost between two others
+//! of its writer, and a row that an announcement of its writer passes over. [`Builder::audit`]
+//! looks for such rows. Nor are rows that the writer's log no longer holds: most streams of Synapse
+//! keep only the newest row of each key.
+//!
+//! # What is decided where
+//!
+//! All decisions (when to connect, what to request, what to fetch, what is a gap) are those of the
+//! state machine in [`core`], which does no IO and can be driven without tokio. This crate moves
+//! bytes and keeps time. Bytes, fetched pages and the application's calls enter as
+//! [`Input`](synrepl_core::Input)s; what leaves is what the core's
+//! [`Action`](synrepl_core::Action)s name.
+//!
+//! # Features
+//!
+//! `tls` (default): `rediss://` and `https://`. `sqlite`: `log::SqliteLog`, a log in one file.
+//! `postgres`: `log::PostgresLog`, for several writers on one sequence of tokens. A library takes
+//! `default-features = false, features = ["tls"]` and what else it needs.
 #![forbid(unsafe_code)]
 
 mod builder;
@@ -82,7 +178,7 @@ pub use crate::{
 #[cfg(feature = "planted-bugs")]
 pub use crate::planted::PlantedBug;
 
-/// The programs in the README compile.
+/// Compiles the programs in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

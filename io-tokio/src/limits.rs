@@ -1,60 +1,63 @@
-//! Limits of the driver, each with unit, default and reason. Those of the core are in
+//! The limits of the driver, each with unit, default and reason. Those of the core are in
 //! [`Config`](crate::Config).
 
 use std::time::Duration;
 
 use crate::planted::{Planted, planted};
 
-/// What no limit is: ten years.
+/// Ten years, which stands for no limit.
 const FOR_EVER: Duration = Duration::from_secs(86_400 * 3_650);
 
-/// Limits of the driver. Set with [`Builder::limits`](crate::Builder::limits).
+/// The limits of the driver, set with [`Builder::limits`](crate::Builder::limits). Zero is refused,
+/// but for [`http_idle_max`](Limits::http_idle_max).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Events that wait for the application. Default 16,384. While this many wait, nothing is
-    /// read from the network, and while twice as many do, nothing from peers that connected to
-    /// us; what we publish goes out all the same. The application may hold as many again that it
-    /// was already handed.
+    /// Events that may wait for the application. Default 16,384. While this many wait, nothing is
+    /// read from the network, and while twice as many do, nothing from peers that connected to this
+    /// instance; what is published goes out all the same. The application may hold as many again
+    /// that were already handed over to it.
     pub events_queued_max: usize,
-    /// Bytes that these events keep alive, read buffers included. Default 32 MiB. Exceeded by at
-    /// most what one read or one catch-up page brings.
+    /// Bytes that these events may keep alive, read buffers included. Default 32 MiB. Exceeded by
+    /// at most what one read or one catch-up page brings.
     pub event_bytes_queued_max: usize,
     /// Time to connect, log in and subscribe. Default 10 s: a working deployment answers in
-    /// milliseconds, and the reference's 30 s only delay the next attempt.
+    /// milliseconds, and Synapse's 30 s would only delay the next attempt.
     pub connect_timeout: Duration,
-    /// Time between Redis PINGs on each connection. Default 30 s, the reference's.
+    /// Time between Redis PINGs on each connection. Default 30 s, Synapse's (`docs/protocol.md`
+    /// 1.3).
     pub ping_interval: Duration,
-    /// Time that a PING may stay unanswered while nothing else is heard, that is no whole message.
-    /// Default 30 s, the reference's. A second more is given to read what the system may hold; time in which
-    /// nothing was read, since the application's queue was full, does not count.
+    /// Time that a PING may stay unanswered while nothing else, that is no whole message, is
+    /// received. Default 30 s, Synapse's (`docs/protocol.md` 1.3). One more second is granted to
+    /// read what the system may hold; time in which nothing was read, since the application's queue
+    /// was full, does not count.
     pub ping_timeout: Duration,
     /// Longest message of the Redis server, in bytes. Default 64 MiB. A longer one ends the
-    /// connection: what it said is fetched.
+    /// connection: what it carried is fetched.
     pub message_bytes_max: usize,
-    /// PUBLISHes without a reply, above which no further command of the application is taken.
-    /// Default 1,024: ten times what 1 ms of round trip needs for 100,000 a second.
+    /// PUBLISHes without a reply at which no further command of the application is taken. Default
+    /// 1,024: ten times what 1 ms of round trip needs for 100,000 a second.
     pub publishes_in_flight_max: usize,
-    /// Bytes waiting to be written to Redis, or to the main process that we are connected to.
-    /// Default 4 MiB. Above half of it no further command of the application and no more own rows
-    /// are taken; above it nothing more is read there. Exceeded by at most what one page of own
-    /// rows or one received command brings.
+    /// Bytes that may wait to be written to Redis, or to the main process over direct TCP. Default
+    /// 4 MiB. Above half of it no further command of the application and no more own rows are
+    /// taken; above it nothing more is read there. Exceeded by at most what one page of own rows or
+    /// one received command brings.
     pub output_bytes_max: usize,
-    /// Lines of peers that connected to us that wait for the driver, over all of them. Default
-    /// 1,024. While so many wait, nothing more is read from peers.
+    /// Lines that may wait for the driver, of all connected peers together. Default 1,024. While so
+    /// many wait, nothing more is read from peers.
     pub peer_lines_queued_max: usize,
-    /// Calls of [`Handle`](crate::Handle)s that wait for the driver. Default 256; more callers
-    /// wait in `await`.
+    /// Calls of [`Handle`](crate::Handle)s that may wait for the driver. Default 256; further
+    /// callers wait in `await`.
     pub requests_queued_max: usize,
-    /// Time for a whole catch-up call. Default 30 s: answers take 2 to 8 ms, a loaded writer's a
+    /// Time for a whole catch-up call. Default 30 s: responses take 2 to 8 ms, a loaded writer's a
     /// second.
     pub fetch_timeout: Duration,
-    /// Longest answer to a catch-up call, in bytes. Default 32 MiB: a page has about 100 rows.
+    /// Longest response to a catch-up call, in bytes. Default 32 MiB: a page has about 100 rows.
     pub fetch_body_bytes_max: usize,
-    /// Idle HTTP connections kept per instance. Default 2.
+    /// Idle HTTP connections that are kept per instance. Default 2.
     pub http_idle_max: usize,
 
-    /// A bug to have, to see it caught. Default none.
+    /// The bug to plant, so that a test can see it caught. Default none.
     #[cfg(feature = "planted-bugs")]
     pub planted: Option<crate::PlantedBug>,
 }
@@ -82,7 +85,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The bug that is planted.
+    /// Returns the bug that is planted.
     pub(crate) const fn planted(&self) -> Planted {
         #[cfg(feature = "planted-bugs")]
         return Planted(self.planted);
@@ -90,12 +93,12 @@ impl Limits {
         Planted(())
     }
 
-    /// Time for a whole catch-up call.
+    /// Returns the time for a whole catch-up call.
     pub(crate) const fn time_to_fetch(&self) -> Duration {
         if planted!(self.planted(), FetchesForEver) { FOR_EVER } else { self.fetch_timeout }
     }
 
-    /// The first limit that cannot work, with what to do.
+    /// Checks the limits; an error has the name of the first one that cannot work, and what to do.
     pub(crate) fn validate(&self) -> Result<(), (&'static str, &'static str)> {
         for (name, value) in [
             ("events_queued_max", self.events_queued_max),

@@ -1,5 +1,5 @@
-//! Bugs put in on purpose, to see that the simulator catches them. Only with the feature
-//! `planted-bugs`, which no build for use has.
+//! The bugs that can be planted in the driver, so that the simulator can be seen to catch them.
+//! They exist only with the feature `planted-bugs`, which no build for use has.
 
 #[cfg(feature = "planted-bugs")]
 synrepl_core::planted_bugs! {
@@ -28,7 +28,7 @@ pub(crate) struct Planted(
     #[cfg(not(feature = "planted-bugs"))] pub(crate) (),
 );
 
-/// Whether this bug is planted: a constant `false` without the feature.
+/// Returns whether this bug is planted: a constant `false` without the feature.
 #[cfg(feature = "planted-bugs")]
 macro_rules! planted {
     ($planted:expr, $bug:ident) => {
@@ -36,7 +36,7 @@ macro_rules! planted {
     };
 }
 
-/// Whether this bug is planted: a constant `false` without the feature.
+/// Returns whether this bug is planted: a constant `false` without the feature.
 #[cfg(not(feature = "planted-bugs"))]
 macro_rules! planted {
     ($planted:expr, $bug:ident) => {{

@@ -1,21 +1,22 @@
-//! Recording of a run, so that it can be replayed bit for bit.
+//! The interface to record a run, so that it can be replayed bit for bit (C1). All that enters and
+//! leaves the core is handed to a [`Recorder`], in order.
 
 use synrepl_core::{Action, Config, Input, Timestamp};
 
-/// Sees everything that goes into the core and comes out of it, in order.
+/// An observer of everything that enters and leaves the core, in order.
 ///
 /// Called on the driver's task, so it must not block for long. An implementation that writes keeps
 /// its own errors: recording never stops a run. Secrets redact themselves when serialized.
 pub trait Recorder: Send + 'static {
-    /// The settings that the core was made with. Called once, first.
+    /// Receives the settings that the core is made with. Called once, first.
     fn start(&mut self, config: &Config);
 
-    /// What the core is about to be told, and the time it is told.
+    /// Receives an input that is about to enter the core, and the time at which it does.
     fn input(&mut self, now: Timestamp, input: &Input);
 
-    /// What the core asked for, after the last input.
+    /// Receives an action that left the core, after the last input.
     fn action(&mut self, action: &Action);
 
-    /// The run is over. Called once, last; not called if the driver is dropped.
+    /// Marks the end of the run. Called once, last; not called if the driver is dropped.
     fn finish(&mut self) {}
 }

@@ -1,4 +1,5 @@
-//! What the application holds: events in order, and the positions to save.
+//! The application's end of a running replication: events leave in order, and with them the
+//! positions to save, which are those of the events handed out so far (F6).
 
 use std::{
     pin::Pin,
@@ -10,9 +11,9 @@ use synrepl_core::{Event, Timestamp, stream::Positions};
 
 use crate::{clock::Clock, events::Receiver, handle::Handle};
 
-/// A running replication: hands out [`Event`]s in order.
+/// A running replication, which hands out [`Event`]s in order.
 ///
-/// Dropping it stops the driver.
+/// Dropping it stops the driver. It is a [`Stream`] of events, too.
 #[derive(Debug)]
 #[must_use = "the replication stops when it is dropped"]
 pub struct Replication {
@@ -32,12 +33,12 @@ impl Replication {
         Self { events, positions, handle, clock }
     }
 
-    /// The next event; `None` after [`Event::Stopped`], or when the driver is gone.
+    /// Returns the next event; `None` after [`Event::Stopped`], or when the driver is gone.
     ///
-    /// Events of one source come in order, each row once; see the promises of the core. While
-    /// the application does not call this, at most
+    /// Events of one source come in order, each row once, as the [promises](crate#what-it-promises)
+    /// say. While the application does not call this, at most
     /// [`Limits::events_queued_max`](crate::Limits::events_queued_max) events wait; then nothing
-    /// more is read from the network, and what is missed thereby is fetched later.
+    /// more is read from the network, and what is missed by that is fetched later.
     ///
     /// # Cancel safety
     /// Cancel safe: a dropped call loses no event.
@@ -46,7 +47,7 @@ impl Replication {
         std::future::poll_fn(|cx| self.poll_next_event(cx)).await
     }
 
-    /// The next event if one is waiting; never waits.
+    /// Returns the next event if one is waiting; never waits itself.
     #[must_use = "rows of an event that is dropped are lost"]
     pub fn try_next(&mut self) -> Option<Event> {
         let event = self.events.try_pop()?;
@@ -62,33 +63,37 @@ impl Replication {
         Poll::Ready(event)
     }
 
-    /// Where to resume after all events handed out so far: the value to save together with
-    /// what the application made of them.
+    /// Returns the positions to resume from after all events handed out so far: the value to save
+    /// together with what the application made of them.
     ///
-    /// Starts as the positions given to [`Builder::positions`](crate::Builder::positions).
+    /// They start as the positions given to [`Builder::positions`](crate::Builder::positions).
     pub const fn positions(&self) -> &Positions {
         &self.positions
     }
 
-    /// A handle to send commands, wait for positions, read counters and stop. Cheap to clone.
+    /// Returns a handle to send commands, append rows, wait for positions, read counters and stop.
+    /// Cheap to clone.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// The present time on the clock that the events' [`Timestamp`]s are read from.
+    /// Returns the present time on the clock that the events' [`Timestamp`]s are read from.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Stops, drops the events that still come, and returns the positions *before* these: what
-    /// was not handed out will be delivered again after a resume.
+    /// Stops the replication, drops the events that still come, and returns the positions *before*
+    /// these: what was not handed out will be delivered after a resume.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the replication all the same; the positions are lost with it.
     pub async fn shutdown(mut self) -> Positions {
         self.handle.shutdown();
         while std::future::poll_fn(|cx| self.events.poll_pop(cx)).await.is_some() {}
         std::mem::take(&mut self.positions)
     }
 
-    /// Keeps the positions true for the events handed out.
+    /// Moves the positions on to those of an event that is handed out.
     fn note(&mut self, event: &Event) {
         if let Some((source, token)) = event.position() {
             self.positions.set(source, token);
@@ -105,7 +110,7 @@ impl Drop for Replication {
 impl Stream for Replication {
     type Item = Event;
 
-    /// As [`Replication::next`].
+    /// Polls for what [`Replication::next`] returns.
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         self.get_mut().poll_next_event(cx)
     }

@@ -1,4 +1,6 @@
-//! The connection that we make ourselves: to a bus, to a main process, or none.
+//! The connection that this instance makes itself: to a bus, to a main process, or none. The core's
+//! actions enter (connect, send, close), [`Input`]s leave. One connection exists at a time; what is
+//! received leaves in the order of the wire.
 
 use std::task::{Context, Poll};
 
@@ -6,16 +8,16 @@ use synrepl_core::{Channel, ConnectionId, Input, wire::Command};
 
 use crate::{redis, tcp, tcp::LineError, transport::Connector};
 
-/// Opens, drives and closes connections when told to; reports everything as [`Input`]s.
+/// Opens, drives and closes connections on request, and reports everything as [`Input`]s.
 pub(crate) enum Session<C: Connector> {
     Redis(Box<redis::Session<C>>),
     Tcp(tcp::Session<C>),
-    /// Peers connect to us; we connect to nobody.
+    /// This instance makes no connection: peers connect to it.
     None,
 }
 
 impl<C: Connector> Session<C> {
-    /// Begins a connection.
+    /// Begins to connect. `Connected` or `Disconnected` follows from [`Session::poll`].
     pub(crate) fn connect(&mut self, conn: ConnectionId) {
         match self {
             Self::Redis(session) => session.connect(conn),
@@ -24,7 +26,7 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// Ends a connection after what was sent on it has gone out.
+    /// Closes the connection after what was sent on it has gone out. `Disconnected` follows.
     pub(crate) fn close(&mut self, conn: ConnectionId) {
         match self {
             Self::Redis(session) => session.close(conn),
@@ -33,8 +35,8 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// Queues a command; without effect if the connection is gone. One that cannot be sent counts
-    /// as sent.
+    /// Queues a command; without effect if the connection is gone. A command that cannot be sent
+    /// counts as sent.
     pub(crate) fn send(
         &mut self,
         conn: ConnectionId,
@@ -48,7 +50,7 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// Whether new commands of the application should wait.
+    /// Returns whether new commands of the application should wait.
     pub(crate) fn is_output_full(&self) -> bool {
         match self {
             Self::Redis(session) => session.is_output_full(),
@@ -57,7 +59,7 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// Whether more own rows should wait, too.
+    /// Returns whether reads of own logs should wait, too.
     pub(crate) fn is_output_long(&self) -> bool {
         match self {
             Self::Redis(session) => session.is_output_long(),
@@ -66,7 +68,7 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// Bytes read since this was asked last.
+    /// Returns the number of bytes read since the last call.
     pub(crate) fn take_bytes_read(&mut self) -> usize {
         match self {
             Self::Redis(session) => session.take_bytes_read(),
@@ -75,7 +77,7 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// The next command of what was read, without reading more.
+    /// Returns the next command of what was read, without reading more.
     #[inline]
     pub(crate) fn next_buffered(&mut self) -> Option<Input> {
         match self {
@@ -85,7 +87,7 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// Drives the connection. Reads commands only if `read`.
+    /// Drives the connection; ready with what happened on it. Reads commands only if `read`.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Input> {
         match self {

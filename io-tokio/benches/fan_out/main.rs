@@ -1,15 +1,15 @@
-//! What publishing costs: an update to 100 connections without the system calls, and updates over
-//! Redis until they are confirmed. Each against its floor in the same run.
+//! Measures what publishing costs: an update to 100 connections without the system calls, and
+//! updates over Redis until they are confirmed. Each is compared with its floor in the same run.
 //!
 //! Peers are sinks that take everything at once, so what is measured is all that the process does
-//! but for the writes themselves: log, core, encoding, hand-over, the peers' tasks, and the
-//! reports of what has gone out. CPU time of the one thread that all of it runs on.
+//! but for the writes themselves: log, core, encoding, hand-over, the peers' tasks, and the reports
+//! of what has gone out. The figure is CPU time of the one thread that all of it runs on.
 //!
-//! The figure is of updates in a row, as the reference's is: handing lines over, which no event
-//! loop interrupts. One update at a time is shown beside it: there each delivery pays for the wake
-//! of its peer's task and for a report of its own.
+//! It is of updates in a row, as Synapse's is: handing lines over, which no event loop interrupts.
+//! One update at a time is shown beside it: there each delivery pays for the wake of its peer's
+//! task and for a report of its own.
 //!
-//! Ends with status 1 if a figure is missed.
+//! The program ends with status 1 if a figure is missed.
 
 mod redis;
 mod sinks;
@@ -24,19 +24,19 @@ use synrepl::{
     core::wire::{Command, Rdata, encode},
 };
 
-/// Passes of each case; medians are compared.
+/// The number of passes of each case; medians are compared.
 const ROUNDS: usize = 7;
 
-/// What the reference takes per delivery: 594.1 us for an update to 100 connections.
+/// The nanoseconds that Synapse takes per delivery: 594.1 us for an update to 100 connections.
 const REFERENCE_NS: f64 = 5_941.0;
 
-/// How many times cheaper than that a delivery has to be.
+/// The factor by which a delivery has to be cheaper than that.
 const TIMES_CHEAPER: f64 = 50.0;
 
-/// The case that nothing is held to.
+/// The name of the case that is only shown: no limit is set for it.
 const SHOWN_ONLY: &str = "one update at a time";
 
-/// Updates that have to be confirmed each second.
+/// The number of updates that have to be confirmed each second.
 const CONFIRMED_PER_SECOND: f64 = 100_000.0;
 
 #[expect(clippy::print_stdout, reason = "the table is what it is for")]
@@ -79,7 +79,8 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!held))
 }
 
-/// What cannot be avoided: the line, once, and a reference to it for each connection.
+/// Returns the cost that cannot be avoided, in nanoseconds per delivery: the line, encoded once,
+/// and a reference to it for each connection.
 fn floor_ns() -> f64 {
     const UPDATES: u32 = 20_000;
     let command = Command::Rdata(Rdata {
@@ -103,7 +104,7 @@ fn floor_ns() -> f64 {
     nanos_each(cpu_time() - start, f64::from(UPDATES) * sinks::PEERS as f64)
 }
 
-/// Sorts, and returns the middle one.
+/// Sorts the values, and returns the middle one.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
@@ -113,7 +114,7 @@ fn nanos_each(time: Duration, count: f64) -> f64 {
     time.as_secs_f64() * 1e9 / count
 }
 
-/// CPU time of this thread.
+/// Returns the CPU time of this thread.
 fn cpu_time() -> Duration {
     time(ClockId::ThreadCPUTime)
 }

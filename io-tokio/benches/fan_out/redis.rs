@@ -1,4 +1,4 @@
-//! Updates over a redis-server of our own, until it has confirmed them.
+//! Measures updates over a redis-server of its own, until it has confirmed them.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
@@ -18,14 +18,14 @@ const UPDATES: usize = 100_000;
 const ROUNDS: usize = 5;
 const CHANNEL: &str = "matrix.example.org";
 
-/// Updates a second, pass by pass.
+/// Updates per second, pass by pass.
 pub(crate) struct Measured {
     ours: Vec<f64>,
     floor: Vec<f64>,
 }
 
 impl Measured {
-    /// Prints the medians and returns ours.
+    /// Prints the medians and returns that of this crate.
     #[expect(clippy::print_stdout, reason = "the table is what it is for")]
     pub(crate) fn print(mut self) -> f64 {
         let (ours, floor) = (median(&mut self.ours), median(&mut self.floor));
@@ -67,7 +67,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Nothing is kept, so there is nothing to wait for.
+        // The server keeps nothing, so a kill does no harm.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -89,7 +89,8 @@ fn rate(time: Duration) -> f64 {
     UPDATES as f64 / time.as_secs_f64()
 }
 
-/// From the first append to the last confirmation. The subscriber is the writer itself.
+/// Returns the time from the first append to the last confirmation. The subscriber is the writer
+/// itself.
 async fn publish(port: u16) -> Duration {
     let mut replication = Builder::redis(&format!("redis://127.0.0.1:{port}"), CHANNEL)
         .expect("an address")
@@ -119,7 +120,8 @@ async fn publish(port: u16) -> Duration {
     taken
 }
 
-/// The same PUBLISHes, written as fast as they are taken, with one subscriber who only reads.
+/// Returns the time of the same PUBLISHes, written as fast as they are taken, with one subscriber
+/// that only reads.
 fn pipeline(port: u16) -> io::Result<Duration> {
     let mut subscriber = TcpStream::connect(("127.0.0.1", port))?;
     let mut command = BytesMut::new();
@@ -129,7 +131,7 @@ fn pipeline(port: u16) -> io::Result<Duration> {
     subscriber.read_exact(&mut confirmation)?;
     let reading = thread::spawn(move || {
         let mut buffer = vec![0; 64 << 10];
-        // Ends when it is shut down.
+        // The loop ends when the socket is shut down.
         while subscriber.read(&mut buffer).is_ok_and(|count| count > 0) {}
     });
 

@@ -1,4 +1,4 @@
-//! A writer whose peers take everything at once.
+//! Measures a writer whose peers take everything at once.
 
 use std::{
     io::{self, IoSlice},
@@ -18,19 +18,19 @@ use tokio::{
 
 use crate::{cpu_time, nanos_each, writer};
 
-/// Connections.
+/// The number of connections.
 pub(crate) const PEERS: usize = 100;
 
 const UPDATES: usize = 5_000;
 
-/// Whether the next update waits until the last one has reached everyone.
+/// Whether the next update waits until the last one has reached every peer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     InARow,
     OneAtATime,
 }
 
-/// What all sinks have taken.
+/// The account of what all sinks have taken.
 #[derive(Default)]
 struct Taken {
     bytes: AtomicU64,
@@ -47,7 +47,7 @@ impl Taken {
         }
     }
 
-    /// Takes for done what has been taken until the sinks fall quiet.
+    /// Waits until the sinks fall quiet, and counts what they have taken by then as done.
     async fn settle(&self) {
         let mut before = u64::MAX;
         while before != self.bytes.load(Ordering::Relaxed) {
@@ -120,7 +120,7 @@ impl Listener for Sinks {
     }
 }
 
-/// CPU time per delivery, in nanoseconds.
+/// Returns the CPU time per delivery, in nanoseconds.
 pub(crate) fn pass_ns(pace: Pace) -> f64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(pass(pace))

@@ -1,10 +1,10 @@
-//! What is written.
+//! The rows that are written, and the log that they are written to.
 
 use std::sync::Arc;
 
 use synrepl::log::{LogStore, MemoryLog, MemoryOptions};
 
-/// A row of `events` as long as most are: lines of 190 bytes, about.
+/// Returns a row of `events` as long as most are: their lines have about 190 bytes.
 pub(crate) fn row(number: usize) -> String {
     format!(
         "[\"ev\",[\"$0123456789abcdefghijklmnopqrstuvwxyzABCDE{number:08}\",\
@@ -12,7 +12,7 @@ pub(crate) fn row(number: usize) -> String {
     )
 }
 
-/// A log that forgets nothing meanwhile.
+/// Returns a log that drops nothing during a run.
 pub(crate) fn log() -> Arc<dyn LogStore> {
     let mut options = MemoryOptions::default();
     options.keep_rows_max = 10_000_000;

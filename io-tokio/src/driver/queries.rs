@@ -1,4 +1,5 @@
-//! What is being asked for: missed rows of the others, and pages of our own logs.
+//! The queries in flight: fetches of missed rows, and reads of own logs. Futures enter, one answer
+//! a query leaves, in the order in which they end; a cancelled query may leave none.
 
 use std::{
     collections::BTreeMap,
@@ -9,14 +10,14 @@ use std::{
 use synrepl_core::stream::Page;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// Queries in flight, one task each. `I` is their kind of id, `K` what each is about.
+/// The queries in flight, one task each. `I` is the type of their ids, `K` what is kept about each.
 pub(super) struct Queries<I, K, E> {
     tasks: JoinSet<Result<Page, E>>,
     about: BTreeMap<tokio::task::Id, (I, K)>,
     aborts: BTreeMap<I, AbortHandle>,
 }
 
-/// An answer, or that the one who was asked panicked.
+/// The answer to a query; `outcome` is an error if its future panicked.
 pub(super) struct Answer<I, K, E> {
     pub(super) query: I,
     pub(super) about: K,
@@ -45,10 +46,10 @@ impl<I: Copy + Ord, K, E: Send + 'static> Queries<I, K, E> {
         }
     }
 
-    /// The next answer.
+    /// Waits for the next answer.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Answer<I, K, E>> {
         loop {
-            // An empty set is never done: new queries come with the next turn.
+            // An empty set is never ready: new queries come with the next turn.
             let Some(done) = std::task::ready!(self.tasks.poll_join_next_with_id(cx)) else {
                 return Poll::Pending;
             };

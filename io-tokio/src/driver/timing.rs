@@ -1,4 +1,5 @@
-//! What ends a wait without anything having come in: the next deadline, and the wish to stop.
+//! The two causes of a turn besides arriving data: the core's next deadline, and the request to
+//! stop.
 
 use std::{
     future::Future as _,
@@ -9,7 +10,7 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// The core's next deadline.
+/// The timer of the core's next deadline.
 #[derive(Default)]
 pub(super) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
@@ -37,7 +38,7 @@ impl Timer {
     }
 }
 
-/// The wish to stop, reported once.
+/// The request to stop, reported once.
 pub(super) struct Stop(Option<Pin<Box<WaitForCancellationFutureOwned>>>);
 
 impl Stop {

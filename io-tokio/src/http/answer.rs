@@ -1,14 +1,15 @@
-//! The meaning of an answer other than 200.
+//! The meaning of a response other than 200. A status and a body enter; one line for people leaves,
+//! which shows no secret.
 
-/// The most that is read of such an answer, in bytes.
+/// The most that is read of such a response, in bytes.
 pub(super) const ERROR_BYTES_MAX: usize = 64 << 10;
 
 /// The most that is shown of its text, in characters.
 const TEXT_CHARS_MAX: usize = 200;
 
-/// The server's text and the usual cause of the status, for people. `veil` leaves out a text that
-/// may not be shown; it is asked before the text is read and again before it is cut, as reading
-/// undoes escapes.
+/// Returns the server's text and the usual cause of the status, for people. `veil` leaves out a
+/// text that may not be shown; it is applied before the text is read and again before it is cut, as
+/// reading undoes escapes.
 pub(super) fn explain(status: u16, body: &[u8], veil: impl Fn(&str) -> &str) -> String {
     let said = said(veil(&String::from_utf8_lossy(body)), &veil);
     let hint = match status {
@@ -36,7 +37,7 @@ pub(super) fn explain(status: u16, body: &[u8], veil: impl Fn(&str) -> &str) -> 
     }
 }
 
-/// Synapse's `errcode` and `error`, or the beginning of the text.
+/// Returns Synapse's `errcode` and `error`, or the beginning of the text.
 fn said(body: &str, veil: impl Fn(&str) -> &str) -> String {
     let json: Option<serde_json::Value> = serde_json::from_str(body).ok();
     let field = |name: &str| json.as_ref()?.get(name)?.as_str().map(str::to_owned);

@@ -1,4 +1,6 @@
-//! The catch-up call.
+//! The catch-up call. A request for rows of one source enters; one page leaves, or an error that
+//! states a likely cause and shows no secret. Nothing is tried again here, but for an idle
+//! connection that was dead.
 
 use std::{
     collections::BTreeMap,
@@ -38,10 +40,10 @@ use crate::{
     transport::{Connector, Secured, Security},
 };
 
-/// Everything but RFC 3986's unreserved characters, as Synapse's own client does it.
+/// Everything but RFC 3986's unreserved characters, as Synapse's own client encodes it.
 const PATH_PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// Fetches from the writers' replication listeners.
+/// The fetch source of the writers' replication listeners.
 pub(crate) struct HttpFetch<C: Connector> {
     instances: BTreeMap<String, Arc<Instance<C>>>,
     transaction_prefix: u64,
@@ -63,15 +65,16 @@ struct Instance<C: Connector> {
     planted: Planted,
 }
 
-/// A call that failed before its answer began; on a reused connection it is worth another try.
+/// A call that failed before its response began; on a reused connection it is worth another try.
 enum NoAnswer {
     Stale(hyper::Error),
     Final(FetchError),
 }
 
 impl<C: Connector> HttpFetch<C> {
-    /// `seed` makes the transaction ids; Synapse caches answers by these alone, so no other
-    /// process that talks to the same deployment may have the same one.
+    /// Makes a fetch source. `seed` makes the transaction ids; Synapse caches responses by these
+    /// alone (`docs/protocol.md` 6.1), so no other process that talks to the same deployment may
+    /// have the same one.
     pub(crate) fn new(
         connector: &C,
         endpoints: BTreeMap<String, Endpoint>,
@@ -132,7 +135,7 @@ impl<C: Connector> FetchSource for HttpFetch<C> {
 }
 
 impl<C: Connector> Instance<C> {
-    /// One call; a reused connection that turns out dead is replaced once, with the same
+    /// Makes one call; a reused connection that turns out dead is replaced once, with the same
     /// transaction id.
     async fn call(&self, path: &str) -> Result<Page, FetchError> {
         if let Some(connection) = self.reuse().await {
@@ -166,7 +169,7 @@ impl<C: Connector> Instance<C> {
             }
         })?;
         let result = self.answer(&mut connection, &mut response).await;
-        // An answer that was not read to its end leaves nothing to reuse.
+        // A response that was not read to its end leaves nothing to reuse.
         if matches!(result, Ok(_) | Err(FetchError::Status { .. })) && connection.is_usable().await
         {
             self.keep(connection);
@@ -199,7 +202,7 @@ impl<C: Connector> Instance<C> {
                     limit_bytes: u64::try_from(bytes_max).unwrap_or(u64::MAX),
                 });
             }
-            // The status says enough.
+            // The status is enough.
             Err(BodyError::TooLarge) => Bytes::new(),
             Err(BodyError::Broken(error)) if is_not_http(&error) => {
                 return Err(self.malformed(format!("not HTTP: {}", cause(&error))));
@@ -214,7 +217,7 @@ impl<C: Connector> Instance<C> {
             });
         }
         let mut page = decode_page(&body).map_err(|error| {
-            // It may quote what it found, with escapes of the body undone.
+            // The error may quote what it found, with escapes of the body undone.
             let (body, error) = (String::from_utf8_lossy(&body), error.to_string());
             let is_shown = self.veiled(&body) == body;
             self.malformed(if is_shown { self.veiled(&error) } else { LEFT_OUT }.to_owned())
@@ -225,7 +228,7 @@ impl<C: Connector> Instance<C> {
         Ok(page)
     }
 
-    /// What of a server's text may be shown to people: the server has received the secret.
+    /// Returns what may be shown to people of a server's text: the server has received the secret.
     fn veiled<'t>(&self, text: &'t str) -> &'t str {
         self.secret.as_ref().map_or(text, |secret| secret.veiled_in(text))
     }
@@ -253,7 +256,7 @@ impl<C: Connector> Instance<C> {
         Connection::open(stream).await.map_err(|error| self.unreachable(cause(&error)))
     }
 
-    /// An idle connection that has not been seen to break.
+    /// Takes an idle connection that has not been seen to break.
     async fn reuse(&self) -> Option<Connection<Secured<C::Stream>>> {
         loop {
             let mut connection = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
@@ -286,7 +289,7 @@ fn bearer(secret: &Secret) -> Result<HeaderValue, BuildError> {
     Ok(value)
 }
 
-/// A number that looks nothing like its seed (the finaliser of splitmix64).
+/// Returns a number that looks nothing like its seed (the finaliser of splitmix64).
 const fn scattered(seed: u64) -> u64 {
     let mut x = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,7 +1,8 @@
-//! One HTTP/1.1 connection, driven by the call that uses it.
+//! One HTTP/1.1 connection, driven by the call that uses it. A request enters; a response leaves,
+//! its body within a limit.
 //!
-//! No task is spawned: an idle connection is not polled, so a close by the server shows only at
-//! the next use, and dropping a call drops its connection.
+//! No task is spawned: an idle connection is not polled, so a close by the server shows only at the
+//! next use, and dropping a call drops its connection.
 
 use std::{
     future::{Future as _, poll_fn},
@@ -20,7 +21,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Longest head of an answer, in bytes.
+/// The longest head of a response, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// An open connection.
@@ -32,7 +33,7 @@ where
     io: http1::Connection<TokioIo<S>, Empty<Bytes>>,
 }
 
-/// Why a body was not read to its end.
+/// The reason why a body was not read to its end.
 pub(super) enum BodyError {
     TooLarge,
     Broken(hyper::Error),
@@ -50,14 +51,14 @@ where
         Ok(Self { requests, io })
     }
 
-    /// Whether the connection still seems open and idle. It may break at any time.
+    /// Returns whether the connection still seems open and idle. It may break at any time.
     pub(super) async fn is_usable(&mut self) -> bool {
-        // One poll reads a close that has come in meanwhile.
+        // One poll reads a close that has arrived meanwhile.
         let closed = poll_fn(|cx| Poll::Ready(Pin::new(&mut self.io).poll(cx).is_ready())).await;
         !closed && self.requests.is_ready()
     }
 
-    /// Sends a request and reads the head of its answer.
+    /// Sends a request and reads the head of its response.
     pub(super) async fn send(
         &mut self,
         request: Request<Empty<Bytes>>,
@@ -80,7 +81,7 @@ where
         .await
     }
 
-    /// Reads the whole body of an answer of this connection, up to `bytes_max`.
+    /// Reads the whole body of a response on this connection, up to `bytes_max`.
     pub(super) async fn read(
         &mut self,
         body: &mut Incoming,
@@ -121,7 +122,7 @@ where
     }
 }
 
-/// Whether what broke a body is what the server said, not that it went away.
+/// Returns whether a body broke because of what the server sent, rather than because it went away.
 pub(super) fn is_not_http(error: &hyper::Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
     cause.is_some_and(|cause: &io::Error| {
@@ -129,7 +130,7 @@ pub(super) fn is_not_http(error: &hyper::Error) -> bool {
     })
 }
 
-/// What a person can act on: the innermost cause, which names the system's error.
+/// Returns the text that a person can act on: the innermost cause, which names the system's error.
 pub(super) fn cause(error: &hyper::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {

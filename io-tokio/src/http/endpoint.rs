@@ -1,4 +1,5 @@
-//! Addresses of replication listeners.
+//! The addresses of replication listeners. A URL enters; an address leaves, or an error that shows
+//! nothing secret.
 
 use std::path::PathBuf;
 
@@ -18,11 +19,11 @@ const ACCEPTED: &str =
 pub(crate) struct Endpoint {
     pub(crate) address: Address,
     pub(crate) tls: bool,
-    /// PEM file with the CAs to trust instead of Mozilla's.
+    /// The PEM file with the CAs to trust instead of Mozilla's.
     pub(crate) ca_file: Option<PathBuf>,
-    /// For the `Host` header.
+    /// The value of the `Host` header.
     pub(crate) host: String,
-    /// For errors: the URL without anything secret.
+    /// The URL without anything secret, for errors.
     pub(crate) name: String,
 }
 

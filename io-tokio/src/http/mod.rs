@@ -1,5 +1,6 @@
-//! HTTP of the replication listeners: the catch-up call to the writers of others
-//! (`protocol.md` 6.1), and a [`Server`] that answers it for own streams.
+//! HTTP of the replication listeners (`docs/protocol.md` 6.1): the catch-up call, with which missed
+//! rows are fetched from their writers, and a [`Server`] that answers it for own streams. A fetch
+//! brings one page or one error; limits hold for every response and every request.
 
 mod answer;
 mod client;

@@ -1,4 +1,4 @@
-//! The client against a scripted server on loopback.
+//! Tests of the client against a scripted server on loopback.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::{
 
 const PAGE: &str = r#"{"updates":[[3,["a"]]],"upto_token":4,"limited":false}"#;
 
-/// A server that answers as told, one request at a time.
+/// A server that answers one request at a time, as the test scripts it.
 struct Server {
     listener: TcpListener,
     url: String,
@@ -67,14 +67,14 @@ fn path(head: &str) -> &str {
     head.split(' ').nth(1).unwrap()
 }
 
-/// The answer to one call when the server says `answer`, then closes.
+/// Makes one call to which the server answers `answer`, then closes.
 async fn call(answer: &str, change: impl FnOnce(&mut Limits)) -> Result<Page, FetchError> {
     let server = Server::start().await;
     let client = server.client(change);
     let serve = async {
         let mut stream = server.accept().await;
         request(&mut stream).await;
-        // The client may refuse the answer before it has all of it.
+        // The client may refuse the response before it has all of it.
         let _ = stream.write_all(answer.as_bytes()).await;
         let _ = stream.shutdown().await;
         stream
@@ -145,7 +145,7 @@ async fn a_dead_idle_connection_is_replaced_within_the_call_with_the_same_id() {
         let mut first = server.accept().await;
         request(&mut first).await;
         first.write_all(ok(PAGE).as_bytes()).await.unwrap();
-        // Takes the next request, then closes without a word.
+        // The server takes the next request, then closes without an answer.
         let unanswered = request(&mut first).await;
         drop(first);
         let mut second = server.accept().await;
@@ -293,7 +293,7 @@ async fn at_most_the_allowed_idle_connections_are_kept() {
         request(&mut second).await;
         first.write_all(ok(PAGE).as_bytes()).await.unwrap();
         second.write_all(ok(PAGE).as_bytes()).await.unwrap();
-        // The one that is not kept is closed at once; the other stays open.
+        // The connection that is not kept is closed at once; the other stays open.
         let kept = tokio::select! {
             Err(_) = first.read_u8() => second,
             Err(_) = second.read_u8() => first,

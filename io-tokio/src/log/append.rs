@@ -1,4 +1,5 @@
-//! Appends in line.
+//! Appends that wait in line for the writer of their store. Checked batches enter in the order of
+//! the calls; each gets its token or an error once it was written.
 
 use std::sync::Arc;
 
@@ -7,14 +8,15 @@ use tokio::sync::oneshot;
 
 use super::{AppendError, AppendFuture, LogLimits, batch::Batch, line::Line};
 
-/// A batch to append, and who waits for its token.
+/// A batch to append, and the way to the caller that waits for its token.
 pub(super) struct Append {
     pub(super) batch: Batch,
     reply: oneshot::Sender<Result<Token, AppendError>>,
 }
 
 impl Append {
-    /// Checks a batch and puts it in line, both before this returns.
+    /// Checks a batch and puts it in line, both before this returns, so that tokens rise in the
+    /// order of the calls.
     pub(super) fn stand(
         line: &Arc<Line<Self>>,
         stream: &str,
@@ -30,13 +32,14 @@ impl Append {
         })
     }
 
-    /// Tells who waits. The append is done, whether or not anybody still does.
+    /// Resolves the append for its caller. It is done, whether or not the caller still waits.
     pub(super) fn answer(self, answer: Result<Token, AppendError>) {
         let _ = self.reply.send(answer);
     }
 }
 
-/// Whether the next append still belongs into the same group, of so many rows and bytes.
+/// Returns whether the next append still belongs into the same group of at most so many rows and
+/// bytes.
 pub(super) fn group_of(rows_max: usize, bytes_max: usize) -> impl FnMut(&Append) -> bool {
     let (mut rows, mut bytes) = (0_usize, 0_usize);
     move |append| {
@@ -52,7 +55,8 @@ mod tests {
 
     use super::*;
 
-    /// The sizes of the groups in which these batches, of so many rows of 3 bytes, are taken.
+    /// Returns the sizes of the groups in which these batches, of so many rows of 3 bytes, are
+    /// taken.
     fn groups(batches: &[usize], rows_max: usize, bytes_max: usize) -> Vec<usize> {
         let line = Line::new();
         let _waiting: Vec<_> = batches

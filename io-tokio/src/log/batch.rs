@@ -1,4 +1,5 @@
-//! Is a batch one that the wire can carry? And what a checked one is kept as.
+//! Checks that a batch can be carried by the wire, and the form in which a checked one is kept.
+//! Rows enter verbatim and come back verbatim; nothing of a refused batch is kept.
 
 use std::fmt;
 
@@ -9,21 +10,21 @@ use synrepl_core::{
 
 use super::AppendError;
 
-/// Longest name of a stream, in bytes. The longest of Synapse's has 23.
+/// The longest name of a stream, in bytes. The longest of Synapse's has 23.
 pub const STREAM_NAME_BYTES_MAX: usize = 64;
 
-/// What a log takes. Whatever is beyond is refused with an [`AppendError`] before anything of it
-/// is kept.
+/// The limits of what a log takes. Whatever is beyond them is refused with an [`AppendError`]
+/// before anything of it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogLimits {
     /// Longest row, in bytes. Default 15,872: with names and a token it fits a line of direct TCP.
     pub row_bytes_max: usize,
-    /// Rows of one batch. Default 10,000: what a follower takes together.
+    /// Most rows of one batch. Default 10,000: what a follower takes together.
     pub batch_rows_max: usize,
-    /// Bytes of the rows of one batch. Default 8 MiB: what a follower takes together.
+    /// Most bytes of the rows of one batch. Default 8 MiB: what a follower takes together.
     pub batch_bytes_max: usize,
-    /// Streams. Default 1,000: what the core publishes.
+    /// Most streams. Default 1,000: what the core publishes.
     pub streams_max: usize,
 }
 
@@ -46,7 +47,7 @@ pub(super) struct Batch {
     pub(super) text: String,
 }
 
-/// Rows may carry access tokens.
+/// Shows no rows, as they may carry access tokens.
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch").field("stream", &self.stream).finish_non_exhaustive()
@@ -54,10 +55,10 @@ impl fmt::Debug for Batch {
 }
 
 impl Batch {
-    /// Checks a batch.
+    /// Checks a batch: the name of its stream, and each of its rows.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// [`AppendError`], for the first fault.
     pub(super) fn check(
         stream: &str,
         rows: &[Row],
@@ -92,13 +93,13 @@ impl Batch {
     }
 }
 
-/// The rows of a batch, from its text. They are slices of it.
+/// Returns the rows of a batch from its text. They are slices of it.
 pub(super) fn rows_of(text: &ByteString) -> impl Iterator<Item = Row> {
     text.split('\n').map(|line| Row::from_text(text.slice_ref(line)))
 }
 
-/// What the wire separates by spaces and line ends cannot hold them; `ALL` is how REPLICATE asks
-/// for every stream (`protocol.md` 2.3).
+/// Checks a stream name. The wire separates names by spaces and line ends, so it cannot carry these
+/// in a name; `ALL` requests every stream in a REPLICATE (`docs/protocol.md` 2.3).
 fn check_name(name: &str) -> Result<(), AppendError> {
     let problem = if name.is_empty() {
         "is empty"
@@ -114,7 +115,7 @@ fn check_name(name: &str) -> Result<(), AppendError> {
     Err(AppendError::StreamName { name: name.chars().take(32).collect(), problem })
 }
 
-/// A row is JSON without a raw NUL by being JSON at all.
+/// Checks that a row is a JSON array on one line. JSON has no raw NUL.
 fn check_row(row: &str) -> Result<(), String> {
     if row.contains(['\n', '\r']) {
         return Err("has a line break; a row is one line of JSON".to_owned());
@@ -127,7 +128,7 @@ fn check_row(row: &str) -> Result<(), String> {
         .map_err(|error| format!("is not a JSON array: {error}"))
 }
 
-/// Tokens of one stream follow each other.
+/// Returns the token after `last`: the tokens of one stream follow each other without a hole.
 pub(super) fn next_token(last: Token) -> Result<Token, AppendError> {
     last.get()
         .checked_add(1)

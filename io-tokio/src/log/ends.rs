@@ -1,4 +1,5 @@
-//! How far the logs have come, from the store to whoever publishes.
+//! How far the logs have come, from the store to the driver, which publishes. The token up to which
+//! a stream is durable enters; the highest of each stream leaves once.
 
 use std::{
     collections::BTreeMap,
@@ -8,9 +9,9 @@ use std::{
 
 use synrepl_core::{ByteString, stream::Token};
 
-/// The ends of the own logs that were not taken notice of yet: the highest token per stream. So
-/// it never holds more than one entry per stream, however far the publisher is behind. Cheap to
-/// clone; all clones are one.
+/// The ends of the own logs that the driver has not taken yet: the highest token per stream. So it
+/// never holds more than one entry per stream, however far the publisher is behind. Cheap to clone;
+/// all clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct LogEnds(Arc<Mutex<State>>);
 
@@ -21,8 +22,8 @@ struct State {
 }
 
 impl LogEnds {
-    /// The log of `stream` is durable up to `token`. A lower token than said before changes
-    /// nothing.
+    /// Reports that the log of `stream` is durable up to `token`. A lower token than one reported
+    /// before changes nothing.
     pub fn advance(&self, stream: &ByteString, token: Token) {
         let mut state = self.state();
         match state.news.get_mut(stream) {
@@ -38,7 +39,8 @@ impl LogEnds {
         }
     }
 
-    /// The next news, by name of the stream. One task waits at a time.
+    /// Waits for the next stream that has come further, in the order of names. One task waits at a
+    /// time.
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<(ByteString, Token)> {
         let mut state = self.state();
         match state.news.pop_first() {
@@ -50,12 +52,12 @@ impl LogEnds {
         }
     }
 
-    /// The next news, if there are any.
+    /// Returns the next stream that has come further, if there is one.
     pub(crate) fn take(&self) -> Option<(ByteString, Token)> {
         self.state().news.pop_first()
     }
 
-    /// No code panics while holding the state, so it is never torn.
+    /// Locks the state. No code panics while it holds the lock, so the state is never torn.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,5 @@
-//! Batches as JSON objects: how rows come in from outside.
+//! Batches as JSON objects. A text from outside enters; the rows of one append leave, verbatim, or
+//! an error about the form.
 
 use std::borrow::Cow;
 
@@ -8,35 +9,36 @@ use serde_json::value::RawValue;
 use synrepl_core::{ByteString, stream::Row};
 use thiserror::Error;
 
-/// Longest message of the JSON reader that is kept, in characters: it may quote the text.
+/// The longest message of the JSON reader that is kept, in characters: it may quote the text.
 const MESSAGE_CHARS_MAX: usize = 200;
 
 /// The rows of one append, read from `{"stream":"s","rows":[[...],[...]]}`.
 ///
-/// Whether the name and the rows can be kept is the log's to say.
+/// Whether the name and the rows can be kept is checked by the log, not here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JsonBatch {
-    /// The stream.
+    /// The name of the stream, as given.
     pub stream: ByteString,
-    /// The rows, each the JSON text that was given, on one line.
+    /// The rows in order, each the JSON text that was given, on one line.
     pub rows: Vec<Row>,
 }
 
-/// A text is not a batch.
+/// The reason why a text is not a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum JsonBatchError {
-    /// Not UTF-8 from this byte on.
+    /// The text is not UTF-8.
     #[error("not UTF-8 at byte {offset}")]
     NotUtf8 {
-        /// Offset in bytes, from 0.
+        /// The offset of the first byte that is not, counted from 0.
         offset: usize,
     },
-    /// Not one JSON object with these two keys.
+    /// The text is not one JSON object with these two keys.
     #[error("not of the form {{\"stream\":\"NAME\",\"rows\":[[...],...]}}: {message}")]
     Form {
-        /// What the JSON reader found, and where.
+        /// The error of the JSON reader, with the place; at most 200 characters. It may quote the
+        /// text.
         message: String,
     },
 }
@@ -55,7 +57,7 @@ impl JsonBatch {
     /// lines is copied, its line breaks made spaces.
     ///
     /// # Errors
-    /// Text that is not such an object, or has other keys as well.
+    /// [`JsonBatchError`] for a text that is not such an object, or has other keys as well.
     ///
     /// # Examples
     /// ```
@@ -78,7 +80,7 @@ impl JsonBatch {
     }
 }
 
-/// In JSON a line break can only be white space between tokens.
+/// Puts a row on one line. In JSON a line break can only be white space between tokens.
 fn on_one_line(text: &ByteString, row: &str) -> Row {
     if row.contains(['\n', '\r']) {
         Row::from_text(ByteString::from(row.replace(['\n', '\r'], " ")))

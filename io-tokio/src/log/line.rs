@@ -1,4 +1,5 @@
-//! A line of calls that wait for the one who serves them.
+//! A line of calls that wait for the task or thread that serves them. Calls enter and leave in
+//! order; a caller that no longer waits takes its call out.
 
 use std::{
     collections::BTreeMap,
@@ -6,19 +7,20 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Calls in the order in which they were made. What stands in line belongs to a caller who waits:
-/// who no longer does leaves it ([`Place`]). So the line is as long as callers wait, and no longer.
+/// The calls in the order in which they were made. A call in line belongs to a caller that waits;
+/// when that drops its [`Place`], the call leaves the line. So the line is as long as callers wait,
+/// and no longer.
 pub(super) struct Line<T>(Mutex<State<T>>);
 
 struct State<T> {
     next: u64,
     waiting: BTreeMap<u64, T>,
-    /// Servers that found nothing to do.
+    /// The wakers of servers that found nothing to do.
     idle: Vec<Waker>,
     closed: bool,
 }
 
-/// A place in line. Dropping it gives it up, if its turn has not come.
+/// A place in line. Dropping it takes the call out of the line, if its turn has not come.
 pub(super) struct Place<T> {
     line: Arc<Line<T>>,
     number: u64,
@@ -27,7 +29,7 @@ pub(super) struct Place<T> {
 impl<T> Drop for Place<T> {
     fn drop(&mut self) {
         let given_up = self.line.state().waiting.remove(&self.number);
-        // Only now, without the lock: what it drops may wake someone.
+        // Only now, without the lock, as what it drops may wake a task.
         drop(given_up);
     }
 }
@@ -38,7 +40,7 @@ impl<T> Line<T> {
         Arc::new(Self(Mutex::new(State { next: 0, waiting, idle, closed: false })))
     }
 
-    /// Stands in line, behind all who came before. `None`: nobody serves any more.
+    /// Puts a call in line, behind all others. `None` if the line is closed.
     pub(super) fn stand(self: &Arc<Self>, item: T) -> Option<Place<T>> {
         let mut state = self.state();
         if state.closed {
@@ -55,8 +57,8 @@ impl<T> Line<T> {
         Some(Place { line: Arc::clone(self), number })
     }
 
-    /// Takes the first in line and those behind it for as long as `with` says so. `None`: the
-    /// line is closed and empty.
+    /// Takes the first call in line, and those behind it for as long as `with` returns true. `None`
+    /// once the line is closed and empty.
     pub(super) fn poll_take(
         &self,
         cx: &mut Context<'_>,
@@ -81,7 +83,7 @@ impl<T> Line<T> {
         Poll::Pending
     }
 
-    /// Lets no more in. Who stands in line is still served.
+    /// Closes the line to further calls. Those in line are still served.
     pub(super) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -90,26 +92,27 @@ impl<T> Line<T> {
         idle.into_iter().for_each(Waker::wake);
     }
 
-    /// Closes the line and sends all away.
+    /// Closes the line and drops the calls in it, so that their callers end.
     fn abandon(&self) {
         self.close();
         let waiting = std::mem::take(&mut self.state().waiting);
         drop(waiting);
     }
 
-    /// How many stand in line.
+    /// Returns the number of calls in line.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.state().waiting.len()
     }
 
-    /// No code panics while holding the state, so it is never torn.
+    /// Locks the state. No code panics while it holds the lock, so the state is never torn.
     fn state(&self) -> MutexGuard<'_, State<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One who serves a line. When it is dropped, for whatever reason, nobody waits in vain.
+/// The end of the line at which it is served. When it is dropped, for whatever reason, the line is
+/// closed and emptied, so that no caller waits in vain.
 pub(super) struct Server<T>(Arc<Line<T>>);
 
 impl<T> Drop for Server<T> {
@@ -123,7 +126,7 @@ impl<T> Server<T> {
         Self(line)
     }
 
-    /// [`Line::poll_take`].
+    /// Takes calls as [`Line::poll_take`] does.
     pub(super) fn poll_take(
         &self,
         cx: &mut Context<'_>,
@@ -132,7 +135,7 @@ impl<T> Server<T> {
         self.0.poll_take(cx, with)
     }
 
-    /// Whether nobody is let in any more.
+    /// Returns whether the line is closed.
     #[cfg(feature = "postgres")]
     pub(super) fn is_closed(&self) -> bool {
         self.0.state().closed

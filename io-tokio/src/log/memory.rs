@@ -1,4 +1,5 @@
-//! A log in memory, for streams whose rows mean nothing after a restart.
+//! A log in memory, for streams whose rows mean nothing after a restart. Batches enter, pages of
+//! whole batches leave; the oldest batches make room for new ones.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,15 +20,16 @@ use super::{
     progress::Progress,
 };
 
-/// Settings of a [`MemoryLog`].
+/// The settings of a [`MemoryLog`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryOptions {
-    /// What the log takes.
+    /// The limits of what the log takes.
     pub limits: LogLimits,
-    /// Rows kept per stream. Default 10,000. The oldest batches are dropped, the newest never.
+    /// Rows kept per stream. Default 10,000. Of more, the oldest batches are dropped, the newest
+    /// never.
     pub keep_rows_max: u64,
-    /// Bytes of rows kept per stream. Default 16 MiB, as above.
+    /// Bytes of rows kept per stream. Default 16 MiB. Of more, the same.
     pub keep_bytes_max: u64,
 }
 
@@ -37,10 +39,11 @@ impl Default for MemoryOptions {
     }
 }
 
-/// Logs that begin anew, at [`Token::START`], with each process: like the reference's writers of
-/// `typing` and `federation`, and with their meaning. Followers take a restart of such a stream for
-/// a reset only if it is one that is known to reset (`protocol.md` 7.1); on others they believe
-/// that they have all rows already. So this is for those streams, and for tests.
+/// Logs in memory, which begin anew, at [`Token::START`], with each process: like those of
+/// Synapse's writers of `typing` and `federation`, and with their meaning. Followers take a restart
+/// of such a stream for a reset only if it is one that is known to reset (`docs/protocol.md` 7.1);
+/// on others they believe that they have all rows already. So this is for those streams, and for
+/// tests.
 ///
 /// What has been dropped to keep the limits can no longer be read, also by a follower that misses
 /// it. Appends and reads are done when their call returns; *durable* means kept while the process
@@ -54,7 +57,7 @@ pub struct MemoryLog {
 #[derive(Default)]
 struct Stream {
     last: Token,
-    /// By rising token.
+    /// In the order of their tokens, which rise.
     batches: VecDeque<Kept>,
     rows: u64,
     bytes: u64,
@@ -81,7 +84,7 @@ impl Default for MemoryLog {
 }
 
 impl MemoryLog {
-    /// Logs without a row.
+    /// Makes logs without a stream.
     pub fn new(options: MemoryOptions) -> Self {
         Self { options, streams: Mutex::default(), progress: Progress::default() }
     }
@@ -99,7 +102,7 @@ impl MemoryLog {
         log.last = token;
         log.push(Kept { token, rows, text: ByteString::from(text) });
         log.prune(&self.options);
-        // Still under the lock: ends rise in the order of the appends.
+        // Still under the lock, so that ends rise in the order of the appends.
         self.progress.reached(&stream, token);
         Ok(token)
     }
@@ -121,7 +124,7 @@ impl MemoryLog {
         page.complete(bound)
     }
 
-    /// No code panics while holding the streams, so they are never torn.
+    /// Locks the streams. No code panics while it holds the lock, so they are never torn.
     fn streams(&self) -> MutexGuard<'_, BTreeMap<ByteString, Stream>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }

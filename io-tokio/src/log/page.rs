@@ -1,4 +1,5 @@
-//! A page of whole batches.
+//! The building of a page from whole batches. Batches enter in the order of their tokens; a page
+//! leaves that splits none of them (F4).
 
 use synrepl_core::{
     ByteString,
@@ -7,11 +8,11 @@ use synrepl_core::{
 
 use super::batch::rows_of;
 
-/// Bytes of rows after which a page is full, however many rows were asked for. A single batch may
+/// Bytes of rows after which a page is full, however many rows were requested. A single batch may
 /// be as long.
 pub(super) const PAGE_BYTES_MAX: usize = 8 << 20;
 
-/// A page that is being filled, batch by batch, in order of tokens.
+/// A page that is being filled, batch by batch, in the order of tokens.
 pub(super) struct PageBuilder {
     updates: Vec<(Token, Row)>,
     rows_max: usize,
@@ -20,14 +21,14 @@ pub(super) struct PageBuilder {
 }
 
 impl PageBuilder {
-    /// An empty page for rows above `from`.
+    /// Begins a page for rows above `from`.
     pub(super) fn new(from: Token, rows_max: u32) -> Self {
         let rows_max = usize::try_from(rows_max).unwrap_or(usize::MAX);
         Self { updates: Vec::with_capacity(rows_max.min(128)), rows_max, bytes: 0, last: from }
     }
 
-    /// Whether the next batch belongs into this page. The first always does, so that every page
-    /// moves on.
+    /// Returns whether the next batch belongs into this page. The first always does, so that every
+    /// page moves on.
     pub(super) fn has_room_for(&self, rows: u32, bytes: usize) -> bool {
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);
         self.updates.is_empty()
@@ -35,19 +36,19 @@ impl PageBuilder {
                 && self.bytes + bytes <= PAGE_BYTES_MAX)
     }
 
-    /// Adds a whole batch.
+    /// Adds a whole batch, given as its text.
     pub(super) fn push(&mut self, token: Token, text: &ByteString) {
         self.bytes += text.len();
         self.last = token;
         self.updates.extend(rows_of(text).map(|row| (token, row)));
     }
 
-    /// The page, with more behind its last batch.
+    /// Ends the page at its last batch, with more rows behind it.
     pub(super) fn limited(self) -> Page {
         Page { updates: self.updates, upto: self.last, limited: true }
     }
 
-    /// The page, with nothing more up to `bound`.
+    /// Ends the page at `bound`, with no more rows up to there.
     pub(super) fn complete(self, bound: Token) -> Page {
         Page { updates: self.updates, upto: bound, limited: false }
     }

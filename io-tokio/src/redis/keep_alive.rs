@@ -1,4 +1,6 @@
-//! When to send a Redis PING, and when a silent connection counts as dead.
+//! The keep-alive of a Redis connection: when to send a PING, and when a silent connection counts
+//! as dead. Received frames and time enter; what is due leaves. Time in which nothing was read
+//! never counts as silence.
 
 use std::{
     future::Future as _,
@@ -11,12 +13,13 @@ use tokio::time::Sleep;
 
 use crate::clock;
 
-/// How long is waited after the deadline for bytes that the system may already hold, since the
-/// loop may have had no time to read.
+/// The time granted after the deadline to read what the system may already hold, since the loop may
+/// have had no time to read.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The keep-alive of one connection. Any whole frame counts as life, not only the PONG: behind a
-/// burst of messages the PONG comes late. Single bytes do not: who drips says nothing.
+/// burst of messages the PONG comes late. Single bytes do not count, so a server that only drips is
+/// given up.
 pub(super) struct KeepAlive {
     timer: Pin<Box<Sleep>>,
     state: State,
@@ -29,16 +32,16 @@ pub(super) struct KeepAlive {
 enum State {
     Idle,
     AwaitingPong,
-    /// The deadline passed; one more look before the end.
+    /// The deadline has passed; one more read is granted before the end.
     Grace,
 }
 
-/// What is due.
+/// The step that is due.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
-    /// Send a PING.
+    /// A PING is to be sent.
     Ping,
-    /// The peer is dead.
+    /// The server counts as dead.
     TimedOut,
 }
 
@@ -48,17 +51,18 @@ impl KeepAlive {
         Self { timer, state: State::Idle, heard: false, interval, timeout }
     }
 
-    /// How long an answer may take.
+    /// Returns the time that an answer may take.
     pub(super) const fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// A frame came in.
+    /// Records that a frame was received.
     pub(super) const fn on_heard(&mut self) {
         self.heard = true;
     }
 
-    /// The PING was answered. The next one is due an interval after now. False if there was none.
+    /// Records the answer to the PING: the next one is due an interval after now. False if no PING
+    /// was open.
     pub(super) fn on_pong(&mut self) -> bool {
         if self.state == State::Idle {
             return false;
@@ -68,8 +72,8 @@ impl KeepAlive {
         true
     }
 
-    /// Call after reading. `reading` tells whether everything that had come in was read; while it
-    /// was not, nobody can say that the peer is silent.
+    /// Waits until something is due. To be called after reading; `reading` is whether everything
+    /// that had arrived was read: while it was not, the server cannot be called silent.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, reading: bool) -> Poll<Due> {
         loop {
             std::task::ready!(self.timer.as_mut().poll(cx));

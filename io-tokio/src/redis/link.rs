@@ -1,4 +1,6 @@
-//! An open subscription with its publishing connection.
+//! An open subscription with its publishing connection. Commands enter and leave as PUBLISHes;
+//! messages and replies enter, and leave as commands and as the number of commands that have gone
+//! out. Nothing more is read while too much waits to be written (F9).
 
 use std::{
     collections::VecDeque,
@@ -27,7 +29,8 @@ pub(super) struct Link<S> {
     publisher: Socket<S>,
     channels: Channels,
     decoder: Decoder,
-    /// Messages that came while the subscription was being confirmed, and their bytes.
+    /// The messages that were received while the subscription was being confirmed, and then their
+    /// bytes together.
     early: VecDeque<Bytes>,
     early_bytes: usize,
     scratch: BytesMut,
@@ -35,26 +38,26 @@ pub(super) struct Link<S> {
     unanswered_max: usize,
     output_bytes_max: usize,
     planted: Planted,
-    /// Commands without an answer: only of a planted bug.
+    /// The commands without an answer; only used by a planted bug.
     waiting: VecDeque<(Channel, Command)>,
 }
 
-/// Which commands have gone out. PUBLISHes are answered in their order.
+/// The account of which commands have gone out. PUBLISHes are answered in their order.
 #[derive(Default)]
 struct Published {
-    /// PUBLISHes without a reply, those not yet written included.
+    /// The number of PUBLISHes without a reply, those not yet written included.
     unanswered: usize,
-    /// Commands that could not be sent: how many PUBLISHes were then still to be answered. They
-    /// count as gone out once those have.
+    /// One entry per command that could not be sent: the value that `answered` has to reach. The
+    /// command counts as gone out then, once all PUBLISHes before it were answered.
     left_out: VecDeque<usize>,
-    /// PUBLISHes answered while `left_out` stands.
+    /// The number of PUBLISHes that were answered since `left_out` was last empty.
     answered: usize,
-    /// Commands gone out that were not reported yet.
+    /// The number of commands gone out that were not reported yet.
     sent: u32,
 }
 
 impl Published {
-    /// A PUBLISH was answered; false if there was none to answer.
+    /// Records the answer to a PUBLISH; false if there was none to answer.
     fn on_reply(&mut self) -> bool {
         if self.unanswered == 0 {
             return false;
@@ -84,10 +87,10 @@ impl Published {
     }
 }
 
-/// Messages between two confirmations of one SUBSCRIBE. Redis sends the confirmations together,
-/// so that there is hardly ever one.
+/// The most messages between two confirmations of one SUBSCRIBE. Redis sends the confirmations
+/// together, so that there is hardly ever one.
 const EARLY_MAX: usize = 1_024;
-/// What these may have in bytes before one more comes.
+/// The bytes that these may have before one more comes.
 const EARLY_BYTES_MAX: usize = 4 << 20;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
@@ -117,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         &mut self.subscriber
     }
 
-    /// Queues a PUBLISH of `command`. One that has no form counts as gone out.
+    /// Queues a PUBLISH of `command`. A command that has no form counts as gone out.
     pub(super) fn publish(
         &mut self,
         channel: Channel,
@@ -139,37 +142,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Ok(())
     }
 
-    /// Commands that were not answered: kept only to be sent again by a planted bug.
+    /// Takes the commands that were not answered, which are kept only for a planted bug.
     pub(super) fn take_waiting(&mut self) -> VecDeque<(Channel, Command)> {
         std::mem::take(&mut self.waiting)
     }
 
-    /// Whether new commands should wait.
+    /// Returns whether new commands should wait.
     pub(super) fn is_output_full(&self) -> bool {
         self.published.unanswered >= self.unanswered_max || self.is_output_long()
     }
 
-    /// Whether as much waits to be written as should.
+    /// Returns whether more than half of the bytes that may wait to be written do.
     pub(super) fn is_output_long(&self) -> bool {
         self.publisher.output_len() > self.output_bytes_max / 2
     }
 
-    /// Whether every PUBLISH was answered.
+    /// Returns whether every PUBLISH was answered.
     pub(super) const fn is_settled(&self) -> bool {
         self.published.unanswered == 0
     }
 
-    /// Commands that have gone out since this was asked last: PUBLISHes that were answered.
+    /// Returns the number of commands that have gone out since the last call: PUBLISHes that were
+    /// answered, and commands without a form before them.
     pub(super) const fn take_sent(&mut self) -> u32 {
         std::mem::replace(&mut self.published.sent, 0)
     }
 
-    /// Bytes read since this was asked last.
+    /// Returns the number of bytes read since the last call.
     pub(super) fn take_bytes_read(&mut self) -> usize {
         self.subscriber.take_bytes_read()
     }
 
-    /// Keeps a message that came early.
+    /// Keeps a message that was received before the subscription was confirmed.
     pub(super) fn keep(&mut self, frame: Frame) -> Result<(), Failure> {
         let Frame::Message { payload, .. } = frame else {
             let kind = kind_of(&frame);
@@ -185,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Ok(())
     }
 
-    /// The next message of what was read, without reading more.
+    /// Returns the next message of what was read, without reading more.
     #[inline]
     pub(super) fn next_message(&mut self) -> Result<Option<Result<Command, DecodeError>>, Failure> {
         if let Some(payload) = self.early.pop_front() {
@@ -202,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    /// Something other than a message on the subscription.
+    /// Handles a frame other than a message on the subscription.
     #[cold]
     fn on_other(&mut self, frame: &Frame) -> Result<(), Failure> {
         if is_push(frame, b"pong") {
@@ -216,18 +220,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    /// Writes, reads replies and keeps alive; reads messages too if `read`. Ready when messages
-    /// may be there for [`Link::next_message`].
+    /// Writes, reads replies and keeps alive; reads messages too if `read`. Ready when messages may
+    /// have been received for [`Link::next_message`].
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Result<(), Failure>> {
         self.poll_publisher(cx)?;
-        // What comes in may be answered, so nothing more is taken in while that does not go out.
+        // What is received may cause an answer, so nothing more is read while too much waits to be
+        // written.
         let read = read && self.publisher.output_len() <= self.output_bytes_max;
         let messages = if read { self.subscriber.poll_read(cx)? } else { Poll::Pending };
-        // Only whole messages are life, so what has just come in is to be looked at first.
+        // Only whole messages count as life, so what has just been received is to be decoded first.
         if messages.is_pending() {
             self.subscriber.poll_keep_alive(cx, read)?;
         }
-        // After the keep-alive: it may have queued a PING.
+        // This comes after the keep-alive, which may have queued a PING.
         let _pending_or_done = self.subscriber.poll_write(cx)?;
         let _pending_or_done = self.publisher.poll_write(cx)?;
         messages.map(Ok)
@@ -256,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     fn on_reply(&mut self, frame: Frame) -> Result<(), Failure> {
         match frame {
-            // How many subscribers got it, ourselves included.
+            // The number is that of the subscribers that got it, this instance included.
             Frame::Integer(_) if self.published.on_reply() => {
                 if planted!(self.planted, ResendsAfterReconnect) {
                     self.waiting.pop_front();
@@ -278,7 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 }
 
-/// Whether `frame` is an array that begins with `name`.
+/// Returns whether `frame` is an array that begins with `name`.
 pub(super) fn is_push(frame: &Frame, name: &[u8]) -> bool {
     let Frame::Array(parts) = frame else { return false };
     matches!(parts.first(), Some(Frame::Bulk(Some(first))) if first.as_ref() == name)

@@ -1,4 +1,5 @@
-//! From nothing to a confirmed subscription (`protocol.md` 1.3, order at start).
+//! The way from an address to a confirmed subscription (`docs/protocol.md` 1.3, order at start).
+//! What is published from the confirmation on is not missed.
 
 use std::{fmt, future::poll_fn};
 
@@ -23,7 +24,7 @@ use crate::{
     transport::{Address, Connector, Secured, Security},
 };
 
-/// A Redis server and the channels of one deployment on it: what a connection is made from.
+/// A Redis server and the channels of one deployment on it, from which connections are made.
 #[derive(Clone)]
 pub(crate) struct Bus<C: Connector> {
     connector: C,
@@ -34,21 +35,21 @@ pub(crate) struct Bus<C: Connector> {
     limits: Limits,
 }
 
-/// User and password, if the server wants them.
+/// The user and password, if the server wants them.
 #[derive(Clone, Debug)]
 pub(super) struct Login {
     pub(super) user: Option<String>,
     pub(super) password: Option<Secret>,
 }
 
-/// The channels of one deployment.
+/// The names of the channels of one deployment.
 #[derive(Clone, Debug)]
 pub(super) struct Channels {
-    /// Named as the homeserver; Synapse listens to it.
+    /// The channel that is named as the homeserver; Synapse listens to it.
     main: String,
-    /// Synapse does not listen to it.
+    /// The channel of this crate, to which Synapse does not listen (P6).
     synrepl: String,
-    /// Carries USER_IP alone.
+    /// The channel that carries USER_IP alone.
     user_ip: String,
     listen_user_ip: bool,
 }
@@ -63,7 +64,7 @@ impl Channels {
         }
     }
 
-    /// The name of the channel that carries a command.
+    /// Returns the name of the channel that carries a command.
     pub(super) const fn name_for(&self, channel: Channel, command: &Command) -> &str {
         match (channel, command) {
             (_, Command::UserIp(_)) => self.user_ip.as_str(),
@@ -92,7 +93,7 @@ impl<C: Connector> Bus<C> {
         })
     }
 
-    /// The bug that is planted.
+    /// Returns the bug that is planted.
     pub(super) const fn planted(&self) -> Planted {
         self.limits.planted()
     }
@@ -125,7 +126,7 @@ impl<C: Connector> Bus<C> {
     }
 }
 
-/// How far an attempt has come: what is being waited for.
+/// The stage of an attempt: the answer that is being waited for.
 #[derive(Clone, Copy)]
 pub(super) enum Stage {
     Connect,
@@ -139,7 +140,7 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connect => "it did not take the connection",
-            // A plain Redis waits for the end of what it takes for a line.
+            // A Redis without TLS waits for the end of what it takes for a line.
             Self::ConnectTls => {
                 "it did not take the connection or did not answer the TLS handshake; \
                  does this port speak TLS?"
@@ -170,7 +171,7 @@ pub(super) async fn establish<S: AsyncRead + AsyncWrite + Unpin>(
     let mut publisher = Socket::new(publisher, Role::Publishing, password, limits);
     *stage = Stage::Auth;
     authenticate(&mut publisher, login).await?;
-    // Shows whether the server takes commands at all, before anything depends on it.
+    // This shows whether the server takes commands at all, before anything depends on it.
     *stage = Stage::Ping;
     publisher.queue(&[b"PING"]);
     expect_status(&mut publisher, "a PING").await?;
@@ -179,7 +180,8 @@ pub(super) async fn establish<S: AsyncRead + AsyncWrite + Unpin>(
     *stage = Stage::Auth;
     authenticate(&mut subscriber, login).await?;
     *stage = Stage::Subscribe;
-    // By itself, because a server may have been told to allow the deployment's channel alone.
+    // This has a SUBSCRIBE of its own, because a server may have been configured to allow the
+    // deployment's channel alone.
     subscriber.queue(&[b"SUBSCRIBE", channels.synrepl.as_bytes()]);
     let main = channels.main.as_bytes();
     let mut expected = 2;
@@ -209,7 +211,7 @@ pub(super) async fn establish<S: AsyncRead + AsyncWrite + Unpin>(
                  with ACL SETUSER NAME &CHANNEL"
             );
         } else {
-            // The first channel may speak before the second is confirmed.
+            // A message on the first channel may arrive before the second is confirmed.
             link.keep(frame)?;
         }
     }
@@ -245,7 +247,7 @@ async fn expect_status<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// The next frame, writing what is queued meanwhile.
+/// Waits for the next frame, writing what is queued meanwhile.
 async fn reply<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut Socket<S>,
 ) -> Result<Frame, Failure> {
@@ -254,7 +256,7 @@ async fn reply<S: AsyncRead + AsyncWrite + Unpin>(
             return Ok(frame);
         }
         poll_fn(|cx| {
-            // A failed write mostly has its reason in what the server said before.
+            // The reason of a failed write is mostly in what the server sent before.
             let written = socket.poll_write(cx);
             match (socket.poll_read(cx), written) {
                 (std::task::Poll::Pending, std::task::Poll::Ready(Err(failure))) => {

@@ -1,5 +1,6 @@
-//! Redis as a bus: one channel that every instance publishes to and listens to (`protocol.md`
-//! 1.3).
+//! Redis as a bus: channels that every instance publishes to and subscribes to (`docs/protocol.md`
+//! 1.3). Commands enter and leave as PUBLISHes; messages leave as commands, in order. A command
+//! counts as gone out once the server has answered its PUBLISH (P3).
 
 mod keep_alive;
 mod link;

@@ -1,4 +1,5 @@
-//! The one connection that the core asks for at a time.
+//! The one connection that the core makes at a time. Its actions enter (connect, send, close);
+//! [`Input`]s leave, and `Disconnected` exactly once per connection.
 
 use std::{
     future::Future,
@@ -21,21 +22,21 @@ use crate::{
 
 type Opening<S> = Pin<Box<dyn Future<Output = Result<Link<S>, Failure>> + Send>>;
 
-/// Opens, drives and closes connections when told to; reports everything as [`Input`]s.
+/// Opens, drives and closes connections on request, and reports everything as [`Input`]s.
 pub(crate) struct Session<C: Connector> {
     bus: Bus<C>,
     now: Option<(ConnectionId, Phase<Secured<C::Stream>>)>,
     planted: Planted,
-    /// The connection before: only of a planted bug.
+    /// The connection before; only used by a planted bug.
     old: Option<Box<Link<Secured<C::Stream>>>>,
 }
 
 enum Phase<S> {
     Opening(Opening<S>),
     Open(Box<Link<S>>),
-    /// Told to close: what was sent is still going out.
+    /// A close was requested: what was sent is still going out.
     Closing(Box<Link<S>>, Pin<Box<Sleep>>),
-    /// Over; still to be reported.
+    /// The connection has ended, which is still to be reported.
     Ended(Failure),
 }
 
@@ -45,14 +46,14 @@ impl<C: Connector> Session<C> {
         Self { bus, now: None, planted, old: None }
     }
 
-    /// Begins a connection.
+    /// Begins to connect.
     pub(crate) fn connect(&mut self, conn: ConnectionId) {
         debug_assert!(self.now.is_none(), "the core asks for one connection at a time");
         tracing::debug!(%conn, bus = ?self.bus, "connecting");
         self.now = Some((conn, Phase::Opening(Box::pin(self.bus.clone().open()))));
     }
 
-    /// Ends a connection after what was sent on it has gone out.
+    /// Closes the connection after what was sent on it has gone out.
     pub(crate) fn close(&mut self, conn: ConnectionId) {
         let Some((now, phase)) = self.now.take() else { return };
         let phase = match phase {
@@ -80,17 +81,17 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// Whether new commands of the application should wait.
+    /// Returns whether new commands of the application should wait.
     pub(crate) fn is_output_full(&self) -> bool {
         matches!(&self.now, Some((_, Phase::Open(link))) if link.is_output_full())
     }
 
-    /// Whether as much waits to go out as should.
+    /// Returns whether more than half of the bytes that may wait to be written do.
     pub(crate) fn is_output_long(&self) -> bool {
         matches!(&self.now, Some((_, Phase::Open(link))) if link.is_output_long())
     }
 
-    /// Bytes read since this was asked last.
+    /// Returns the number of bytes read since the last call.
     pub(crate) fn take_bytes_read(&mut self) -> usize {
         match &mut self.now {
             Some((_, Phase::Open(link))) => link.take_bytes_read(),
@@ -98,7 +99,7 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// The next message of what was read, without reading more.
+    /// Returns the next message of what was read, without reading more.
     #[inline]
     pub(crate) fn next_buffered(&mut self) -> Option<Input> {
         let Some((conn, Phase::Open(link))) = &mut self.now else { return None };
@@ -111,7 +112,7 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// Drives the connection. Reads messages only if `read`.
+    /// Drives the connection; ready with what happened on it. Reads messages only if `read`.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Input> {
         loop {
             let Some((conn, phase)) = &mut self.now else { return Poll::Pending };
@@ -123,7 +124,7 @@ impl<C: Connector> Session<C> {
                             && let Some(mut old) = self.old.take()
                         {
                             for (channel, command) in old.take_waiting() {
-                                // What could be encoded before can be now.
+                                // What could be encoded before can be encoded now.
                                 let _ = link.publish(channel, &command);
                             }
                         }
@@ -176,7 +177,7 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// What a planted bug still does with a connection that has ended.
+    /// Keeps a connection that has ended, for the planted bugs that still use it.
     fn keep_old(&mut self) {
         let reads_on = planted!(self.planted, OldSubscriptionGoesOn);
         if (reads_on || planted!(self.planted, ResendsAfterReconnect))
@@ -186,7 +187,7 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// The next command on a connection that has ended: only of a planted bug.
+    /// Returns the next command on a connection that has ended; only used by a planted bug.
     fn poll_old(&mut self, cx: &mut Context<'_>) -> Option<Command> {
         let link = self.old.as_mut()?;
         loop {

@@ -1,4 +1,6 @@
-//! One of the two connections to the Redis server: its buffers and its keep-alive.
+//! One of the two connections to the Redis server: its buffers and its keep-alive. Bytes enter and
+//! leave as whole frames; commands enter and leave as bytes. Nothing is lost when a poll is
+//! pending, and no failure quotes the password.
 
 use std::{
     fmt, io,
@@ -21,11 +23,11 @@ use crate::{
     transport::READ_BYTES,
 };
 
-/// With less room than this left, a new buffer is begun. Not at every read: rows keep their
+/// The room in bytes with less of which a new buffer is begun. Not at every read: rows keep their
 /// buffer alive, so a buffer has to be used up.
 const ROOM_BYTES_MIN: usize = 8 << 10;
 
-/// Why a connection to Redis cannot go on, in words for people.
+/// The reason why a connection to Redis cannot go on, in words for people.
 pub(super) type Failure = String;
 
 /// One connection to the Redis server. Nothing in it is lost when a poll is pending.
@@ -38,12 +40,12 @@ pub(super) struct Socket<S> {
     keep_alive: KeepAlive,
     bytes_read: usize,
     role: Role,
-    /// What the server may know and nobody else is to read.
+    /// The password that the server has received, which no text of the server may show.
     password: Option<Secret>,
     planted: Planted,
 }
 
-/// What a connection is for, in failures.
+/// The use of a connection, as failures name it.
 #[derive(Clone, Copy)]
 pub(super) enum Role {
     Publishing,
@@ -59,7 +61,8 @@ impl fmt::Display for Role {
     }
 }
 
-/// What an odd frame is, in words for people. Not what is in it: that may be long, or be ours.
+/// Names the kind of an unexpected frame, for people. Its content is left out, but for an error's:
+/// it may be long, or be of this instance.
 pub(super) fn kind_of(frame: &Frame) -> String {
     match frame {
         Frame::Simple(text) => format!("a status of {} bytes", text.len()),
@@ -95,17 +98,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         encode_command(parts, &mut self.output);
     }
 
-    /// Bytes that wait to be written.
+    /// Returns the number of bytes that wait to be written.
     pub(super) fn output_len(&self) -> usize {
         self.output.len()
     }
 
-    /// Bytes read since this was asked last.
+    /// Returns the number of bytes read since the last call.
     pub(super) fn take_bytes_read(&mut self) -> usize {
         std::mem::take(&mut self.bytes_read)
     }
 
-    /// The next frame of what was read, without reading more.
+    /// Returns the next frame of what was read, without reading more.
     #[inline]
     pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, Failure> {
         match self.decoder.decode(&mut self.input) {
@@ -120,7 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// The frame, without the text of an error that holds our password: errors are shown to people.
+    /// Returns the frame, without the text of an error that holds the password: errors are shown to
+    /// people.
     #[inline]
     fn without_password(&self, frame: Frame) -> Frame {
         match (frame, &self.password) {
@@ -131,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Reads once. Ready when something came in.
+    /// Reads once. Ready when something was received.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if self.input.capacity() - self.input.len() < ROOM_BYTES_MIN {
             self.input.reserve(READ_BYTES);
@@ -159,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Writes what is queued. Ready when all of it is out.
+    /// Writes what is queued. Ready when all of it is written.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         while !self.output.is_empty() {
             match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output)) {
@@ -183,8 +187,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends a PING when one is due. Call after reading; `reading` tells whether all that had
-    /// come in was read.
+    /// Queues a PING when one is due. To be called after reading; `reading` is whether all that had
+    /// arrived was read.
     pub(super) fn poll_keep_alive(
         &mut self,
         cx: &mut Context<'_>,
@@ -208,12 +212,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Ok(())
     }
 
-    /// A PING was answered.
+    /// Records the answer to a PING.
     pub(super) fn on_pong(&mut self) -> Result<(), Failure> {
         if self.keep_alive.on_pong() { Ok(()) } else { Err(self.unasked()) }
     }
 
-    /// What to say of a reply to nothing.
+    /// Makes the failure for a reply to nothing.
     #[cold]
     pub(super) fn unasked(&self) -> Failure {
         format!("Redis sent more replies than commands it got on the {} connection", self.role)

@@ -1,4 +1,4 @@
-//! Redis URLs.
+//! Redis URLs. A text enters; an address and a login leave, or an error that shows no password.
 
 use std::path::PathBuf;
 
@@ -10,12 +10,12 @@ use crate::{error::UrlError, transport::Address};
 const ACCEPTED: &str = "redis://[USER][:PASSWORD@]HOST[:PORT][/DB], rediss:// (the same over TLS, with \
                         ?ca=PEM_FILE where the CA is not one of the public web), unix:///PATH/TO/SOCKET[?password=PASSWORD]";
 
-/// Where a Redis server is, and how to log in.
+/// The address of a Redis server, and the login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RedisUrl {
     pub(crate) address: Address,
     pub(crate) tls: bool,
-    /// PEM file with the CAs to trust instead of Mozilla's.
+    /// The PEM file with the CAs to trust instead of Mozilla's.
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Secret>,
@@ -70,7 +70,7 @@ fn parse(url: &str) -> Result<RedisUrl, &'static str> {
 fn parse_network(rest: &str, parsed: &mut RedisUrl) -> Result<(), &'static str> {
     let (authority, db) = rest.rsplit_once('/').unwrap_or((rest, ""));
     if !db.is_empty() {
-        // Accepted since URLs at hand have it; publish/subscribe is not per database.
+        // It is accepted since common URLs have it; publish/subscribe is not per database.
         db.parse::<u32>().map_err(|_| "the part after / is not a database number")?;
     }
     let (login, host_port) = match authority.rsplit_once('@') {
@@ -87,7 +87,7 @@ fn parse_network(rest: &str, parsed: &mut RedisUrl) -> Result<(), &'static str> 
     Ok(())
 }
 
-/// `host`, `host:port`, `[v6]`, `[v6]:port`.
+/// Splits `host`, `host:port`, `[v6]` or `[v6]:port` into host and port.
 pub(crate) fn split_port(text: &str) -> Result<(&str, Option<u16>), &'static str> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {

@@ -1,4 +1,5 @@
-//! Accepting connections, one task per listener.
+//! The acceptance of connections, one task per listener. A listener enters; its connections leave,
+//! no more than are taken. Errors of the system are waited out.
 
 use std::{future::Future, io, pin::Pin, time::Duration};
 
@@ -11,8 +12,8 @@ use tokio::{
 
 use crate::transport::Listener;
 
-/// Waits after an accept that failed. A system without free descriptors has some again when a
-/// connection ends; asking it more often is of no use.
+/// The first and the longest wait after an accept that failed. A system without free descriptors
+/// has some again when a connection ends; a shorter wait is of no use.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -24,12 +25,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 /// A connection that was accepted.
 pub(super) struct Accepted {
     pub(super) stream: Box<dyn Stream>,
-    /// Who made it, for people.
+    /// The peer that made the connection, for people.
     pub(super) peer: String,
     pub(super) dialect: Dialect,
 }
 
-/// A listener of any kind, and what is spoken on it.
+/// A listener of any kind, with the dialect that is spoken on it.
 pub(crate) struct Accepting {
     accept_all: Box<dyn FnOnce(mpsc::Sender<Accepted>) -> AcceptAll + Send>,
 }
@@ -44,7 +45,7 @@ impl Accepting {
         Self { accept_all }
     }
 
-    /// Accepts until nobody takes what is accepted.
+    /// Accepts connections until the receiver of them is gone.
     pub(super) fn run(self, accepted: mpsc::Sender<Accepted>) -> AcceptAll {
         (self.accept_all)(accepted)
     }
@@ -56,7 +57,7 @@ async fn accept_all<L: Listener>(
     accepted: mpsc::Sender<Accepted>,
 ) {
     let mut wait = FIRST_WAIT;
-    // A place first: what nobody takes stays in the system's queue.
+    // A place is reserved first, so that what is not taken stays in the system's queue.
     while let Ok(place) = accepted.reserve().await {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -73,7 +74,7 @@ async fn accept_all<L: Listener>(
 }
 
 fn problem(error: &io::Error) -> &'static str {
-    // EMFILE and ENFILE.
+    // These are EMFILE and ENFILE.
     match error.raw_os_error() {
         Some(24 | 23) => {
             "a connection cannot be accepted: no free file descriptors; raise `ulimit -n`"
@@ -93,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers as it is told to, then waits for ever.
+    /// A listener that gives the scripted results, then waits for ever.
     struct Scripted(VecDeque<io::Result<DuplexStream>>);
 
     impl Listener for Scripted {
@@ -119,7 +120,7 @@ mod tests {
         let accepting = Accepting::new(Scripted(answers), Dialect::LATEST);
         let task = tokio::spawn(accepting.run(sender));
         assert_eq!(accepted.recv().await.unwrap().peer, "peer");
-        // 10, 20, ... 640 ms, then a second each.
+        // The waits are 10, 20, ... 640 ms, then a second each.
         assert_eq!(start.elapsed().as_millis(), 1_270 + 3 * 1_000);
         assert_eq!(accepted.recv().await.unwrap().dialect, Dialect::LATEST);
         assert_eq!(start.elapsed().as_millis(), 1_270 + 3 * 1_000 + 10);

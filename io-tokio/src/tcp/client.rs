@@ -1,4 +1,6 @@
-//! The connection to a main process that takes workers over direct TCP.
+//! The connection to a main process that takes workers over direct TCP. Commands enter and leave as
+//! lines; received lines leave as [`Input`]s, in order. Nothing more is read while too much waits
+//! to be written (F9).
 
 use std::{
     fmt,
@@ -27,7 +29,7 @@ use crate::{
     transport::{CLOSE_TIMEOUT, READ_BYTES},
 };
 
-/// A main process: what a connection is made from.
+/// The main process that a connection is made to.
 #[derive(Clone)]
 pub(crate) struct Server<C: Connector> {
     connector: C,
@@ -66,10 +68,10 @@ impl<C: Connector> fmt::Debug for Server<C> {
 
 type Opening<S> = Pin<Box<dyn Future<Output = Result<Box<LineSocket<S>>, Failure>> + Send>>;
 
-/// Opens, drives and closes connections when told to; reports everything as [`Input`]s.
+/// Opens, drives and closes connections on request, and reports everything as [`Input`]s.
 pub(crate) struct Session<C: Connector> {
     server: Server<C>,
-    /// Commands that stand ready as one chunk.
+    /// The lines of the commands that will go out as one chunk.
     lines: BytesMut,
     commands: u32,
     now: Option<(ConnectionId, Phase<C::Stream>)>,
@@ -78,9 +80,9 @@ pub(crate) struct Session<C: Connector> {
 enum Phase<S> {
     Opening(Opening<S>),
     Open(Box<LineSocket<S>>),
-    /// Told to close: what was sent is still going out.
+    /// A close was requested: what was sent is still going out.
     Closing(Box<LineSocket<S>>, Pin<Box<Sleep>>),
-    /// Over; still to be reported.
+    /// The connection has ended, which is still to be reported.
     Ended(Failure),
 }
 
@@ -89,7 +91,7 @@ impl<C: Connector> Session<C> {
         Self { server, lines: BytesMut::new(), commands: 0, now: None }
     }
 
-    /// Begins a connection.
+    /// Begins to connect.
     pub(crate) fn connect(&mut self, conn: ConnectionId) {
         debug_assert!(self.now.is_none(), "the core asks for one connection at a time");
         tracing::debug!(%conn, server = ?self.server, "connecting");
@@ -98,7 +100,7 @@ impl<C: Connector> Session<C> {
         self.now = Some((conn, Phase::Opening(Box::pin(self.server.clone().open()))));
     }
 
-    /// Ends a connection after what was sent on it has gone out.
+    /// Closes the connection after what was sent on it has gone out.
     pub(crate) fn close(&mut self, conn: ConnectionId) {
         let Some((now, phase)) = self.now.take() else { return };
         let phase = match phase {
@@ -114,8 +116,8 @@ impl<C: Connector> Session<C> {
         self.now = Some((now, phase));
     }
 
-    /// Queues a command; without effect if the connection is gone. One that has no line counts as
-    /// sent.
+    /// Queues a command; without effect if the connection is gone. A command that has no line
+    /// counts as sent.
     pub(crate) fn send(&mut self, conn: ConnectionId, command: &Command) -> Result<(), LineError> {
         match &self.now {
             Some((now, Phase::Open(_))) if *now == conn => {
@@ -126,13 +128,13 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// Whether as much waits to go out as should.
+    /// Returns whether more than half of the bytes that may wait to be written do.
     pub(crate) fn is_output_long(&self) -> bool {
         let Some((_, Phase::Open(socket))) = &self.now else { return false };
         socket.output_len() + self.lines.len() > self.server.output_bytes_max / 2
     }
 
-    /// Bytes read since this was asked last.
+    /// Returns the number of bytes read since the last call.
     pub(crate) fn take_bytes_read(&mut self) -> usize {
         match &mut self.now {
             Some((_, Phase::Open(socket))) => socket.take_bytes_read(),
@@ -140,7 +142,7 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// The next line of what was read, without reading more.
+    /// Returns the next line of what was read, without reading more.
     #[inline]
     pub(crate) fn next_buffered(&mut self) -> Option<Input> {
         let Some((conn, Phase::Open(socket))) = &mut self.now else { return None };
@@ -152,7 +154,7 @@ impl<C: Connector> Session<C> {
         })
     }
 
-    /// Drives the connection. Reads lines only if `read`.
+    /// Drives the connection; ready with what happened on it. Reads lines only if `read`.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Input> {
         loop {
             let Some((conn, phase)) = &mut self.now else { return Poll::Pending };
@@ -190,7 +192,8 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// Writes, and reads if `read`. Ready when lines may be there, or with what else is to be told.
+    /// Writes, and reads if `read`. Ready when lines may have been received, or with another input
+    /// to report.
     fn poll_open(
         &mut self,
         cx: &mut Context<'_>,
@@ -204,7 +207,8 @@ impl<C: Connector> Session<C> {
         if count > 0 {
             return Poll::Ready(Ok(Some(Input::Sent { conn, count })));
         }
-        // What comes in may be answered, so nothing more is taken in while that does not go out.
+        // What is received may cause an answer, so nothing more is read while too much waits to be
+        // written.
         if read && socket.output_len() <= self.server.output_bytes_max {
             return socket.poll_read(cx).map_ok(|()| None);
         }
@@ -221,7 +225,7 @@ impl<C: Connector> Session<C> {
     }
 }
 
-/// Queues what was gathered.
+/// Queues the lines that were gathered.
 fn hand_over<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     lines: &mut BytesMut,
     commands: &mut u32,

@@ -1,5 +1,6 @@
-//! Commands on their way to accepted connections: encoded once per dialect, handed over a turn's
-//! worth at a time.
+//! The way of commands to accepted connections. Commands enter with their audience, and are encoded
+//! once per dialect; chunks leave to the outboxes of the audience, a turn's worth at a time, in
+//! order.
 
 use std::sync::Arc;
 
@@ -15,19 +16,19 @@ use super::{
     output::Chunk,
 };
 
-/// Bytes of a chunk after which it is handed over. What a slow peer has taken is freed a chunk at
-/// a time.
+/// The size in bytes at which a chunk is handed over. What a slow peer has taken is freed a chunk
+/// at a time.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 
-/// Commands for the same connections in a row.
+/// The commands in a row that are for the same connections.
 #[derive(Default)]
 pub(super) struct Gather {
     to: To,
-    /// What was encoded, per dialect that is spoken there.
+    /// The lines, one entry per dialect that is spoken there.
     spoken: Vec<Spoken>,
-    /// Their ways out, each with its place in `spoken`.
+    /// The outboxes of the connections, each with the index of its dialect in `spoken`.
     members: Vec<(usize, Arc<Outbox>)>,
-    /// Something was added since the last flush.
+    /// Set once something was added since the last flush.
     pending: bool,
 }
 
@@ -47,19 +48,19 @@ struct Spoken {
 }
 
 impl Gather {
-    /// Whether what is added goes to exactly this audience.
+    /// Returns whether what is added goes to exactly this audience.
     pub(super) fn is_at_all(&self, audience: &Arc<Audience>) -> bool {
-        // Lists differ by stream, mostly in name only.
+        // Each stream has a list of its own, mostly with the same connections.
         matches!(&self.to, To::All(present)
             if Arc::ptr_eq(present, audience) || present.connections() == audience.connections())
     }
 
-    /// Whether what is added goes to this connection alone.
+    /// Returns whether what is added goes to this connection alone.
     pub(super) fn is_at_one(&self, conn: ConnectionId) -> bool {
         matches!(self.to, To::One(present) if present == conn)
     }
 
-    /// From now on to these connections. Hands over what was for others.
+    /// Directs what is added from now on to these connections. Hands over what was for others.
     pub(super) fn aim_at_all<'a>(
         &mut self,
         audience: &Arc<Audience>,
@@ -68,7 +69,7 @@ impl Gather {
         self.aim(To::All(Arc::clone(audience)), members);
     }
 
-    /// From now on to this connection. Hands over what was for others.
+    /// Directs what is added from now on to this connection. Hands over what was for others.
     pub(super) fn aim_at_one(
         &mut self,
         conn: ConnectionId,
@@ -94,7 +95,7 @@ impl Gather {
         }
     }
 
-    /// Adds a command. It counts as sent also where it has no line.
+    /// Adds a command. Where it has no line it counts as sent as well.
     pub(super) fn add(&mut self, command: &Command) {
         let mut is_long = false;
         for spoken in &mut self.spoken {
@@ -128,7 +129,8 @@ impl Gather {
     }
 }
 
-/// That a dialect has no word for something is no news; anything else is.
+/// Logs that a command has no line. Where the dialect lacks the command that is normal; anything
+/// else is a warning.
 #[cold]
 fn left_out(command: &Command, dialect: Dialect, error: &LineError) {
     let command = command.name();
@@ -151,7 +153,7 @@ mod tests {
         Command::Ping(text.to_owned().into())
     }
 
-    /// What lies in the outbox: lines and commands of each chunk.
+    /// Returns the lines and the number of commands of each chunk in the outbox.
     fn taken(outbox: &Outbox) -> Vec<(String, u32)> {
         let mut found = Vec::new();
         outbox.take(&mut Context::from_waker(Waker::noop()), |chunk| {

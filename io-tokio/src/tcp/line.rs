@@ -1,16 +1,16 @@
-//! Commands to lines that the other side takes.
+//! The encoding of commands as lines that the other side accepts.
 
 use bytes::{BufMut as _, BytesMut};
 use synrepl_core::wire::{Command, Dialect, EncodeError, LINE_BYTES_MAX, encode};
 use thiserror::Error;
 
-/// A command that cannot be sent as a line.
+/// The reason why a command cannot be sent as a line.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum LineError {
-    /// It has no form in the dialect.
+    /// The command has no form in the dialect.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// Its line would end the connection at the other side.
+    /// The line of the command is so long that it would end the connection at the other side.
     #[error("{command}: its line has {bytes} bytes; direct TCP takes at most {LINE_BYTES_MAX}")]
     TooLong { command: &'static str, bytes: usize },
 }

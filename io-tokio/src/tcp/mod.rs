@@ -1,5 +1,6 @@
 //! Direct TCP: lines over a socket, as a client of a main process and as a server of peers
-//! (`protocol.md` 1.2).
+//! (`docs/protocol.md` 1.2). Bytes enter and leave as commands; commands enter and leave as lines,
+//! in order. A slow or hostile peer costs the others nothing (P5).
 
 mod accept;
 mod client;

@@ -1,4 +1,6 @@
-//! What the driver and the task of an accepted connection share: the way out, and what has gone.
+//! The queues between the driver and the task of an accepted connection: chunks of lines go to the
+//! task, numbers of commands that have gone out come back. Neither grows beyond what the core lets
+//! wait (P5, F9).
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -9,7 +11,7 @@ use synrepl_core::ConnectionId;
 
 use super::output::Chunk;
 
-/// The way from the driver to one peer. Holds no more than the core lets pile up.
+/// The queue of chunks from the driver to one peer. It holds no more than the core lets pile up.
 #[derive(Debug, Default)]
 pub(super) struct Outbox(Mutex<Waiting>);
 
@@ -17,13 +19,13 @@ pub(super) struct Outbox(Mutex<Waiting>);
 struct Waiting {
     chunks: Vec<Chunk>,
     close: bool,
-    /// The connection is over: nothing is kept any more.
+    /// Set once the connection has ended: nothing is kept any more.
     gone: bool,
     task: Option<Waker>,
 }
 
 impl Outbox {
-    /// The driver's: queues lines behind those before.
+    /// Queues lines behind those before. Called by the driver.
     pub(super) fn push(&self, chunk: Chunk) {
         let mut waiting = self.waiting();
         if waiting.gone {
@@ -33,15 +35,15 @@ impl Outbox {
         wake(waiting);
     }
 
-    /// The driver's: nothing follows.
+    /// Requests a close: nothing follows. Called by the driver.
     pub(super) fn close(&self) {
         let mut waiting = self.waiting();
         waiting.close = true;
         wake(waiting);
     }
 
-    /// The task's: hands each waiting chunk to `each`, and leaves a waker. Returns whether the
-    /// connection is to be closed.
+    /// Hands each waiting chunk to `each`, and leaves a waker. Returns whether the connection is to
+    /// be closed. Called by the task.
     pub(super) fn take(&self, cx: &mut Context<'_>, each: impl FnMut(Chunk)) -> bool {
         let mut waiting = self.waiting();
         waiting.chunks.drain(..).for_each(each);
@@ -51,7 +53,7 @@ impl Outbox {
         waiting.close
     }
 
-    /// The task's: the connection is over.
+    /// Marks the connection as ended and frees what waits. Called by the task.
     pub(super) fn end(&self) {
         let mut waiting = self.waiting();
         waiting.gone = true;
@@ -59,7 +61,7 @@ impl Outbox {
         waiting.task = None;
     }
 
-    /// No code panics while holding it, so it is never torn.
+    /// Locks the queue. No code panics while it holds the lock, so the queue is never torn.
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -73,8 +75,9 @@ fn wake(mut waiting: MutexGuard<'_, Waiting>) {
     }
 }
 
-/// Which commands have gone out, from the tasks to the driver. One list for all peers: the driver
-/// is woken once, however many have something to say. Never longer than what was queued.
+/// The numbers of commands that have gone out, from the tasks to the driver. One list for all
+/// peers: the driver is woken once, however many have something to report. It is never longer than
+/// what was queued.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reports(Arc<Mutex<Reported>>);
 
@@ -98,7 +101,7 @@ impl Reports {
         }
     }
 
-    /// Exchanges what was reported for `empty`.
+    /// Waits for reports, and exchanges them for `empty`.
     pub(super) fn poll_take(
         &self,
         cx: &mut Context<'_>,
@@ -115,7 +118,7 @@ impl Reports {
         Poll::Ready(())
     }
 
-    /// No code panics while holding it, so it is never torn.
+    /// Locks the list. No code panics while it holds the lock, so the list is never torn.
     fn reported(&self) -> MutexGuard<'_, Reported> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,5 @@
-//! What waits to be written to one connection.
+//! The queue of what waits to be written to one connection. Chunks of lines enter, bytes leave in
+//! order; a command counts as sent when its last byte is written.
 
 use std::{
     collections::VecDeque,
@@ -10,27 +11,28 @@ use std::{
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 
-/// Pieces handed to one write. More gain nothing: a write of this many fills a socket's buffer.
+/// The most pieces that are handed to one write. More gain nothing: a write of this many fills a
+/// socket's buffer.
 const PIECES_MAX: usize = 32;
 
-/// Whole lines, and how many commands they stand for.
+/// Whole lines, and the number of commands that they stand for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chunk {
     pub(super) lines: Bytes,
-    /// At least one per line. More if some could not be sent: they count as sent, with the end of
-    /// the chunk.
+    /// The number of commands: at least one per line, and more if some could not be sent. Those
+    /// count as sent with the end of the chunk.
     pub(super) commands: u32,
 }
 
-/// A queue of chunks. Knows which commands are out.
+/// A queue of chunks, which counts the commands that were written.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     chunks: VecDeque<Chunk>,
-    /// Bytes that wait.
+    /// The number of bytes that wait.
     len: usize,
-    /// Bytes of the first chunk that are out.
+    /// The number of bytes of the first chunk that were written.
     written: usize,
-    /// Commands of the first chunk that count in `sent` already.
+    /// The number of commands of the first chunk that are counted in `sent` already.
     counted: u32,
     sent: u32,
 }
@@ -41,17 +43,17 @@ impl Output {
         self.chunks.push_back(chunk);
     }
 
-    /// Bytes that wait to be written.
+    /// Returns the number of bytes that wait to be written.
     pub(super) const fn len(&self) -> usize {
         self.len
     }
 
-    /// Commands that were wholly written since this was asked last.
+    /// Returns the number of commands that were wholly written since the last call.
     pub(super) const fn take_sent(&mut self) -> u32 {
         std::mem::replace(&mut self.sent, 0)
     }
 
-    /// Writes. Ready when nothing waits any more.
+    /// Writes what waits. Ready when nothing waits any more.
     pub(super) fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -78,7 +80,7 @@ impl Output {
         }
     }
 
-    /// Takes note of `written` more bytes, and of chunks that are at their end.
+    /// Counts `written` more bytes, and removes the chunks that are at their end.
     fn advance(&mut self, mut written: usize) {
         self.len -= written;
         while let Some(chunk) = self.chunks.front() {
@@ -108,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes what it is told to, then nothing.
+    /// A stream that takes as many bytes as it has room for, then nothing.
     #[derive(Default)]
     struct Narrow {
         room: usize,
@@ -178,8 +180,8 @@ mod tests {
                     sent += output.take_sent();
                     let out = std::str::from_utf8(&stream.taken).unwrap();
                     let lines = u32::try_from(out.matches('\n').count()).unwrap();
-                    // The one left out in the middle counts once what stood before it is out; the
-                    // one among the last chunk's lines with that chunk.
+                    // The command left out in the middle counts once what stood before it is
+                    // written; the one among the last chunk's lines with that chunk.
                     let mut expected = lines;
                     expected += u32::from(lines >= 3);
                     expected += u32::from(lines >= 6);

@@ -1,4 +1,5 @@
-//! The task of one accepted connection, so that no peer ever delays another.
+//! The task of one accepted connection, so that no peer ever delays another (P5). Lines of the peer
+//! leave to the driver as inputs; chunks from its outbox go out on the socket.
 
 use std::{
     future::{Future as _, poll_fn},
@@ -22,10 +23,10 @@ use super::{
 };
 use crate::{planted::Planted, transport::CLOSE_TIMEOUT};
 
-/// Room that a read is offered. Peers say little: a line now and then.
+/// The room that a read is offered, in bytes. Peers send little: a line now and then.
 const READ_BYTES: usize = 4 << 10;
 
-/// What a peer's task has of the driver.
+/// The ends of the driver's queues that a peer's task uses.
 pub(super) struct Seat {
     pub(super) conn: ConnectionId,
     pub(super) outbox: Arc<Outbox>,
@@ -33,8 +34,8 @@ pub(super) struct Seat {
     pub(super) reports: Reports,
 }
 
-/// Moves lines between the peer and the driver until either closes; returns why it ended, for
-/// people.
+/// Moves lines between the peer and the driver until either closes; returns the reason of the end,
+/// for people.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, seat: Seat) -> String {
     let mut peer = Peer {
         conn: seat.conn,
@@ -51,12 +52,12 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, seat: Se
 struct Peer<S> {
     conn: ConnectionId,
     socket: LineSocket<S>,
-    /// A line for which the driver has no place yet.
+    /// The line for which the driver has no place yet.
     next: Option<PeerInput>,
     inputs: PollSender<PeerInput>,
     reports: Reports,
     outbox: Ending,
-    /// Told to close: what was sent is still going out.
+    /// Set once a close was requested: the time that what was sent has to go out.
     closing: Option<Pin<Box<Sleep>>>,
 }
 
@@ -97,7 +98,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             let (Ok(()), Some(input)) = (place, self.next.take()) else {
                 return Poll::Ready("replication has stopped".to_owned());
             };
-            // Cannot fail with a place reserved; if the driver is gone the next one tells.
+            // This cannot fail with a place reserved; if the driver is gone, the next reservation
+            // fails.
             let _ = self.inputs.send_item(input);
         }
     }
@@ -113,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     }
 }
 
-/// Frees what waits when the task ends, however it ends.
+/// Ends the outbox when the task ends, however it ends, so that what waits in it is freed.
 struct Ending(Arc<Outbox>);
 
 impl Drop for Ending {

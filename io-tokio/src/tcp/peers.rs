@@ -1,4 +1,6 @@
-//! The accepted connections, as the driver sees them.
+//! The accepted connections, as the driver sees them. New connections, their lines and their ends
+//! leave as inputs, in the order of each connection; commands enter, and go out to one peer or to
+//! many (P5).
 
 use std::{
     collections::BTreeMap,
@@ -19,21 +21,22 @@ use super::{
     peer::{self, Seat},
 };
 
-/// Connections beyond those that the core serves: it has yet to refuse them, or they are closing.
+/// The number of connections beyond those that the core serves: it has yet to refuse them, or they
+/// are closing.
 const REFUSED_MAX: usize = 64;
 
-/// Commands that have gone out, by connection.
+/// The numbers of commands that have gone out, by connection.
 pub(crate) type Sent = Vec<(ConnectionId, u32)>;
 
-/// Something that a peer said or did.
+/// An input that came from a peer.
 #[derive(Debug)]
 pub(crate) struct PeerInput {
     pub(crate) input: Input,
-    /// Memory that it may keep alive, in bytes.
+    /// The memory that it may keep alive, in bytes.
     pub(crate) bytes_read: usize,
 }
 
-/// Accepts connections, runs a task for each, and gives commands to them.
+/// The accepted connections: accepts them, runs a task for each, and gives commands to them.
 pub(crate) struct Peers {
     listeners: Vec<Accepting>,
     acceptors: JoinSet<()>,
@@ -43,7 +46,8 @@ pub(crate) struct Peers {
     open: BTreeMap<ConnectionId, Open>,
     tasks: JoinSet<String>,
     conns: BTreeMap<tokio::task::Id, ConnectionId>,
-    /// A connection that is over, but what it said before may still have to be told.
+    /// A connection that has ended, with the reason: lines that were received on it may still have
+    /// to be handed over first.
     over: Option<(ConnectionId, String)>,
     inputs: mpsc::Receiver<PeerInput>,
     inputs_sender: mpsc::Sender<PeerInput>,
@@ -57,8 +61,8 @@ struct Open {
 }
 
 impl Peers {
-    /// None yet. `peers_max` is how many the core serves; `lines_queued_max` how many of their
-    /// lines may wait.
+    /// Makes the set, empty. `peers_max` is the number of peers that the core serves;
+    /// `lines_queued_max` the number of their lines that may wait.
     pub(crate) fn new(
         listeners: Vec<Accepting>,
         peers_max: usize,
@@ -82,12 +86,12 @@ impl Peers {
         }
     }
 
-    /// Begins to accept. Inside a runtime.
+    /// Begins to accept connections. To be called inside a runtime.
     pub(crate) fn start(&mut self) {
         if self.listeners.is_empty() {
             return;
         }
-        // A place each: a listener holds one while it waits.
+        // A place for each listener, which holds it while it waits.
         let (sender, accepted) = mpsc::channel(self.listeners.len());
         for listener in self.listeners.drain(..) {
             self.acceptors.spawn(listener.run(sender.clone()));
@@ -95,13 +99,13 @@ impl Peers {
         self.accepted = Some(accepted);
     }
 
-    /// Accepts no more. Connections that the core has not heard of are closed.
+    /// Accepts no more connections. Those that the core was not notified of are closed.
     pub(crate) fn stop_accepting(&mut self) {
         self.acceptors.abort_all();
         self.accepted = None;
     }
 
-    /// The next new connection. None while there are too many.
+    /// Waits for the next new connection. Pending while there are too many.
     pub(crate) fn poll_accepted(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         let Some(accepted) = &mut self.accepted else { return Poll::Pending };
         if self.open.len() >= self.connections_max {
@@ -127,11 +131,12 @@ impl Peers {
         Poll::Ready(Input::Accepted { conn, dialect })
     }
 
-    /// The next thing that a peer said, or that it is gone: once each, after all that it said.
+    /// Waits for the next input from a peer. The end of a connection comes once, after all that was
+    /// received on it.
     pub(crate) fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<PeerInput> {
         loop {
             if self.over.is_some() {
-                // All that it said lies in the queue by now.
+                // All lines of that connection are in the queue by now.
                 if let Ok(input) = self.inputs.try_recv() {
                     return Poll::Ready(input);
                 }
@@ -149,14 +154,14 @@ impl Peers {
         }
     }
 
-    /// What waits in the queue, without waiting.
+    /// Returns the next input in the queue, without waiting.
     pub(crate) fn next_buffered(&mut self) -> Option<PeerInput> {
         self.inputs.try_recv().ok()
     }
 
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<(ConnectionId, String)> {
         loop {
-            // An empty set is never done: new connections come with the next turn.
+            // An empty set is never ready: new connections come with the next turn.
             let Some(done) = ready!(self.tasks.poll_join_next_with_id(cx)) else {
                 return Poll::Pending;
             };
@@ -170,14 +175,15 @@ impl Peers {
         }
     }
 
-    /// Exchanges what has gone out for `empty`. Only of connections that are still open.
+    /// Waits until commands have gone out, and exchanges their numbers for `empty`. Leaves out
+    /// those of connections that have ended.
     pub(crate) fn poll_sent(&mut self, cx: &mut Context<'_>, empty: &mut Sent) -> Poll<()> {
         ready!(self.reports.poll_take(cx, empty));
         empty.retain(|(conn, _)| self.open.contains_key(conn));
         Poll::Ready(())
     }
 
-    /// Sends to each of the audience, once [`Peers::flush`] is called.
+    /// Sends a command to each connection of the audience, once [`Peers::flush`] is called.
     pub(crate) fn broadcast(&mut self, audience: &Arc<Audience>, command: &Command) {
         if !self.gather.is_at_all(audience) {
             let members = audience.connections().iter().filter_map(|conn| self.open.get(conn));
@@ -186,7 +192,8 @@ impl Peers {
         self.gather.add(command);
     }
 
-    /// Sends to one, once [`Peers::flush`] is called; without effect if the connection is gone.
+    /// Sends a command to one connection, once [`Peers::flush`] is called; without effect if the
+    /// connection is gone.
     pub(crate) fn send(&mut self, conn: ConnectionId, command: &Command) {
         if !self.gather.is_at_one(conn) {
             let Some(open) = self.open.get(&conn) else { return };
@@ -195,12 +202,12 @@ impl Peers {
         self.gather.add(command);
     }
 
-    /// Hands over what was sent since the last time. Call at the end of each turn.
+    /// Hands over what was sent since the last time. To be called at the end of each turn.
     pub(crate) fn flush(&mut self) {
         self.gather.flush();
     }
 
-    /// Ends a connection after what was sent on it has gone out.
+    /// Closes a connection after what was sent on it has gone out.
     pub(crate) fn close(&mut self, conn: ConnectionId) {
         self.gather.flush();
         if let Some(open) = self.open.get(&conn) {

@@ -1,4 +1,5 @@
-//! One connection of direct TCP: lines in, lines out.
+//! One connection of direct TCP. Bytes enter and leave as decoded lines; chunks of lines enter and
+//! leave as bytes. Nothing is lost when a poll is pending.
 
 use std::{
     io,
@@ -14,15 +15,15 @@ use tokio_util::io::poll_read_buf;
 use super::output::{Chunk, Output};
 use crate::planted::{Planted, planted};
 
-/// Why a connection cannot go on, in words for people.
+/// The reason why a connection cannot go on, in words for people.
 pub(super) type Failure = String;
 
-/// A line that came in.
+/// A line that was received.
 #[derive(Debug)]
 pub(super) enum Line {
     Command(Command),
     Malformed(DecodeError),
-    /// Longer than any line may be. Said once; nothing comes after it.
+    /// The line is longer than any may be. Reported once; nothing comes after it.
     TooLong,
 }
 
@@ -30,15 +31,15 @@ pub(super) enum Line {
 pub(super) struct LineSocket<S> {
     stream: S,
     input: BytesMut,
-    /// Room that a read is offered.
+    /// The room that a read is offered, in bytes.
     read_bytes: usize,
     lines: LineDecoder,
     decoder: Decoder,
-    /// A line was too long: what follows cannot be told apart.
+    /// Set once a line was too long, or a close was begun: what follows is not decoded.
     deaf: bool,
     output: Output,
     flushing: bool,
-    /// A write failed. What the peer said before may tell why, so it is read first.
+    /// The failure of a write. What the peer sent before may have the reason, so it is read first.
     broken: Option<Failure>,
     bytes_read: usize,
     shutdown: bool,
@@ -46,7 +47,7 @@ pub(super) struct LineSocket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> LineSocket<S> {
-    /// A connection whose reads are offered `read_bytes` of room.
+    /// Makes a connection whose reads are offered `read_bytes` of room.
     pub(super) fn new(stream: S, read_bytes: usize, planted: Planted) -> Self {
         Self {
             stream,
@@ -69,22 +70,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineSocket<S> {
         self.output.push(chunk);
     }
 
-    /// Bytes that wait to be written.
+    /// Returns the number of bytes that wait to be written.
     pub(super) const fn output_len(&self) -> usize {
         self.output.len()
     }
 
-    /// Commands that have gone out since this was asked last.
+    /// Returns the number of commands that have gone out since the last call.
     pub(super) const fn take_sent(&mut self) -> u32 {
         self.output.take_sent()
     }
 
-    /// Bytes read since this was asked last.
+    /// Returns the number of bytes read since the last call.
     pub(super) const fn take_bytes_read(&mut self) -> usize {
         std::mem::replace(&mut self.bytes_read, 0)
     }
 
-    /// The next line of what was read, without reading more.
+    /// Returns the next line of what was read, without reading more.
     #[inline]
     pub(super) fn next_line(&mut self) -> Option<Line> {
         if self.deaf {
@@ -103,10 +104,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineSocket<S> {
         }
     }
 
-    /// Reads once. Ready when something came in, or nothing more will.
+    /// Reads once. Ready when something was received, or when nothing more will be.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if self.deaf {
-            // The other side still tells by a close that it is gone.
+            // The bytes are dropped, but a close still shows that the other side is gone.
             self.input.clear();
         }
         // A buffer is used up before the next is begun: what was decoded keeps it alive.
@@ -134,8 +135,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineSocket<S> {
         }
     }
 
-    /// Writes what is queued. Ready when all of it is out, or nothing more will be: then
-    /// [`LineSocket::poll_read`] tells.
+    /// Writes what is queued. Ready when all of it is written, or nothing more will be: then
+    /// [`LineSocket::poll_read`] returns the failure.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.broken.is_some() {
             return Poll::Ready(());
@@ -157,12 +158,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineSocket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether a write failed.
+    /// Returns the failure of a write, if one failed.
     pub(super) const fn broken(&self) -> Option<&Failure> {
         self.broken.as_ref()
     }
 
-    /// Writes what is queued, says that nothing follows, and reads until the other side has
+    /// Writes what is queued, shuts the writing side down, and reads until the other side has
     /// closed too: were the connection dropped with bytes unread, the system would take back what
     /// the other side has not read yet.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -222,7 +223,7 @@ mod tests {
             let (mut socket, mut far) = pair(1024);
             for piece in text.chunks(step) {
                 far.write_all(piece).await.unwrap();
-                // Alone in the buffer, so that reads end where it ends.
+                // The piece is alone in the buffer, so that reads end where it ends.
                 while poll_fn(|cx| Poll::Ready(socket.poll_read(cx))).await.is_ready() {}
             }
             let mut found = Vec::new();
@@ -269,7 +270,7 @@ mod tests {
     async fn a_close_lets_out_what_was_queued_and_waits_for_the_other_side() {
         let (mut socket, mut far) = pair(4);
         socket.push(chunk("ERROR Failed to keep up\n"));
-        // Never read by us, as it comes after the close.
+        // This is never decoded, as it comes after the close.
         far.write_all(b"PIN").await.unwrap();
         let closing = tokio::spawn(async move {
             poll_fn(|cx| socket.poll_close(cx)).await;

@@ -1,4 +1,5 @@
-//! Accepting connections.
+//! The interface to accept connections. What it accepts leaves as streams of bytes; errors are
+//! waited out by the caller.
 
 use std::{future::Future, io};
 
@@ -10,17 +11,17 @@ use tokio::{
 /// Accepts byte streams. Implement it for a simulator's listener to run the whole driver on a
 /// simulated network.
 pub trait Listener: Send + 'static {
-    /// An accepted stream.
+    /// The type of an accepted stream.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next stream, and who made it, for people.
+    /// Waits for the next stream; the text names the peer that connected, for people.
     ///
     /// # Errors
-    /// What the system said. One that passes (a peer that went away, no free descriptors) is
+    /// The error of the system. One that passes (a peer that went away, no free descriptors) is
     /// waited out; none ends the listener.
     ///
     /// # Cancel safety
-    /// Must be cancel safe.
+    /// Implementations must be cancel safe.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, String)>> + Send;
 }
 

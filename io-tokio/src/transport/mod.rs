@@ -1,8 +1,10 @@
-//! Byte streams: whatever can be connected to an [`Address`].
+//! Byte streams: whatever can be connected to an [`Address`]. Addresses enter, streams of bytes
+//! leave, with TLS or without.
 //!
-//! The driver opens sockets through a [`Connector`] only, so the whole of it runs on a simulated
-//! network as well: implement the trait for the simulator's `TcpStream` and hand it to
-//! [`Builder::connector`](crate::Builder::connector).
+//! The driver opens sockets through a [`Connector`] only, and accepts them through a [`Listener`]
+//! only, so the whole of it runs on a simulated network as well: implement the traits for the
+//! simulator's streams and hand them to [`Builder::connector`](crate::Builder::connector) and
+//! [`Builder::listen`](crate::Builder::listen).
 
 use std::{fmt, future::Future, io, path::PathBuf, time::Duration};
 
@@ -20,21 +22,22 @@ pub use self::{
     socket::{Socket, SocketConnector},
 };
 
-/// Time for what was sent to go out before a close.
+/// The time that what was sent has to go out before a connection is closed.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Room that a read is offered. Messages have some 200 bytes, so one read brings hundreds.
+/// The room that a read is offered, in bytes. Messages have some 200 bytes, so one read brings
+/// hundreds.
 pub(crate) const READ_BYTES: usize = 64 << 10;
 
-/// Where to connect to.
+/// An address to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Address {
-    /// A TCP host (name, IPv4 or IPv6 without brackets) and port.
+    /// A host, by its name or by its IPv4 or IPv6 address (without brackets), and a TCP port.
     Tcp {
-        /// Host.
+        /// The host.
         host: String,
-        /// Port.
+        /// The port.
         port: u16,
     },
     /// The path of a Unix socket.
@@ -53,12 +56,12 @@ impl fmt::Display for Address {
 
 /// Opens byte streams.
 pub trait Connector: Clone + Send + Sync + 'static {
-    /// An open stream.
+    /// The type of an open stream.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Opens a stream to `address`. Need not time out: the driver drops the future then.
+    /// Opens a stream to `address`. It need not time out: the driver drops the future then.
     ///
     /// # Errors
-    /// What the system said.
+    /// The error of the system.
     fn connect(&self, address: &Address) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }

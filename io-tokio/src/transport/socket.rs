@@ -1,4 +1,4 @@
-//! tokio's sockets.
+//! tokio's sockets: the streams that the driver uses unless it is given others.
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{Address, Connector};
 
-/// Connects with tokio's sockets, `TCP_NODELAY` set. The default.
+/// Connects with tokio's sockets, with `TCP_NODELAY` set. The default.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct SocketConnector;

@@ -1,4 +1,5 @@
-//! A connected stream, with TLS or without.
+//! A connected stream, with TLS or without. An address enters, a stream leaves; where TLS was
+//! wanted, none leaves without a checked certificate.
 
 use std::{
     io,
@@ -23,7 +24,7 @@ pub(crate) enum Security {
 }
 
 impl Security {
-    /// TLS with these CAs if `tls`. `url` names the address in errors.
+    /// Returns TLS with these CAs if `tls`, else a plain stream. `url` names the address in errors.
     #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "no TLS, no CA file"))]
     pub(crate) fn new(tls: bool, ca_file: Option<&Path>, url: &str) -> Result<Self, BuildError> {
         if !tls {
@@ -35,12 +36,12 @@ impl Security {
         return Err(BuildError::NoTls { url: url.to_owned() });
     }
 
-    /// Whether connections are made with TLS.
+    /// Returns whether connections are made with TLS.
     pub(crate) const fn is_tls(&self) -> bool {
         !matches!(self, Self::Plain)
     }
 
-    /// Connects to `address` and makes the TLS handshake, if any. Unbounded in time.
+    /// Connects to `address` and makes the TLS handshake, if any. It has no time limit of its own.
     pub(crate) async fn connect<C: Connector>(
         &self,
         connector: &C,

@@ -1,4 +1,5 @@
-//! TLS with rustls and ring.
+//! TLS with rustls and ring. A stream enters, an encrypted one leaves, or an error with a hint; the
+//! server's certificate and name are always checked.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -15,13 +16,13 @@ use tokio_rustls::{
 use super::{Address, Secured};
 use crate::error::BuildError;
 
-/// Makes TLS connections that check the server's certificate.
+/// A maker of TLS connections, which checks the server's certificate.
 #[derive(Clone)]
 pub(crate) struct TlsClient(TlsConnector);
 
 impl TlsClient {
-    /// Trusts the CAs in the PEM file `ca_file`, or Mozilla's where there is none. `url` names
-    /// the address in errors.
+    /// Makes a client that trusts the CAs in the PEM file `ca_file`, or Mozilla's where there is
+    /// none. `url` names the address in errors.
     pub(crate) fn new(ca_file: Option<&Path>, url: &str) -> Result<Self, BuildError> {
         let mut roots = RootCertStore::empty();
         match ca_file {
@@ -55,10 +56,10 @@ impl TlsClient {
     }
 }
 
-/// What to do about a failed handshake.
+/// The advice about a failed handshake, to be put behind the error; empty if there is none.
 fn hint(error: &io::Error) -> &'static str {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
-        // A CA of the same name but another key is a bad signature.
+        // A CA of the same name but another key shows as a bad signature.
         Some(TlsError::InvalidCertificate(
             CertificateError::UnknownIssuer | CertificateError::BadSignature,
         )) => "; name the PEM file of the CA that signed it in the URL: ?ca=FILE",
@@ -100,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    /// A certificate file, removed in the end.
+    /// A certificate file, which is removed when this is dropped.
     struct CaFile(PathBuf);
 
     impl CaFile {
@@ -118,7 +119,7 @@ mod tests {
         }
     }
 
-    /// A server called `redis.test`, and its certificate as PEM.
+    /// Returns a server called `redis.test`, and its certificate as PEM.
     fn server() -> (TlsAcceptor, String) {
         let made = rcgen::generate_simple_self_signed(["redis.test".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();

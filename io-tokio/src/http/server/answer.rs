@@ -1,4 +1,4 @@
-//! Answers, with Synapse's headers and shapes of errors.
+//! The responses, with Synapse's headers and shapes of errors.
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::Full;
@@ -15,16 +15,17 @@ use synrepl_core::{
 const SERVER_NAME: HeaderValue =
     HeaderValue::from_static(concat!("synrepl/", env!("CARGO_PKG_VERSION")));
 
-/// One answer, and what the access log says of it.
+/// One response, with the figures for the access log.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    /// Rows given or taken.
+    /// The number of rows that were given or taken.
     pub(super) rows: usize,
     body: Bytes,
     content_type: &'static str,
     allow: Option<&'static str>,
-    /// The rest of the request is not read, so nothing may follow it.
+    /// Set where the rest of the request is not read, so that nothing may follow it on the
+    /// connection.
     closes: bool,
 }
 
@@ -40,13 +41,13 @@ impl Answer {
         }
     }
 
-    /// `OK`, as text.
+    /// Responds `OK`, as text.
     pub(super) fn healthy() -> Self {
         let ok = Bytes::from_static(b"OK");
         Self { content_type: "text/plain", ..Self::json(StatusCode::OK, ok) }
     }
 
-    /// A page of rows.
+    /// Responds with a page of rows.
     pub(super) fn page(page: &Page) -> Self {
         let rows: usize = page.updates.iter().map(|(_, row)| row.len() + 24).sum();
         let mut body = BytesMut::with_capacity(rows + 64);
@@ -54,46 +55,46 @@ impl Answer {
         Self { rows: page.updates.len(), ..Self::json(StatusCode::OK, body) }
     }
 
-    /// A batch of so many rows is durable.
+    /// Responds that a batch of so many rows is durable.
     pub(super) fn appended(stream: &str, token: Token, rows: usize) -> Self {
         let body = json!({"stream": stream, "token": token.get()}).to_string();
         Self { rows, ..Self::json(StatusCode::OK, body) }
     }
 
-    /// An error of the catch-up call, in Synapse's shape.
+    /// Responds with an error of the catch-up call, in Synapse's shape.
     pub(super) fn matrix_error(status: StatusCode, errcode: &str, error: &str) -> Self {
         Self::json(status, json!({"errcode": errcode, "error": error}).to_string())
     }
 
-    /// What the reference says when anything of its own went wrong, a missing secret included.
+    /// Responds as Synapse does when anything of its own went wrong, a missing secret included.
     pub(super) fn internal_error() -> Self {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         Self::matrix_error(status, "M_UNKNOWN", "Internal server error")
     }
 
-    /// There is nothing at this path.
+    /// Responds that there is nothing at this path.
     pub(super) fn not_found() -> Self {
         Self::matrix_error(StatusCode::NOT_FOUND, "M_UNRECOGNIZED", "Unrecognized request")
     }
 
-    /// The path takes another method.
+    /// Responds that the path takes another method.
     pub(super) fn wrong_method(allow: &'static str) -> Self {
         let status = StatusCode::METHOD_NOT_ALLOWED;
         let answer = Self::matrix_error(status, "M_UNRECOGNIZED", "Unrecognized request");
         Self { allow: Some(allow), ..answer }
     }
 
-    /// An error of `POST /rows`.
+    /// Responds with an error of `POST /rows`.
     pub(super) fn rows_error(status: StatusCode, error: &str) -> Self {
         Self::json(status, json!({"error": error}).to_string())
     }
 
-    /// Closes the connection behind this answer.
+    /// Closes the connection behind this response.
     pub(super) fn closing(self) -> Self {
         Self { closes: true, ..self }
     }
 
-    /// The answer as hyper takes it; it adds the length and the date.
+    /// Makes the response for hyper, which adds the length and the date.
     pub(super) fn into_response(self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(self.body));
         *response.status_mut() = self.status;

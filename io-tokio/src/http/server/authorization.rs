@@ -1,11 +1,11 @@
-//! Who may ask: whoever knows the secret (`protocol.md` 6.4).
+//! The check of the secret: a request is allowed if it carries the secret (`docs/protocol.md` 6.4).
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use subtle::ConstantTimeEq as _;
 use synrepl_core::wire::Secret;
 
-/// Whether the request carries `secret`: one `Authorization` header, scheme `Bearer` to the
-/// letter, as the reference demands. The time taken tells nothing but the length of the secret.
+/// Returns whether the request carries `secret`: one `Authorization` header, scheme `Bearer` to the
+/// letter, as Synapse demands. The time taken depends on nothing but the length of the secret.
 pub(super) fn is_allowed(headers: &HeaderMap, secret: Option<&Secret>) -> bool {
     let Some(secret) = secret else { return true };
     let mut given = headers.get_all(AUTHORIZATION).iter();

@@ -1,4 +1,5 @@
-//! Bodies of requests, within limits of one and of all together.
+//! The bodies of requests, within a limit of each and one of all together. A body enters as it
+//! arrives; it leaves whole, with its share of the memory for bodies.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ pub(super) struct Held {
     _share: Option<OwnedSemaphorePermit>,
 }
 
-/// Why a body was not read.
+/// The reason why a body was not read.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(super) enum BodyError {
     #[error("the body is longer than {0} bytes; send fewer rows at once")]
@@ -37,13 +38,13 @@ pub(super) enum BodyError {
 pub(super) struct Room(Arc<Semaphore>);
 
 impl Room {
-    /// Room for `bytes_max` bytes.
+    /// Makes room for `bytes_max` bytes.
     pub(super) fn new(bytes_max: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes_max.min(Semaphore::MAX_PERMITS))))
     }
 
-    /// Reads a body to its end. It takes room only for what has arrived, so a slow client does
-    /// not keep others out.
+    /// Reads a body to its end. It takes room only for what has arrived, so a slow client does not
+    /// keep others out.
     pub(super) async fn read(
         &self,
         body: Incoming,

@@ -1,4 +1,5 @@
-//! Connections: accepted up to a limit, each on a task of its own.
+//! The connections of the server: accepted up to a limit, each on a task of its own. A listener
+//! enters; each of its connections is served until it ends, or until the stop.
 
 use std::{convert::Infallible, future::Future, io, pin::pin, sync::Arc, time::Duration};
 
@@ -13,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::{limits::ServerLimits, patience::Patient, service::Service};
 use crate::transport::Listener;
 
-/// Time until the next attempt when the system does not give a connection.
+/// The time until the next attempt when the system does not give a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// What hyper reads ahead of a connection, in bytes, at least: the least that it takes.
+/// The least limit in bytes of what hyper reads ahead of a connection: it takes no smaller one.
 const BUFFER_BYTES_MIN: usize = 8 << 10;
 
 /// Runs until `stop` is ready, then until all connections are closed.
@@ -63,7 +64,7 @@ fn http(limits: &ServerLimits) -> http1::Builder {
     http
 }
 
-/// The next connection. What the system refuses passes: it is said and waited out.
+/// Waits for the next connection. An error of the system is logged and waited out.
 async fn accept<L: Listener>(listener: &mut L) -> (L::Stream, String) {
     loop {
         match listener.accept().await {

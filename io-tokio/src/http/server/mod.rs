@@ -1,4 +1,6 @@
-//! The replication listener of a writer: Synapse's catch-up call, and rows in over HTTP.
+//! The replication listener of a writer: Synapse's catch-up call, and rows in over HTTP. Requests
+//! enter; responses leave with whole batches, or once a batch is durable. What one client does
+//! beyond the limits costs that client alone.
 
 mod answer;
 mod authorization;
@@ -17,26 +19,26 @@ pub use self::limits::ServerLimits;
 use self::service::Service;
 use crate::{log::LogStore, transport::Listener};
 
-/// Serves the logs of own streams over HTTP/1.1.
+/// A server of the logs of own streams over HTTP/1.1.
 ///
 /// * `GET /_synapse/replication/get_repl_stream_updates/STREAM/TRANSACTION?from_token=F&upto_token=U`
-///   is Synapse's catch-up call, usable by Synapse's own workers: parameters, answers, status
-///   codes and errors are the reference's, down to the 500 for a wrong secret. On purpose
-///   different: `upto_token` of the answer is never above the end of the log, so no follower
-///   passes rows that are still to come; and answers are not remembered by transaction id,
-///   because a read can be repeated. Rows of one token stay in one page. A stream is known if the
-///   log has it, or if any release of Synapse has a stream of that name, which is then empty here.
-/// * `POST /rows` appends one batch, `{"stream":"s","rows":[[...],...]}`, and answers
+///   is Synapse's catch-up call, usable by Synapse's own workers: parameters, responses, status
+///   codes and errors are Synapse's, down to the 500 for a wrong secret. On purpose different:
+///   `upto_token` of the response is never above the end of the log, so no follower passes rows
+///   that are still to come; and responses are not remembered by transaction id, because a read can
+///   be repeated. Rows of one token stay in one page. A stream is known if the log has it, or if
+///   any release of Synapse has a stream of that name, which is then empty here.
+/// * `POST /rows` appends one batch, `{"stream":"s","rows":[[...],...]}`, and responds
 ///   `{"stream":"s","token":N}` once it is durable. Else `{"error":"..."}` with 400 (not a batch,
 ///   or one that the log refuses), 401 (no or a wrong secret), 403 (from a browser's page), 408
 ///   (too slow), 413 (too large), 503 (too much at once, or the log fails).
-/// * `GET /health` answers `OK` to everyone.
+/// * `GET /health` responds `OK` to everyone.
 ///
-/// Every answer is one `tracing` event of level info and target `synrepl::access`: method, path,
-/// status, rows, milliseconds, tokens asked for. Secrets are neither logged nor compared in a time
-/// that tells of them.
+/// Every response is one `tracing` event of level info and target `synrepl::access`: method, path,
+/// status, rows, milliseconds, requested tokens. Secrets are neither logged nor compared in a time
+/// that depends on their text.
 ///
-/// Source: `protocol.md` 6.1 and 6.4, `seen.md` "HTTP catch-up".
+/// Source: `docs/protocol.md` 6.1 and 6.4, `docs/seen.md` "HTTP catch-up".
 #[must_use = "a server does nothing until `run`"]
 pub struct Server {
     log: Arc<dyn LogStore>,
@@ -45,12 +47,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `log` to everyone who can connect, until [`Server::secret`] is set.
+    /// Makes a server of `log` for everyone who can connect, unless [`Server::secret`] is set.
     pub fn new(log: Arc<dyn LogStore>) -> Self {
         Self { log, secret: None, limits: ServerLimits::default() }
     }
 
-    /// Serves only who knows the deployment's `worker_replication_secret`.
+    /// Serves only clients that send the deployment's `worker_replication_secret`.
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secret = Some(secret);
         self
@@ -62,9 +64,9 @@ impl Server {
         self
     }
 
-    /// Accepts connections and answers, until `stop` is ready. Then no connection is accepted,
-    /// requests under way are answered within [`ServerLimits::stop_timeout`], and all connections
-    /// are closed.
+    /// Accepts connections and answers requests, until `stop` is ready. Then no connection is
+    /// accepted, requests under way are answered within [`ServerLimits::stop_timeout`], and all
+    /// connections are closed.
     ///
     /// # Cancel safety
     /// Dropping the future closes all connections at once; what was to be appended may or may not

@@ -1,4 +1,5 @@
-//! A client that does not take its answer is not waited for without end.
+//! The limit of time for clients to take their responses. Bytes enter and leave unchanged; a client
+//! that takes none in time gets its connection closed.
 
 use std::{
     future::Future as _,
@@ -13,8 +14,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// A stream on which all that is written must be taken within a time, counted from when its
-/// buffer was full for the first time until it is empty again.
+/// A stream on which all that is written must be taken within a time, counted from when its buffer
+/// was full for the first time until it is empty again.
 pub(super) struct Patient<S> {
     stream: S,
     patience: Duration,

@@ -1,4 +1,5 @@
-//! What a request is for, by its path and query (`protocol.md` 6.1, `seen.md` "HTTP catch-up").
+//! The reading of a request's path and query (`docs/protocol.md` 6.1, `docs/seen.md` "HTTP
+//! catch-up").
 
 use std::borrow::Cow;
 
@@ -7,7 +8,7 @@ use synrepl_core::stream::Token;
 
 const CATCH_UP: &str = "/_synapse/replication/get_repl_stream_updates/";
 
-/// What a path names.
+/// The resource that a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     /// `/health`.
@@ -16,12 +17,12 @@ pub(super) enum Route {
     Rows,
     /// The catch-up call, for this stream.
     CatchUp(String),
-    /// Nothing here.
+    /// No resource.
     Unknown,
 }
 
 impl Route {
-    /// Parts of the path are separated before they are decoded, so a name may hold a slash.
+    /// Reads a path. Its parts are separated before they are decoded, so a name may hold a slash.
     pub(super) fn of(path: &str) -> Self {
         match path {
             "/health" => return Self::Health,
@@ -40,15 +41,15 @@ impl Route {
     }
 }
 
-/// Why a parameter cannot be used.
+/// The reason why a parameter cannot be used, in Synapse's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BadParameter {
     pub(super) errcode: &'static str,
     pub(super) error: String,
 }
 
-/// A token in the query. Of a parameter given twice the first counts. A token beyond 64 bits is
-/// taken, as the reference takes it: no log reaches that far.
+/// Reads a token from the query. Of a parameter given twice the first counts. A token beyond 64
+/// bits is taken, as Synapse takes it: no log reaches that far.
 pub(super) fn token(query: &str, name: &str) -> Result<Token, BadParameter> {
     let value = query.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -80,7 +81,7 @@ pub(super) fn token(query: &str, name: &str) -> Result<Token, BadParameter> {
     Ok(Token::new(digits.parse().unwrap_or(i64::MAX)))
 }
 
-/// One key or value of a query.
+/// Decodes one key or value of a query.
 fn decoded(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return Cow::Borrowed(text);

@@ -1,4 +1,5 @@
-//! From a request to its answer.
+//! The handling of requests. A request enters; its response leaves, and a line in the access log.
+//! Rows are read and appended within the limits of the server.
 
 use std::{
     collections::BTreeSet,
@@ -27,18 +28,18 @@ use super::{
 };
 use crate::log::{AppendError, JsonBatch, LogStore};
 
-/// What all connections share.
+/// The state that all connections share.
 pub(super) struct Service {
     log: Arc<dyn LogStore>,
     secret: Option<Secret>,
     limits: ServerLimits,
-    /// Streams that the log was seen to have. A log never loses one.
+    /// The streams that the log was seen to have. A log never loses one.
     own: Mutex<BTreeSet<String>>,
     reads: Semaphore,
     room: Room,
 }
 
-/// The tokens that a catch-up call asks for.
+/// The tokens that a catch-up call requests: above the first, up to the second.
 type Range = (Token, Token);
 
 impl Service {
@@ -61,7 +62,7 @@ impl Service {
         &self.limits
     }
 
-    /// Answers, and says so in the access log.
+    /// Answers a request, and writes a line to the access log.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let begun = Instant::now();
         let (method, uri) = (request.method().clone(), request.uri().clone());
@@ -131,7 +132,7 @@ impl Service {
         }
     }
 
-    /// Whether the stream is ours, or one of Synapse's.
+    /// Returns whether the stream is an own one, or one of Synapse's.
     fn is_known(&self, stream: &str) -> bool {
         if CATALOGUE.iter().any(|(name, _)| *name == stream) {
             return true;

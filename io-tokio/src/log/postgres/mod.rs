@@ -1,4 +1,5 @@
-//! A log in PostgreSQL, for several writers on one sequence.
+//! A log in PostgreSQL, for several writers on one sequence of tokens. Batches enter and are
+//! committed before their token leaves; pages leave on a session of their own.
 
 mod pages;
 mod session;
@@ -21,23 +22,24 @@ use super::{
     progress::Progress,
 };
 
-/// Settings of a [`PostgresLog`].
+/// The settings of a [`PostgresLog`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PostgresOptions {
-    /// What the log takes.
+    /// The limits of what the log takes.
     pub limits: LogLimits,
     /// The schema in which the tables are, made if it is not there. Default `synrepl`. Small
     /// letters, digits and `_`.
     pub schema: String,
-    /// Time between two looks at what the other writers took from the sequences. Default 1 s.
+    /// Time between two reads of the tokens that the other writers took from the sequences. Default
+    /// 1 s.
     pub poll_every: Duration,
     /// Time to connect, and to wait for an answer. Default 30 s. Then the connection is given up
     /// and made anew.
     pub answer_timeout: Duration,
-    /// Rows of one transaction. Default 8,192. A longer batch has one of its own.
+    /// Most rows of one transaction. Default 8,192. A longer batch has one of its own.
     pub group_rows_max: usize,
-    /// Bytes of rows of one transaction. Default 4 MiB, as above.
+    /// Most bytes of rows of one transaction. Default 4 MiB. A longer batch has one of its own.
     pub group_bytes_max: usize,
 }
 
@@ -54,7 +56,7 @@ impl Default for PostgresOptions {
     }
 }
 
-/// Why a log cannot be opened.
+/// The reason why a log cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PostgresOpenError {
@@ -64,19 +66,19 @@ pub enum PostgresOpenError {
          write `host=... user=... dbname=...` or `postgres://user@host/database`"
     )]
     Address {
-        /// What is wrong with it.
+        /// The fault of the connection string.
         problem: String,
     },
-    /// The schema's name.
+    /// The name of the schema cannot be used.
     #[error(
         "schema {schema:?} is not a name to use; take small letters, digits and `_`, at most 63, \
          not beginning with a digit"
     )]
     Schema {
-        /// The name.
+        /// The name of the schema, as given.
         schema: String,
     },
-    /// The instance's name.
+    /// The name of the instance cannot be used.
     #[error("the instance has no name, or one with a space or control character")]
     Instance,
     /// Another process writes under this name.
@@ -85,29 +87,29 @@ pub enum PostgresOpenError {
          stop that first, or take another name"
     )]
     InUse {
-        /// The name.
+        /// The name of the instance.
         instance: String,
-        /// The schema.
+        /// The name of the schema.
         schema: String,
     },
     /// The tables were made by a later version.
     #[error("the log has version {found}, this synrepl knows {known}; use a later synrepl")]
     Newer {
-        /// Their version.
+        /// The version of the tables.
         found: i32,
-        /// The version that is known.
+        /// The newest version that this crate knows.
         known: i32,
     },
-    /// The server cannot be reached, or refuses.
+    /// The server cannot be reached, or refused a statement.
     #[error("the log in PostgreSQL cannot be opened: {message}")]
     Server {
-        /// What it said.
+        /// The error of the connection or of the server.
         message: String,
     },
 }
 
 /// The logs of one instance in a PostgreSQL database that several instances share, so that several
-/// write one stream with tokens from one sequence, as the reference's do.
+/// write one stream with tokens from one sequence, as Synapse's do.
 ///
 /// * *Durable.* An append is answered when its transaction is committed; `synchronous_commit` is
 ///   raised to `on` where it is lower.
@@ -116,19 +118,19 @@ pub enum PostgresOpenError {
 ///   become visible in their order, over all writers; none is given out twice, and none is lost to
 ///   a transaction that failed. (A `SEQUENCE` promises neither: its numbers become visible in any
 ///   order, and after a crash of the server it may repeat some that were not committed.)
-/// * *Tokens of others.* All that others have committed is seen every
-///   [`PostgresOptions::poll_every`] and told as the end of the logs of this instance. Which is
-///   true: whoever sees that token sees what was committed before it, and what this instance
+/// * *Tokens of others.* All that others have committed is read every
+///   [`PostgresOptions::poll_every`] and reported as the end of the logs of this instance. That is
+///   true: a session that sees a token sees what was committed before it, and what this instance
 ///   appends later waits for the lock on that row and gets a higher one. So no row of this instance
 ///   will ever appear at or below it.
 /// * *One process for each instance and schema*: a lock of the session, which ends with it.
 ///   Therefore not through a pooler that gives transactions to different sessions.
 /// * *Lost connections* are made anew, for as long as it takes; appends wait. One that was under
-///   way is looked for by its id before it is sent again: the new session has the lock only once
-///   the old one is over, so what is not there by then never will be.
+///   way is looked up by its id before it is sent again: the new session has the lock only once the
+///   old one is over, so what is not there by then never will be.
 ///
-/// Connects without TLS: over a Unix socket, or on a network that is trusted. Dropping it lets
-/// the appends in line finish if the server can be reached.
+/// Connects without TLS: over a Unix socket, or on a network that is trusted. Dropping it lets the
+/// appends in line finish if the server can be reached.
 pub struct PostgresLog {
     limits: LogLimits,
     progress: Arc<Progress>,
@@ -140,14 +142,14 @@ impl PostgresLog {
     /// Opens the logs of `instance` and makes the tables if there are none. `address` is a
     /// connection string of libpq or a URL.
     ///
-    /// Runs tasks on the tokio runtime that this is called on.
+    /// Spawns tasks on the tokio runtime that it is called on.
     ///
     /// # Errors
     /// [`PostgresOpenError`]: the address or a name cannot be used, the server cannot be reached,
     /// another process writes under this name, or the tables are of a later version.
     ///
     /// # Cancel safety
-    /// May be dropped; tables may have been made.
+    /// The future may be dropped; the tables may then have been made.
     pub async fn open(
         address: &str,
         instance: &str,

@@ -1,4 +1,5 @@
-//! Pages, on a session of their own, so that they wait for no append.
+//! Pages of the log, read on a session of their own, so that they wait for no append. A span of
+//! committed tokens enters; a page of whole batches leaves.
 
 use std::sync::Arc;
 
@@ -12,10 +13,11 @@ use tokio_postgres::{Statement, types::ToSql};
 use super::session::{Database, Failure, Session};
 use crate::log::page::{PAGE_BYTES_MAX, PageBuilder};
 
-/// Most rows of a page.
+/// Most rows of a page, however many were requested.
 const ROWS_MAX: u32 = 100_000;
 
-/// The first batch, and those behind it that still have room; with each, whether there is another.
+/// Selects the first batch, and those behind it that still have room; with each, whether there is
+/// another.
 const BATCHES: &str = "
     SELECT token, rows, more FROM (
         SELECT token, rows,
@@ -33,7 +35,7 @@ const BATCHES: &str = "
     WHERE place = 1 OR (rows_so_far <= $5::bigint AND bytes_so_far <= $6::bigint)
     ORDER BY token";
 
-/// Reads pages. A lost session is made anew with the next page.
+/// A reader of pages. A lost session is made anew with the next page.
 pub(super) struct Pages {
     database: Arc<Database>,
     session: Mutex<Option<Arc<Ready>>>,
@@ -49,7 +51,7 @@ impl Pages {
         Self { database, session: Mutex::default() }
     }
 
-    /// A page of the instance's rows in `(from, bound]`, which are all there.
+    /// Reads a page of the instance's rows in `(from, bound]`, all of which are committed.
     pub(super) async fn read(
         &self,
         stream: &str,

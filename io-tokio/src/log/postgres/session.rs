@@ -1,4 +1,5 @@
-//! Sessions of the server.
+//! Sessions on the server. Statements enter; each answer leaves in time, or the session counts as
+//! lost.
 
 use std::{str::FromStr as _, time::Duration};
 
@@ -11,7 +12,7 @@ use tokio_postgres::{
 
 use super::{PostgresOpenError, PostgresOptions};
 
-/// Where the logs are, and whose.
+/// The address of the logs, and the instance that they belong to.
 pub(super) struct Database {
     config: Config,
     pub(super) schema: String,
@@ -19,12 +20,12 @@ pub(super) struct Database {
     answer_timeout: Duration,
 }
 
-/// What went wrong with a statement.
+/// The failure of a statement.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The server refused it: nothing of it is done. The session goes on.
     Refused(String),
-    /// No answer came: nobody knows what of it is done. The session is of no use any more.
+    /// No answer came: it is unknown what of it is done. The session can no longer be used.
     Lost(String),
 }
 
@@ -48,12 +49,12 @@ impl From<tokio_postgres::Error> for Failure {
                 cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")),
             );
         };
-        // Without its detail, which may quote rows.
+        // The message goes without its detail, which may quote rows.
         let message = format!("{} ({})", said.message(), said.code().code());
         if said.parsed_severity() == Some(Severity::Error) {
             Self::Refused(message)
         } else {
-            // The session ends with it, before or after the commit.
+            // The session ends with this error, before or after the commit.
             Self::Lost(message)
         }
     }
@@ -74,7 +75,7 @@ impl Drop for Session {
 
 type Parameters<'a> = [&'a (dyn ToSql + Sync)];
 
-/// Statements, each of which is answered in time or lost.
+/// The statements, each of which is answered in time or lost.
 impl Session {
     pub(super) async fn rows(
         &self,
@@ -84,7 +85,7 @@ impl Session {
         in_time(self.answer_timeout, self.client.query(statement, parameters)).await
     }
 
-    /// The only row of an answer, if there is one.
+    /// Returns the only row of an answer, if there is one.
     pub(super) async fn row(
         &self,
         statement: &str,
@@ -93,7 +94,7 @@ impl Session {
         in_time(self.answer_timeout, self.client.query_opt(statement, parameters)).await
     }
 
-    /// The only value of an answer that has one.
+    /// Returns the only value of an answer that has one.
     pub(super) async fn value<T: FromSqlOwned>(
         &self,
         statement: &str,
@@ -111,7 +112,7 @@ impl Session {
         in_time(self.answer_timeout, self.client.execute(statement, parameters)).await
     }
 
-    /// Statements in a row, without parameters.
+    /// Runs several statements in a row, without parameters.
     pub(super) async fn script(&self, statements: &str) -> Result<(), Failure> {
         in_time(self.answer_timeout, self.client.batch_execute(statements)).await
     }
@@ -167,11 +168,11 @@ impl Database {
         })
     }
 
-    /// A new session.
+    /// Opens a session.
     pub(super) async fn connect(&self) -> Result<Session, Failure> {
         let (client, connection) = in_time(self.answer_timeout, self.config.connect(NoTls)).await?;
         let connection = tokio::spawn(async move {
-            // Its error is that of whatever waits for an answer.
+            // Its error is reported to the statement that waits for an answer.
             let _ = connection.await;
         });
         let (connection, answer_timeout) = (connection.abort_handle(), self.answer_timeout);

@@ -1,4 +1,5 @@
-//! The tables, and the lock that makes a session the only one that writes for its instance.
+//! The tables, and the lock that makes a session the only one that writes for its instance. A
+//! session enters; it leaves with its tables, and with the lock or not.
 
 use std::time::Duration;
 
@@ -7,10 +8,11 @@ use super::{
     session::{Database, Failure, Session},
 };
 
-/// The tables below. A later version may need others.
+/// The version of the tables below. A later version may need others.
 const VERSION: i32 = 1;
 
-/// A row is a batch, as in SQLite. `writers` says whose streams are whose.
+/// The tables. A row of `batches` is a batch, as in SQLite. `writers` names the streams of each
+/// instance.
 const TABLES: &str = "
     CREATE TABLE version (version int NOT NULL);
     INSERT INTO version VALUES (1);
@@ -34,17 +36,17 @@ const TABLES: &str = "
     );
 ";
 
-/// Looks at the lock of another session: how often, and how long between.
+/// The number of attempts at a lock that another session has, and the time between two.
 const LOOKS: u32 = 40;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
-/// Makes the tables if there are none.
+/// Makes the tables if there are none, and checks their version.
 pub(super) async fn prepare(
     session: &Session,
     database: &Database,
 ) -> Result<(), PostgresOpenError> {
     let schema = &database.schema;
-    // Who makes them at the same moment waits, and then finds them.
+    // Another session that makes them at the same moment waits, and then finds them.
     let make = format!(
         "BEGIN;
          SELECT pg_advisory_xact_lock(hashtextextended('synrepl tables of {schema}', 0));
@@ -56,7 +58,7 @@ pub(super) async fn prepare(
     );
     let found = async {
         let table = format!("{schema}.version");
-        // Whoever may only use the tables needs no right to make them.
+        // A user that may only use the tables needs no right to make them.
         if !session.value::<bool>("SELECT to_regclass($1) IS NOT NULL", &[&table]).await? {
             session.script(&make).await?;
         }
@@ -69,8 +71,9 @@ pub(super) async fn prepare(
     }
 }
 
-/// Makes this session the only writer of its instance. False: another one is. `mine` was the
-/// process of a session that was lost: if the server does not know yet, it is told.
+/// Makes this session the only writer of its instance; false if another one is. `mine` is the
+/// server's process of a session that was lost: if the server has not noticed yet, it is requested
+/// to end that session.
 pub(super) async fn lock(
     session: &Session,
     database: &Database,
@@ -94,7 +97,7 @@ pub(super) async fn lock(
     Ok(false)
 }
 
-/// The server's process behind this session.
+/// Returns the id of the server's process behind this session.
 pub(super) async fn process(session: &Session) -> Result<i32, Failure> {
     session.value("SELECT pg_backend_pid()", &[]).await
 }

@@ -1,4 +1,6 @@
-//! The task that writes, and that looks at what others wrote.
+//! The task that writes, and that reads how far others wrote. Appends in line enter; their tokens
+//! leave once they are committed. An append of unknown fate is looked up before it is sent again,
+//! so that no batch is written twice.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +25,7 @@ use crate::log::{
     progress::Progress,
 };
 
-/// Time until a lost session is made anew: at first, and at most.
+/// The time until a lost session is made anew: at first, and at most.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
@@ -51,15 +53,16 @@ const FIND: &str = "
     SELECT max(token) FROM batches
     WHERE stream = $1 AND instance = $2 AND token > $3 AND append_id = $4";
 
-/// Writes what stands in line.
+/// The writer of the appends in line.
 pub(super) struct Writer {
     database: Arc<Database>,
     options: PostgresOptions,
     progress: Arc<Progress>,
     session: Option<Session>,
-    /// The server's process behind the latest session.
+    /// The id of the server's process behind the latest session.
     process: Option<i32>,
-    /// Of the next append. Begins anywhere, so that two lives of an instance have different ones.
+    /// The id of the latest append. It begins anywhere, so that two lives of an instance have
+    /// different ones.
     append_id: i64,
 }
 
@@ -90,7 +93,7 @@ impl Writer {
         Ok((writer, progress))
     }
 
-    /// Takes the session for the writer's, if it gets the lock.
+    /// Makes the session the writer's, if it gets the lock; returns whether it did.
     async fn settle(&mut self, session: Session) -> Result<bool, Failure> {
         let locked = tables::lock(&session, &self.database, self.process).await?;
         if locked {
@@ -100,7 +103,7 @@ impl Writer {
         Ok(locked)
     }
 
-    /// Until the line is closed and empty.
+    /// Serves the line until it is closed and empty.
     pub(super) async fn run(mut self, server: Server<Append>) {
         let (rows_max, bytes_max) = (self.options.group_rows_max, self.options.group_bytes_max);
         let mut looks = interval(self.options.poll_every.max(Duration::from_millis(1)));
@@ -132,7 +135,7 @@ impl Writer {
         looked
     }
 
-    /// Looks at how far the sequences have come.
+    /// Reads how far the sequences have come, and reports that.
     async fn look(&self) -> Result<(), Failure> {
         let Some(session) = &self.session else { return Ok(()) };
         for row in session.rows(STREAMS, &[&self.database.instance]).await? {
@@ -168,8 +171,8 @@ impl Writer {
         }
     }
 
-    /// Appends to one stream, in one transaction, once: until it is known to be done or refused.
-    /// Gives the token of the last batch; the others have those just below.
+    /// Appends to one stream, in one transaction and exactly once: tries until it is known to be
+    /// done or refused. Returns the token of the last batch; the others have those just below.
     async fn append_to(
         &mut self,
         stream: &ByteString,

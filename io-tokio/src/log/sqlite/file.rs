@@ -1,4 +1,5 @@
-//! The file: whose it is, what is in it, and who may use it.
+//! The file: its format, its tables, and the lock that makes one process its only user. A path
+//! enters; an open connection leaves, configured so that a commit is on disk.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -10,13 +11,14 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use thiserror::Error;
 
-/// `syrl`: marks the file as a log of this crate.
+/// The application id `syrl`, which marks the file as a log of this crate.
 const APPLICATION_ID: i32 = 0x7379_726c;
-/// The tables below. A later version may need others.
+/// The version of the tables below. A later version may need others.
 const SCHEMA_VERSION: i32 = 1;
 
-/// A row is a batch: its rows are one text, a line each, so they cannot be torn apart, and a
-/// batch of many costs as much as one of a single row. `streams` outlives what is deleted.
+/// The tables. A row of `batches` is a batch: its rows are one text, a line each, so they cannot be
+/// torn apart, and a batch of many costs as much as one of a single row. `streams` outlives what is
+/// deleted.
 const SCHEMA: &str = "
     CREATE TABLE streams (
         id INTEGER PRIMARY KEY,
@@ -33,22 +35,22 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// Why a log cannot be opened.
+/// The reason why a log cannot be opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SqliteOpenError {
-    /// A process, maybe this one, has it open.
+    /// A process, maybe this one, has the log open.
     #[error("the log {path} is in use by another process; stop that first", path = path.display())]
     InUse {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// The file is a database of something else, or none.
+    /// The file is a database of another program, or no database.
     #[error("{path} is not a log of synrepl but {found}; choose another file", path = path.display())]
     Foreign {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What it is.
+        /// The kind of file that was found, in words.
         found: &'static str,
     },
     /// The file was written by a later version.
@@ -57,34 +59,34 @@ pub enum SqliteOpenError {
         path = path.display()
     )]
     Newer {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Its version.
+        /// The version of its tables.
         found: i32,
-        /// The version that is known.
+        /// The newest version that this crate knows.
         known: i32,
     },
     /// The file, its folder or its lock cannot be used.
     #[error("the log {path} cannot be opened: {error}", path = path.display())]
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         error: io::Error,
     },
-    /// SQLite refuses.
+    /// SQLite refused to open the file.
     #[error("the log {path} cannot be opened: {message}", path = path.display())]
     Sqlite {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What it said.
+        /// The error of SQLite.
         message: String,
     },
     /// No thread can be started.
     #[error("no thread can be started for the log: {error}")]
     Thread {
-        /// What the system said.
+        /// The error of the system.
         #[source]
         error: io::Error,
     },
@@ -94,7 +96,7 @@ pub enum SqliteOpenError {
 }
 
 impl SqliteOpenError {
-    /// What SQLite said about this file.
+    /// Makes an error from that of SQLite about this file.
     pub(super) fn sqlite(path: &Path, error: &rusqlite::Error) -> Self {
         if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) {
             return Self::Foreign { path: path.to_owned(), found: "not a database at all" };
@@ -103,8 +105,8 @@ impl SqliteOpenError {
     }
 }
 
-/// Takes the lock that goes with the log, which ends with the process. The absolute path of the
-/// log comes with it: one file has one lock, by whichever link it is opened.
+/// Takes the lock that goes with the log, which ends with the process. Returns the absolute path of
+/// the log as well: one file has one lock, by whichever link it is opened.
 pub(super) fn lock(path: &Path) -> Result<(PathBuf, File), SqliteOpenError> {
     let io = |error| SqliteOpenError::Io { path: path.to_owned(), error };
     let absolute = absolute(path).map_err(io)?;
@@ -161,12 +163,12 @@ pub(super) fn open_writer(
     Ok(connection)
 }
 
-/// A token is given out when its rows are on disk, which takes `FULL`: in `NORMAL` a transaction
-/// of the write-ahead log may be undone by a power cut.
+/// Sets up the connection to write. A token is given out when its rows are on disk, which takes
+/// `FULL`: in `NORMAL` a transaction of the write-ahead log may be undone by a power cut.
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "full")?;
-    // Where a plain `fsync` only reaches the drive's cache (macOS).
+    // For systems on which a plain `fsync` only reaches the drive's cache (macOS).
     connection.pragma_update(None, "fullfsync", true)?;
     // After a burst the write-ahead log gives its room back.
     connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))

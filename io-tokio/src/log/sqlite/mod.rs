@@ -1,4 +1,5 @@
-//! A log in one SQLite file.
+//! A log in one SQLite file. Batches enter and are on disk before their token leaves; pages leave
+//! from threads of their own, so that a long read delays no append.
 
 mod file;
 mod reader;
@@ -30,19 +31,20 @@ use super::{
     progress::Progress,
 };
 
-/// Threads that read: one for whoever publishes, one for who catches up meanwhile.
+/// The number of threads that read: one for the publisher, one for a follower that catches up
+/// meanwhile.
 const READERS: usize = 2;
 
-/// Settings of a [`SqliteLog`].
+/// The settings of a [`SqliteLog`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SqliteOptions {
-    /// What the log takes.
+    /// The limits of what the log takes.
     pub limits: LogLimits,
-    /// Rows of one transaction. Default 8,192: writing them takes some 20 ms. A longer batch has
-    /// one of its own.
+    /// Most rows of one transaction. Default 8,192: writing them takes some 20 ms. A longer batch
+    /// has one of its own.
     pub group_rows_max: usize,
-    /// Bytes of rows of one transaction. Default 4 MiB, as above.
+    /// Most bytes of rows of one transaction. Default 4 MiB. A longer batch has one of its own.
     pub group_bytes_max: usize,
     /// Rows kept per stream. Default `None`: all. Else the oldest batches are deleted while more
     /// are kept, the newest never. What is deleted before it was published or fetched is gone, so
@@ -71,13 +73,13 @@ impl Default for SqliteOptions {
 ///   for all appends that came while the one before was written.
 /// * *Tokens* are 1, 2, 3, ... per stream, and none is ever given out twice, also not after its
 ///   rows were deleted.
-/// * *One process at a time*: a lock on `FILE.lock` ends with the process, however it ends.
-///   Everybody may read the file meanwhile, not over a network file system, though.
+/// * *One process at a time*: a lock on `FILE.lock` ends with the process, however it ends. Other
+///   programs may read the file meanwhile, but not over a network file system.
 /// * *Errors.* A transaction that fails (disk full) fails each of its appends; nothing of them is
-///   kept, and later ones are tried. Once an `fsync` has failed nobody can know what is on disk:
-///   all further appends fail, until the file is opened anew.
-/// * *Memory.* Appends that wait stand in line with what their callers hold; an append whose
-///   future is dropped is not done, unless it is under way.
+///   kept, and later ones are tried. Once an `fsync` has failed it is unknown what is on disk: all
+///   further appends fail, until the file is opened anew.
+/// * *Memory.* Appends that wait stand in line with what their callers hold; an append whose future
+///   is dropped is not done, unless it is under way.
 ///
 /// Dropping it finishes the appends in line, closes the file and blocks until then.
 pub struct SqliteLog {
@@ -86,7 +88,7 @@ pub struct SqliteLog {
     appends: Arc<Line<Append>>,
     reads: Arc<Line<Read>>,
     threads: Vec<JoinHandle<()>>,
-    /// Given back last.
+    /// The lock on `FILE.lock`, given back last.
     _lock: File,
 }
 
@@ -94,8 +96,8 @@ impl SqliteLog {
     /// Opens the file, or makes it. Blocks for as long as the disk takes.
     ///
     /// # Errors
-    /// [`SqliteOpenError`]: it is in use, is something else, is from a later version, or cannot
-    /// be opened. Nothing of ours is written into it then.
+    /// [`SqliteOpenError`]: it is in use, is something else, is from a later version, or cannot be
+    /// opened. Nothing is written into it then.
     pub fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, SqliteOpenError> {
         let (path, lock) = file::lock(path.as_ref())?;
         let (appends, reads) = (Line::new(), Line::new());
@@ -107,7 +109,7 @@ impl SqliteLog {
             threads: Vec::with_capacity(1 + READERS),
             _lock: lock,
         };
-        // The writer goes first: it makes the file.
+        // The writer goes first, as it makes the file.
         log.progress = log.start("synrepl-log-write", {
             let (server, path, options) = (Server::new(appends), path.clone(), options.clone());
             move |ready| writer::run(&server, &path, &options, ready)
@@ -122,13 +124,13 @@ impl SqliteLog {
         Ok(log)
     }
 
-    /// How many appends wait that the writer has not begun with.
+    /// Returns the number of appends in line that the writer has not begun with.
     #[cfg(test)]
     pub(super) fn appends_in_line(&self) -> usize {
         self.appends.len()
     }
 
-    /// Starts a thread and waits for what it says when it is ready.
+    /// Starts a thread, and waits for what it reports when it is ready.
     fn start<T: Send + 'static>(
         &mut self,
         name: &str,
@@ -137,7 +139,7 @@ impl SqliteLog {
         let (ready, said) = mpsc::sync_channel(1);
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
             if let Err(error) = body(&ready) {
-                // Whoever opens has been told already, or is gone.
+                // The call to `open` has its result already, or is gone.
                 let _ = ready.try_send(Err(error));
             }
         });
@@ -146,7 +148,7 @@ impl SqliteLog {
     }
 }
 
-/// Where a thread says that it is ready, or why it is not.
+/// The channel on which a thread reports that it is ready, or why it is not.
 type Ready<T> = mpsc::SyncSender<Result<T, SqliteOpenError>>;
 
 impl fmt::Debug for SqliteLog {
@@ -160,7 +162,8 @@ impl Drop for SqliteLog {
         self.appends.close();
         self.reads.close();
         for thread in self.threads.drain(..) {
-            // A thread that has panicked has said so, and sent all away who waited for it.
+            // A thread that has panicked has reported it, and has ended the calls that waited for
+            // it.
             let _ = thread.join();
         }
     }

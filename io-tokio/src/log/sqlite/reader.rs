@@ -1,4 +1,5 @@
-//! The threads that read pages.
+//! The threads that read pages. Reads enter from the line; a page of durable, whole batches leaves
+//! for each.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -12,7 +13,7 @@ use tokio::sync::oneshot;
 use super::{Ready, SqliteOpenError, file, sleep::take};
 use crate::log::{line::Server, page::PageBuilder, progress::Progress};
 
-/// A page to read.
+/// A page to read, and the way to the caller that waits for it.
 pub(super) struct Read {
     pub(super) stream: ByteString,
     pub(super) from: Token,
@@ -21,7 +22,10 @@ pub(super) struct Read {
     pub(super) reply: oneshot::Sender<Result<Page, LogError>>,
 }
 
-/// Reads pages until the log is closed.
+/// Reads pages until the log is closed. Reports on `ready` once the file is open.
+///
+/// # Errors
+/// [`SqliteOpenError`] if the file cannot be opened.
 pub(super) fn run(
     server: &Server<Read>,
     path: &Path,
@@ -39,7 +43,7 @@ pub(super) fn run(
                 stream: read.stream.to_string(),
                 message: error.to_string(),
             });
-            // Who no longer waits misses nothing.
+            // A caller that no longer waits needs no page.
             let _ = read.reply.send(page);
         }
     }
@@ -64,7 +68,7 @@ impl<'c> Reader<'c> {
 
     fn read(&mut self, read: &Read) -> rusqlite::Result<Page> {
         let &Read { ref stream, from, upto, rows_max, .. } = read;
-        // What is known to be durable is there to be read; what comes meanwhile is left alone.
+        // What is known to be durable can be read; what comes meanwhile is left for a later page.
         let bound = upto.min(self.progress.last(stream));
         let mut page = PageBuilder::new(from, rows_max);
         let mut batches = self.batches.query((&**stream, from.get(), bound.get()))?;

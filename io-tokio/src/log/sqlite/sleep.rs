@@ -1,4 +1,4 @@
-//! Serving a line from a thread.
+//! Serves a line from a thread, which sleeps while no call is in line.
 
 use std::{
     sync::Arc,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::log::line::Server;
 
-/// [`Server::poll_take`], with the thread asleep while it is pending.
+/// Takes calls as [`Server::poll_take`] does, with the thread asleep while that is pending.
 pub(super) fn take<T>(server: &Server<T>, mut with: impl FnMut(&T) -> bool) -> Option<Vec<T>> {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);

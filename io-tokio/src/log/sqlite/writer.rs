@@ -1,4 +1,5 @@
-//! The thread that writes: all appends that wait, in one transaction.
+//! The thread that writes. All appends in line enter one transaction; their tokens leave once it is
+//! on disk (P1).
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -18,7 +19,10 @@ use crate::log::{
     progress::Progress,
 };
 
-/// Appends until the log is closed and nobody waits.
+/// Appends until the log is closed and the line is empty. Reports on `ready` once the file is open.
+///
+/// # Errors
+/// [`SqliteOpenError`] if the file cannot be opened.
 pub(super) fn run(
     server: &Server<Append>,
     path: &Path,
@@ -45,7 +49,7 @@ pub(super) fn run(
     Ok(())
 }
 
-/// What is known of one stream.
+/// The state of one stream, as committed.
 #[derive(Clone, Copy)]
 struct Stream {
     id: i64,
@@ -96,17 +100,17 @@ struct Writer<'c> {
     statements: Statements<'c>,
     options: &'c SqliteOptions,
     streams: BTreeMap<ByteString, Stream>,
-    /// Why nothing can be appended any more.
+    /// The reason why nothing can be appended any more.
     broken: Option<String>,
 }
 
-/// What became of a group.
+/// The result of writing a group of appends.
 #[derive(Default)]
 struct Written {
     answers: Vec<Result<Token, AppendError>>,
-    /// The streams that were appended to, as they stand now.
+    /// The streams that were appended to, as they stand after the group.
     streams: BTreeMap<ByteString, Stream>,
-    /// How many of them are new.
+    /// The number of these streams that are new.
     made: usize,
 }
 
@@ -142,8 +146,8 @@ impl Writer<'_> {
         AppendError::Store { message }
     }
 
-    /// Writes a group in one transaction, which is on disk when this returns. If it fails,
-    /// nothing has changed.
+    /// Writes a group in one transaction, which is on disk when this returns. If it fails, nothing
+    /// has changed.
     fn write(&mut self, group: &[Append]) -> rusqlite::Result<Written> {
         let transaction =
             Transaction::new_unchecked(self.connection, TransactionBehavior::Immediate)?;
@@ -163,7 +167,7 @@ impl Writer<'_> {
         Ok(written)
     }
 
-    /// Puts a batch behind its stream, which is made if it is new.
+    /// Puts a batch at the end of its stream, which is made if it is new.
     fn insert(
         &mut self,
         batch: &Batch,
@@ -200,7 +204,8 @@ impl Writer<'_> {
     }
 
     /// Deletes the oldest batches beyond what is kept: at most some more than twice what was just
-    /// added, so that no transaction takes long, and what is there too much still grows less.
+    /// added, so that no transaction takes long, and a stream that holds too many rows still
+    /// shrinks.
     fn prune(&mut self, stream: &mut Stream, added: u64) -> rusqlite::Result<()> {
         let Some(keep) = self.options.keep_rows_max else { return Ok(()) };
         let most = added * 2 + 100;
@@ -223,7 +228,8 @@ impl Writer<'_> {
     }
 }
 
-/// The system may have thrown away what it could not write, and says so only once.
+/// Returns whether an `fsync` failed: the system may then have discarded what it could not write,
+/// and it reports that only once.
 fn is_sync_failure(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| {
         matches!(error.extended_code, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)

@@ -1,4 +1,4 @@
-//! What every store must do, tried on each.
+//! Tests of the promises of every store, run on each kind.
 
 mod paging;
 #[cfg(feature = "postgres")]
@@ -10,7 +10,7 @@ use std::{future::poll_fn, ops::Deref};
 
 use super::*;
 
-/// A store, and what must outlive it.
+/// A store, and the folder that must outlive it.
 struct Store {
     store: Box<dyn LogStore>,
     _folder: Option<tempfile::TempDir>,
@@ -24,7 +24,7 @@ impl Deref for Store {
     }
 }
 
-/// One store of each kind, empty, with these limits.
+/// Returns one store of each kind, empty, with these limits.
 #[cfg_attr(not(feature = "postgres"), expect(clippy::unused_async, reason = "as with postgres"))]
 async fn stores_with(limits: &LogLimits) -> Vec<Store> {
     let options = MemoryOptions { limits: limits.clone(), ..MemoryOptions::default() };
@@ -58,7 +58,8 @@ fn append(store: &dyn LogStore, stream: &str, texts: &[&str]) -> AppendFuture {
     store.append(ByteString::from(stream), rows(texts))
 }
 
-/// All that can be read of a range at once, as (token, row), and where the page ends.
+/// Reads all of a range that one page holds: its rows as (token, row), its `upto`, and whether it
+/// is limited.
 async fn read(
     store: &dyn LogStore,
     stream: &str,
@@ -134,7 +135,7 @@ async fn a_page_is_complete_up_to_the_end_of_the_log_and_no_further() {
         assert_eq!(read(&*store, "s", 3, 3, 10).await, (vec![], 3, false));
         let (updates, upto, limited) = read(&*store, "s", 0, 99, 2).await;
         assert_eq!((updates.len(), upto, limited), (2, 2, true));
-        // Full, but nothing behind it in the range that was asked for.
+        // The page is full, but nothing is behind it in the requested range.
         let (updates, upto, limited) = read(&*store, "s", 0, 2, 2).await;
         assert_eq!((updates.len(), upto, limited), (2, 2, false));
     }

@@ -1,10 +1,10 @@
-//! Pages against a model: a list of batches.
+//! Tests of pages against a model: a list of batches.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// What a page must be, said the long way.
+/// The page that a store must return, computed in the plainest way.
 fn expected(
     log: &[Vec<String>],
     from: i64,
@@ -55,7 +55,7 @@ proptest! {
                     let page = read(&*store, "s", *from, *upto, *rows_max).await;
                     assert_eq!(page, expected(&log, *from, *upto, *rows_max));
                 }
-                // Page by page, everything, once.
+                // Page by page, every row is read once.
                 let (mut all, mut from) = (Vec::new(), 0);
                 loop {
                     let (updates, upto, limited) = read(&*store, "s", from, i64::MAX, step).await;

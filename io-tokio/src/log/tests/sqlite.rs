@@ -1,4 +1,4 @@
-//! What only a log on disk has to do.
+//! Tests of what only a log on disk promises.
 
 use std::fs;
 
@@ -123,7 +123,7 @@ async fn a_read_after_the_end_is_an_error() {
     let folder = folder();
     let log = open(&folder);
     append(&log, "s", &["[1]"]).await.unwrap();
-    // The readers are busy with these, or have been sent home.
+    // The readers have read these, or were closed before.
     let reads: Vec<_> =
         (0..200).map(|_| log.read("s".into(), Span::new(Token::START, 1.into()), 10)).collect();
     drop(log);
@@ -172,7 +172,7 @@ async fn a_log_that_is_to_keep_less_than_it_did_shrinks_in_steps() {
     let log = SqliteLog::open(folder.path().join("log"), options).unwrap();
     let mut kept = 1_000;
     while kept > 10 {
-        // Twice what was added, and a hundred more.
+        // Twice what was added, and a hundred more, is deleted.
         kept = (kept + 1_usize).saturating_sub(102).max(10);
         append(&log, "s", &["[1]"]).await.unwrap();
         assert_eq!(read(&log, "s", 0, i64::MAX, 9_999).await.0.len(), kept);
@@ -188,7 +188,7 @@ async fn an_append_that_nobody_waits_for_leaves_the_line() {
     append(&log, "s", &["[0]"]).await.unwrap();
     let blocker = Connection::open(folder.path().join("log")).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
-    // The writer begins with this one and cannot end it; the others stand in line.
+    // The writer begins with this append and cannot end it; the others stand in line.
     let first = append(&log, "s", &["[1]"]);
     while log.appends_in_line() > 0 {
         std::thread::yield_now();

@@ -10,7 +10,7 @@ use super::*;
 
 const CONN: ConnectionId = ConnectionId::new(1);
 
-/// Hands out one stream; without it, never answers.
+/// A connector that hands out one stream; without one, it never answers.
 #[derive(Clone)]
 struct Once(std::sync::Arc<Mutex<Option<DuplexStream>>>);
 
@@ -69,11 +69,11 @@ async fn commands_go_out_in_order_in_the_dialect_and_are_counted() {
     session.send(CONN, &Command::Name("me".into())).unwrap();
     let ack = FederationAck { instance: Some("me".into()), token: 7.into() };
     session.send(CONN, &Command::FederationAck(ack)).unwrap();
-    // No line carries these; they count as sent.
+    // These have no line; they count as sent.
     session.send(CONN, &Command::Sync("x".into())).unwrap_err();
     let error = session.send(CONN, &ping(&"x".repeat(LINE_BYTES_MAX))).unwrap_err();
     assert!(error.to_string().contains("16389 bytes"), "{error}");
-    // Meant for a connection that is gone.
+    // This is meant for a connection that is gone.
     session.send(ConnectionId::new(9), &ping("1")).unwrap();
     assert_eq!(next(&mut session).await, Input::Sent { conn: CONN, count: 4 });
     assert!(is_pending(&mut session, true).await);
@@ -91,7 +91,7 @@ async fn what_the_server_says_is_heard_up_to_its_close() {
     let command = Command::Server("a.example".into());
     assert_eq!(next(&mut session).await, Input::Received { conn: CONN, command });
     assert!(matches!(next(&mut session).await, Input::Malformed { conn: CONN, .. }));
-    // Nobody takes it, which does not hide what was said before.
+    // Writing fails, which does not hide what was received before.
     session.send(CONN, &ping("1")).unwrap();
     let command = Command::Error("bye".into());
     assert_eq!(next(&mut session).await, Input::Received { conn: CONN, command });

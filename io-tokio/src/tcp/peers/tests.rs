@@ -12,10 +12,10 @@ use tokio::{
 use super::*;
 use crate::transport::Listener;
 
-/// Longest time that anything may take here; only a failure waits for it.
+/// The longest time that anything may take here; only a failure waits for it.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Peers on a socket of loopback, and where it is.
+/// Returns peers on a socket of loopback, and its address.
 async fn listening(peers_max: usize) -> (Peers, std::net::SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -56,7 +56,7 @@ async fn what_a_peer_said_comes_in_order_and_its_end_last_and_once() {
     let (mut peers, address) = listening(10).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let conn = accepted(&mut peers).await;
-    // More than may wait.
+    // These are more lines than may wait.
     for number in 0..100 {
         stream.write_all(format!("PING {number}\n").as_bytes()).await.unwrap();
     }
@@ -84,7 +84,7 @@ async fn a_peer_that_takes_nothing_delays_no_other() {
     let good_stream = TcpStream::connect(address).await.unwrap();
     let good = accepted(&mut peers).await;
     let audience = Arc::new([stuck, good].into_iter().collect::<Audience>());
-    // More than the system's buffers take.
+    // These are more bytes than the system's buffers take.
     let text = "x".repeat(8_000);
     for _ in 0..COUNT {
         peers.broadcast(&audience, &ping(&text));
@@ -105,7 +105,7 @@ async fn a_close_lets_out_what_was_sent_before_and_nothing_after() {
     let (mut peers, address) = listening(10).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let conn = accepted(&mut peers).await;
-    // Bytes that are never read by us do not make the system take back what was sent.
+    // Bytes that are never read here do not make the system take back what was sent.
     stream.write_all(b"PING 1\nPING 2\n").await.unwrap();
     assert!(matches!(input(&mut peers).await, Input::Received { .. }));
     peers.send(conn, &ping(&"x".repeat(16_000)));
@@ -163,7 +163,7 @@ async fn nobody_is_accepted_any_more_after_the_stop() {
     let (mut peers, address) = listening(10).await;
     let mut known = TcpStream::connect(address).await.unwrap();
     let conn = accepted(&mut peers).await;
-    // One that was accepted, and one that was not: the core heard of neither.
+    // One connection is accepted and one is not: the core was notified of neither.
     let mut unknown = TcpStream::connect(address).await.unwrap();
     let mut unheard = TcpStream::connect(address).await.unwrap();
     tokio::task::yield_now().await;
@@ -181,7 +181,7 @@ async fn nobody_is_accepted_any_more_after_the_stop() {
     assert_eq!(&line, b"PING still here\n");
 }
 
-/// A transport that fails in the worst way.
+/// A transport that panics when it is read.
 struct Panics;
 
 impl AsyncRead for Panics {

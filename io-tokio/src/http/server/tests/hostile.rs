@@ -1,4 +1,4 @@
-//! Slow and hostile clients cost only themselves.
+//! Tests that slow and hostile clients cost only themselves.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use super::{CATCH_UP, LIMIT, Running, TestLog};
 const SOON: Duration = Duration::from_millis(100);
 const BATCH: &str = r#"{"stream":"s","rows":[["a"],["b"]]}"#;
 
-/// Waits until the server closes the connection; what it sent until then.
+/// Waits until the server closes the connection; returns what it sent until then.
 async fn closed(stream: &mut TcpStream) -> String {
     let mut said = Vec::new();
     // A reset is a close as well.
@@ -28,7 +28,7 @@ async fn a_head_without_end_is_cut_off() {
     let mut stream = server.connect().await;
     stream.write_all(b"GET /health HTTP/1.1\r\n").await.unwrap();
     let mut sent = 0;
-    // Fails once the server has closed.
+    // This fails once the server has closed.
     while stream.write_all(&[b'x'; 1_024]).await.is_ok() {
         sent += 1_024;
         assert!(sent < 64 << 20, "it takes everything");
@@ -71,9 +71,10 @@ async fn a_head_that_drips_is_cut_off() {
     let start = Instant::now();
     let drip = async {
         loop {
-            // Fails once the server has closed.
+            // This fails once the server has closed.
             let _ = writer.write_all(b"G").await;
-            // Time itself: that something comes again and again must not keep the connection.
+            // Time is what is tested here: bytes that arrive again and again must not keep the
+            // connection.
             tokio::time::sleep(SOON / 10).await;
         }
     };
@@ -121,7 +122,7 @@ async fn bodies_together_have_a_limit_that_slow_ones_do_not_reserve() {
     let gate = log.hold();
     let room = BATCH.len() * 2;
     let server = Running::start(&log, None, |limits| limits.bodies_bytes_max = room).await;
-    // A slow client that announces all of it takes but a byte.
+    // A slow client that announces all of the room takes but a byte of it.
     let mut slow = server.connect().await;
     let head = format!("POST /rows HTTP/1.1\r\nHost: h\r\nContent-Length: {room}\r\n\r\n");
     slow.write_all(head.as_bytes()).await.unwrap();
@@ -156,7 +157,7 @@ async fn a_client_that_does_not_take_its_answer_is_cut_off() {
     let path = format!("{CATCH_UP}/s/x?from_token=0&upto_token=1");
     let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
     stalled.write_all(request.as_bytes()).await.unwrap();
-    // The only connection: this one is served once the other is closed.
+    // There may be only one connection: this one is served once the other is closed.
     assert_eq!(timeout(LIMIT, server.get("/health")).await.unwrap().status, 200);
 }
 

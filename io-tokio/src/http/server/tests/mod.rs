@@ -1,4 +1,4 @@
-//! The server over real sockets on loopback.
+//! Tests of the server over real sockets on loopback.
 
 mod hostile;
 mod reference;
@@ -34,12 +34,12 @@ use crate::{
     transport::SocketConnector,
 };
 
-/// Longest time that anything may take here; only a failure waits for it.
+/// The longest time that anything may take here; only a failure waits for it.
 const LIMIT: Duration = Duration::from_secs(30);
 const SECRET: &str = "hunter2";
 const CATCH_UP: &str = "/_synapse/replication/get_repl_stream_updates";
 
-/// Logs in memory that can be told to fail or to wait.
+/// Logs in memory that can be made to fail or to wait.
 #[derive(Clone, Default)]
 struct TestLog(Arc<State>);
 
@@ -47,12 +47,12 @@ struct TestLog(Arc<State>);
 struct State {
     streams: Mutex<BTreeMap<String, Vec<Vec<Row>>>>,
     failure: Mutex<Option<&'static str>>,
-    /// Appends wait for it, if there is one.
+    /// The gate that appends wait for, if there is one.
     gate: Mutex<Option<Arc<Notify>>>,
 }
 
 impl TestLog {
-    /// Appends `count` batches of one row each.
+    /// Replaces the stream's log by `count` batches of one row each.
     fn fill(&self, stream: &str, count: usize) {
         let batches = (1..=count).map(|token| vec![Row::from(&*format!("[\"r{token}\"]"))]);
         self.0.streams.lock().unwrap().insert(stream.to_owned(), batches.collect());
@@ -164,7 +164,7 @@ impl Running {
         }
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server.run(listener, async {
-            // Dropped with the test.
+            // The sender is dropped with the test.
             let _ = stopped.await;
         }));
         Self { address, stop: Some(stop), task }
@@ -174,7 +174,7 @@ impl Running {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// The whole answer to a request on a connection of its own.
+    /// Returns the whole response to a request on a connection of its own.
     async fn ask(&self, request: &str) -> Answer {
         let mut stream = self.connect().await;
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -202,7 +202,7 @@ impl Running {
     }
 }
 
-/// An answer as it came.
+/// A response as it was received.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -292,7 +292,7 @@ async fn a_stop_answers_what_is_under_way_and_closes_the_rest() {
     let request =
         format!("POST /rows HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     busy.write_all(request.as_bytes()).await.unwrap();
-    // The append waits at the gate once its gate is known to nobody else but it and us.
+    // The append waits at the gate once it holds the gate, besides the log and this test.
     while Arc::strong_count(&gate) < 3 {
         tokio::task::yield_now().await;
     }

@@ -1,5 +1,5 @@
-//! Status codes, errors and headers of the catch-up call, as Synapse 1.163.2 gave them
-//! (`seen.md` "HTTP catch-up").
+//! Tests of the status codes, errors and headers of the catch-up call, against what Synapse 1.163.2
+//! gave (`docs/seen.md` "HTTP catch-up").
 
 use super::{CATCH_UP, Running, SECRET, TestLog};
 
@@ -112,7 +112,7 @@ async fn only_who_knows_the_secret_is_answered() {
         ("Authorization: Basic hunter2\r\n", 500),
         ("Authorization: Bearer hunter2\r\nAuthorization: Bearer hunter2\r\n", 500),
     ] {
-        // Who is refused learns nothing, not even which streams there are.
+        // A client that is refused learns nothing, not even which streams there are.
         for stream in ["mine", "nosuch"] {
             let answer = server
                 .ask(&format!(

@@ -1,4 +1,4 @@
-//! `POST /rows`.
+//! Tests of `POST /rows`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The server on a simulated network, where minutes cost nothing.
+//! Tests of the server on a simulated network, where minutes cost nothing.
 
 use std::{io, sync::Arc, time::Duration};
 

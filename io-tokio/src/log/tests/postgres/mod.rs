@@ -1,4 +1,4 @@
-//! What only a log that several writers share has to do, on a real server.
+//! Tests of what only a log that several writers share promises, on a real server.
 
 mod proxy;
 pub(super) mod server;
@@ -14,7 +14,7 @@ use tokio_postgres::{Client, NoTls};
 use self::proxy::{Cut, MARK};
 use super::*;
 
-/// With a schema of its own, and little patience.
+/// Returns options with a schema of its own, and with frequent reads of others' tokens.
 pub(super) fn options() -> PostgresOptions {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     PostgresOptions {
@@ -28,7 +28,7 @@ async fn open(instance: &str, options: &PostgresOptions) -> PostgresLog {
     PostgresLog::open(&server::address(), instance, options.clone()).await.unwrap()
 }
 
-/// A client of its own, in the schema.
+/// Connects a client of its own, in the schema.
 async fn client(options: &PostgresOptions) -> Client {
     let (client, connection) = tokio_postgres::connect(&server::address(), NoTls).await.unwrap();
     tokio::spawn(connection);
@@ -56,10 +56,10 @@ async fn two_writers_share_a_sequence_and_each_is_told_how_far_it_is_complete() 
                 for (_, end) in news(&ends) {
                     promised.push((end.get(), tokens(log, end.get()).await));
                 }
-                // Until the other has taken some, too.
+                // The other gets a turn to take some tokens, too.
                 tokio::task::yield_now().await;
             }
-            // In the end both hear of the last token, whoever took it.
+            // In the end both are notified of the last token, whichever of them took it.
             let mut end = promised.last().unwrap().0;
             while end < 2 * EACH as i64 {
                 end = poll_fn(|cx| ends.poll_next(cx)).await.1.get();
@@ -159,11 +159,12 @@ async fn an_append_that_the_server_still_works_on_is_ended_before_it_is_looked_f
     let key = format!("synrepl writer {} a", options.schema);
     let cut_off: i32 = blocker.query_one(holder, &[&key]).await.unwrap().get(0);
     let marked = append(&log, "s", &[&format!("[\"{MARK}\"]")]);
-    // Whoever waits holds another lock on the table, which is that of this test alone.
+    // A session that waits holds another lock on the table, which is that of this test alone.
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
         AND pid != $1 AND pid IN (SELECT pid FROM pg_locks WHERE relation = 'streams'::regclass)";
     let back = async {
-        // Whoever is in a transaction sees the same picture all the time.
+        // The watcher is no part of `blocker`'s transaction, inside which this view would never
+        // change.
         while watcher.query_one(waiting, &[&cut_off]).await.unwrap().get::<_, i64>(0) == 0 {
             tokio::task::yield_now().await;
         }
@@ -216,7 +217,7 @@ async fn pages_are_read_again_after_their_session_was_lost() {
     let end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
         WHERE application_name = $1 AND query LIKE '%lead(token)%'";
     assert_eq!(executioner.execute(end, &[&options.schema]).await.unwrap(), 1);
-    // The first one may still find the old session.
+    // The first read may still find the old session.
     let first = log.read("s".into(), Span::new(Token::START, 9.into()), 9).await;
     assert!(first.is_ok() || first.unwrap_err().to_string().contains("cannot be read"));
     assert_eq!(tokens(&log, 9).await, [1]);

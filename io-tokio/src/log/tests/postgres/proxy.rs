@@ -1,4 +1,4 @@
-//! Something between a log and its server that breaks connections at a chosen moment.
+//! A proxy between a log and its server, which breaks a connection at a chosen moment.
 
 use std::sync::{
     Arc,
@@ -12,20 +12,21 @@ use tokio::{
 
 use super::server;
 
-/// What becomes of the first message with [`MARK`] in it.
+/// The fate of the first message with [`MARK`] in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// It is not passed on.
+    /// The message is not passed on.
     Statement,
-    /// It is, and its answer is not.
+    /// The message is passed on, and its answer is not.
     Answer,
-    /// It is, and nobody waits for what the server does about it.
+    /// The message is passed on, and the connection is cut before the server has answered it.
     Unheard,
 }
 
 pub(super) const MARK: &str = "cut here";
 
-/// The address of a server behind a proxy that cuts one connection in this way.
+/// Starts a proxy that cuts one connection in this way, and returns the address of a server behind
+/// it.
 pub(super) async fn start(cut: Cut) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -6,7 +6,8 @@ use std::{
     sync::OnceLock,
 };
 
-/// Ends with this process, however that ends: the script then reads the end of its input.
+/// The running server. It ends with this process, however that ends: the script then reads the end
+/// of its input.
 struct Server {
     folder: String,
     _input: ChildStdin,
@@ -15,7 +16,8 @@ struct Server {
 
 static SERVER: OnceLock<Server> = OnceLock::new();
 
-/// postgres refuses to run as root.
+/// The script that runs the server, under another user where the tests run as root, as postgres
+/// refuses to.
 const SCRIPT: &str = r#"
 trap : INT TERM HUP
 bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
@@ -57,12 +59,12 @@ fn server() -> &'static Server {
     })
 }
 
-/// The folder of its socket.
+/// Returns the folder of the server's socket.
 pub(in crate::log::tests) fn folder() -> &'static str {
     &server().folder
 }
 
-/// Where to connect.
+/// Returns the connection string of the server.
 pub(in crate::log::tests) fn address() -> String {
     format!("host={} user=postgres dbname=postgres", folder())
 }
