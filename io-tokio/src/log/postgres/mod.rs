@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use synrepl_core::{
     ByteString,
-    stream::{LogError, Row, Token},
+    stream::{LogError, Row, Span, Token},
 };
 use thiserror::Error;
 
