@@ -1,5 +1,8 @@
 //! How far the federation senders have stored the rows of `federation` (`protocol.md` 2.3,
 //! FEDERATION_ACK).
+//!
+//! What enters: the acknowledgements of the senders. What leaves: their minimum, whenever it has
+//! risen.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +10,20 @@ use bytestring::ByteString;
 
 use crate::{config::Config, stream::Token, wire::FederationAck};
 
-/// The last acknowledgement of each configured sender. What is acknowledged is the minimum over
-/// all who are configured: rows that a sender has not seen yet must not be dropped because it has
-/// not spoken yet.
+/// The last acknowledgement of each configured sender. What counts as acknowledged is the minimum
+/// over all that are configured: rows that a sender has not stored yet must not be dropped because
+/// it has acknowledged nothing yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct FederationAcks {
     acked: BTreeMap<ByteString, Token>,
+    /// The minimum that the application was notified of.
     told: Option<Token>,
 }
 
 impl FederationAcks {
-    /// A sender says what it has stored, of which we have sent rows up to `sent`. Returns the
-    /// minimum if it has risen. An acknowledgement may be lower than the one before: the sender
-    /// has started over, or we have. One above what was sent is of another epoch, and counts as
-    /// nothing.
+    /// Handles an acknowledgement, given that we have sent rows up to `sent`. Returns the minimum
+    /// if it has risen. An acknowledgement may be lower than the one before: the sender has started
+    /// over, or we have. One above what was sent is of another epoch, and is ignored.
     pub(crate) fn on_ack(
         &mut self,
         ack: &FederationAck,
@@ -30,7 +33,7 @@ impl FederationAcks {
         let senders = &config.users.federation_senders;
         let name = match &ack.instance {
             Some(name) => name.clone(),
-            // Before 1.18 there was one sender, and it did not say its name.
+            // Before 1.18 there was one sender, and it did not send its name.
             None if senders.len() == 1 => ByteString::from(senders.first()?.as_str()),
             None => return None,
         };

@@ -1,4 +1,4 @@
-//! Newtypes for everything that is counted, so that one id is never taken for another.
+//! Ids: a newtype for everything that is counted, so that one id is never taken for another.
 
 use std::fmt;
 
@@ -14,12 +14,12 @@ macro_rules! id {
         pub struct $name(u64);
 
         impl $name {
-            /// The id with this number.
+            /// Returns the id with this number.
             pub const fn new(number: u64) -> Self {
                 Self(number)
             }
 
-            /// The number behind the id.
+            /// Returns the number of the id.
             pub const fn get(self) -> u64 {
                 self.0
             }
@@ -34,44 +34,45 @@ macro_rules! id {
 }
 
 id! {
-    /// One session over a transport, never reused. That of a connection we make is chosen by the
-    /// core in [`Action::Connect`](crate::Action) (a reconnection is a new id), that of one we
-    /// accept by the driver, with [`ConnectionId::accepted`].
+    /// The id of one session over a transport, never reused. The core chooses that of a connection
+    /// that we make, in [`Action::Connect`](crate::Action) (a reconnection has a new id); the
+    /// driver chooses that of one that we accept, with [`ConnectionId::accepted`].
     ConnectionId, "c"
 }
 id! {
-    /// One fetch of rows that another instance wrote. Chosen by the core, echoed by the driver, never
-    /// reused, nor used for a read.
+    /// The id of one fetch of rows that another instance wrote. The core chooses it and the driver
+    /// echoes it; it is never reused, nor used for a read.
     FetchId, "q"
 }
 id! {
-    /// One read of an own log. Chosen by the core, echoed by the driver, never reused, nor used for
-    /// a fetch.
+    /// The id of one read of an own log. The core chooses it and the driver echoes it; it is never
+    /// reused, nor used for a fetch.
     ReadId, "q"
 }
 impl ConnectionId {
-    /// Added to the ids of accepted connections, which keeps them apart from the others.
+    /// The number added to the ids of accepted connections, which keeps them apart from the others.
     const ACCEPTED: u64 = 1 << 48;
 
-    /// The id of the `number`th accepted connection, counted from 0.
+    /// Returns the id of the `number`th accepted connection, counted from 0.
     pub const fn accepted(number: u64) -> Self {
         Self(Self::ACCEPTED + number)
     }
 
-    /// Whether a peer made the connection to us.
+    /// Returns whether a peer made the connection to us.
     pub const fn is_accepted(self) -> bool {
         self.0 >= Self::ACCEPTED
     }
 
-    /// The number that [`ConnectionId::accepted`] made the id from; `None` for a connection that
-    /// we made.
+    /// Returns the number that [`ConnectionId::accepted`] made the id from; `None` for a connection
+    /// that we made.
     pub const fn accepted_number(self) -> Option<u64> {
         self.0.checked_sub(Self::ACCEPTED)
     }
 }
 
 id! {
-    /// One wait for a position. Chosen by the application's side, unique among open waits.
+    /// The id of one wait for a position. The application's side chooses it, unique among open
+    /// waits.
     WaitId, "w"
 }
 
@@ -82,7 +83,7 @@ macro_rules! index {
         pub(crate) struct $name(u32);
 
         impl $name {
-            /// The place in a list.
+            /// Returns the place in a list.
             pub(crate) const fn as_usize(self) -> usize {
                 self.0 as usize
             }
@@ -96,14 +97,14 @@ macro_rules! index {
 }
 
 index! {
-    /// A followed source, by order of first appearance.
+    /// The index of a followed source, by order of first appearance.
     SourceIndex, "sources_max"
 }
 index! {
-    /// An own stream, by order of first appearance.
+    /// The index of an own stream, by order of first appearance.
     OwnIndex, "own_streams_max"
 }
 index! {
-    /// A stream of followed sources, by order of first appearance.
+    /// The index of a stream of followed sources, by order of first appearance.
     StreamIndex, "sources_max"
 }

@@ -2,16 +2,16 @@
 //!
 //! A [`Node`] is one instance of a Synapse deployment: it follows the streams that the other
 //! instances write, and publishes its own, on a bus and to peers that connect to it. This crate
-//! opens no socket, reads no clock, draws no random number and starts no thread: a driver tells the
-//! node what happened ([`Input`]) and does what it asks for ([`Action`]). The crate `synrepl` is
-//! such a driver, on tokio; who wants to follow a deployment starts there.
+//! opens no socket, reads no clock, draws no random number and starts no thread: a driver hands in
+//! what happened ([`Input`]) and carries out what the node requests ([`Action`]). The crate
+//! `synrepl` is such a driver, on tokio: to follow a deployment, start there.
 //!
 //! # How to drive it
 //!
 //! 1. Take actions from [`Node::poll_action`] until there is none, and carry them out in order.
-//! 2. Ask [`Node::poll_timeout`] when to come back at the latest.
+//! 2. Take the time of the next deadline from [`Node::poll_timeout`].
 //! 3. Wait for that time, a message, a disconnection or the answer to a fetch.
-//! 4. Hand it in with [`Node::handle`], and the time.
+//! 4. Hand in what happened, and the time, with [`Node::handle`].
 //! 5. Go to 1.
 //!
 //! ```
@@ -22,7 +22,7 @@
 //!     wire::Decoder,
 //! };
 //!
-//! // `p1` was at 7 when we last looked.
+//! // Everything that `p1` wrote up to 7 was delivered in an earlier run.
 //! let mut config = Config::default();
 //! config.positions.set(&Source::new("events", "p1"), Token::new(7));
 //! let mut node = Node::new(config)?;
@@ -31,7 +31,7 @@
 //! let now = Timestamp::from_micros(0);
 //! node.handle(now, Input::Connected { conn })?;
 //!
-//! // It says that it is at 9: what lies between has to be fetched.
+//! // It announces that it is at 9: what lies between has to be fetched.
 //! let line = Bytes::from_static(b"POSITION events p1 9 9");
 //! node.handle(now, Input::Received { conn, command: Decoder::new().decode(&line)? })?;
 //!
@@ -52,14 +52,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Over which connection
+//! # The connection to the others
 //!
-//! [`Transport`] says how the others are reached: over a bus (Redis), or over direct TCP to the main
-//! process, in the [`Dialect`](wire::Dialect) that it speaks. On direct TCP the main process writes
-//! every stream. A server of the oldest dialect (up to 1.12) is asked for missed rows on the
-//! connection itself, and there is no `Fetch`; with later ones rows are fetched as from a bus. Some
-//! old releases send tokens that fall or repeat inside one send:
-//! [`Transport::traits_of`] says which streams, and what follows.
+//! [`Transport`] says how the other instances are reached: over a bus (Redis), or over direct TCP
+//! to the main process, in the [`Dialect`](wire::Dialect) that it speaks. On direct TCP the main
+//! process writes every stream. Missed rows are requested from a server of the oldest dialect (up
+//! to 1.12) on the connection itself, and there is no `Fetch`; with later ones they are fetched as
+//! from a bus. Some old releases send tokens that fall or repeat inside one send:
+//! [`Transport::traits_of`] says in which streams, and what follows.
 //!
 //! # What it promises
 //!
@@ -91,16 +91,17 @@
 //! | P3 losses | after a send of unknown fate the next announcement stands at the last token known to have gone out; where tokens can start over, at the last that may have, once where they started is known to have gone out |
 //! | P4 announcements | they answer REPLICATE and follow every connection, never ahead of rows still unsent |
 //! | P5 slow peers | a peer that takes its commands too slowly is cut off at a limit, and costs the others nothing |
-//! | P6 no harm | on a bus, what Synapse is not configured to have from us goes out on a channel to which it does not listen ([`MainChannel`]) |
+//! | P6 no harm | on a bus, what Synapse is not configured to have from us goes out on a channel to which it does not subscribe ([`MainChannel`]) |
 //!
 //! A row that is too long for a line of direct TCP is announced to peers instead; those of the
 //! oldest dialect, which cannot fetch, miss it, and [`Warning::RowTooLong`] says so.
 //!
 //! What the protocol cannot show, no follower can see: a row whose PUBLISH was lost between two
-//! others of its writer, and an announcement that says there are no rows where there are.
-//! [`Config::audit_every`] looks for such rows in the writer's log from time to time. Those that it
-//! finds come as [`Origin::Audit`]: at or below a position that does not move, each once, rising among
-//! themselves; of a token of which some rows had come, only the others.
+//! others of its writer, and an announcement that states that there are no rows where there are.
+//! With [`AuditConfig::audit_every`], an audit looks for such rows in the writer's log from time to
+//! time. Those that it finds are delivered as [`Origin::Audit`]: at or below a position that does
+//! not move, each once, rising among themselves; of a token of which some rows were received, only
+//! the others.
 //!
 //! The core itself is deterministic (same settings and inputs, same actions, in every build and
 //! process), total (no input panics) and of constant cost per command.

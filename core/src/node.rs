@@ -1,4 +1,8 @@
 //! The node: one instance of a deployment as a state machine.
+//!
+//! What enters: inputs, through [`Node::handle`]. What leaves: actions, through
+//! [`Node::poll_action`]. The node only finds the part that an input concerns; the parts decide.
+//! Keeps C1 to C4.
 
 mod check;
 mod in_band;
@@ -35,11 +39,11 @@ use crate::{
 
 /// One instance of a deployment: follows the streams that the others write, and publishes its own.
 ///
-/// Three kinds of methods: [`Node::handle`] takes what happened, `poll_*` gives what to do, and
-/// everything else looks without effect.
+/// There are three kinds of methods: [`Node::handle`] takes an input, the `poll_*` methods give
+/// what to do, and all others read without effect.
 ///
 /// * *Drain.* After each `handle`, call [`Node::poll_action`] until `None` and carry the actions
-///   out in order, then ask [`Node::poll_timeout`].
+///   out in order, then call [`Node::poll_timeout`].
 /// * *Time.* `now` never goes back; equal is fine. The node reads no clock.
 /// * *Answers.* Each `Connect`, each `Fetch` and each `ReadLog` is answered by an input with the
 ///   same id, unless a fetch was cancelled.
@@ -57,21 +61,23 @@ pub struct Node {
     our_users: OurUsers,
     their_users: TheirUsers,
     federation_acks: FederationAcks,
+    /// Whether the application was warned that there are more sources than allowed.
     source_limit_reported: bool,
-    /// What the server of the oldest dialect said as it refused to answer.
+    /// The last ERROR that a server of the oldest dialect sent while answers were coming in, and
+    /// the request that it is about.
     refused: Option<(String, Blame)>,
     publisher: Publisher,
-    /// Shutting down: nothing is taken in any more, what is left goes out.
+    /// Whether the node is shutting down: received commands are ignored, and what is left goes out.
     stopping: bool,
     stopped: bool,
 }
 
 impl Node {
-    /// A node with these settings. Its first action is a `Connect`, unless
+    /// Creates a node with these settings. Its first action is a `Connect`, unless
     /// [`Transport::None`] says that it makes no connection.
     ///
     /// # Errors
-    /// A setting that cannot work.
+    /// [`ConfigError`] names the first setting that cannot work, and what to do.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
         let mut node = Self {
@@ -98,12 +104,12 @@ impl Node {
         Ok(node)
     }
 
-    /// Takes what happened at `now`.
+    /// Takes what happened at `now`. What follows from it is in [`Node::poll_action`].
     ///
     /// Inputs of a connection that was closed by a shutdown are ignored.
     ///
     /// # Errors
-    /// [`Misuse`] if the caller broke the contract. The state is then unchanged.
+    /// [`Misuse`] if the driver broke the contract. The state is then unchanged.
     pub fn handle(&mut self, now: Timestamp, input: Input) -> Result<(), Misuse> {
         self.check(now, &input)?;
         self.env.now = now;
@@ -175,22 +181,24 @@ impl Node {
         Ok(())
     }
 
-    /// The next thing to do, in order; `None` when there is nothing left.
+    /// Returns the next thing to do, in order; `None` when there is nothing left.
     #[must_use = "an action that is dropped is not carried out"]
     pub fn poll_action(&mut self) -> Option<Action> {
         self.env.actions.pop_front()
     }
 
-    /// When [`Input::Tick`] is next of use. Valid once the actions are drained; changes with
-    /// every input.
+    /// Returns the time at which [`Input::Tick`] is next of use; `None` if no deadline is set.
+    /// Valid once the actions are drained; changes with every input.
     #[must_use = "without a tick at that time nothing is tried again"]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.env.timers.next()
     }
 
-    /// Where each source stands: the value to save. Every row up to there has been emitted, which
-    /// is not to say that the application has handled it; positions that go with what was handled
-    /// are in the events.
+    /// Returns the position of each source that has one: the value to save and to resume from
+    /// ([`Config::positions`]).
+    ///
+    /// Every row up to there has been emitted, which does not mean that the application has handled
+    /// it. The positions that go with what was handled are in the events ([`Event::position`]).
     #[must_use]
     pub fn positions(&self) -> Positions {
         let mut positions = Positions::new();
@@ -202,12 +210,13 @@ impl Node {
         positions
     }
 
-    /// Counters.
+    /// Returns the counters since the start.
     pub const fn stats(&self) -> Stats {
         self.env.stats
     }
 
-    /// Whether the shutdown is complete: nothing more will happen.
+    /// Returns whether the shutdown is complete: [`Event::Stopped`] was emitted, and every
+    /// connection is closed.
     pub const fn is_stopped(&self) -> bool {
         self.stopped
     }
@@ -286,7 +295,8 @@ impl Node {
             }
         }
         if let Some(row) = row
-            // A bad line is not believed as far as to follow a source that nobody else speaks of.
+            // A bad line is not believed to the point of following a source that no other line has
+            // named.
             && let Some(Role::Followed(source)) = self.sources.find(&row.stream, &row.instance)
         {
             self.follow(source, |follower, env| follower.on_malformed(env, row.token));
@@ -364,7 +374,8 @@ impl Node {
             Some(Role::Followed(index)) => {
                 let follower = &self.followers[index.as_usize()];
                 let position = follower.position();
-                // Not sooner than is due: a source that is waited for may never appear.
+                // A repetition that is due later is not brought forward: the source may never
+                // appear.
                 self.env.replicate_again |=
                     !follower.is_confirmed() && !self.env.timers.is_set(TimerKey::Replicate);
                 match position {
@@ -387,8 +398,8 @@ impl Node {
         self.env.notify(Event::WaitEnded { wait, outcome });
     }
 
-    /// What is done with a source's rows; one that is new and wanted is taken in, and only such a
-    /// one counts against the limit.
+    /// Returns what is done with the rows of a source; `None` if it would be one too many. A source
+    /// that is new and wanted is added, and only such a one counts against the limit.
     fn role_of(&mut self, stream: &str, instance: &str) -> Option<Role> {
         if let Some(role) = self.sources.find(stream, instance) {
             return Some(role);
@@ -437,7 +448,7 @@ impl Node {
         index
     }
 
-    /// Something happens to a source.
+    /// Applies `act` to the follower of a source, and accounts for the bytes that it keeps then.
     fn follow<R>(
         &mut self,
         source: SourceIndex,

@@ -1,8 +1,8 @@
-//! Bugs put in on purpose, to see that the simulator catches them. Only with the feature
-//! `planted-bugs`, which no build for use has.
+//! Planted bugs: known-bad variants of the code, which show that the simulator catches them. They
+//! exist only with the feature `planted-bugs`, which no build for use has.
 
-/// An enum of known-bad variants, each with what it does wrong and where that is known from. For
-/// the core, and for what is put around it: the driver, and the simulator's own.
+/// Declares an enum of known-bad variants, each with what it does wrong and where that is known
+/// from. Serves the core and what is put around it: the driver, and the simulator's own.
 #[cfg(feature = "planted-bugs")]
 #[doc(hidden)]
 #[macro_export]
@@ -28,18 +28,18 @@ macro_rules! planted_bugs {
         }
 
         impl $enum {
-            /// All of them.
+            /// All variants.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
-            /// What it does wrong, in one line.
+            /// Returns what the bug does wrong, in one line.
             pub const fn description(self) -> &'static str {
                 match self {
                     $(Self::$name => $description,)+
                 }
             }
 
-            /// Where the bug is known from: a known bug, a hazard of `protocol.md`, or the promise
-            /// that it breaks.
+            /// Returns where the bug is known from: a known bug, a hazard of `protocol.md`, or the
+            /// promise that it breaks.
             pub const fn origin(self) -> &'static str {
                 match self {
                     $(Self::$name => $origin,)+
@@ -112,7 +112,8 @@ planted_bugs! {
     }
 }
 
-/// Whether this bug is planted, and shows itself now: a constant `false` without the feature.
+/// Tells whether this bug is planted and its condition holds. A constant `false` without the
+/// feature.
 #[cfg(feature = "planted-bugs")]
 macro_rules! planted {
     ($config:expr, $bug:ident $(if $condition:expr)?) => {
@@ -120,7 +121,8 @@ macro_rules! planted {
     };
 }
 
-/// Whether this bug is planted, and shows itself now: a constant `false` without the feature.
+/// Tells whether this bug is planted and its condition holds. A constant `false` without the
+/// feature.
 #[cfg(not(feature = "planted-bugs"))]
 macro_rules! planted {
     ($config:expr, $bug:ident $(if $condition:expr)?) => {

@@ -15,7 +15,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Delays from `first`, doubling up to `max`.
+    /// Creates delays from `first`, doubling up to `max`.
     pub const fn new(first: Duration, max: Duration) -> Self {
         Self { first, max }
     }
@@ -31,7 +31,8 @@ impl Jitter {
         Self(seed)
     }
 
-    /// A number below 1,024. Splitmix64: ten lines, and the sequence must never change.
+    /// Returns a number below 1,024. Splitmix64, because it is ten lines and the sequence must
+    /// never change.
     const fn draw(&mut self) -> u32 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -40,8 +41,8 @@ impl Jitter {
         ((z ^ (z >> 31)) >> 54) as u32
     }
 
-    /// The delay before attempt `attempt` (1 is the first retry): `first` doubled each time up to
-    /// `max`, then moved by up to a quarter either way.
+    /// Returns the delay before attempt `attempt` (1 is the first retry): `first` doubled each time
+    /// up to `max`, then moved by up to a quarter either way.
     pub(crate) fn delay(&mut self, backoff: Backoff, attempt: u32) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
         let base = backoff.first.saturating_mul(1 << doublings).min(backoff.max);

@@ -1,4 +1,5 @@
-//! Names to small integers: one look-up per command finds the source's state.
+//! The table of sources: one look-up of the two names per command finds what is done with the
+//! source, and its index (C4).
 
 use std::hash::{Hash, Hasher as _};
 
@@ -7,14 +8,14 @@ use rustc_hash::FxHasher;
 
 use crate::{ids::SourceIndex, stream::Source};
 
-/// What is done with a source's rows.
+/// What is done with the rows of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Role {
-    /// Written by another instance and wanted.
+    /// They are written by another instance, and are wanted.
     Followed(SourceIndex),
-    /// Written under our own name.
+    /// They are written under our own name: echoes, which are never delivered (F5).
     Own,
-    /// Of a stream that is not wanted.
+    /// They are of a stream that is not wanted.
     Ignored,
 }
 
@@ -25,12 +26,12 @@ pub(crate) struct Sources {
     table: HashTable<u32>,
     list: Vec<(Source, Role)>,
     limit: u32,
-    /// Of all names together.
+    /// The bytes of all names together.
     name_bytes: u64,
 }
 
-/// Length of a stream's and a writer's name together, on average over as many sources as are
-/// allowed. Those of real deployments have 30 bytes.
+/// The length of a stream's and a writer's name together, in bytes, on average over as many sources
+/// as are allowed. Those of real deployments have 30.
 const NAME_BYTES_MAX: u64 = 256;
 
 fn hash(stream: &str, instance: &str) -> u64 {
@@ -45,7 +46,7 @@ impl Sources {
         Self { table: HashTable::new(), list: Vec::new(), limit, name_bytes: 0 }
     }
 
-    /// What is done with the source of these names, if it is followed.
+    /// Returns what is done with the source of these names, if it is in the table.
     pub(crate) fn find(&self, stream: &str, instance: &str) -> Option<Role> {
         self.table
             .find(hash(stream, instance), |at| {
@@ -55,7 +56,8 @@ impl Sources {
             .map(|at| self.list[*at as usize].1)
     }
 
-    /// Adds a source that is not there yet; false if there are too many, or their names too long.
+    /// Adds a source that is not there yet; returns false if there are too many, or their names are
+    /// too long (F9).
     #[must_use]
     pub(crate) fn insert(&mut self, source: Source, role: Role) -> bool {
         let length = (source.stream().len() + source.instance().len()) as u64;

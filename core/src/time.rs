@@ -1,10 +1,10 @@
-//! Time as a value: the core never reads a clock.
+//! Time as a value: the driver hands it in, and the core never reads a clock (C3).
 
 use std::{fmt, ops::Add, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// Monotonic time in microseconds since an origin that the driver picks.
+/// A monotonic time in microseconds since an origin that the driver picks.
 ///
 /// Never wall-clock time. Range: 0 to `u64::MAX` (half a million years); additions saturate.
 #[derive(
@@ -17,17 +17,17 @@ impl Timestamp {
     /// The driver's origin.
     pub const ZERO: Self = Self(0);
 
-    /// `micros` microseconds after the origin.
+    /// Returns the time `micros` microseconds after the origin.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
-    /// Microseconds since the origin.
+    /// Returns the microseconds since the origin.
     pub const fn as_micros(self) -> u64 {
         self.0
     }
 
-    /// Time passed since `earlier`; zero if `earlier` is later than `self`.
+    /// Returns the time passed since `earlier`; zero if `earlier` is later than `self`.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }

@@ -1,4 +1,5 @@
-//! Deadlines: at most one per key, the earliest first.
+//! Deadlines: at most one per key, the earliest first; the key breaks ties, so that their order is
+//! defined (C1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,35 +8,36 @@ use crate::{
     time::Timestamp,
 };
 
-/// What a deadline is for. The order breaks ties between equal times.
+/// The purpose of a deadline. The order breaks ties between equal times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum TimerKey {
-    /// Connect again.
+    /// The time to connect again.
     Reconnect,
-    /// Ask for positions again.
+    /// The time to request positions again, unless all are confirmed.
     Replicate,
-    /// Report a connection on which nothing was heard.
+    /// The time to report a connection on which nothing but REPLICATE was received.
     NothingHeard,
-    /// Send a PING on a direct TCP connection, or give it up.
+    /// The time to send a PING on a direct TCP connection, or to give it up.
     KeepAlive(ConnectionId),
-    /// Say that a user of ours no longer syncs.
+    /// The time to report that a user of ours no longer syncs.
     SyncEnd(u64),
-    /// Forget the users of an origin that fell silent.
+    /// The time to forget the users of an origin that fell silent.
     SyncExpiry(u64),
-    /// Say something of our users, so that we do not count as silent.
+    /// The time to report one of our users, so that we do not count as silent.
     SyncRepeat,
-    /// Try a failed fetch again.
+    /// The time to make a failed fetch again.
     FetchRetry(SourceIndex),
-    /// Complete a burst that fell quiet.
+    /// The time to complete a burst, if it fell quiet.
     BurstQuiet(SourceIndex),
-    /// Look what was lost, or ask again for what an audit failed to get.
+    /// The time of an audit's next look, or to make a failed fetch of it again.
     Audit(SourceIndex),
-    /// Read a log again that could not be read.
+    /// The time to read a log again that could not be read.
     LogRetry(OwnIndex),
-    /// Give a wait up.
+    /// The time to give up a wait.
     Wait(WaitId),
 }
 
+/// All deadlines that are set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Timers {
     by_time: BTreeSet<(Timestamp, TimerKey)>,
@@ -43,7 +45,7 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// Sets the deadline for `key`, in place of an earlier one.
+    /// Sets the deadline of `key`, in place of an earlier one.
     pub(crate) fn set(&mut self, key: TimerKey, at: Timestamp) {
         if let Some(before) = self.by_key.insert(key, at) {
             self.by_time.remove(&(before, key));
@@ -70,7 +72,7 @@ impl Timers {
         self.by_key.contains_key(&key)
     }
 
-    /// The deadline of `key`.
+    /// Returns the deadline of `key`, if one is set.
     pub(crate) fn at(&self, key: TimerKey) -> Option<Timestamp> {
         self.by_key.get(&key).copied()
     }

@@ -1,7 +1,7 @@
 //! Waits of the application for a source to reach a token (`protocol.md` 8.3).
 //!
-//! Keyed by source and token, so that one writer's progress never wakes another's waiter and the
-//! cost of an advance does not grow with the waits that it does not end.
+//! They are keyed by source and token, so that the progress of one writer never ends a wait for
+//! another, and the cost of an advance does not grow with the waits that it does not end (C4).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +10,7 @@ use crate::{
     stream::Token,
 };
 
+/// The open waits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Waits {
     by_token: BTreeSet<(SourceIndex, Token, WaitId)>,
@@ -34,7 +35,7 @@ impl Waits {
         self.by_token.insert((source, token, wait));
     }
 
-    /// Ends a wait; the source it was for, if it was open.
+    /// Ends a wait; returns its source, if it was open.
     pub(crate) fn remove(&mut self, wait: WaitId) -> Option<SourceIndex> {
         let (source, token) = self.by_id.remove(&wait)?;
         self.by_token.remove(&(source, token, wait));
@@ -53,7 +54,7 @@ impl Waits {
         Some(wait)
     }
 
-    /// Takes any open wait.
+    /// Takes the open wait with the lowest id.
     pub(crate) fn pop(&mut self) -> Option<WaitId> {
         let wait = *self.by_id.keys().next()?;
         self.remove(wait);

@@ -1,15 +1,15 @@
-//! Which side of a direct TCP connection may say what (`protocol.md` 3.5).
+//! The commands that each side of a direct TCP connection may send (`protocol.md` 3.5).
 //!
 //! A dialect spans releases that differ here; what any of them allows is allowed.
 
 use crate::wire::{Command, Dialect, Replicate};
 
-/// Whether a client may say this to a server of `dialect`.
+/// Returns whether a client may send this to a server of `dialect`.
 pub(crate) const fn client_may_send(command: &Command, dialect: Dialect) -> bool {
     match command {
         Command::Name(_) | Command::Ping(_) | Command::Error(_) | Command::FederationAck(_) => true,
-        // Old lines are read as bare ones by later servers.
         Command::Replicate(Replicate::Everything) => dialect.has_bare_replicate(),
+        // Later servers read a line of the oldest dialect as a bare REPLICATE.
         Command::Replicate(Replicate::Stream { .. })
         | Command::UserSync(_)
         | Command::UserIp(_)
@@ -29,7 +29,7 @@ pub(crate) const fn client_may_send(command: &Command, dialect: Dialect) -> bool
     }
 }
 
-/// Whether a server of `dialect` may say this to a client.
+/// Returns whether a server of `dialect` may send this to a client.
 pub(crate) const fn server_may_send(command: &Command, dialect: Dialect) -> bool {
     match command {
         Command::Server(_)

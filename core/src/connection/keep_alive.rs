@@ -1,25 +1,27 @@
 //! PING and time-out of one direct TCP connection (`protocol.md` 3.2).
+//!
+//! What enters: the times of what was sent and received. What leaves: the action that is due.
 
 use crate::{config::Config, time::Timestamp};
 
-/// What is known of the life of a connection. Looked at every
-/// [`Config::ping_every`](crate::Config).
+/// The signs of life on a connection. They are looked at every
+/// [`ping_every`](crate::ConnectionConfig::ping_every).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct KeepAlive {
     last_sent: Timestamp,
     last_heard: Timestamp,
-    /// The peer has sent a PING: only then its silence means something. One who types by hand
-    /// sends none.
+    /// Whether the peer has sent a PING: only then does its silence mean something. A person who
+    /// types by hand sends none.
     peer_pings: bool,
 }
 
-/// What is due.
+/// The action that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     Nothing,
-    /// Send a PING.
+    /// A PING is to be sent.
     Ping,
-    /// The peer is dead.
+    /// The peer is dead: the connection is to be given up.
     TimedOut,
 }
 
@@ -28,18 +30,18 @@ impl KeepAlive {
         Self { last_sent: now, last_heard: now, peer_pings: false }
     }
 
-    /// Something was sent.
+    /// Notes that something was sent.
     pub(crate) const fn on_sent(&mut self, now: Timestamp) {
         self.last_sent = now;
     }
 
-    /// A valid command was heard; nothing else counts as life.
+    /// Notes that a valid command was received; nothing else counts as a sign of life.
     pub(crate) const fn on_heard(&mut self, now: Timestamp, is_ping: bool) {
         self.last_heard = now;
         self.peer_pings |= is_ping;
     }
 
-    /// What is due at a look.
+    /// Returns what is due now.
     pub(crate) fn look(&self, now: Timestamp, config: &Config) -> Due {
         if self.peer_pings && now.saturating_since(self.last_heard) > config.connection.ping_timeout
         {

@@ -1,4 +1,8 @@
-//! The life of connections: when to connect, whom to ask, when to worry.
+//! The life of connections: the one that we make, and those that we accept.
+//!
+//! What enters: commands, the ends of connections, and timers. What leaves: requests to connect and
+//! to close, greetings, REPLICATE, PING and ERROR. Keeps P5, and F7 as far as connections go: a
+//! lost one is made again, and REPLICATE is repeated until every source has announced its position.
 
 mod direction;
 mod keep_alive;

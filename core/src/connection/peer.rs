@@ -1,4 +1,5 @@
-//! One accepted connection: the server side of direct TCP (`protocol.md` 3.1 to 3.6).
+//! One accepted connection: the server side of direct TCP (`protocol.md` 3.1 to 3.6). Holds what is
+//! known of the peer; [`Peers`](super::Peers) acts on it.
 
 use std::collections::BTreeMap;
 
@@ -11,41 +12,42 @@ use crate::{
     wire::Dialect,
 };
 
-/// What is known of a peer that connected to us.
+/// The state of a peer that connected to us.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Peer {
     pub(super) conn: ConnectionId,
     pub(crate) dialect: Dialect,
-    /// False once we have closed: what still arrives is ignored, and nothing more is sent.
+    /// False once we have closed the connection: what still arrives on it is ignored, and nothing
+    /// more is sent.
     pub(super) open: bool,
-    /// The application knows of it.
+    /// Whether the application was notified of the peer.
     pub(crate) announced: bool,
     pub(super) keep_alive: KeepAlive,
     pub(super) untaken: Untaken,
-    /// It has taken something since the last look.
+    /// Whether it has taken something since the last look.
     pub(super) moved: bool,
-    /// The oldest dialect only: the streams that it asked for.
+    /// The streams that it has requested; oldest dialect only.
     pub(crate) subscriptions: BTreeMap<OwnIndex, Subscription>,
-    /// The oldest dialect only: the read for one of them.
+    /// The state of the read for one of them; oldest dialect only.
     pub(crate) reading: PeerReading,
 }
 
-/// How far a subscriber of the oldest dialect is with one stream.
+/// The progress of a subscriber of the oldest dialect in one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Subscription {
-    /// It has every row up to here, and gets those above it from the log.
+    /// It was sent every row up to here, and gets those above from the log.
     CatchingUp(Token),
     /// It gets what the other peers get.
     Live,
 }
 
-/// Where the reads for a catch-up over the connection stand.
+/// The state of the reads for a catch-up over the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum PeerReading {
     Idle,
-    /// In the line for a read.
+    /// Queued for a read.
     InLine,
-    /// More than half of what it may leave untaken is: a look when it has taken some.
+    /// More than half of what it may leave untaken is: it is queued again when it has taken some.
     NoRoom,
     InFlight {
         query: ReadId,
@@ -69,15 +71,15 @@ impl Peer {
         }
     }
 
-    /// Whether rows of `stream` go to it as they are published: later dialects get all from the
-    /// start, the oldest one what was asked for and is caught up.
+    /// Returns whether rows of `stream` go to this peer as they are published: all rows in later
+    /// dialects, in the oldest those of streams that it has requested and caught up with.
     pub(super) fn takes(&self, stream: OwnIndex) -> bool {
         self.open
             && (self.dialect.names_instances()
                 || self.subscriptions.get(&stream) == Some(&Subscription::Live))
     }
 
-    /// Whether it may be given more than what comes by itself.
+    /// Returns whether a log may be read on for this peer.
     pub(crate) fn has_room(&self, config: &Config) -> bool {
         !self.untaken.is_half_full(config)
     }

@@ -1,4 +1,8 @@
-//! All accepted connections: who gets what, and who is cut off.
+//! All accepted connections: which commands each of them gets, and when one is cut off.
+//!
+//! What enters: commands to send, what peers send, and what has gone out. What leaves: `Send` and
+//! `Broadcast`, and an ERROR for a peer that breaks the protocol or takes its commands too slowly;
+//! the others do not notice (P5).
 
 use std::sync::Arc;
 
@@ -24,22 +28,23 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Peers {
     list: Vec<Peer>,
-    /// The id accepted last; ids rise.
+    /// The id of the connection that was accepted last; ids rise.
     newest: Option<ConnectionId>,
-    /// Rebuilt when peers come, go or are cut off.
+    /// The audience of [`To::Named`]; rebuilt when a peer has come, left or been cut off.
     named: Option<Arc<Audience>>,
-    /// By stream, where the oldest dialect makes a difference; rebuilt with subscriptions too.
+    /// The audience of [`To::Subscribers`], by stream; rebuilt when a subscription has changed,
+    /// too.
     subscribers: Vec<Option<Arc<Audience>>>,
 }
 
-/// Whom a broadcast is for.
+/// The peers that a broadcast is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum To {
-    /// All that speak of instances. The others hear of positions only when they have asked.
+    /// All whose dialect names instances. The others get a position only at the end of a catch-up.
     Named,
     /// All that take rows of this stream.
     Subscribers(OwnIndex),
-    /// All but one, as far as their dialect has the command.
+    /// All but the one that it came from, as far as their dialect has the command.
     Relay { origin: Option<ConnectionId> },
 }
 
@@ -55,7 +60,8 @@ impl To {
     }
 }
 
-/// Whether a command that is not about rows or the connection itself may go to peers of `dialect`.
+/// Returns whether a command that is not about rows or the connection itself may go to peers of
+/// `dialect`.
 fn is_relayed(command: &Command, dialect: Dialect) -> bool {
     let free = match command {
         Command::RemoteServerUp(_) => dialect != Dialect::V0_22,
@@ -84,7 +90,7 @@ impl Peers {
         self.list.is_empty()
     }
 
-    /// Whether a new peer may have this id.
+    /// Returns whether a new peer may have this id.
     pub(crate) fn may_accept(&self, conn: ConnectionId) -> bool {
         conn.is_accepted() && self.newest.is_none_or(|newest| newest < conn)
     }
@@ -97,40 +103,42 @@ impl Peers {
         self.index(conn).map(|index| &self.list[index])
     }
 
-    /// The peer, unless we have closed its connection.
+    /// Returns the peer, unless we have closed its connection.
     pub(crate) fn open(&mut self, conn: ConnectionId) -> Option<&mut Peer> {
         self.index(conn).map(|index| &mut self.list[index]).filter(|peer| peer.open)
     }
 
-    /// Whether this many commands sent on the connection have not been reported as gone out.
+    /// Returns whether at least this many commands sent on the connection have not been reported as
+    /// gone out.
     pub(crate) fn has_untaken(&self, conn: ConnectionId, count: u32) -> bool {
         self.get(conn).is_some_and(|peer| peer.untaken.len() >= count as usize)
     }
 
-    /// The open connections on which subscriptions are made one by one.
+    /// Returns the open connections of the oldest dialect, on which streams are subscribed to one
+    /// by one.
     pub(crate) fn oldest_dialect(&self) -> impl Iterator<Item = ConnectionId> + '_ {
         let oldest = |peer: &&Peer| peer.open && peer.dialect.catches_up_in_band();
         self.list.iter().filter(oldest).map(|peer| peer.conn)
     }
 
-    /// Whether anyone takes rows of the stream.
+    /// Returns whether a peer takes rows of the stream.
     pub(crate) fn anyone_takes(&self, stream: OwnIndex) -> bool {
         self.list.iter().any(|peer| peer.takes(stream))
     }
 
-    /// Whether one of those that take rows of the stream may be given more of them. The others
-    /// are not waited for.
+    /// Returns whether a log may be read on for one of the peers that take rows of the stream. The
+    /// others are not waited for.
     pub(crate) fn has_room(&self, stream: OwnIndex, config: &Config) -> bool {
         self.list.iter().any(|peer| peer.takes(stream) && peer.has_room(config))
     }
 
-    /// Who is there has changed, or what they take.
+    /// Marks the audience lists stale: a peer came, left, or changed its subscription.
     fn changed(&mut self) {
         self.named = None;
         self.subscribers.clear();
     }
 
-    /// A peer connected: greets it (`protocol.md` 3.1), or refuses it.
+    /// Handles a new connection of a peer: greets it (`protocol.md` 3.1), or refuses it.
     pub(crate) fn accept(&mut self, conn: ConnectionId, dialect: Dialect, env: &mut Env) {
         let open = self.list.iter().filter(|peer| peer.open).count();
         self.newest = Some(conn);
@@ -157,7 +165,7 @@ impl Peers {
         self.send(conn, Command::Ping(ByteString::from(ms.to_string())), env);
     }
 
-    /// The connection is gone.
+    /// Removes a peer whose connection is gone.
     pub(crate) fn remove(&mut self, conn: ConnectionId, env: &mut Env) -> Option<Peer> {
         let index = self.index(conn)?;
         let peer = self.list.remove(index);
@@ -167,7 +175,8 @@ impl Peers {
         Some(peer)
     }
 
-    /// Notes a sign of life, and whether the peer may say this at all; if not, cuts it off.
+    /// Notes a sign of life. Returns whether the peer may send this command at all; if not, it is
+    /// cut off.
     pub(crate) fn may_say(&mut self, conn: ConnectionId, command: &Command, env: &mut Env) -> bool {
         let Some(peer) = self.open(conn) else { return false };
         if !direction::client_may_send(command, peer.dialect) {
@@ -178,7 +187,8 @@ impl Peers {
         true
     }
 
-    /// Sends to one peer; false if it is not there any more, or no longer.
+    /// Sends to one peer; returns false if its connection is closed, or is being closed because the
+    /// peer takes its commands too slowly.
     pub(crate) fn send(&mut self, conn: ConnectionId, command: Command, env: &mut Env) -> bool {
         let size = size_of_line(&command);
         let Some(peer) = self.open(conn) else { return false };
@@ -192,8 +202,8 @@ impl Peers {
         true
     }
 
-    /// Sends to many. Who has left too much untaken is cut off instead; the others do not notice.
-    /// False if there is nobody to send to.
+    /// Sends to many. A peer that has left too much untaken is cut off instead; the others do not
+    /// notice. Returns false if there is no peer to send to.
     pub(crate) fn broadcast(&mut self, to: To, command: Command, env: &mut Env) -> bool {
         let size = size_of_line(&command);
         let mut slow = Vec::new();
@@ -236,7 +246,7 @@ impl Peers {
         }
     }
 
-    /// The peer is now at `subscription` with this stream.
+    /// Notes how far the peer has come with this stream.
     pub(crate) fn subscribe(
         &mut self,
         conn: ConnectionId,
@@ -250,7 +260,8 @@ impl Peers {
         }
     }
 
-    /// Commands have gone out to the peer. True if it waited for that to be read on.
+    /// Notes that commands have gone out to the peer. Returns true if that makes room for which
+    /// reads of a log were waiting.
     pub(crate) fn on_sent(&mut self, conn: ConnectionId, count: u32, config: &Config) -> bool {
         let Some(index) = self.index(conn) else { return false };
         let peer = &mut self.list[index];
@@ -260,7 +271,7 @@ impl Peers {
         was_half_full && peer.has_room(config)
     }
 
-    /// Time for a look: says PING, or gives up a peer that is dead or takes nothing.
+    /// Handles the time for a look: sends a PING, or gives up a peer that is dead or takes nothing.
     pub(crate) fn on_keep_alive_due(&mut self, conn: ConnectionId, env: &mut Env) {
         let Some(peer) = self.open(conn) else { return };
         let stalled = !std::mem::take(&mut peer.moved) && peer.untaken.is_half_full(&env.config);
@@ -287,7 +298,7 @@ impl Peers {
         env.notify(Event::Warning(Warning::PeerTooSlow { conn, pending }));
     }
 
-    /// Cuts a peer off that broke the protocol, with a text that says how.
+    /// Cuts off a peer that broke the protocol, with an ERROR whose text is `told`.
     pub(crate) fn refuse(&mut self, conn: ConnectionId, told: String, env: &mut Env) {
         if self.open(conn).is_none() {
             return;
@@ -299,14 +310,14 @@ impl Peers {
     fn say_error(&mut self, conn: ConnectionId, text: ByteString, env: &mut Env) {
         let Some(peer) = self.open(conn) else { return };
         let command = Command::Error(text);
-        // The last word is said however full the queue is.
+        // The ERROR is sent however full the queue is.
         peer.untaken.push(size_of_line(&command));
         env.act(Action::Send { conn, channel: Channel::Main, command });
         env.stats.peers_cut_off += 1;
         self.close(conn, env);
     }
 
-    /// Closes; what still arrives on the connection is ignored.
+    /// Closes the connection; what still arrives on it is ignored.
     pub(crate) fn close(&mut self, conn: ConnectionId, env: &mut Env) {
         let Some(peer) = self.open(conn) else { return };
         peer.open = false;
@@ -317,7 +328,8 @@ impl Peers {
         env.act(Action::Close { conn });
     }
 
-    /// Closes all; the oldest dialect is told why.
+    /// Closes all connections, in the oldest dialect with an ERROR that says why (`protocol.md`
+    /// 3.4).
     pub(crate) fn close_all(&mut self, env: &mut Env) {
         let all: Vec<_> = self.list.iter().map(|peer| (peer.conn, peer.dialect)).collect();
         for (conn, dialect) in all {
@@ -329,7 +341,7 @@ impl Peers {
         }
     }
 
-    /// A connection that comes while we are stopping: closed without a word.
+    /// Handles a connection that is accepted while the node is stopping: it is closed at once.
     pub(crate) fn accept_not(&mut self, conn: ConnectionId, dialect: Dialect, env: &mut Env) {
         self.newest = Some(conn);
         self.list.push(Peer { announced: false, ..Peer::new(conn, dialect, env.now) });

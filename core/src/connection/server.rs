@@ -1,5 +1,8 @@
-//! The other end of a direct TCP connection that we make: the main process (`protocol.md` 3.1,
-//! 3.2, 3.4, 3.5).
+//! The other end of a direct TCP connection that we make: the main process (`protocol.md` 3.1, 3.2,
+//! 3.4, 3.5).
+//!
+//! What enters: each command of the server. What leaves: NAME and PING, and whether the command is
+//! for the node or ends the connection.
 
 use bytestring::ByteString;
 
@@ -16,28 +19,28 @@ use crate::{
     wire::{Command, Dialect},
 };
 
-/// A server as it is known on the present connection.
+/// The state of the server on the present connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Server {
     dialect: Dialect,
     life: KeepAlive,
-    /// It has said its name, and it is the right one.
+    /// Whether it has sent its name, and that name is the right one, or any will do.
     named: bool,
 }
 
-/// What to do with a command of the server.
+/// What follows from a command of the server, or from a look whether it is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// It is for the node.
+    /// The command is for the node.
     Passed,
-    /// It only manages the connection, or is ignored.
+    /// The command only manages the connection, or is ignored.
     Done,
-    /// The server is not to be listened to: tell it so and close.
+    /// The server gets this text as ERROR, and the connection is closed.
     Refused(&'static str),
 }
 
 impl Server {
-    /// Says who we are.
+    /// Sends our name and a PING.
     pub(super) fn greet(conn: ConnectionId, dialect: Dialect, env: &mut Env) -> Self {
         let name = Command::Name(ByteString::from(env.config.instance.as_str()));
         env.send(conn, name);
@@ -46,7 +49,7 @@ impl Server {
         Self { dialect, life: KeepAlive::new(env.now), named: false }
     }
 
-    /// Something else than a PING was sent.
+    /// Notes that something else than a PING was sent.
     pub(super) const fn on_sent(&mut self, now: Timestamp) {
         self.life.on_sent(now);
     }
@@ -59,7 +62,7 @@ impl Server {
     ) -> Heard {
         self.life.on_heard(env.now, matches!(command, Command::Ping(_)));
         if matches!(command, Command::Rdata(_) | Command::Position(_)) {
-            // Its name is the first thing that a server says.
+            // A server sends its name before everything else.
             if !self.named && env.config.server_name.is_some() {
                 return wrong_server(ByteString::new(), env);
             }
@@ -93,7 +96,7 @@ impl Server {
         if matches!(command, Command::Ping(_)) { Heard::Done } else { Heard::Passed }
     }
 
-    /// A look at the connection: whether it is alive. Sends a PING if one is due.
+    /// Looks whether the server is alive. Sends a PING if one is due.
     pub(super) fn look(&mut self, conn: ConnectionId, env: &mut Env) -> Heard {
         match self.life.look(env.now, &env.config) {
             Due::TimedOut => return Heard::Refused("ping timeout"),
@@ -107,20 +110,20 @@ impl Server {
         Heard::Done
     }
 
-    /// Whether the application may have this command sent. What manages the subscription of the
-    /// oldest dialect is the node's own business.
+    /// Returns whether the application may have this command sent. The subscriptions of the oldest
+    /// dialect are managed by the node itself.
     pub(super) const fn takes(&self, command: &Command) -> bool {
         let manages = matches!(command, Command::Replicate(_)) && self.dialect.catches_up_in_band();
         client_may_send(command, self.dialect) && !manages
     }
 
-    /// Whether missed rows are requested on the connection.
+    /// Returns whether missed rows are requested on the connection.
     pub(super) const fn catches_up_in_band(&self) -> bool {
         self.dialect.catches_up_in_band()
     }
 }
 
-/// Says a sign of life. Nobody reads what is in it.
+/// Sends a sign of life. No receiver reads what is in it (`protocol.md` 2.3).
 fn ping(conn: ConnectionId, env: &mut Env) {
     let text = ByteString::from((env.now.as_micros() / 1_000).to_string());
     env.send(conn, Command::Ping(text));

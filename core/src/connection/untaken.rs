@@ -1,4 +1,5 @@
-//! What was sent to a peer and has not gone out yet (`protocol.md` 3.3).
+//! The commands that were sent to a peer and have not gone out yet (`protocol.md` 3.3), within
+//! limits in commands and bytes (P5).
 
 use std::collections::VecDeque;
 
@@ -11,13 +12,13 @@ pub(crate) struct Untaken {
     bytes: u64,
 }
 
-/// Names, token and delimiter of a line, about.
+/// The length of the names, the token and the delimiter of a line, about, in bytes.
 const LINE_OVERHEAD_BYTES: usize = 32;
 
-/// Commands for which an empty queue keeps its room: that of a usual page of rows.
+/// The number of commands for which an empty queue keeps its room: that of a usual page of rows.
 const KEPT_ROOM: usize = 1_024;
 
-/// About how long a command is as a line, in bytes.
+/// Returns the length of a command as a line, about, in bytes.
 pub(super) fn size_of_line(command: &Command) -> u32 {
     let text = if let Command::Rdata(rdata) = command {
         rdata.row.len() + rdata.stream.len() + rdata.instance.len()
@@ -32,7 +33,7 @@ impl Untaken {
         self.sizes.len()
     }
 
-    /// Whether a further command of `size` is one too many. The first one never is.
+    /// Returns whether a further command of `size` bytes is one too many. The first one never is.
     pub(super) fn would_overflow(&self, size: u32, config: &Config) -> bool {
         let too_many = self.len() >= config.publish.peer_pending_max as usize
             && !planted!(config, NeverCutsOff);
@@ -41,7 +42,7 @@ impl Untaken {
                 && self.bytes + u64::from(size) > u64::from(config.publish.peer_pending_bytes_max))
     }
 
-    /// Whether more than half of what may be untaken is.
+    /// Returns whether more than half of what may be untaken is untaken, in commands or in bytes.
     pub(super) fn is_half_full(&self, config: &Config) -> bool {
         self.len() > config.publish.peer_pending_max as usize / 2
             || self.bytes > u64::from(config.publish.peer_pending_bytes_max) / 2
@@ -52,13 +53,13 @@ impl Untaken {
         self.bytes += u64::from(size);
     }
 
-    /// The oldest `count` have gone out.
+    /// Removes the oldest `count` commands, which have gone out.
     pub(super) fn take(&mut self, count: u32) {
         let count = self.sizes.len().min(count as usize);
         let taken: u64 = self.sizes.drain(..count).map(u64::from).sum();
         self.bytes -= taken;
         if self.sizes.is_empty() {
-            // A peer that was slow once does not keep its queue's room.
+            // A peer that was slow once does not keep the room of its queue.
             self.sizes.shrink_to(KEPT_ROOM);
         }
     }

@@ -1,5 +1,9 @@
 //! The connection that we make: to a bus, one subscription behind which all other instances are
 //! (`protocol.md` 1.3, 5.4), or to the main process over direct TCP (3.1).
+//!
+//! What enters: the driver's reports on the connection, received commands, and timers. What leaves:
+//! `Connect` and `Close`, REPLICATE until every source has announced its position, and commands of
+//! others to send. Keeps F7: a connection that is lost is made again.
 
 use std::collections::BTreeSet;
 
@@ -20,45 +24,50 @@ use crate::{
     wire::{Command, Replicate},
 };
 
-/// Where the connection stands.
+/// The state of the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Link {
-    /// Waiting for the next attempt.
+    /// There is no connection; a timer ends the wait for the next attempt.
     Down,
+    /// A connection was requested.
     Connecting(ConnectionId),
+    /// The connection is usable.
     Up(Session),
-    /// Closed by us, to be tried again: what was wrong.
+    /// Closed by us, to be made again, with the text of the ERROR that says what was wrong.
     Refused(ConnectionId, &'static str),
     /// Closed by us, for good.
     Closing(ConnectionId),
+    /// There is no connection, and none will be made.
     Stopped,
 }
 
-/// What is known of the present connection.
+/// The state of the present connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Session {
     pub(crate) conn: ConnectionId,
-    /// Direct TCP: who is at the other end.
+    /// The server at the other end; direct TCP only.
     server: Option<Server>,
     since: Timestamp,
-    /// A command other than REPLICATE came: somebody else is on this channel.
+    /// Whether a command other than REPLICATE was received.
     heard: bool,
-    /// A POSITION was handled.
+    /// Whether a POSITION was received.
     positioned: bool,
-    /// REPLICATEs sent.
+    /// The number of REPLICATEs sent.
     asked: u32,
-    /// REPLICATEs sent since all known sources had answered.
+    /// The number of REPLICATEs sent since all known sources had announced their positions.
     asked_in_vain: u32,
+    /// Whether the application was warned that another instance has our name.
     duplicate_reported: bool,
 }
 
+/// The connection that we make, over all attempts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Upstream {
     pub(crate) link: Link,
     connections: u64,
-    /// Attempts since a POSITION was handled.
+    /// The number of attempts since a POSITION was received.
     attempts: u32,
-    /// Wanted streams that a server of the oldest dialect does not have.
+    /// The wanted streams that a server of the oldest dialect does not have.
     unknown: BTreeSet<String>,
 }
 
@@ -67,7 +76,7 @@ impl Upstream {
         Self { link: Link::Down, connections: 0, attempts: 0, unknown: BTreeSet::new() }
     }
 
-    /// The connection in use, if there is one.
+    /// Returns the connection in use, if there is one.
     pub(crate) const fn up(&self) -> Option<ConnectionId> {
         match &self.link {
             Link::Up(session) => Some(session.conn),
@@ -79,7 +88,7 @@ impl Upstream {
         }
     }
 
-    /// Whether the connection is usable, or was until we closed it.
+    /// Returns whether the connection is usable, or was until we closed it.
     pub(crate) fn is_or_was_up(&self, conn: ConnectionId) -> bool {
         match &self.link {
             Link::Up(session) => session.conn == conn,
@@ -97,7 +106,7 @@ impl Upstream {
         env.act(Action::Connect { conn });
     }
 
-    /// The connection is usable: say who we are, and ask everyone where they stand.
+    /// Handles a connection that has become usable: sends our name, and requests all positions.
     pub(crate) fn on_connected(&mut self, conn: ConnectionId, env: &mut Env) {
         env.stats.connections += 1;
         env.settling_until.get_or_insert(env.now + env.config.connection.settling_for);
@@ -121,7 +130,8 @@ impl Upstream {
         self.replicate(env);
     }
 
-    /// The connection is gone or was never made; tries again later.
+    /// Handles the end of the connection, or the failure to make it: sets the time of the next
+    /// attempt.
     pub(crate) fn on_disconnected(&mut self, conn: ConnectionId, reason: String, env: &mut Env) {
         env.timers.clear(TimerKey::NothingHeard);
         env.timers.clear(TimerKey::Replicate);
@@ -152,8 +162,9 @@ impl Upstream {
         }
     }
 
-    /// Sends REPLICATE, and sets the time at which to see whether it was enough. A server of the
-    /// oldest dialect is asked once: its answers come in order and whole, or not at all.
+    /// Sends REPLICATE, and sets the time at which to see whether it was enough. An observer sends
+    /// none. A server of the oldest dialect gets one round only: its answers come in order and
+    /// whole, or not at all.
     fn replicate(&mut self, env: &mut Env) {
         let Link::Up(session) = &mut self.link else { return };
         let is_silent = env.config.observe_only && !planted!(env.config, ObserverAsks);
@@ -181,8 +192,9 @@ impl Upstream {
         env.timers.set(TimerKey::Replicate, env.now + delay);
     }
 
-    /// A source lost its footing. Asks at once, or, if others have been asked for lately, after
-    /// the shortest delay: theirs has grown while they did not answer, and this one will.
+    /// Requests positions again because that of a source is in doubt: at once, or, if they were
+    /// requested lately, after the shortest delay. The delay of that request has grown as other
+    /// writers did not answer, but the writer of this source will.
     pub(crate) fn replicate_again(&mut self, env: &mut Env) {
         let Some(at) = env.timers.at(TimerKey::Replicate) else {
             self.replicate(env);
@@ -194,7 +206,9 @@ impl Upstream {
         }
     }
 
-    /// Time to see whether everyone answered. `unanswered` is one source that did not.
+    /// Handles the time at which to see whether every source has announced its position.
+    /// `unanswered` is one that has not. REPLICATE is repeated if there is one, or if no POSITION
+    /// was received at all.
     pub(crate) fn on_replicate_due(&mut self, unanswered: Option<Source>, env: &mut Env) {
         let Link::Up(session) = &mut self.link else { return };
         if unanswered.is_none() && session.positioned {
@@ -217,8 +231,8 @@ impl Upstream {
         }
     }
 
-    /// Notes that somebody speaks on this connection. Whether the command is for the node: the
-    /// others only manage the connection, or are ignored.
+    /// Takes note of a command that was received. Returns whether it is for the node: the others
+    /// only manage the connection, or are ignored.
     pub(crate) fn on_command(&mut self, command: &Command, env: &mut Env) -> bool {
         env.commands_received += 1;
         let Link::Up(session) = &mut self.link else { return false };
@@ -245,7 +259,7 @@ impl Upstream {
         true
     }
 
-    /// The server has none of a wanted stream: it is not asked for it again.
+    /// Handles an ERROR: a wanted stream that the server does not have is not requested again.
     fn on_error(&mut self, text: &str, env: &Env) {
         if env.config.transport.catches_up_in_band()
             && inband::says_unknown_stream(text)
@@ -258,7 +272,7 @@ impl Upstream {
         }
     }
 
-    /// Time to see whether the server lives.
+    /// Handles the time at which to see whether the server is alive.
     pub(crate) fn on_keep_alive_due(&mut self, conn: ConnectionId, env: &mut Env) {
         let Link::Up(session) = &mut self.link else { return };
         if session.conn == conn
@@ -269,19 +283,19 @@ impl Upstream {
         }
     }
 
-    /// A line is too long to be read, and with it all that follows.
+    /// Handles a line that is too long to be read: nothing behind it can be read either.
     pub(crate) fn on_line_too_long(&mut self, env: &mut Env) {
         self.refuse("Line length exceeded", env);
     }
 
-    /// A line of a server of the oldest dialect could not be read that may have been an answer.
-    /// It says nothing twice, so another connection must.
+    /// Handles a line of a server of the oldest dialect that could not be read, and may have been
+    /// an answer. The server repeats nothing, so it takes a new connection to get the answer.
     pub(crate) fn on_lost_answer(&mut self, env: &mut Env) {
         self.refuse("failed to parse line", env);
     }
 
-    /// Tells the server what is wrong, unless we only observe, and closes; connects again
-    /// afterwards.
+    /// Sends the server an ERROR that says what is wrong, unless we only observe, and closes; a new
+    /// connection is made afterwards.
     fn refuse(&mut self, told: &'static str, env: &mut Env) {
         let Link::Up(Session { conn, .. }) = self.link else { return };
         self.link = Link::Refused(conn, told);
@@ -292,19 +306,20 @@ impl Upstream {
         env.act(Action::Close { conn });
     }
 
-    /// Why a command of the application cannot be sent, if so.
+    /// Returns the reason why a command of the application cannot be sent, if there is one.
     pub(crate) fn will_not_send(&self, command: &Command) -> Option<NotSentReason> {
         let Link::Up(session) = &self.link else { return Some(NotSentReason::Disconnected) };
         let refused = session.server.as_ref().is_some_and(|server| !server.takes(command));
         refused.then_some(NotSentReason::NotForClients)
     }
 
-    /// Sends on the connection in use; the number of the command on it. `None` if there is none.
+    /// Sends on the connection in use; returns the number of the command on it, or `None` if there
+    /// is no connection.
     pub(crate) fn send(&mut self, command: Command, env: &mut Env) -> Option<u64> {
         self.send_on(Channel::Main, command, env)
     }
 
-    /// The same on a channel of a bus.
+    /// Sends like [`Upstream::send`], on a channel of a bus.
     pub(crate) fn send_on(
         &mut self,
         channel: Channel,
@@ -318,7 +333,7 @@ impl Upstream {
         Some(env.send_on(session.conn, channel, command))
     }
 
-    /// Somebody else uses our name. Said once a connection.
+    /// Warns that another instance has our name, once per connection.
     pub(crate) fn on_duplicate_instance(&mut self, env: &mut Env) {
         if let Link::Up(session) = &mut self.link
             && !session.duplicate_reported
@@ -329,7 +344,7 @@ impl Upstream {
         }
     }
 
-    /// Closes for good.
+    /// Closes the connection for good.
     pub(crate) fn shut_down(&mut self, env: &mut Env) {
         match self.link {
             Link::Up(Session { conn, .. }) | Link::Connecting(conn) => {

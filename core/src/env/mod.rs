@@ -1,4 +1,8 @@
-//! The environment of every part of a node: settings, time, and the ways to act on the world.
+//! The environment of every part of a node: settings, time, shared state, and the ways to act on
+//! the world.
+//!
+//! What enters: the time of each input, and what the parts do. What leaves: actions, in the order
+//! in which they were made (C1).
 
 mod outbox;
 mod stream;
@@ -23,33 +27,36 @@ use crate::{
     wire::Command,
 };
 
-/// What the handling of an input reads and changes, besides the part of the node that it concerns.
+/// Everything that the handling of an input reads and changes, besides the part of the node that it
+/// concerns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Env {
     pub(crate) config: Config,
     /// The time of the present input.
     pub(crate) now: Timestamp,
+    /// Actions that the driver has not taken yet, in order.
     pub(crate) actions: VecDeque<Action>,
     pub(crate) stats: Stats,
     pub(crate) timers: Timers,
     pub(crate) queries: Queries,
-    /// Commands sent on the present connection that we made, or the last one.
+    /// Counts of the commands sent on the present connection that we made, or on the last one.
     pub(crate) outbox: Outbox,
     pub(crate) waits: Waits,
     pub(crate) jitter: Jitter,
-    /// State that the sources of one stream share, by stream.
+    /// State that the sources of one stream share, by [`StreamIndex`](crate::ids::StreamIndex).
     pub(crate) streams: Vec<StreamState>,
-    /// Commands received on the connection that we make.
+    /// The number of commands received on the connections that we made, all together.
     pub(crate) commands_received: u64,
     /// The connection, while missed rows can be requested on it: only in the oldest dialect.
     pub(crate) in_band_on: Option<ConnectionId>,
-    /// Sources whose position is not confirmed on the present connection.
+    /// The number of sources whose position is not confirmed on the present connection.
     pub(crate) unconfirmed: u32,
-    /// A follower wants its writer's position: REPLICATE is to be sent again.
+    /// Whether a follower needs its writer's position: REPLICATE is to be sent again.
     pub(crate) replicate_again: bool,
-    /// Bytes of rows in open batches, in open bursts, and remembered to know repeats.
+    /// Bytes of rows in open batches, in open bursts, and in memories of repeats, of all sources.
     pub(crate) kept_bytes: u64,
-    /// Until when writers are taken to be the ones that were there from the start.
+    /// The time until which writers count as having been there from the start; `None` before the
+    /// first connection.
     pub(crate) settling_until: Option<Timestamp>,
 }
 
@@ -83,12 +90,12 @@ impl Env {
         self.act(Action::Notify(event));
     }
 
-    /// Sends on the connection that we make; the number of the command on it.
+    /// Sends on the connection that we made; returns the number of the command on it, from 1.
     pub(crate) fn send(&mut self, conn: ConnectionId, command: Command) -> u64 {
         self.send_on(conn, Channel::Main, command)
     }
 
-    /// The same on a channel of a bus.
+    /// Sends like [`Env::send`], on a channel of a bus.
     pub(crate) fn send_on(
         &mut self,
         conn: ConnectionId,
@@ -99,18 +106,19 @@ impl Env {
         self.outbox.on_send()
     }
 
-    /// A new connection is asked for: nothing was sent on it.
+    /// Empties the outbox: a new connection is requested, and nothing was sent on it.
     pub(crate) const fn empty_outbox(&mut self) {
         self.outbox = Outbox::new();
     }
 
-    /// Whether writers that answer are still taken to have been there from the start.
+    /// Returns whether writers that announce positions still count as having been there from the
+    /// start.
     pub(crate) fn is_settling(&self) -> bool {
         self.settling_until.is_none_or(|until| self.now < until)
     }
 
-    /// Whether the others are reached over direct TCP, where the one writer is the process that we are
-    /// connected to: while the connection stands, it has not started over.
+    /// Returns whether the other instances are reached over direct TCP, where the one writer is the
+    /// process that we are connected to: while the connection stands, it has not started over.
     pub(crate) const fn is_on_tcp(&self) -> bool {
         matches!(self.config.transport, Transport::Tcp(_))
     }

@@ -1,4 +1,4 @@
-//! What the sources of one stream share.
+//! The state that the sources of one stream share.
 
 use crate::{
     config::Start,
@@ -6,41 +6,46 @@ use crate::{
     stream::{StreamTraits, Token},
 };
 
-/// State of a stream that its sources share.
+/// The state of a stream that its sources share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct StreamState {
     pub(crate) traits: StreamTraits,
-    /// The token that the stream had when it was first followed: where a writer starts that
-    /// appears later.
+    /// The token that the stream had when it was first followed: a writer that appears later starts
+    /// there.
     baseline: Option<Token>,
-    /// The baseline no longer moves.
+    /// Whether the baseline no longer moves.
     settled: bool,
+    /// The tokens that were delivered under any writer, where a fetch shows the rows of several.
     pub(crate) shared_tokens: SharedTokens,
-    /// What was delivered of all its sources, for the audit, where a fetch shows them together.
+    /// The rows that were delivered of all its sources, for the audit, where a fetch shows them
+    /// together.
     pub(crate) delivered: Delivered,
-    /// This node writes it too.
+    /// Whether this node writes the stream too.
     pub(crate) written_here: bool,
 }
 
 impl StreamState {
-    /// A stream that is followed from `baseline` on, or for the first time.
+    /// Creates the state of a stream that is followed from `baseline` on, or for the first time.
     pub(crate) fn new(traits: StreamTraits, baseline: Option<Token>) -> Self {
         Self {
             traits,
             baseline,
             settled: baseline.is_some(),
             shared_tokens: SharedTokens::default(),
-            // Up to there rows were delivered before this process was.
+            // Rows up to there were delivered before this process was started.
             delivered: Delivered::above(baseline.unwrap_or(Token::START)),
             written_here: false,
         }
     }
 
-    /// Where a source starts that has no position, given that its writer stands at `current`.
+    /// Returns the position at which a source starts that has none, given that its writer stands at
+    /// `current`.
     ///
-    /// Writers answer a REPLICATE one by one: until `settling` is over, each is taken at its word
-    /// if the application wants to start from now. One that appears later has written all its
-    /// rows since, so it starts at the baseline; in a stream of its own tokens, at their start.
+    /// Writers answer a REPLICATE one by one: if the application wants to start from now, the first
+    /// writer of a stream, and until `settling` is over each further one, starts where it stands. A
+    /// writer that appears later has written all its rows since, so it starts at the baseline; in a
+    /// resettable stream, whose tokens are its own, at their start. So does every writer of a
+    /// stream with saved positions.
     pub(crate) fn start(&mut self, start: Start, current: Token, settling: bool) -> Token {
         if start == Start::Beginning {
             return Token::START;

@@ -1,20 +1,24 @@
-//! What a POSITION means: one pure function, and the table that it reads (`protocol.md` 4.7, 12.1).
+//! The decision about a POSITION: one pure function, and the table that it reads (`protocol.md`
+//! 4.7, 12.1).
+//!
+//! What enters: the [`View`] of a follower, and the announced span. What leaves: the [`Step`] that
+//! the follower carries out. Keeps F2 (what may be missing is fetched), F6 and F10.
 
 use crate::stream::{Order, Span, Token};
 
-/// What a follower knows when an announcement comes.
+/// What a follower knows when an announcement is received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct View {
     pub(super) standing: Standing,
-    /// This announcement gave the source its first position: nothing was missed before it, so it is
-    /// judged like a live one.
+    /// Whether this announcement gave the source its first position. Nothing was missed before it,
+    /// so it is judged like one of a live source.
     pub(super) is_new: bool,
     pub(super) position: Token,
-    /// How far the writer is known to have come, if a fetch is under way.
+    /// The highest token that the writer is known to have reached, if a fetch is under way.
     pub(super) known_end: Token,
     pub(super) order: Order,
     pub(super) resettable: bool,
-    /// Rows above the position were lost.
+    /// Whether rows above the position were lost.
     pub(super) hole: bool,
     pub(super) burst: Option<OpenBurst>,
 }
@@ -23,30 +27,30 @@ pub(super) struct View {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
     Unconfirmed,
-    /// Not confirmed, and a fetch that was begun before is still under way.
+    /// Not confirmed; a fetch that was begun before is still under way.
     Fetching,
     CatchingUp,
     Live,
 }
 
-/// A burst of which rows have come and whose end has not.
+/// A burst of which rows were received, and whose end is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OpenBurst {
     pub(super) highest: Token,
-    /// Every row of it was received on the present connection, from the first on.
+    /// Whether every row of it was received on the present connection, from the first on.
     pub(super) continuous: bool,
 }
 
-/// Everything that follows from an announcement of `(prev, new]`.
+/// What follows from an announcement of `(prev, new]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Keep it until the catch-up has ended.
+    /// It is held until the catch-up has ended.
     Hold,
     /// It confirms the fetch under way, which is to reach `new`.
     Confirm,
-    /// The tokens started over, or may have: begin again, and fetch up to `new`.
+    /// The tokens started over, or may have: the source is reset, and fetches up to `new`.
     Reset,
-    /// Rows may be missing in `(position, new]`.
+    /// Rows may be missing in `(position, new]`: they are fetched.
     Fetch,
     /// Nothing is missing up to `new`: the position moves there, and the source is live.
     Advance,
@@ -54,7 +58,7 @@ pub(super) enum Step {
     Stay,
 }
 
-/// Where a token stands relative to an announcement `(prev, new]`.
+/// The place of the compared token `cur` relative to an announcement `(prev, new]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Relation {
     /// `cur < prev`: rows may lie between.
@@ -76,16 +80,19 @@ enum Entry {
     Confirm,
     Reset,
     Fetch,
-    /// The writer says that no row is missing up to `new`; the guards say whether that is believed.
+    /// The announcement states that no row is missing up to `new`; the guards decide whether that
+    /// is believed.
     Complete,
 }
 
-/// Rows: the relation. Columns: first what cannot start over, then what can; in each the four
-/// standings.
+/// The decision before the guards. Each row is a relation. The columns are the four standings,
+/// first of streams that cannot start over, then of those that can.
 ///
-/// A resettable source whose position is not confirmed is always reset: its writer may have started
-/// over while nobody listened, and nothing on the wire would show it (`protocol.md` H10, `X6`). A
-/// source that is not resettable never goes back: a lower announcement is an old or a timid one.
+/// A resettable source whose position is not confirmed is reset, unless a fetch under way confirms
+/// it: its writer may have started over while there was no connection, and nothing on the wire
+/// would show it (`protocol.md` H10, `X6`). A source that is not resettable never goes back: a
+/// lower announcement is an old one, or one of a writer that does not know how far its rows went
+/// out (P3).
 const TABLE: [(Relation, [[Entry; 4]; 2]); 5] = {
     use self::{Entry::*, Relation::*};
     [
@@ -97,8 +104,8 @@ const TABLE: [(Relation, [[Entry; 4]; 2]); 5] = {
     ]
 };
 
-/// Decides on an announcement. `span.from` may lie above `span.upto`: then the writer has said
-/// nothing of what lies between.
+/// Decides on an announcement. `span.from` may lie above `span.upto`: then the writer has stated
+/// nothing about the tokens between them.
 pub(super) fn announce(view: &View, span: Span) -> Step {
     let is_behind = view.position < span.upto;
     match Relation::of(view.compared(span), span).entry(view) {
@@ -113,31 +120,32 @@ pub(super) fn announce(view: &View, span: Span) -> Step {
 }
 
 impl View {
-    /// The token that the announcement is compared with.
+    /// Returns the token that the announcement is compared with: `cur` of the table.
     fn compared(&self, span: Span) -> Token {
         if matches!(self.standing, Standing::Fetching | Standing::CatchingUp) {
             return self.known_end;
         }
-        // A writer that says no more than where it stands may have died inside a burst, and started
-        // again.
+        // A writer that announces nothing but its position (prev = new) may have died inside a
+        // burst, and started again.
         let may_be_cut = span.from >= span.upto && self.order == Order::Bursts;
         self.burst
             .filter(|burst| burst.continuous && !may_be_cut)
             .map_or(self.position, |burst| burst.highest.max(self.position))
     }
 
-    /// Guard: what is said to be complete is fetched all the same, because rows were lost, because the
-    /// beginning of a burst was not received on this connection, or because it may not have been: a
-    /// burst names the last row that was sent as the one before, which is its lowest, so whoever
-    /// came into the middle of it has not received the others.
+    /// Guard: returns whether rows are fetched though the announcement states that none is missing.
+    /// Rows were lost; or the beginning of a burst was not received on this connection; or it may
+    /// not have been: the announcement behind a burst has as its prev the row that was sent last,
+    /// which is the lowest of the burst, so it looks complete also to a follower that connected in
+    /// the middle of the burst.
     fn lacks_rows(&self) -> bool {
         let is_broken = self.burst.is_some_and(|burst| !burst.continuous);
         let may_be_amid = self.order == Order::Bursts && self.standing != Standing::Live;
         self.hole || is_broken || may_be_amid
     }
 
-    /// Guard: whether `new` ends what is open. Rows above it have not come, and nothing that is said
-    /// inside an unclosed burst closes it.
+    /// Guard: returns whether `new` closes the open burst, or none is open. It does if no row above
+    /// `new` was received; a burst of `UnclosedBursts` is closed by no announcement.
     fn closes(&self, new: Token) -> bool {
         let is_unclosed = self.order == Order::UnclosedBursts;
         self.burst.is_none_or(|burst| !is_unclosed && burst.highest <= new)
@@ -170,7 +178,7 @@ mod tests {
     use super::*;
     use crate::follow::table;
 
-    /// Where the source is for each relation to an announcement of (10, 20].
+    /// The position of the source in each relation to an announcement of (10, 20].
     const AT: [(Relation, &str, i64); 5] = [
         (Relation::Behind, "`cur < prev`", 5),
         (Relation::AtPrev, "`cur = prev`", 10),

@@ -1,12 +1,13 @@
-//! The audit: what was delivered, compared from time to time with what the fetch source has
+//! The audit: what was delivered is compared from time to time with what the fetch source has
 //! (`protocol.md` H5, X1). A writer's RDATA does not say what came before it, so one that gets lost
 //! leaves no trace if another one follows.
 //!
-//! What is compared lies at or below the position, and at or below where the source stood one
-//! period before, so that nothing which is merely late is taken for lost. Rows that were not
-//! delivered come as they are found, in order, under the position that stands: it does not move.
+//! What enters: the rows that are delivered, and pages over the same tokens. What leaves: rows that
+//! were not delivered (F2), as they are found, in order, under the position that stands: it does
+//! not move. What is compared lies at or below the position, and at or below the position one
+//! period before, so that nothing which is merely late is taken for lost.
 //!
-//! An audit is only of a live source. It has one fetch in flight over all sources, which gives way
+//! An audit is only of a live source. All audits together have one fetch in flight, which gives way
 //! to any catch-up.
 
 use std::time::Duration;
@@ -28,22 +29,23 @@ use crate::{
     timer::TimerKey,
 };
 
-/// What one source needs for it.
+/// The state of the audit of one source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Audit {
-    /// Rows up to here were compared, or were fetched before anything else came; `None` until it
-    /// does.
+    /// The token up to which nothing is left to compare: rows were compared, or were fetched before
+    /// anything was received live; `None` until then.
     compared: Option<Token>,
-    /// Where the source stood at the last look: how far the next one compares.
+    /// The position at the last look: the next one compares up to there.
     settled: Token,
-    /// When the next look is due.
+    /// The time at which the next look is due.
     due: Timestamp,
-    /// What was delivered above `compared`; empty where the sources of a stream share it.
+    /// The rows that were delivered above `compared`; empty where the sources of a stream share a
+    /// memory.
     delivered: Delivered,
     run: Option<Run>,
 }
 
-/// One comparison under way, from what was compared on.
+/// One comparison under way: of the rows above `compared`, up to `upto`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Run {
     upto: Token,
@@ -51,8 +53,9 @@ struct Run {
 }
 
 impl Audit {
-    /// `None` unless it is wanted, and where it can find nothing: nothing gets lost on direct TCP,
-    /// and where bursts are not closed there a row may be as late as it likes.
+    /// Creates the audit of a source; `None` unless the application wants it. Also `None` for
+    /// bursts that nothing closes: on direct TCP, where these are, nothing gets lost, and a row of
+    /// theirs may be arbitrarily late.
     pub(super) fn new(traits: StreamTraits, config: &Config) -> Option<Box<Self>> {
         config.audit.audit_every.filter(|_| traits.order != Order::UnclosedBursts)?;
         Some(Box::new(Self {
@@ -66,7 +69,7 @@ impl Audit {
 }
 
 impl Follower {
-    /// Rows are being delivered, with this position.
+    /// Remembers rows that are being delivered with this position.
     #[cold]
     pub(super) fn remember_for_audit(
         &mut self,
@@ -77,7 +80,7 @@ impl Follower {
     ) {
         let shared = self.traits.shared_fetch;
         let Some(audit) = &mut self.audit else { return };
-        // What is fetched before the source is first live is never compared.
+        // Rows that are fetched before the source is first live are never compared.
         if !shared && audit.compared.is_none() && token <= position {
             return;
         }
@@ -92,7 +95,8 @@ impl Follower {
         }
     }
 
-    /// What comes from here on is not fetched: it is to be compared.
+    /// Begins the audit: rows above the position are received live from here on, and are to be
+    /// compared.
     pub(super) fn begin_audit(&mut self, env: &mut Env) {
         let position = self.position.unwrap_or(Token::START);
         let Some(audit) = self.audit.as_mut().filter(|audit| audit.compared.is_none()) else {
@@ -103,7 +107,7 @@ impl Follower {
         audit.due = env.now + period(env);
     }
 
-    /// The source has gone live.
+    /// Sets the timer of the next look, as the source has gone live.
     pub(super) fn start_audit(&mut self, env: &mut Env) {
         self.begin_audit(env);
         let Some(audit) = &self.audit else { return };
@@ -113,19 +117,19 @@ impl Follower {
         }
     }
 
-    /// It is time for a look, or to try a failed fetch again.
+    /// Handles the timer: begins a look, or makes a failed fetch again.
     pub(crate) fn on_audit_due(&mut self, env: &mut Env) {
         let position = self.position.unwrap_or(Token::START);
         let is_live = self.is_live();
         let Some(audit) = &mut self.audit else { return };
         if env.streams[self.stream.as_usize()].written_here && self.traits.shared_fetch {
-            // Our own rows would come back as if they had been lost.
+            // The fetch would return our own rows as well, which would pass for lost ones.
             self.audit = None;
             return;
         }
         match &mut audit.run {
             Some(run) => run.pager.queue(),
-            // Once it is live again.
+            // The timer is set again once the source is live.
             None if !is_live => return,
             None => {
                 let upto = std::mem::replace(&mut audit.settled, position);
@@ -137,7 +141,7 @@ impl Follower {
         self.go_on_with_audit(env);
     }
 
-    /// Gets in line for the next page, or ends the audit.
+    /// Queues for the next page, or ends the look.
     fn go_on_with_audit(&mut self, env: &mut Env) {
         let Some(audit) = &mut self.audit else { return };
         let Some(run) = &mut audit.run else { return };
@@ -151,7 +155,7 @@ impl Follower {
         env.timers.set(TimerKey::Audit(self.index), audit.due);
     }
 
-    /// Nothing else is to be fetched, and this source is first in line.
+    /// Requests the next page: no catch-up is queued, and this source is next.
     pub(crate) fn on_audit_slot(&mut self, env: &mut Env) {
         if !self.is_live() {
             self.stop_audit(env);
@@ -175,7 +179,7 @@ impl Follower {
         env.act(Action::Fetch { query, source, span });
     }
 
-    /// The answer to the fetch that the audit waits for.
+    /// Handles the answer to the fetch in flight of the audit.
     pub(crate) fn on_audit_fetched(&mut self, env: &mut Env, outcome: FetchOutcome) {
         let Some(run) = self.audit.as_mut().and_then(|audit| audit.run.as_mut()) else { return };
         let Some((_, span)) = run.pager.in_flight() else { return };
@@ -187,7 +191,7 @@ impl Follower {
             Turn::Failed(error) => {
                 let timer = TimerKey::Audit(self.index);
                 match run.pager.on_failed(env, &self.source, timer, span, error) {
-                    // It is tried again.
+                    // The timer is set for another attempt.
                     None => return,
                     Some(error) => self.leave_out(env, upto, NotAuditedReason::GaveUp { error }),
                 }
@@ -196,9 +200,9 @@ impl Follower {
         self.go_on_with_audit(env);
     }
 
-    /// Delivers the rows of a page that were not delivered.
+    /// Delivers the rows of a page that were not delivered before.
     fn compare(&mut self, env: &mut Env, checked: Checked) {
-        // It may have been forgotten since the page was asked for.
+        // What was delivered may have been forgotten since the page was requested.
         self.leave_out_forgotten(env);
         let Checked { rows, complete, split, .. } = checked;
         let Some(from) = self.audit.as_ref().and_then(|audit| audit.compared) else { return };
@@ -211,8 +215,8 @@ impl Follower {
                 reason,
             }));
         }
-        // Where the fetch shows what another writer may not have sent yet, a part must not take the
-        // place of the whole.
+        // The fetch may show rows that their writer has not sent yet: a part of a token that is
+        // delivered now would suppress the whole later.
         let cut = (split && self.traits.shared_fetch).then_some(complete);
         for (token, rows) in by_token(rows) {
             if cut != Some(token) && token <= complete {
@@ -224,7 +228,8 @@ impl Follower {
         audit.delivered.forget_upto(complete, &mut env.stats.audit_rows_now);
     }
 
-    /// Of all the rows of one token, delivers those that were not.
+    /// Delivers those rows of one token that were not delivered before; `rows` are all that the
+    /// page has.
     fn deliver_lost(&mut self, env: &mut Env, token: Token, rows: &Rows) {
         if self.audit.as_ref().is_none_or(|audit| audit.compared >= Some(token)) {
             return;
@@ -238,9 +243,10 @@ impl Follower {
         let Some(rows) = rows else { return };
         let mut position = self.position.unwrap_or(Token::START);
         if self.traits.shared_fetch {
-            // The writer may not have sent it yet.
+            // Their writer may send them yet, and they must not be delivered twice.
             env.streams[self.stream.as_usize()].shared_tokens.insert(token, &env.config);
-            // The audits of other writers see it too. What it takes the place of is forgotten.
+            // The audits of other writers find them too. Remembering them may push older rows out
+            // of the memory.
             self.remember_for_audit(env, token, &rows, position);
             self.leave_out_forgotten(env);
         }
@@ -271,7 +277,7 @@ impl Follower {
         }
     }
 
-    /// Nothing can be said of rows of which it is forgotten whether they were delivered.
+    /// Leaves out the tokens of which it is forgotten what was delivered.
     fn leave_out_forgotten(&mut self, env: &mut Env) {
         let Some(audit) = &self.audit else { return };
         let Some(run) = &audit.run else { return };
@@ -282,7 +288,7 @@ impl Follower {
         self.leave_out(env, floor, NotAuditedReason::NotRemembered);
     }
 
-    /// Goes on at `token` without having compared what lies below, and says so.
+    /// Goes on above `token` without having compared the rows up to it, and warns of that.
     fn leave_out(&mut self, env: &mut Env, token: Token, reason: NotAuditedReason) {
         let Some(audit) = &mut self.audit else { return };
         let Some(from) = audit.compared.filter(|compared| *compared < token) else { return };
@@ -295,7 +301,8 @@ impl Follower {
         }
     }
 
-    /// The source is no longer live: the next look is a period after it is.
+    /// Ends the look under way, as the source is no longer live. The next look is due one period
+    /// from now, once the source is live again.
     pub(super) fn stop_audit(&mut self, env: &mut Env) {
         let Some(audit) = &mut self.audit else { return };
         if audit.run.take().is_some() {
@@ -307,7 +314,7 @@ impl Follower {
         }
     }
 
-    /// The tokens start over.
+    /// Forgets everything, as the tokens start over.
     pub(super) fn reset_audit(&mut self, env: &mut Env) {
         self.stop_audit(env);
         let Some(audit) = &mut self.audit else { return };
@@ -317,7 +324,7 @@ impl Follower {
     }
 }
 
-/// Time until the next look, moved a little so that sources do not all look at once.
+/// Returns the time until the next look, moved a little so that sources do not all look at once.
 fn period(env: &mut Env) -> Duration {
     let every = env.config.audit.audit_every.unwrap_or_default();
     env.jitter.delay(Backoff::new(every, every), 1)

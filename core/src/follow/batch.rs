@@ -1,24 +1,27 @@
 //! The rows of the token that is being received (`protocol.md` 2.3, RDATA `batch`).
+//!
+//! What enters: the rows of one source, one by one. What leaves: all rows of a token together (F4),
+//! or none of them once a limit is reached (F9).
 
 use crate::{
     config::Config,
     stream::{Row, Rows},
 };
 
-/// What has come of the token that is being received.
+/// The rows received so far of the token that is being received.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Open {
-    /// No row, or the last token is complete.
+    /// No row was received, or the last token is complete.
     #[default]
     Nothing,
-    /// Its first rows; the last one is still to come.
+    /// The first rows of the token; the last one is still to come.
     Batch(Box<Batch>),
-    /// Its first rows were dropped: what looks like a whole batch next is the rest.
+    /// The first rows of the token were dropped: what looks like a whole batch next is its rest.
     Torn,
 }
 
 impl Open {
-    /// Bytes of the rows that are kept.
+    /// Returns the bytes of the rows that are kept.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Batch(batch) => batch.bytes,
@@ -27,8 +30,8 @@ impl Open {
     }
 }
 
-/// The rows of an unfinished batch of one source. Rows are copied out of the read buffer, which
-/// they might otherwise keep alive for as long as the batch stays open.
+/// The rows of an unfinished batch of one source. They are copied out of the read buffer, which
+/// they would otherwise keep alive for as long as the batch stays open.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Batch {
     rows: Vec<Row>,
@@ -36,8 +39,8 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Adds a row; false if the batch would be larger than allowed, or if all sources together, which
-    /// keep `kept_bytes` now, would keep more than they may.
+    /// Adds a row. Returns false, and leaves it out, if the batch would be larger than allowed, or
+    /// if all sources together, which keep `kept_bytes` now, would keep more than allowed.
     #[must_use]
     pub(super) fn push(&mut self, row: &Row, config: &Config, kept_bytes: u64) -> bool {
         let bytes = self.bytes + row.len();
@@ -52,7 +55,7 @@ impl Batch {
         true
     }
 
-    /// The whole batch, with its last row.
+    /// Returns the whole batch, with its last row.
     pub(super) fn finish(self, last: Row) -> Rows {
         Rows::with_last(self.rows, last)
     }

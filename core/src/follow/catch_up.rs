@@ -1,4 +1,9 @@
-//! Getting missed rows: one fetch at a time, page by page, until the target is reached.
+//! Catch-up: missed rows are fetched, one request at a time, page by page, until the target is
+//! reached.
+//!
+//! What enters: the token that the writer has reached, pages, and failures. What leaves: fetches,
+//! rows, and a gap where rows cannot be had (F2). Keeps F7: a failed fetch is made again after a
+//! delay.
 
 use super::{
     Follower,
@@ -15,11 +20,11 @@ use crate::{
     timer::TimerKey,
 };
 
-/// What is known of a catch-up under way. It may outlive the connection under which it began;
-/// it then ends without making the source live.
+/// A catch-up under way. It may outlive the connection under which it began; it then ends without
+/// making the source live.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CatchUp {
-    /// The writer is known to have come this far.
+    /// The token that the writer is known to have reached.
     pub(super) target: Token,
     pub(super) pager: Pager,
 }
@@ -32,7 +37,7 @@ impl CatchUp {
 
 impl Follower {
     /// Fetches what lies between the position and `token`, which the writer has shown on this
-    /// connection to have reached.
+    /// connection to have reached. The source goes live if nothing lies between.
     pub(super) fn fetch_up_to(&mut self, env: &mut Env, token: Token) {
         self.hole = false;
         let target = self.class.highest().map_or(token, |highest| highest.max(token));
@@ -45,7 +50,7 @@ impl Follower {
         }
         let from = self.position.unwrap_or(Token::START);
         if target <= from {
-            // All that the writer sent before is delivered; all that follows comes live.
+            // All that the writer has sent is delivered, and all that follows is received live.
             self.go_live(env);
             return;
         }
@@ -55,7 +60,7 @@ impl Follower {
         self.fetch_next(env);
     }
 
-    /// The writer's announcement of `token` confirms the fetch under way.
+    /// Handles the writer's announcement of `token`, which confirms the fetch under way.
     pub(super) fn confirm_fetch(&mut self, env: &mut Env, token: Token) {
         if let Some(mut catch_up) = self.take_catch_up(env) {
             catch_up.target = catch_up.target.max(token);
@@ -70,8 +75,8 @@ impl Follower {
         }
     }
 
-    /// Requests the next page, or gets in line. Each page is a turn: a long catch-up would keep
-    /// its slot from those in line otherwise.
+    /// Requests the next page, or queues for a fetch slot. Each page queues anew: a long catch-up
+    /// would keep its slot from the others in the queue otherwise.
     pub(super) fn fetch_next(&mut self, env: &mut Env) {
         if !env.queries.has_free_slot(&env.config)
             && let Some(query) = env.queries.audits.give_way()
@@ -102,19 +107,19 @@ impl Follower {
         env.act(Action::Fetch { query, source, span });
     }
 
-    /// A slot is free and this source is first in line.
+    /// Requests the next page: a slot is free, and this source is first in the queue.
     pub(crate) fn on_slot(&mut self, env: &mut Env) {
         if self.catch_up().is_some_and(|catch_up| catch_up.pager.is_queued()) {
             self.fetch_now(env);
         }
     }
 
-    /// A failed fetch is due again.
+    /// Requests again what a failed fetch requested.
     pub(crate) fn on_fetch_retry(&mut self, env: &mut Env) {
         self.fetch_next(env);
     }
 
-    /// The answer to the fetch that this source waits for.
+    /// Handles the answer to the fetch in flight of this source.
     pub(crate) fn on_fetched(&mut self, env: &mut Env, outcome: FetchOutcome) {
         let mut traits = self.traits;
         traits.splits_tokens &= !planted!(env.config, BelievesCutTokens);
@@ -144,7 +149,7 @@ impl Follower {
         }
     }
 
-    /// Delivers the rows of a page, and goes on behind it.
+    /// Delivers the rows of a page, moves the position to its end, and goes on behind it.
     pub(super) fn apply(&mut self, env: &mut Env, checked: Checked) {
         let Checked { mut rows, complete, split, repeated } = checked;
         if planted!(env.config, DeliversPagesUnderOneToken) {
@@ -154,7 +159,7 @@ impl Follower {
             self.advance_to(env, complete);
         }
         env.stats.rows_repeated += repeated;
-        // Not all rows of the last token are there: only the gap behind them says that it is done.
+        // Rows of the last token may be missing: the position reaches it only with the gap.
         let whole = if split { complete.before() } else { complete };
         for (token, rows) in by_token(rows) {
             self.deliver_fetched(env, token, rows, whole);
@@ -194,7 +199,7 @@ impl Follower {
         }
     }
 
-    /// The rows up to the target cannot be had: says so and goes on behind them.
+    /// Gives up the rows up to the target, which cannot be had: a gap stands in their place (F2).
     fn give_up(&mut self, env: &mut Env, reason: GapReason) {
         let Some(upto) = self.catch_up().map(|catch_up| catch_up.target) else { return };
         let reaches_back = planted!(env.config, GapsFromStart);
@@ -217,7 +222,7 @@ impl Follower {
     pub(super) fn abandon_catch_up(&mut self, env: &mut Env) {
         if let Some(catch_up) = self.take_catch_up(env)
             && let Some((query, _)) = catch_up.pager.in_flight()
-            // A shutdown has cancelled it already.
+            // False if a shutdown has cancelled it already.
             && env.queries.give_up(query)
         {
             env.act(Action::CancelFetch { query });

@@ -1,4 +1,7 @@
-//! Rows to events: what is new, in which order, with which position.
+//! Delivery of rows as events.
+//!
+//! What enters: rows that [`receive`](mod@super::receive) lets pass, and those of pages. What
+//! leaves: the ones that are new, each once and in order, with the position to save (F1, F3, F6).
 
 use super::{Follower, order::Class};
 use crate::{
@@ -8,7 +11,8 @@ use crate::{
 };
 
 impl Follower {
-    /// Rows of a live source that [`receive`](super::receive::receive) lets pass.
+    /// Delivers rows of a live source that [`receive`](super::receive::receive) lets pass, by the
+    /// rules of its class.
     pub(super) fn deliver_live(&mut self, env: &mut Env, token: Token, rows: Rows) {
         match &self.class {
             Class::Rising => self.deliver_rising(env, token, rows),
@@ -18,7 +22,8 @@ impl Follower {
         }
     }
 
-    /// Rows of one token from a page. The position moves along with them, at most up to `complete`.
+    /// Delivers rows of one token from a page. The position moves along with them, at most up to
+    /// `complete`.
     pub(super) fn deliver_fetched(
         &mut self,
         env: &mut Env,
@@ -32,6 +37,7 @@ impl Follower {
         self.emit(env, token, rows, Origin::CatchUp, position.max(token.min(complete)));
     }
 
+    /// Emits rows that are new, and moves the position to `position`.
     pub(super) fn emit(
         &mut self,
         env: &mut Env,
@@ -48,7 +54,7 @@ impl Follower {
         self.set_position(env, position);
     }
 
-    /// Moves the position without rows and says so.
+    /// Moves the position without rows, and notifies the application.
     pub(super) fn advance_to(&mut self, env: &mut Env, token: Token) {
         let source = self.source.clone();
         env.notify(Event::Position { source, token });
@@ -64,13 +70,14 @@ impl Follower {
     }
 }
 
-/// The rows that `is_new` accepts, or none if it accepts none; the others count as repeated.
+/// Returns the rows that `is_new` accepts, or `None` if it accepts none; the others count as
+/// repeated.
 pub(super) fn retain(
     env: &mut Env,
     rows: Rows,
     mut is_new: impl FnMut(&Env, &Row) -> bool,
 ) -> Option<Rows> {
-    // Mostly all rows are new, and go on as they came.
+    // Mostly all rows are new, and are passed on without a copy.
     let mut kept: Option<Vec<Row>> = None;
     for (index, row) in rows.iter().enumerate() {
         if !is_new(env, row) {

@@ -1,8 +1,8 @@
 //! The state of one source, and its transitions.
 //!
-//! Rows and announcements enter through [`Follower::on_row`] and [`Follower::on_position`]. What they
-//! mean is decided in [`receive`](mod@super::receive) and [`announce`](mod@super::announce); here it is
-//! carried out.
+//! What enters: rows and announcements, through [`Follower::on_row`] and [`Follower::on_position`].
+//! The pure functions [`receive`](mod@super::receive) and [`announce`](mod@super::announce) decide
+//! what follows, and this module carries it out. What leaves: events and fetches, through [`Env`].
 
 use super::{
     announce::{self, OpenBurst, announce},
@@ -30,32 +30,35 @@ pub(crate) struct Follower {
     pub(super) stream: StreamIndex,
     pub(super) source: Source,
     pub(super) traits: StreamTraits,
-    /// Every row up to here was delivered; `None` before the source was first heard of.
+    /// The token up to which every row was delivered; `None` until an announcement, or rows that
+    /// count as one, give the source its first position.
     pub(super) position: Option<Token>,
     pub(super) state: State,
-    /// Rows above the position were lost: what comes next is not enough, the rows up to it must be
-    /// fetched.
+    /// Whether rows above the position were lost. What is received next does not make the source
+    /// complete then: everything up to its token is fetched.
     pub(super) hole: bool,
     pub(super) open: Open,
     pub(super) held: Option<Box<Holding>>,
     pub(super) class: Class,
-    /// Only if the application wants it.
+    /// `None` where no audit is wanted, or where none is possible.
     pub(super) audit: Option<Box<Audit>>,
-    /// Bytes of rows that it keeps, as they were accounted for last.
+    /// Bytes of rows that the source kept at the last [`Follower::account`].
     kept_bytes: u64,
 }
 
-/// Whether the position is confirmed by what came on the present connection, and whether rows are
-/// missing.
+/// Whether the position is confirmed by what was received on the present connection, and whether
+/// rows are missing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum State {
-    /// Not confirmed on this connection. A fetch of an earlier one may still run.
+    /// Nothing received on this connection confirms the position. A fetch that was begun under an
+    /// earlier one may still run.
     Unconfirmed { fetch: Option<Box<CatchUp>> },
-    /// Something contradicts the position; the writer was asked where it stands.
+    /// Something that was received does not fit the position, or could not be read: the writer is
+    /// requested to announce its position.
     Doubted { fetch: Option<Box<CatchUp>> },
-    /// Confirmed, and rows up to the target are missing.
+    /// Confirmed; rows up to the target of the fetch are missing.
     CatchingUp(Box<CatchUp>),
-    /// Complete up to the position; what comes next comes by itself.
+    /// Confirmed and complete up to the position; further rows are received live.
     Live,
 }
 
@@ -66,7 +69,8 @@ impl State {
 }
 
 impl Follower {
-    /// A source that was not heard of on the present connection.
+    /// Creates the follower of a source of which nothing was received on the present connection.
+    /// `position` is the saved one, if there is one.
     pub(crate) fn new(
         index: SourceIndex,
         stream: StreamIndex,
@@ -95,12 +99,12 @@ impl Follower {
         &self.source
     }
 
-    /// Every row up to here was delivered.
+    /// Returns the token up to which every row was delivered.
     pub(crate) const fn position(&self) -> Option<Token> {
         self.position
     }
 
-    /// Whether the position is confirmed on the present connection.
+    /// Returns whether the position is confirmed on the present connection.
     pub(crate) const fn is_confirmed(&self) -> bool {
         self.state.is_confirmed()
     }
@@ -109,7 +113,7 @@ impl Follower {
         matches!(self.state, State::Live)
     }
 
-    /// The fetch under way.
+    /// Returns the catch-up that is under way, whether the position is confirmed or not.
     pub(super) fn catch_up(&self) -> Option<&CatchUp> {
         match &self.state {
             State::Unconfirmed { fetch } | State::Doubted { fetch } => fetch.as_deref(),
@@ -126,7 +130,7 @@ impl Follower {
         }
     }
 
-    /// Takes the fetch under way out of a state that is about to be replaced.
+    /// Takes the catch-up under way out of the state, which the caller replaces afterwards.
     pub(super) fn take_catch_up(&mut self, env: &mut Env) -> Option<Box<CatchUp>> {
         match self.set_state(env, State::Unconfirmed { fetch: None }) {
             State::Unconfirmed { fetch } | State::Doubted { fetch } => fetch,
@@ -135,7 +139,8 @@ impl Follower {
         }
     }
 
-    /// Replaces the state, and keeps count of the sources that are not confirmed.
+    /// Replaces the state and returns the one before; keeps the count of sources that are not
+    /// confirmed.
     pub(super) fn set_state(&mut self, env: &mut Env, state: State) -> State {
         match (self.state.is_confirmed(), state.is_confirmed()) {
             (true, false) => env.unconfirmed += 1,
@@ -145,12 +150,13 @@ impl Follower {
         std::mem::replace(&mut self.state, state)
     }
 
-    /// Whether the tokens may start over while the connection stands.
+    /// Returns whether the tokens may start over while the connection stands.
     pub(super) const fn may_restart(&self, env: &Env) -> bool {
         self.traits.resettable && !env.is_on_tcp()
     }
 
-    /// How far the writer of a source that is live or catching up is known to have come.
+    /// Returns how far the writer is known to have come: the highest token that is held or to be
+    /// fetched, or the position of a source that is live.
     fn known_end(&self) -> Token {
         match self.catch_up() {
             Some(catch_up) => {
@@ -161,8 +167,8 @@ impl Follower {
         }
     }
 
-    /// Brings the bytes that all sources keep, `total`, up to what this one keeps now. To be called
-    /// after all that happens to it.
+    /// Updates `total`, the bytes of rows that all sources keep, with what this source keeps now.
+    /// To be called after everything that happens to it.
     #[inline]
     pub(crate) fn account(&mut self, total: &mut u64) {
         let kept = (self.class.bytes() + self.open.bytes()) as u64;
@@ -170,9 +176,10 @@ impl Follower {
         *total = *total - before + kept;
     }
 
-    /// One row: kept until its batch is whole.
+    /// Handles one row. `token` is `None` for every row of a batch but the last: such rows are kept
+    /// until the batch is whole (F4).
     pub(crate) fn on_row(&mut self, env: &mut Env, token: Option<Token>, row: Row) {
-        // Nearly all rows take this way.
+        // Nearly all rows take this path.
         if let (Some(token), State::Live, Open::Nothing, Class::Rising, false) =
             (token, &self.state, &self.open, &self.class, self.hole)
             && Some(token) > self.position
@@ -190,7 +197,7 @@ impl Follower {
         }
     }
 
-    /// A row that ends a batch.
+    /// Handles the row that carries the token, and so ends a batch.
     fn on_last_row(&mut self, env: &mut Env, token: Token, row: Row) {
         if planted!(env.config, TakesTornBatchForWhole) {
             self.hole = false;
@@ -219,13 +226,14 @@ impl Follower {
         }
     }
 
-    /// Drops the rows of an unfinished batch. Its rest will look like a whole one.
+    /// Drops the rows of an unfinished batch. The rest of the batch will look like a whole one.
     fn tear_batch(&mut self) {
         self.open = Open::Torn;
         self.hole = true;
     }
 
-    /// The rows of a token; none if they are not whole.
+    /// Carries out what [`receive`](fn@receive::receive) decides for the rows of a token. `rows` is
+    /// `None` if not all of them could be kept.
     pub(super) fn on_rows(&mut self, env: &mut Env, token: Token, rows: Option<Rows>) {
         match (receive(&self.view_rows(env, token, rows.is_some())), rows) {
             (receive::Step::Deliver, Some(rows)) => self.deliver_live(env, token, rows),
@@ -250,7 +258,7 @@ impl Follower {
                 self.take_as_evidence(env, token, rows.as_ref());
                 self.reset(env, token);
             }
-            // Rows that are not whole are never handed on or kept.
+            // Rows that are not whole are neither delivered nor held.
             (receive::Step::Fetch, _)
             | (
                 receive::Step::Deliver
@@ -293,8 +301,9 @@ impl Follower {
         }
     }
 
-    /// Rows of a source that is not confirmed count as an announcement of their token.
+    /// Takes rows of a source that is not confirmed as an announcement of their token.
     fn take_as_evidence(&mut self, env: &mut Env, token: Token, rows: Option<&Rows>) {
+        // A loose stream goes back: no fetch from the position returns rows at or below it.
         if self.traits.order == Order::Loose {
             self.hold_whole_rows(env, token, rows);
         }
@@ -304,7 +313,8 @@ impl Follower {
         }
     }
 
-    /// An announcement.
+    /// Handles an announcement. A batch that is open is torn: a writer sends nothing else between
+    /// the rows of a batch.
     pub(crate) fn on_position(&mut self, env: &mut Env, span: Span) {
         if self.answer_mut().is_some() {
             self.on_answered(env, span.upto);
@@ -324,7 +334,8 @@ impl Follower {
         self.on_announced(env, Span::new(from, span.upto));
     }
 
-    /// An announcement, when its turn has come: a batch that is open now may have begun after it.
+    /// Carries out what [`announce`](fn@announce::announce) decides for an announcement, which may
+    /// have been held. An open batch is left alone: it may have begun after a held announcement.
     fn on_announced(&mut self, env: &mut Env, span: Span) {
         let is_new = self.position.is_none();
         if is_new {
@@ -377,12 +388,12 @@ impl Follower {
         }
     }
 
-    /// Gives a source its first position, at the first announcement of it. Rows that came before are
-    /// not of the past.
+    /// Gives a source without a position its first one, at its first announcement. Rows that were
+    /// received before are held and count as new: the source starts below them.
     fn start_at_announcement(&mut self, env: &mut Env, new: Token) {
         let held = self.held.as_ref().and_then(|holding| holding.highest());
         if self.may_restart(env) && held > Some(new) {
-            // They are of an epoch that is over, though nothing of it was delivered.
+            // The held rows are of an epoch that is over, though none of its rows was delivered.
             self.drop_held(env);
             self.hole = true;
         }
@@ -390,7 +401,8 @@ impl Follower {
         self.ensure_started(env, first_held.map_or(new, |first| first.before().min(new)));
     }
 
-    /// Gives a source that has none its first position, where its writer stands at `current`.
+    /// Gives a source without a position its first one, given that its writer has reached
+    /// `current`.
     fn ensure_started(&mut self, env: &mut Env, current: Token) {
         if self.position.is_none() {
             let is_settling = env.is_settling();
@@ -401,15 +413,15 @@ impl Follower {
         }
     }
 
-    /// An RDATA of this source could not be read. A token that could be read of it is not believed
-    /// either: a fetch up to a wrong one would be answered as if there were nothing below.
+    /// Handles an RDATA of this source that could not be read. A token that could be read of it is
+    /// not believed either: a fetch up to a wrong one would be answered as if no row lay below it.
     pub(crate) fn on_malformed(&mut self, env: &mut Env, token: Option<Token>) {
         if planted!(env.config, IgnoresMalformedRows) {
             return;
         }
         self.tear_batch();
         if token.is_some() {
-            // A number ends a batch; `batch` itself may be what could not be read.
+            // A token ends the batch. Without one, the unreadable field may have been `batch`.
             self.open = Open::Nothing;
         }
         if env.config.transport.catches_up_in_band() {
@@ -419,8 +431,8 @@ impl Follower {
         }
     }
 
-    /// The connection is gone: nothing that came on it confirms anything any more. `lost` says what
-    /// became of an answer that was coming in on it.
+    /// Handles the end of the connection: nothing that was received on it confirms anything any
+    /// more. `lost` tells why an answer ended that was coming in on it.
     pub(crate) fn on_disconnected(&mut self, env: &mut Env, lost: &Lost<'_>) {
         if planted!(env.config, StaysLiveAcrossConnections if self.is_live()) {
             return;
@@ -429,8 +441,8 @@ impl Follower {
         self.drop_held(env);
         self.stop_audit(env);
         self.class.on_disconnected();
-        // In the oldest dialect what was started over is asked for from the start again, and later each
-        // time.
+        // In the oldest dialect a source that was started over is requested from its start again in
+        // any case: it keeps its catch-up, so that the delay grows from one failure to the next.
         let keeps = !self.traits.resettable
             || planted!(env.config, KeepsFetchOverReset)
             || (env.config.transport.catches_up_in_band() && self.has_delivered_nothing());
@@ -443,7 +455,8 @@ impl Follower {
         }
     }
 
-    /// The writer is to be asked where it stands, and the source is not live until it answers.
+    /// Requests the writer's position with a REPLICATE. The source is not live until something
+    /// confirms its position.
     pub(super) fn request_position(&mut self, env: &mut Env) {
         self.stop_audit(env);
         let was_live = self.is_live();
@@ -457,16 +470,18 @@ impl Follower {
         env.replicate_again = true;
     }
 
-    /// Nothing of this source was ever delivered, so there is nothing to forget.
+    /// Returns whether the source stands at its start and no row of it was delivered, so that a
+    /// reset voids nothing.
     pub(super) fn has_delivered_nothing(&self) -> bool {
         self.position.is_none_or(|position| position == Token::START)
             && self.class.highest().is_none()
     }
 
-    /// Starts the source over and fetches up to `new`.
+    /// Starts the source over and fetches up to `new`. A `Reset` event says so (F10), unless it
+    /// would void nothing.
     fn reset(&mut self, env: &mut Env, new: Token) {
         self.abandon_catch_up(env);
-        // What came before the announcement of a new epoch is of the old one.
+        // Whatever was held before the announcement of a new epoch is of the old one.
         self.drop_held(env);
         self.reset_audit(env);
         let is_new = self.has_delivered_nothing();
@@ -493,7 +508,8 @@ impl Follower {
         self.release_held(env);
     }
 
-    /// Handles what was held, as far as the source stays live.
+    /// Handles what was held, in order of arrival. Rows are held again once the source is no longer
+    /// live.
     fn release_held(&mut self, env: &mut Env) {
         let Some(mut holding) = self.held.take() else { return };
         let queue = holding.take(&mut env.stats.held_bytes_now);
@@ -519,7 +535,8 @@ impl Follower {
                     }
                 }
                 Held::Rows { token, rows } => self.hold_rows(env, token, &rows),
-                // The target was raised past it since.
+                // Nothing above it was known when it was held: the position has passed it since,
+                // and the tokens have not started over.
                 Held::Position(span) if Some(span.upto) < position => {}
                 Held::Position(span) => self.on_announced(env, span),
             }
@@ -536,7 +553,8 @@ impl Follower {
         }
     }
 
-    /// Holds rows; of those that are not whole it is kept in mind that they came.
+    /// Holds rows. Of rows that are not whole only the token is noted, so that the source does not
+    /// start above it.
     fn hold_whole_rows(&mut self, env: &mut Env, token: Token, rows: Option<&Rows>) {
         match rows {
             Some(rows) => self.hold_rows(env, token, rows),
@@ -551,13 +569,14 @@ impl Follower {
         }
     }
 
-    /// What no longer fits is fetched, together with all that was held.
+    /// Drops everything that is held, as a limit is reached: it is fetched, together with what did
+    /// not fit (F9).
     fn overflow(&mut self, env: &mut Env, token: Token) {
         let held = self.held.as_ref().and_then(|holding| holding.highest());
         if self.position.is_none()
             && let Some(holding) = &mut self.held
         {
-            // Its rows are not of the past: the announcement must not start the source above them.
+            // The rows are new: the first announcement must not start the source above them.
             holding.take(&mut env.stats.held_bytes_now);
             self.hole = true;
         } else {

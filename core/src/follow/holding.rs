@@ -1,4 +1,8 @@
-//! What arrived for a source that is not live yet, in order of arrival, within limits.
+//! The queue of what was received for a source that is not live, in order of arrival, within
+//! limits.
+//!
+//! What enters: whole batches and announcements. What leaves: all of them, once the source is live.
+//! Keeps F9: what exceeds a limit is refused, and the caller has it fetched.
 
 #[cfg(test)]
 mod model;
@@ -11,26 +15,31 @@ use crate::{
     stream::{Rows, Span, Token},
 };
 
+/// An entry of the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Held {
-    /// A finished batch.
+    /// A whole batch.
     Rows { token: Token, rows: Rows },
-    /// An announcement; one that goes on where the last one ended is merged into it.
+    /// An announcement. One that goes on where the entry before it ended is merged into it.
     Position(Span),
 }
 
+/// The queue of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Holding {
     queue: VecDeque<Held>,
+    /// The number of rows in the queue; an announcement counts as one.
     rows: usize,
     bytes: u64,
+    /// The highest token of the rows in the queue and of the announcements, held or refused.
     highest: Option<Token>,
-    /// Of all rows that came, also of those that could not be held.
+    /// The lowest token of all rows that were received, held or refused.
     lowest: Option<Token>,
 }
 
 impl Holding {
-    /// Holds rows, unless a limit stands against it. They are copied out of the read buffer.
+    /// Holds rows, which are copied out of the read buffer. Returns false, and holds none, if a
+    /// limit would be exceeded; `held_total` is the bytes that all sources hold.
     #[must_use]
     pub(super) fn push_rows(
         &mut self,
@@ -55,12 +64,13 @@ impl Holding {
         true
     }
 
-    /// Rows of this token came, held or not.
+    /// Notes that rows of this token were received, held or not.
     pub(super) fn note(&mut self, token: Token) {
         self.lowest = Some(self.lowest.map_or(token, |lowest| lowest.min(token)));
     }
 
-    /// Holds an announcement; counts as a row unless it is merged.
+    /// Holds an announcement, which counts as a row unless it is merged. Returns false if the limit
+    /// is reached.
     #[must_use]
     pub(super) fn push_position(&mut self, span: Span, config: &Config) -> bool {
         self.highest = self.highest.max(Some(span.upto));
@@ -79,8 +89,8 @@ impl Holding {
         true
     }
 
-    /// Gives back what it took of the common allowance, and the queue itself. How low its rows went
-    /// stays known.
+    /// Empties the queue and returns it, and gives the bytes back to `held_total`. The lowest token
+    /// of its rows stays known.
     pub(super) fn take(&mut self, held_total: &mut u64) -> VecDeque<Held> {
         *held_total -= self.bytes;
         self.rows = 0;
@@ -89,12 +99,13 @@ impl Holding {
         std::mem::take(&mut self.queue)
     }
 
-    /// The lowest token of the rows that came.
+    /// Returns the lowest token of the rows that were received.
     pub(super) const fn lowest_row(&self) -> Option<Token> {
         self.lowest
     }
 
-    /// The highest token that anything in the queue speaks of.
+    /// Returns the highest token of the rows in the queue and of the announcements, held or
+    /// refused.
     pub(super) const fn highest(&self) -> Option<Token> {
         self.highest
     }

@@ -1,4 +1,7 @@
-//! Catching up over the connection, with a server of the oldest dialect: [`inband`](crate::inband).
+//! Catch-up over the connection, with a server of the oldest dialect: [`inband`](crate::inband).
+//!
+//! What enters: the rows of an answer, and the POSITION that ends it. What leaves: a page, which is
+//! applied like any other (F2).
 
 use bytestring::ByteString;
 
@@ -12,19 +15,19 @@ use crate::{
 };
 
 impl Follower {
-    /// The answer that is coming in over the connection.
+    /// Returns the answer that is coming in over the connection.
     pub(super) fn answer_mut(&mut self) -> Option<&mut Answer> {
         self.catch_up_mut().and_then(|catch_up| catch_up.pager.answer_mut())
     }
 
-    /// A line of the answer could not be read; false if none is coming in.
+    /// Notes that a line of the answer could not be read; returns false if no answer is coming in.
     pub(crate) fn damage_answer(&mut self) -> bool {
         self.answer_mut().map(Answer::damage).is_some()
     }
 
     /// Requests what is missing, if the server has announced on this connection where the source
-    /// stands: its announcement would be taken for the end of the answer otherwise. Waits for that
-    /// if it has not.
+    /// stands; waits for that otherwise, since the announcement would be taken for the end of the
+    /// answer.
     pub(super) fn request_in_band(&mut self, env: &mut Env) {
         let from = self.position.unwrap_or(Token::START);
         let conn = env.in_band_on.filter(|_| self.is_confirmed());
@@ -34,7 +37,7 @@ impl Follower {
             return;
         };
         catch_up.pager.on_requested_in_band(from);
-        // Whatever is half here comes again.
+        // A batch that is received in part comes again with the answer.
         self.open = super::batch::Open::Nothing;
         self.hole = false;
         env.stats.fetches += 1;
@@ -44,7 +47,7 @@ impl Follower {
         env.send(conn, command);
     }
 
-    /// The server can be asked now.
+    /// Makes a request over the connection that was queued until the position was confirmed.
     pub(super) fn request_if_queued(&mut self, env: &mut Env) {
         if self.catch_up().is_some_and(|catch_up| catch_up.pager.is_queued())
             && !env.queries.is_in_line(self.index)
@@ -54,11 +57,12 @@ impl Follower {
         }
     }
 
-    /// A line could not be read that the server sends once: all above the position is requested, and the
-    /// answer says where the source stands as well.
+    /// Handles a line that could not be read and that the server sends only once: everything above
+    /// the position is requested, and the end of the answer announces the writer's position as
+    /// well.
     pub(super) fn request_rest(&mut self, env: &mut Env) {
         if !self.is_live() {
-            // What is requested, or is going to be, has it.
+            // The request that was made, or is going to be, covers it.
             return;
         }
         let position = self.position.unwrap_or(Token::START);
@@ -69,7 +73,7 @@ impl Follower {
         self.fetch_next(env);
     }
 
-    /// The server has announced that its answer is complete up to `upto`.
+    /// Handles the server's announcement that its answer is complete up to `upto`.
     pub(super) fn on_answered(&mut self, env: &mut Env, upto: Token) {
         env.queries.end_in_band(self.index);
         let Some(catch_up) = self.catch_up_mut() else { return };
@@ -77,7 +81,8 @@ impl Follower {
         let from = answer.from();
         match answer.finish(upto, &env.config) {
             Ok(Finished { cut: Some(cut), .. }) if upto <= from => {
-                // It comes again: at once in an answer that has it whole, but nobody says when.
+                // A later answer has that row whole, but nothing shows from when on: it is
+                // requested again as after a failure.
                 catch_up.target = cut;
                 let endpoint = SERVER.to_owned();
                 let message = format!("it has a row at {cut}, beyond its end {upto}");
@@ -86,7 +91,7 @@ impl Follower {
             }
             Ok(Finished { rows, complete, repeated, cut }) => {
                 catch_up.pager.on_success();
-                // What it says now is what counts, also if it said more before.
+                // The latest announcement counts, even if an earlier one was higher.
                 catch_up.target = cut.map_or(upto, |cut| cut.max(upto)).max(from);
                 self.apply(env, Checked { rows, complete, split: false, repeated });
             }
@@ -94,7 +99,7 @@ impl Follower {
         }
     }
 
-    /// The connection is gone on which an answer may have been coming in.
+    /// Handles the end of the connection on which an answer may have been coming in.
     pub(super) fn on_answer_lost(&mut self, env: &mut Env, lost: &Lost<'_>) {
         env.queries.end_in_band(self.index);
         let index = self.index;
@@ -106,7 +111,7 @@ impl Follower {
             Blame::Source(refused) if refused == index => {
                 self.on_fetch_failed(env, span, FetchError::Refused { message });
             }
-            // Not its fault: it stays queued.
+            // The refusal is of another request, so this one stays queued.
             Blame::Source(_) | Blame::Other => {}
             Blame::Unknown => {
                 let endpoint = SERVER.to_owned();

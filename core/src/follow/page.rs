@@ -1,21 +1,27 @@
-//! Is a page what was asked for? (`protocol.md` 6.1, 7.5, H12, H15; known bugs A24, A25, A27)
+//! The check of a fetched page: is it what was requested? (`protocol.md` 6.1, 7.5, H12, H15; known
+//! bugs A24, A25, A27)
+//!
+//! What enters: a page, the span that was requested, and the traits of the stream. What leaves:
+//! rows that may be applied, with the token up to which they are complete, so that nothing is
+//! passed over in silence (F2); or the reason why there are none.
 
 use crate::stream::{Order, Page, Row, Rows, Span, StreamTraits, Token};
 
-/// A page that may be applied: its rows sorted by token, all in `(from, complete]`.
+/// A page that may be applied: its rows sorted by token, all in `(from, complete]`. In a loose
+/// stream rows may also lie above.
 pub(super) struct Checked {
     pub(super) rows: Vec<(Token, Row)>,
-    /// Everything up to here is in the page.
+    /// Every row up to here is in the page.
     pub(super) complete: Token,
-    /// Rows of the token `complete` may be missing and cannot be asked for.
+    /// Whether rows of the token `complete` may be missing and cannot be requested.
     pub(super) split: bool,
-    /// Rows that were left out, being at or below `from`.
+    /// The number of rows that were left out, as they lie at or below `from`.
     pub(super) repeated: u64,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Checked {
-    /// A page taken at its word, for planted bugs that do so.
+    /// Takes a page as it is, for planted bugs that do so.
     pub(super) fn unjudged(page: Page, complete: Token) -> Self {
         let mut rows = page.updates;
         rows.sort_by_key(|(token, _)| *token);
@@ -23,15 +29,16 @@ impl Checked {
     }
 }
 
+/// The result of the check.
 pub(super) enum Judgement {
     Apply(Checked),
-    /// The page cannot be used as it is; ask for fewer tokens at once.
+    /// The page cannot be used as it is; fewer tokens are to be requested at once.
     Narrow,
-    /// It breaks its own rules.
+    /// The page breaks its own rules, in the way that the text says.
     Unusable(String),
 }
 
-/// Judges the answer to a fetch.
+/// Checks the answer to a fetch of `span`.
 pub(super) fn judge(page: Page, span: Span, traits: StreamTraits) -> Judgement {
     let Span { from, upto } = span;
     let Page { updates: mut rows, upto: mut complete, mut limited } = page;
@@ -40,7 +47,7 @@ pub(super) fn judge(page: Page, span: Span, traits: StreamTraits) -> Judgement {
         if !traits.overruns {
             return Judgement::Unusable(format!("it ends at {complete}, beyond {upto}"));
         }
-        // Whatever was cut off lies beyond what was asked for.
+        // Whatever was cut off lies above the requested tokens.
         complete = upto;
         limited = false;
     }
@@ -55,14 +62,14 @@ pub(super) fn judge(page: Page, span: Span, traits: StreamTraits) -> Judgement {
     {
         return Judgement::Unusable(format!("it has a row at {token}, beyond its end {complete}"));
     }
-    // A page that ends short of what was asked, but does not say limited, is whole as far as it
-    // goes: some streams end theirs at their last row.
+    // A page that ends below what was requested, but is not `limited`, is whole as far as it goes:
+    // some streams end theirs at their last row.
     let disorderly =
         traits.order == Order::UnclosedBursts && !rows.is_sorted_by_key(|(token, _)| *token);
     let pages_fall = traits.order == Order::Bursts || disorderly;
     if pages_fall && (limited || complete < upto) {
-        // Pages of these streams start with the highest tokens and say that they end at the
-        // lowest: what lies between is lost to whoever believes it.
+        // Pages of these streams start with the highest tokens and claim to be complete up to the
+        // lowest: a follower that believed it would lose the rows below that one.
         if !single {
             return Judgement::Narrow;
         }
@@ -72,7 +79,7 @@ pub(super) fn judge(page: Page, span: Span, traits: StreamTraits) -> Judgement {
     rows.retain(|(token, _)| *token > from);
     let repeated = (in_page - rows.len()) as u64;
     if traits.order != Order::Loose {
-        // What lies beyond the end comes again, live or in a later page.
+        // Rows above the end come again, live or in a later page.
         rows.retain(|(token, _)| *token <= complete);
     }
     rows.sort_by_key(|(token, _)| *token);
@@ -94,7 +101,7 @@ pub(super) fn judge(page: Page, span: Span, traits: StreamTraits) -> Judgement {
     Judgement::Apply(Checked { rows, complete, split, repeated })
 }
 
-/// The rows of a page, which are sorted by token, token by token.
+/// Splits the rows of a page, which are sorted by token, into those of each token.
 pub(super) fn by_token(rows: Vec<(Token, Row)>) -> impl Iterator<Item = (Token, Rows)> {
     let mut rows = rows.into_iter().peekable();
     std::iter::from_fn(move || {

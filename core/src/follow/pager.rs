@@ -1,5 +1,8 @@
-//! Asking for the rows of a span page by page: how much at once, what an answer is worth, when to try
-//! again. Serves the catch-up and the audit alike.
+//! Requests for the rows of a span, page by page: how many tokens at once, what an answer is good
+//! for, when to try again. Catch-up and audit share it.
+//!
+//! What enters: the answers to fetches. What leaves: pages that may be applied, or the failure.
+//! Keeps F2 and F7: a request that failed is made again.
 
 use std::time::Duration;
 
@@ -21,11 +24,11 @@ use crate::{
 /// The answer to a fetch.
 pub(crate) type FetchOutcome = Result<Page, FetchError>;
 
-/// Where the requests for one span stand.
+/// The state of the requests for one span.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Pager {
     step: Step,
-    /// Failures in a row.
+    /// The number of failures in a row.
     attempt: u32,
     window: Window,
 }
@@ -38,20 +41,21 @@ enum Step {
         fetch: FetchId,
         span: Span,
     },
-    /// The answer comes over the connection (oldest dialect).
+    /// The answer is coming in over the connection (oldest dialect).
     InBand(Box<Answer>),
     /// The last request failed; the next one is made when a timer ends.
     BackingOff,
 }
 
-/// What an answer is worth.
+/// What an answer is good for.
 pub(super) enum Turn {
-    /// A page that may be applied.
+    /// The page may be applied.
     Page(Checked),
-    /// Nothing can be used of it; fewer tokens are to be requested at once.
+    /// Nothing of the page can be used; fewer tokens are to be requested at once.
     Narrower,
-    /// There is nowhere to fetch from.
+    /// No address is known to fetch from.
     NoEndpoint,
+    /// The request failed, or its page breaks the rules.
     Failed(FetchError),
 }
 
@@ -60,7 +64,7 @@ impl Pager {
         Self { step: Step::Queued, attempt: 0, window: Window::WHOLE }
     }
 
-    /// The next page is to be requested.
+    /// Notes that the next page is to be requested.
     pub(super) fn queue(&mut self) {
         self.step = Step::Queued;
     }
@@ -73,7 +77,7 @@ impl Pager {
         self.step == Step::BackingOff
     }
 
-    /// What to request next, to go on from `from` towards `target`.
+    /// Returns what to request next, to go on from `from` towards `target`.
     pub(super) fn next_span(
         &self,
         from: Token,
@@ -84,12 +88,12 @@ impl Pager {
         Span::new(from, self.window.end(from, target, traits, config))
     }
 
-    /// A page was requested.
+    /// Notes that the page of `span` was requested.
     pub(super) fn on_requested(&mut self, fetch: FetchId, span: Span) {
         self.step = Step::InFlight { fetch, span };
     }
 
-    /// The fetch in flight, and what it is to bring.
+    /// Returns the fetch in flight, and the span that it requested.
     pub(super) const fn in_flight(&self) -> Option<(FetchId, Span)> {
         match self.step {
             Step::InFlight { fetch, span } => Some((fetch, span)),
@@ -97,12 +101,12 @@ impl Pager {
         }
     }
 
-    /// The rows above `from` were requested over the connection.
+    /// Notes that the rows above `from` were requested over the connection.
     pub(super) fn on_requested_in_band(&mut self, from: Token) {
         self.step = Step::InBand(Box::new(Answer::new(from)));
     }
 
-    /// The answer that is coming in over the connection.
+    /// Returns the answer that is coming in over the connection.
     pub(super) fn answer_mut(&mut self) -> Option<&mut Answer> {
         match &mut self.step {
             Step::InBand(answer) => Some(answer),
@@ -110,7 +114,8 @@ impl Pager {
         }
     }
 
-    /// Takes the answer that was coming in over the connection.
+    /// Takes the answer that was coming in over the connection; the next page is then to be
+    /// requested.
     pub(super) fn take_answer(&mut self) -> Option<Box<Answer>> {
         match std::mem::replace(&mut self.step, Step::Queued) {
             Step::InBand(answer) => Some(answer),
@@ -121,7 +126,7 @@ impl Pager {
         }
     }
 
-    /// The answer to the request of `span`.
+    /// Judges the answer to the request of `span`.
     pub(super) fn on_fetched(
         &mut self,
         span: Span,
@@ -149,13 +154,14 @@ impl Pager {
         Turn::Narrower
     }
 
-    /// An answer could be used.
+    /// Notes that an answer could be used: failures are counted anew.
     pub(super) const fn on_success(&mut self) {
         self.attempt = 0;
     }
 
-    /// A request of `span` failed: a warning says so, and `timer` when it is made again. Gives the error
-    /// back if the application wants no further attempt.
+    /// Handles the failure of a request of `span`: a warning says so, and `timer` is set for the
+    /// next attempt. Returns the error instead if
+    /// [`fetch_attempts_max`](crate::CatchUpConfig::fetch_attempts_max) allows no further attempt.
     pub(super) fn on_failed(
         &mut self,
         env: &mut Env,

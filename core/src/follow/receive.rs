@@ -1,82 +1,89 @@
-//! What rows mean: one pure function (`protocol.md` 4.6, 12.2).
+//! The decision about the rows of one token: one pure function (`protocol.md` 4.6, 12.2).
+//!
+//! What enters: the [`View`] of a follower. What leaves: the [`Step`] that the follower carries
+//! out. Keeps F1 to F4, and F10.
 
 use crate::stream::Order;
 
-/// What a follower knows when the last row of a token comes.
+/// What a follower knows when the last row of a token is received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself")]
 pub(super) struct View {
     pub(super) standing: Standing,
     pub(super) order: Order,
-    /// All rows of the token are there.
+    /// Whether all rows of the token are at hand.
     pub(super) whole: bool,
-    /// Rows above the position were lost.
+    /// Whether rows above the position were lost.
     pub(super) hole: bool,
-    /// The token lies above all that the writer is known to have reached.
+    /// Whether the token lies above all that the writer is known to have reached.
     pub(super) above: bool,
-    /// The tokens may start over, now that the connection stands.
+    /// Whether the tokens may start over while the connection stands.
     pub(super) may_restart: bool,
-    /// The tokens may start over at all.
+    /// Whether the tokens may start over at all.
     pub(super) resettable: bool,
     pub(super) history: History,
-    /// Missed rows come over the connection itself, and the writer's position is on its way.
+    /// Whether missed rows come over the connection itself. The announcement of the writer's
+    /// position is then on its way.
     pub(super) in_band: bool,
-    /// The writer can be asked for its position.
+    /// Whether the writer can be requested to announce its position: an observer cannot do so.
     pub(super) may_ask: bool,
 }
 
-/// What is known of the writer's position.
+/// Whether the position is confirmed on the present connection, and whether rows are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
     /// Not confirmed on the present connection.
     Unconfirmed,
-    /// Something contradicts the position; the writer was asked where it stands.
+    /// Something that was received does not fit the position, or could not be read: the writer is
+    /// requested to announce its position.
     Doubted,
     CatchingUp,
     Live,
 }
 
-/// What was delivered of the source before.
+/// The rows of the source that were delivered before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum History {
     /// The source has no position.
     Unknown,
-    /// It stands at its start: nothing was ever delivered.
+    /// The source stands at its start: no row was delivered.
     Nothing,
+    /// The source stands above its start, or rows of it were delivered.
     Rows,
 }
 
-/// Everything that follows from the rows of a token.
+/// What follows from the rows of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Hand them to the application.
+    /// They are delivered.
     Deliver,
-    /// They were delivered before.
+    /// They were delivered before, and are only counted.
     Repeat,
-    /// Keep them until the catch-up has ended.
+    /// They are held until the catch-up has ended.
     Hold,
-    /// Keep them, and ask the writer for its position: they are late, or the first of a writer that
-    /// has started over, and only it can tell.
+    /// They are held, and the writer's position is requested: they are late, or the first of a
+    /// writer that has started over, and only the writer can tell.
     HoldAndAsk,
-    /// They could not be used: fetch up to their token.
+    /// They could not be used: everything up to their token is fetched.
     Fetch,
-    /// They could not be used, and may be of a writer that has started over: ask it for its position.
+    /// They could not be used, and may be of a writer that has started over: its position is
+    /// requested.
     Ask,
-    /// Keep them, and wait for the writer's position.
+    /// They are held until the writer's position is announced.
     Wait,
-    /// They show that the writer has come as far as their token, which is as good as an announcement:
-    /// fetch up to there.
+    /// They show that the writer has reached their token, which counts as an announcement:
+    /// everything up to there is fetched.
     FetchOnEvidence,
-    /// The same, of a writer that may have started over: begin again.
+    /// The same, of a writer that may have started over: the source is reset first.
     ResetOnEvidence,
 }
 
 impl View {
-    /// Whether a position that is not confirmed needs an announcement. In a burst, rows with higher
-    /// tokens may have been missed, and where a restart is suspected a row says too little. An observer
-    /// cannot ask for an announcement, which in memory may never come by itself: it takes the
-    /// suspicion for true. In the oldest dialect the announcement is on its way, and no row can
-    /// come before it.
+    /// Returns whether a position that is not confirmed needs an announcement, because rows do not
+    /// suffice. In a burst, rows with higher tokens may have been missed; and where a restart is
+    /// suspected, a row does not prove one. An observer cannot request an announcement, and a
+    /// stream in its writer's memory may have none without a request: there the suspicion counts as
+    /// true. In the oldest dialect the announcement is on its way, and no row can come before it.
     const fn needs_announcement(&self) -> bool {
         let suspects = self.resettable && matches!(self.standing, Standing::Doubted);
         match self.order {
@@ -86,8 +93,9 @@ impl View {
         }
     }
 
-    /// Whether the writer is taken to have started over. One whose source was never delivered from has
-    /// nothing to start over; where tokens can start over, only the suspicion finds a fetch under way.
+    /// Returns whether the writer counts as having started over. A source of which nothing was
+    /// delivered has nothing to start over but a fetch, and a resettable one has a fetch only while
+    /// it is doubted: the end of a connection ends it.
     fn has_started_over(&self) -> bool {
         self.resettable
             && match self.history {

@@ -1,11 +1,11 @@
-//! Tables of decisions as they stand in `docs/protocol.md`, section 12.
+//! Tables of decisions, compared with `docs/protocol.md`, section 12, or written into it.
 
 use std::{fs, path::Path, sync::Mutex};
 
-/// The document is rewritten by one test at a time.
+/// Lets one test at a time read or rewrite the document.
 static DOCUMENT: Mutex<()> = Mutex::new(());
 
-/// A table whose cells were computed.
+/// A table in Markdown whose cells were computed.
 pub(super) struct Table {
     text: String,
 }
@@ -28,8 +28,8 @@ impl Table {
         self.text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
 
-    /// Compares with what stands behind `<!-- table: NAME -->` in the document, or with `REWRITE=1`
-    /// in the environment puts the table there.
+    /// Asserts that the table stands behind `<!-- table: NAME -->` in the document. With
+    /// `REWRITE=1` in the environment it is written there instead.
     #[track_caller]
     pub(super) fn compare(&self, name: &str) {
         let _alone = DOCUMENT.lock();
@@ -37,7 +37,7 @@ impl Table {
         let document = fs::read_to_string(&path).expect("the document is there");
         let mark = format!("<!-- table: {name} -->\n");
         let start = document.find(&mark).expect("the document has a place for it") + mark.len();
-        // At first there is a place only.
+        // A table that was never written has its mark only.
         let is_there = document[start..].starts_with('|');
         let end = document[start..].find("\n\n").map_or(document.len() - start, |end| end + 1);
         let length = if is_there { end } else { 0 };

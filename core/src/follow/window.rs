@@ -1,12 +1,12 @@
-//! How many tokens are asked for at once.
+//! The number of tokens that are requested at once.
 
 use crate::{
     config::Config,
     stream::{Span, StreamTraits, Token},
 };
 
-/// Tokens to ask for at once, if fewer than all: halved while answers cannot be used, doubled as
-/// they can.
+/// The number of tokens to request at once, if fewer than all: halved while answers cannot be used,
+/// doubled when they can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Window(Option<u32>);
 
@@ -14,7 +14,7 @@ impl Window {
     /// All tokens at once, as far as the stream's pages allow.
     pub(super) const WHOLE: Self = Self(None);
 
-    /// Where the next question ends that goes on from `from` and is to reach `target`.
+    /// Returns the token up to which the next request goes, from `from` on towards `target`.
     pub(super) fn end(
         self,
         from: Token,
@@ -27,13 +27,13 @@ impl Window {
         window.map_or(target, |window| from.advanced_by(window).min(target))
     }
 
-    /// An answer for these tokens could not be used: half as many are requested next.
+    /// Halves the window: an answer for the tokens of `span` could not be used.
     pub(super) fn narrow(&mut self, span: Span) {
         let tokens = u32::try_from(span.len()).unwrap_or(u32::MAX);
         self.0 = Some((tokens / 2).max(1));
     }
 
-    /// An answer could be used.
+    /// Doubles the window: an answer could be used.
     pub(super) fn widen(&mut self) {
         self.0 = self.0.and_then(|window| window.checked_mul(2));
     }
@@ -53,7 +53,7 @@ mod tests {
         window.end(Token::START, Token::new(upto), traits(stream), &config).get()
     }
 
-    /// The first so many tokens.
+    /// The span of the first `tokens` tokens.
     fn first(tokens: i64) -> Span {
         Span::new(Token::START, Token::new(tokens))
     }

@@ -1,9 +1,10 @@
-//! The answer to one `REPLICATE stream from`: the rows that come until the server's POSITION.
+//! The answer to one `REPLICATE stream from`: the rows that are received until the server's
+//! POSITION.
 //!
-//! Rows that were on their way as the server took the request come first, and once more in the answer
-//! itself, and some streams answer in no order. So an answer is a set, by token. The server sends
-//! everything at once, so what is kept is limited: the rows with the lowest tokens stay, and they
-//! are whole up to the first one that was let go, whatever their order.
+//! Rows that were on their way when the server took the request come first, and once more in the
+//! answer itself, and some streams answer in no order. So an answer is a set, by token (F3). The
+//! server sends everything at once, so what is kept is limited (F9): the rows with the lowest
+//! tokens stay, and they are whole up to the first one that was dropped, whatever their order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,24 +14,24 @@ use crate::{
     stream::{FetchError, Row, Token},
 };
 
-/// An answer, as far as it has come.
+/// An answer, as far as it was received.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Answer {
-    /// Rows above this token were requested.
+    /// The token above which rows were requested.
     from: Token,
     groups: BTreeMap<Token, Group>,
-    /// Rows marked `batch`: of a live send that was on its way.
+    /// Rows marked `batch`: they belong to a live send that was on its way.
     batch: Vec<Row>,
     rows: usize,
     bytes: usize,
     repeated: u64,
-    /// Rows from this token on were let go.
+    /// The token from which on rows were dropped.
     cut: Option<Token>,
-    /// A line of it could not be read.
+    /// Whether a line of it could not be read.
     damaged: bool,
 }
 
-/// Rows of one token, each once, in order of arrival.
+/// The rows of one token, each once, in order of arrival.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Group {
     rows: Vec<Row>,
@@ -42,18 +43,19 @@ struct Group {
 pub(crate) struct Finished {
     /// Rows sorted by token, all in `(from, complete]`.
     pub(crate) rows: Vec<(Token, Row)>,
-    /// Every row up to here is among them.
+    /// Every row up to here is in `rows`.
     pub(crate) complete: Token,
-    /// Rows left out because they came twice or lie at or below `from`.
+    /// The number of rows left out because they came twice or lie at or below `from`.
     pub(crate) repeated: u64,
-    /// There is more: rows from this token on were let go, or lie above the announced end, which
-    /// `federation` passes by one (`protocol.md` 4.10, H12). They may be live, or as the server held
-    /// them when it was asked and sent once more: the next answer has them, once.
+    /// The token from which on there is more: rows were dropped, or lie above the announced end,
+    /// which `federation` passes by one (`protocol.md` 4.10, H12). Such a row may be live, or one
+    /// that the server held when it took the request and sent once more: the next answer has it,
+    /// once.
     pub(crate) cut: Option<Token>,
 }
 
 impl Answer {
-    /// Nothing has come yet of the rows above `from`.
+    /// Creates an answer of which nothing was received yet, to a request for the rows above `from`.
     pub(crate) const fn new(from: Token) -> Self {
         Self {
             from,
@@ -67,17 +69,17 @@ impl Answer {
         }
     }
 
-    /// Rows above this token were requested.
+    /// Returns the token above which rows were requested.
     pub(crate) const fn from(&self) -> Token {
         self.from
     }
 
-    /// A line of the answer could not be read.
+    /// Notes that a line of the answer could not be read.
     pub(crate) const fn damage(&mut self) {
         self.damaged = true;
     }
 
-    /// Adds a row of the answer, copied out of the read buffer.
+    /// Adds a row, copied out of the read buffer. `token` is `None` for a row marked `batch`.
     pub(crate) fn push(&mut self, token: Option<Token>, row: &Row, config: &Config) {
         let row = row.detached();
         self.rows += 1;
@@ -105,7 +107,7 @@ impl Answer {
         }
     }
 
-    /// Lets the rows with the highest tokens go until the rest is within the limits.
+    /// Drops the rows with the highest tokens until the rest is within the limits.
     fn keep_within(&mut self, config: &Config) {
         while self.rows > config.catch_up.in_band_rows_max as usize
             || self.bytes > config.catch_up.in_band_bytes_max as usize
@@ -116,7 +118,8 @@ impl Answer {
                     (group.rows.len(), group.rows.iter().map(Row::len).sum::<usize>())
                 }
                 None => {
-                    // The answer proper has no such rows, so it comes again, with a token.
+                    // The answer proper has no rows without a token, so these come again in it,
+                    // with one.
                     let batch = std::mem::take(&mut self.batch);
                     (batch.len(), batch.iter().map(Row::len).sum())
                 }
@@ -126,11 +129,11 @@ impl Answer {
         }
     }
 
-    /// Ends the answer where the server says that it ends, at `upto`.
+    /// Ends the answer at `upto`, where the server has announced that it ends.
     ///
     /// # Errors
-    /// It cannot be used, because a line of it could not be read or the rows of one token alone
-    /// are above the limits.
+    /// The answer cannot be used: a line of it could not be read ([`FetchError::Malformed`]), or
+    /// the rows of one token alone are above the limits ([`FetchError::TooLarge`]).
     pub(crate) fn finish(mut self, upto: Token, config: &Config) -> Result<Finished, FetchError> {
         let from = self.from;
         if self.damaged {

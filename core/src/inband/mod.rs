@@ -2,12 +2,13 @@
 //! itself (`protocol.md` 4.2).
 //!
 //! What enters: the rows between our `REPLICATE stream from` and the server's POSITION, and its
-//! ERROR lines. What leaves: an [`Answer`], complete up to a token (F2, F9), and whom a refusal is
-//! about. A server of this dialect sends nothing unasked, answers each request once, and never says
-//! anything twice. The facts of the wire are methods of [`Dialect`](crate::wire::Dialect).
+//! ERROR lines. What leaves: an [`Answer`] that is complete up to a token (F2, F9), and the request
+//! that a refusal is about. A server of this dialect sends nothing without a request, answers each
+//! request once, and repeats nothing. The facts of the wire are methods of
+//! [`Dialect`](crate::wire::Dialect).
 //!
-//! The serving side stays with the publisher (`publish/in_band.rs`): it reads the same logs, in the
-//! same line as every other outlet does, and would need all of that here.
+//! The serving side is part of the publisher (`publish/in_band.rs`): it reads the same logs, from
+//! the same queue as every other outlet, and would need all of that here.
 
 mod answer;
 mod refusal;
@@ -17,5 +18,5 @@ pub(crate) use self::{
     refusal::{Blame, Lost, named_in, says_unknown_stream, subscriptions},
 };
 
-/// What a server is called in errors: it has no address that the core knows.
+/// The name of a server in errors: it has no address that the core knows.
 pub(crate) const SERVER: &str = "the direct TCP server";

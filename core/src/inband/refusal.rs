@@ -1,4 +1,7 @@
-//! What a server of the oldest dialect is asked for, and what it means that it refuses.
+//! The subscriptions at a server of the oldest dialect, and the meaning of its refusals.
+//!
+//! What enters: the text of an ERROR. What leaves: the request that it is about, so that no other
+//! source counts a failure.
 
 use std::collections::BTreeSet;
 
@@ -10,19 +13,19 @@ use crate::{
     wire::{Command, Replicate},
 };
 
-/// What became of the answers that were coming in on a lost connection.
+/// The end of the answers that were coming in on a lost connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lost<'a> {
-    /// The last ERROR of the server, or what the system said.
+    /// The last ERROR of the server, or the reason with which the connection ended.
     pub(crate) reason: &'a str,
-    /// Why the server closed the connection, as far as it said so.
+    /// The request for which the server closed the connection, as far as its ERROR names one.
     pub(crate) blame: Blame,
 }
 
-/// The request that a server would not answer.
+/// The request that a server refused to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Blame {
-    /// It did not say.
+    /// Its ERROR names no request.
     Unknown,
     /// The request for rows of this source.
     Source(SourceIndex),
@@ -41,13 +44,14 @@ impl Blame {
     }
 }
 
-/// Whether an ERROR says that the server has no stream of some name.
+/// Returns whether an ERROR states that the server has no stream of some name.
 pub(crate) fn says_unknown_stream(text: &str) -> bool {
     text.contains("unknown stream")
 }
 
-/// Subscribes to everything, or to the wanted streams but for those that the server does not have: it
-/// closes the connection each time it is asked for one of them.
+/// Returns the commands that subscribe to everything, or to the wanted streams but for those that
+/// the server does not have (`unknown`): it closes the connection each time that one of them is
+/// requested.
 pub(crate) fn subscriptions(
     config: &Config,
     unknown: &BTreeSet<String>,
@@ -59,8 +63,8 @@ pub(crate) fn subscriptions(
     })
 }
 
-/// The first of `names` that an ERROR names: `failed to handle replicate: Exception('unknown
-/// stream %s', 'x')`, `... stream x has fallen behind` (`seen.md`).
+/// Returns the first of `names` that an ERROR names: `failed to handle replicate:
+/// Exception('unknown stream %s', 'x')`, `... stream x has fallen behind` (`seen.md`).
 pub(crate) fn named_in<'a, T>(
     text: &str,
     names: impl Iterator<Item = (&'a str, T)>,

@@ -1,4 +1,4 @@
-//! What was delivered since the last audit, within limits.
+//! The memory of an audit: rows that were delivered since the last one, within limits (F9).
 
 use std::{
     collections::BTreeSet,
@@ -11,27 +11,29 @@ use crate::{
     stream::{Row, Token},
 };
 
-/// Rows that were delivered, each as its token and a digest of its text: some 30 bytes a row,
+/// Rows that were delivered, each as its token and a digest of its value: some 30 bytes a row,
 /// however long it is. Two rows of one token are taken for one if their digests of 64 bits agree.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Delivered {
     rows: BTreeSet<(Token, u64)>,
-    /// Rows up to here are not remembered.
+    /// The token up to which rows are not remembered.
     floor: Token,
 }
 
 impl Delivered {
-    /// Nothing is known of what was delivered up to `floor`.
+    /// Creates a memory that knows nothing of the rows up to `floor`.
     pub(crate) const fn above(floor: Token) -> Self {
         Self { rows: BTreeSet::new(), floor }
     }
 
-    /// Rows up to here are not remembered, be it that they are settled or that there were too many.
+    /// Returns the token up to which rows are not remembered, be it that they are settled or that
+    /// there were too many.
     pub(crate) const fn floor(&self) -> Token {
         self.floor
     }
 
-    /// Remembers a row. Too many, and the lower half is forgotten.
+    /// Remembers a row. If there are too many, in this memory or in all (`total`), it forgets its
+    /// lower half, token by token.
     pub(crate) fn insert(&mut self, token: Token, row: &Row, config: &Config, total: &mut u64) {
         if token <= self.floor || !self.rows.insert((token, digest(row))) {
             return;
@@ -50,24 +52,24 @@ impl Delivered {
         }
     }
 
-    /// Whether this row was delivered under this token.
+    /// Returns whether this row was delivered under this token.
     pub(crate) fn has(&self, token: Token, row: &Row) -> bool {
         self.rows.contains(&(token, digest(row)))
     }
 
-    /// Whether this row was delivered under this token or a higher one.
+    /// Returns whether this row was delivered under this token or a higher one.
     pub(crate) fn has_from(&self, token: Token, row: &Row) -> bool {
         let digest = digest(row);
         self.rows.range((token, 0)..).any(|(_, known)| *known == digest)
     }
 
-    /// Whether anything was delivered under this token.
+    /// Returns whether any row was delivered under this token.
     #[cfg(feature = "planted-bugs")]
     pub(crate) fn has_any(&self, token: Token) -> bool {
         self.rows.range((token, 0)..=(token, u64::MAX)).next().is_some()
     }
 
-    /// Forgets the rows up to `token`.
+    /// Forgets the rows up to `token`, and counts them out of `total`.
     pub(crate) fn forget_upto(&mut self, token: Token, total: &mut u64) {
         self.floor = self.floor.max(token);
         while self.rows.first().is_some_and(|(first, _)| *first <= token) {
@@ -76,15 +78,15 @@ impl Delivered {
         }
     }
 
-    /// Forgets everything: the tokens start over.
+    /// Forgets everything, as the tokens start over.
     pub(crate) fn clear(&mut self, total: &mut u64) {
         *total -= self.rows.len() as u64;
         *self = Self::default();
     }
 }
 
-/// The same for the same JSON, however it is written: a page may have other white space and other
-/// escapes than the wire.
+/// Returns the same digest for the same JSON, however it is written: a page may have other white
+/// space and other escapes than the wire.
 fn digest(row: &Row) -> u64 {
     let mut hasher = DefaultHasher::new();
     identity(row).as_str().hash(&mut hasher);

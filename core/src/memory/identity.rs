@@ -1,13 +1,13 @@
-//! By what a row is known again.
+//! The form in which a row is known again.
 
 use crate::stream::Row;
 
-/// The text by which a row is known again. Old releases write the same row with spaces on a
-/// connection and without them in a page (`seen.md`), so it is written anew in one way.
+/// Returns the text by which a row is known again. Old releases write the same row with spaces on a
+/// connection and without them in a page (`seen.md`), so the value is written anew in one form.
 pub(crate) fn identity(row: &Row) -> Row {
     match row.parse::<serde_json::Value>() {
         Ok(value) => Row::from(value.to_string().as_str()),
-        // Deeper than is read: its own text, then.
+        // The value is nested too deeply to be read: the row's own text has to do.
         Err(_) => row.detached(),
     }
 }

@@ -1,4 +1,4 @@
-//! What is remembered of rows that were delivered, to know them again.
+//! Memories of delivered rows, by which these are known again (F3), each within a limit (F9).
 
 mod delivered;
 mod identity;

@@ -1,10 +1,10 @@
-//! Tokens of a stream whose writers share one sequence.
+//! The memory of a stream whose writers share one sequence of tokens.
 
 use std::collections::BTreeSet;
 
 use crate::{config::Config, stream::Token};
 
-/// Tokens of a stream that were delivered lately under any writer, for streams whose fetch (or
+/// The tokens of a stream that were delivered lately under any writer, for streams whose fetch (or
 /// live rows) show one writer's rows under another's name as well.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct SharedTokens {
@@ -12,8 +12,8 @@ pub(crate) struct SharedTokens {
 }
 
 impl SharedTokens {
-    /// Remembers the token; false if its rows were delivered before. The lowest are forgotten
-    /// first.
+    /// Remembers the token; returns false if its rows were delivered before. Above the limit, the
+    /// lowest token is forgotten.
     pub(crate) fn insert(&mut self, token: Token, config: &Config) -> bool {
         if !self.tokens.insert(token) {
             return false;

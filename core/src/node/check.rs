@@ -1,4 +1,5 @@
-//! Does the driver keep the contract of [`Node::handle`]?
+//! The check of each input against the contract of [`Node::handle`], before anything is changed: no
+//! input of a driver panics (C2).
 
 use super::Node;
 use crate::{
@@ -7,6 +8,10 @@ use crate::{
 };
 
 impl Node {
+    /// Checks that the driver may hand in this input at this time.
+    ///
+    /// # Errors
+    /// [`Misuse`] says how the driver broke the contract.
     pub(super) fn check(&self, now: Timestamp, input: &Input) -> Result<(), Misuse> {
         if now < self.env.now {
             return Err(Misuse::TimeWentBack { from: self.env.now, to: now });
@@ -28,7 +33,7 @@ impl Node {
                 if !conn.is_accepted()
                     && !matches!(self.env.config.transport, Transport::Tcp(_)) =>
             {
-                // Lines are of direct TCP alone.
+                // Only direct TCP has lines.
                 Err(self.check_usable(*conn).err().unwrap_or(Misuse::WrongConnectionState(*conn)))
             }
             Input::Received { conn, .. }
@@ -96,7 +101,7 @@ impl Node {
         }
     }
 
-    /// Whether something can arrive or go out on this connection.
+    /// Checks that commands can arrive and go out on this connection, or could until we closed it.
     fn check_usable(&self, conn: ConnectionId) -> Result<(), Misuse> {
         match &self.connections.upstream.link {
             _ if self.connections.peers.get(conn).is_some()

@@ -1,11 +1,12 @@
-//! Lines of a server of the oldest dialect that could not be read, and its refusals: it says nothing
-//! twice (`protocol.md` 4.2).
+//! Lines of a server of the oldest dialect that could not be read, and its refusals: such a server
+//! repeats nothing (`protocol.md` 4.2). An answer that may lack a row is not used (F2).
 
 use super::Node;
 use crate::{follow::Follower, ids::SourceIndex, inband::Blame, sources::Role, wire::BadRow};
 
 impl Node {
-    /// A line could not be read. Whether all is done that can be.
+    /// Handles a line that could not be read. Returns whether all is done that can be; otherwise it
+    /// is for the source of the line to do.
     pub(super) fn on_lost_line(&mut self, command: &str, row: Option<&BadRow>) -> bool {
         let source = row.and_then(|row| self.sources.find(&row.stream, &row.instance));
         if let Some(Role::Followed(source)) = source {
@@ -14,7 +15,7 @@ impl Node {
         let is_waiting = self.env.unconfirmed > 0 || !self.env.queries.in_band().is_empty();
         match command {
             "POSITION" if is_waiting => self.connections.upstream.on_lost_answer(&mut self.env),
-            // It may have been part of any answer.
+            // The line may have been part of any answer.
             "RDATA" if row.is_none() => self.damage_all_answers(),
             _ => return false,
         }
@@ -27,8 +28,8 @@ impl Node {
         }
     }
 
-    /// The server is about to close the connection, perhaps because it will not send what was
-    /// requested.
+    /// Handles an ERROR: the server is about to close the connection, perhaps because it will not
+    /// send what was requested.
     pub(super) fn on_server_error(&mut self, text: &str) {
         let in_band = self.env.queries.in_band();
         if in_band.is_empty() {

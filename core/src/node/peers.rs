@@ -1,4 +1,5 @@
-//! What happens on accepted connections.
+//! Inputs of accepted connections: each is handed to the peers, the publisher or the account of
+//! users, and what remains to the application.
 
 use super::Node;
 use crate::{
@@ -69,15 +70,15 @@ impl Node {
             Replicate::Stream { stream, from } if oldest => {
                 self.publisher.on_subscribe(conn, stream, *from, connections, env);
             }
-            // Later servers do not look at what stands behind the name.
+            // Later servers do not read what stands behind the name (`protocol.md` 2.3).
             Replicate::Everything | Replicate::Stream { .. } => {
                 self.publisher.announce_to_peer(conn, connections, env);
             }
         }
     }
 
-    /// Passes on that a remote server answers again, to all but where that came from
-    /// (`protocol.md` 4.8). Who only observes passes nothing on.
+    /// Relays that a remote server answers again, to all peers but the one that reported it
+    /// (`protocol.md` 4.8). An observer relays nothing.
     pub(super) fn relay(&mut self, origin: Option<ConnectionId>, command: &Command) {
         if matches!(command, Command::RemoteServerUp(_))
             && !self.connections.peers.is_empty()
@@ -88,7 +89,8 @@ impl Node {
         }
     }
 
-    /// Sends for the application; false if no peer may be told this, or none is there.
+    /// Sends a command of the application to the peers; returns false if there is none, or none
+    /// that may get this command.
     pub(super) fn send_to_peers(&mut self, command: &Command) -> bool {
         if self.connections.peers.is_empty() {
             return false;
@@ -97,7 +99,8 @@ impl Node {
         self.connections.peers.broadcast(To::Relay { origin: None }, command, &mut self.env)
     }
 
-    /// A line that is no command. Blank ones are let pass, which is kinder than the reference.
+    /// Handles a line that is not a command: the peer is cut off. Blank lines are ignored, which is
+    /// more lenient than Synapse.
     pub(super) fn on_peer_malformed(&mut self, conn: ConnectionId, error: &DecodeError) {
         let Some(dialect) = self.connections.peers.open(conn).map(|peer| peer.dialect) else {
             return;

@@ -1,4 +1,8 @@
-//! The end: what is left goes out, then everything is closed.
+//! The shutdown: what is left goes out, then everything is closed.
+//!
+//! What enters: [`Input::Shutdown`](crate::Input::Shutdown), and the ends of connections. What
+//! leaves: the ends of fetches and waits, the rows that own logs hold already (P1), `Close`, and
+//! [`Event::Stopped`].
 
 use super::Node;
 use crate::{
@@ -26,7 +30,8 @@ impl Node {
         }
     }
 
-    /// Closes everything once own rows have gone out, and says so when all is closed.
+    /// Closes everything once own rows have gone out, and notifies the application when all is
+    /// closed.
     pub(super) fn stop_when_drained(&mut self) {
         if self.stopped || !self.publisher.is_drained(&self.connections) {
             return;

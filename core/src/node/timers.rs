@@ -1,4 +1,4 @@
-//! Deadlines that have passed.
+//! Deadlines that have passed: each is given to the part of the node that set it.
 
 use super::Node;
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
 
 impl Node {
     pub(super) fn on_tick(&mut self) {
-        // What is set meanwhile and due at once, because time cannot go on or a delay is below its
-        // resolution, waits for the next tick.
+        // A deadline that is set meanwhile and due at once, because time cannot go on or a delay is
+        // below its resolution, waits for the next tick.
         for _ in 0..self.env.timers.len() {
             let Some(key) = self.env.timers.pop_due(self.env.now) else { break };
             match key {
@@ -51,7 +51,7 @@ impl Node {
         }
     }
 
-    /// One of the sources whose position is not confirmed on this connection.
+    /// Returns one of the sources whose position is not confirmed on this connection.
     fn a_silent_source(&self) -> Option<Source> {
         if self.env.unconfirmed == 0 {
             return None;

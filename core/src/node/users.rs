@@ -1,4 +1,9 @@
-//! What a node hears and says of syncing users and of stored federation rows.
+//! Reports of syncing users, ours and those of others, and acknowledgements of federation rows
+//! (`protocol.md` 2.3).
+//!
+//! What enters: the application's syncs, USER_SYNC, CLEAR_USER_SYNC and FEDERATION_ACK of others,
+//! and timers. What leaves: our own reports, and the events of those that this node keeps account
+//! of.
 
 use bytestring::ByteString;
 
@@ -6,7 +11,7 @@ use super::Node;
 use crate::{event::Event, ids::ConnectionId, timer::TimerKey, wire::Command};
 
 impl Node {
-    /// A sync of a user of ours began or ended.
+    /// Handles the beginning or end of a sync of a user of ours.
     pub(super) fn on_syncing(
         &mut self,
         who: (ByteString, Option<ByteString>),
@@ -22,19 +27,19 @@ impl Node {
         self.say_of_users(said);
     }
 
-    /// One user is named again in time, for whoever counts us as silent otherwise.
+    /// Reports one user again, in time for those that would count us as silent otherwise.
     pub(super) fn on_sync_repeat_due(&mut self) {
         let said = self.our_users.anyone(&self.env.config);
         self.say_of_users(said);
     }
 
-    /// A new connection knows of none of our users.
+    /// Reports all our users on a new connection, where none was reported yet.
     pub(super) fn say_all_users(&mut self) {
         let everyone: Vec<_> = self.our_users.everyone(&self.env.config).collect();
         self.say_of_users(everyone);
     }
 
-    /// Takes back what was said of our users, before the connection is closed in order.
+    /// Takes back all reports of our users, before the connection is closed in order.
     pub(super) fn say_farewell(&mut self) {
         if let Some(farewell) = self.our_users.farewell(&self.env.config) {
             self.say(farewell);
@@ -53,16 +58,16 @@ impl Node {
         }
     }
 
-    /// Sends a command of our own accord, where that can be; what cannot be said now is said on
-    /// the next connection.
+    /// Sends a command of the node's own, if it is no observer and the connection takes the
+    /// command. Returns whether it was sent; users are reported again on the next connection.
     fn say(&mut self, command: Command) -> bool {
         !self.env.config.observe_only
             && self.connections.upstream.will_not_send(&command).is_none()
             && self.connections.upstream.send(command, &mut self.env).is_some()
     }
 
-    /// Keeps account of what `command` says of users or stored rows; gives it back if it is
-    /// something else, or not for us to account for.
+    /// Keeps account of what `command` reports of users or stored rows. Returns the command if it
+    /// is another one, or not for this node to account for.
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are treated alike")]
     pub(super) fn keep_account(&mut self, conn: ConnectionId, command: Command) -> Option<Command> {
         match command {

@@ -1,5 +1,9 @@
-//! The outlet to the bus: what was sent there, and what is known to have gone out
-//! (promise P3, `protocol.md` 5.4).
+//! The outlet to the bus: what was sent there, and what is known to have gone out (promise P3,
+//! `protocol.md` 5.4).
+//!
+//! What enters: pages of own logs, REPLICATE of others, and how many commands have gone out. What
+//! leaves: RDATA and POSITION, in the order of the log (P1), and the events that say what is
+//! published.
 
 use std::collections::VecDeque;
 
@@ -14,11 +18,12 @@ use crate::{
     wire::{Command, Position, Rdata},
 };
 
+/// What has been sent on the present connection to the bus and not yet gone out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct BusOutlet {
-    /// Which tokens are complete once which command has gone out.
+    /// The tokens that are complete once a command has gone out, in the order of the commands.
     marks: VecDeque<Mark>,
-    /// The last announcement of everything, until something of it is known to have gone out.
+    /// The last announcement of all streams, until something of it is known to have gone out.
     announcement: Option<Announcement>,
 }
 
@@ -35,7 +40,7 @@ struct Announcement {
     first_stream: OwnIndex,
 }
 
-/// Where an own stream stands, for others.
+/// Returns the announcement of an own stream: no row lies in `(prev, token]`.
 pub(super) fn position(
     stream: &OwnStream,
     me: &bytestring::ByteString,
@@ -52,12 +57,12 @@ pub(super) fn position(
 }
 
 impl Publisher {
-    /// Whether own rows can go out on the bus now.
+    /// Returns whether own rows can go out on the bus now.
     pub(super) fn bus_is_open(&self, conns: &Connections) -> bool {
         self.uses_bus && conns.upstream.up().is_some()
     }
 
-    /// A connection was made: says where all own streams stand, and goes on behind that.
+    /// Handles a new connection: announces all own streams, and goes on behind that (P4).
     pub(crate) fn on_bus_up(&mut self, conns: &mut Connections, env: &mut Env) {
         if !self.uses_bus {
             return;
@@ -76,17 +81,17 @@ impl Publisher {
         self.pump(conns, env);
     }
 
-    /// The connection is gone, and with it the fate of what has not been confirmed.
+    /// Handles the end of the connection: the fate of what has not been confirmed is unknown.
     pub(crate) fn on_bus_down(&mut self) {
         self.bus = BusOutlet::default();
     }
 
-    /// Another instance asks where everyone stands.
+    /// Handles a REPLICATE of another instance (P4).
     ///
-    /// Nothing is to be gained by a second announcement behind one that has not gone out yet: the
-    /// bus brings all of that one to who asked before it. Its beginning has gone out when the
-    /// answer to it came or when it came back to us, whichever is first; who asks after that may
-    /// have missed it.
+    /// A second announcement is of no use while one has not gone out yet: the bus brings all of
+    /// that one to every instance that sent its REPLICATE before. The announcement has begun to go
+    /// out when its first command is confirmed or comes back as an echo, whichever is first; an
+    /// instance that sends REPLICATE after that may have missed it.
     pub(crate) fn on_asked_on_bus(&mut self, conns: &mut Connections, env: &mut Env) {
         let is_rude = planted!(env.config, NeverAnswersReplicate);
         if self.bus_is_open(conns) && self.bus.announcement.is_none() && !is_rude {
@@ -105,7 +110,8 @@ impl Publisher {
         }
     }
 
-    /// Never ahead of rows that are still to be sent: those come behind it (P4).
+    /// Announces one stream where it was sent up to, never ahead of rows that are still to be sent:
+    /// those come behind it (P4). Returns the number of the command.
     pub(super) fn announce_one_on_bus(
         &mut self,
         index: OwnIndex,
@@ -124,7 +130,7 @@ impl Publisher {
         Some(command)
     }
 
-    /// Sends what the page holds above what was sent.
+    /// Sends the rows of the page that were not sent yet.
     pub(super) fn page_to_bus(
         &mut self,
         index: OwnIndex,
@@ -173,7 +179,7 @@ impl Publisher {
         stream.bus.highest = stream.bus.highest.max(page.complete);
     }
 
-    /// Commands have gone out on the bus.
+    /// Handles commands that have gone out on the bus.
     pub(crate) fn on_bus_sent(&mut self, was_full: bool, conns: &mut Connections, env: &mut Env) {
         let gone_out = env.outbox.gone_out();
         let mut advanced = Vec::new();
@@ -204,13 +210,13 @@ impl Publisher {
         }
     }
 
-    /// Whether as much is unconfirmed as may be.
+    /// Returns whether as many commands are unconfirmed as may be.
     pub(crate) fn bus_is_full(&self, env: &Env) -> bool {
         env.outbox.unconfirmed() >= u64::from(env.config.publish.unconfirmed_max)
     }
 
-    /// RDATA (`token` is none inside a batch) or POSITION under our own name came in. True if it
-    /// is what we have sent ourselves.
+    /// Handles an RDATA or POSITION under our own name; `token` is `None` inside a batch. Returns
+    /// whether it is the echo of what we have sent ourselves.
     pub(crate) fn on_own_name(&mut self, stream: &str, token: Option<Token>) -> bool {
         let Some(index) = self.by_name.get(stream).copied().filter(|_| self.uses_bus) else {
             return false;

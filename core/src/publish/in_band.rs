@@ -1,8 +1,8 @@
 //! Catch-up over the connection, for peers of the oldest dialect (`protocol.md` 4.2).
 //!
-//! A peer asks stream by stream for the rows above a token. It gets them page by page from the
-//! log, each with its own number, until it has come as far as the other peers; then a POSITION
-//! says so, and it gets what they get.
+//! A peer requests, stream by stream, the rows above a token. It gets them page by page from the
+//! log, each with its own token, until it has come as far as the other peers; then a POSITION says
+//! so, and it gets what they get (P1, P4).
 
 use bytestring::ByteString;
 
@@ -19,11 +19,11 @@ use crate::{
     wire::{Command, Position, Rdata},
 };
 
-/// Longest name of an unknown stream that is repeated in an answer, in characters.
+/// The longest name of an unknown stream that is repeated in an answer, in characters.
 const NAME_CHARS_MAX: usize = 100;
 
 impl Publisher {
-    /// `REPLICATE stream token`, `REPLICATE stream NOW` (no token) or `REPLICATE ALL NOW`.
+    /// Handles `REPLICATE stream token`, `REPLICATE stream NOW` (no token) or `REPLICATE ALL NOW`.
     pub(crate) fn on_subscribe(
         &mut self,
         conn: ConnectionId,
@@ -44,7 +44,7 @@ impl Publisher {
             self.subscribe(conn, index, from, conns, env);
             return;
         } else {
-            // Cut short: the answer must fit a line.
+            // The name is cut, as the answer must fit a line.
             let name: String = name.chars().take(NAME_CHARS_MAX).collect();
             format!("failed to handle replicate: unknown stream {name:?}")
         };
@@ -66,12 +66,12 @@ impl Publisher {
                 self.want_for_peer(conn, conns);
                 self.pump(conns, env);
             }
-            // From a token of the future, too: our log may have started over.
+            // Also from a token above ours: our log may have started over.
             Some(_) | None => self.go_live(conn, index, conns, env),
         }
     }
 
-    /// The peer has come as far as the others.
+    /// Ends the catch-up of a peer that has come as far as the others.
     fn go_live(&self, conn: ConnectionId, index: OwnIndex, conns: &mut Connections, env: &mut Env) {
         let stream = &self.streams[index.as_usize()];
         let command = Command::Position(Position {
@@ -85,7 +85,8 @@ impl Publisher {
         conns.peers.send(conn, command, env);
     }
 
-    /// The next stream that the peer has asked for and whose log can be read.
+    /// Returns the next stream that the peer is to catch up with and whose log can be read, with
+    /// the token that it has come to.
     fn next_catch_up(&self, conn: ConnectionId, conns: &Connections) -> Option<(OwnIndex, Token)> {
         let peer = conns.peers.get(conn)?;
         peer.subscriptions.iter().find_map(|(index, subscription)| match subscription {
@@ -94,7 +95,8 @@ impl Publisher {
         })
     }
 
-    /// Whether the log could not be read lately, and somebody else tries again.
+    /// Returns whether the log could not be read at the last attempt, and is going to be read again
+    /// anyhow.
     fn is_failing(&self, index: OwnIndex) -> bool {
         let stream = &self.streams[index.as_usize()];
         match stream.reading {
@@ -104,7 +106,7 @@ impl Publisher {
         }
     }
 
-    /// The peer may have something to catch up: gets in line, unless a read is on its way.
+    /// Queues the peer for a read, if it has something to catch up and no read is on its way.
     pub(super) fn want_for_peer(&mut self, conn: ConnectionId, conns: &mut Connections) {
         if self.stopping || self.next_catch_up(conn, conns).is_none() {
             return;
@@ -119,7 +121,7 @@ impl Publisher {
         }
     }
 
-    /// A log can be read again.
+    /// Queues the peers that waited for a log: it can be read again.
     pub(super) fn want_for_peers(&mut self, conns: &mut Connections) {
         let waiting: Vec<_> = conns.peers.oldest_dialect().collect();
         for conn in waiting {
@@ -127,7 +129,7 @@ impl Publisher {
         }
     }
 
-    /// Commands have gone out to this peer, and there is room for more.
+    /// Handles commands that have gone out to this peer, and have made room for more.
     pub(crate) fn on_room_at_peer(
         &mut self,
         conn: ConnectionId,
@@ -162,7 +164,7 @@ impl Publisher {
         peer.reading = PeerReading::InFlight { query, stream, span };
     }
 
-    /// A page for a peer that may be gone, or may have asked for something else meanwhile.
+    /// Handles a page for a peer that may be gone, or may have requested something else meanwhile.
     pub(super) fn on_page_for_peer(
         &mut self,
         conn: ConnectionId,

@@ -1,10 +1,13 @@
-//! Own streams: from the end of a log to the rows and announcements that others get
+//! Own streams: from the end of a log to the rows and announcements that other instances get
 //! (`protocol.md` 5).
+//!
+//! What enters: how far each log goes, pages of it, requests for positions, and what has gone out.
+//! What leaves: reads of logs, RDATA and POSITION. Keeps P1 to P4.
 //!
 //! There are two outlets, the bus and the peers that connected to us, and each goes on at its own
 //! pace: [`bus`](mod@bus) and [`peers`](mod@peers). Both are fed from pages of the log, which are
-//! asked for when one of them is behind and has room; rows are never kept here.
-//! [`in_band`](mod@in_band) serves peers of the oldest dialect, which ask for old rows over the
+//! requested when one of them is behind and has room; rows are never kept here.
+//! [`in_band`](mod@in_band) serves peers of the oldest dialect, which request old rows over the
 //! connection.
 
 mod bus;
@@ -40,14 +43,15 @@ use crate::{
 pub(crate) struct Publisher {
     /// Our instance name.
     me: ByteString,
-    /// The connection that we make takes own rows.
+    /// Whether the connection that we make takes own rows.
     uses_bus: bool,
     streams: Vec<OwnStream>,
     by_name: BTreeMap<ByteString, OwnIndex>,
     bus: BusOutlet,
     reads: Reads,
     limit_reported: bool,
-    /// Logs are taken to end where they do now; what is left of them goes out.
+    /// Whether the node is stopping: logs count as ending where they do now, and what is left of
+    /// them goes out.
     stopping: bool,
 }
 
@@ -79,12 +83,12 @@ impl Publisher {
         index
     }
 
-    /// The last token of the log of an own stream.
+    /// Returns the last token of the log of an own stream.
     pub(crate) fn end_of(&self, name: &str) -> Option<Token> {
         self.by_name.get(name).map(|index| self.streams[index.as_usize()].end)
     }
 
-    /// The log of an own stream goes up to `token`.
+    /// Handles an append to the log of an own stream, which goes up to `token` now.
     pub(crate) fn on_appended(
         &mut self,
         name: ByteString,
@@ -121,7 +125,7 @@ impl Publisher {
         }
     }
 
-    /// The outlets of this stream may be behind: gets in line for a read, unless one is on its way
+    /// Queues this stream for a read, as its outlets may be behind, unless a read is on its way
     /// anyhow.
     fn want(&mut self, index: OwnIndex) {
         let stream = &mut self.streams[index.as_usize()];
@@ -134,7 +138,7 @@ impl Publisher {
         }
     }
 
-    /// Asks for as many pages as may be under way.
+    /// Requests as many pages as may be under way.
     fn pump(&mut self, conns: &mut Connections, env: &mut Env) {
         while let Some(reader) = self.reads.next() {
             match reader {
@@ -160,7 +164,8 @@ impl Publisher {
         let bus = bus.filter(|_| !bus_full);
         let peers = peers.filter(|_| self.stopping || conns.peers.has_room(index, &env.config));
         let from = match (bus, peers) {
-            // The one that is ahead would wait for all that the other is behind.
+            // In turns: the outlet that is ahead would otherwise wait for all that the other is
+            // behind.
             (Some(bus), Some(peers)) if bus != peers => {
                 stream.peers_turn = !stream.peers_turn;
                 if stream.peers_turn { peers } else { bus }
@@ -185,7 +190,7 @@ impl Publisher {
         stream.reading = Reading::InFlight { query, span };
     }
 
-    /// A page of an own log, or why there is none.
+    /// Handles a page of an own log, or the reason why there is none.
     pub(crate) fn on_log_read(
         &mut self,
         query: ReadId,
@@ -196,7 +201,7 @@ impl Publisher {
         match self.reads.finish(query) {
             Some(Reader::Outlets(index)) => self.on_page_for_outlets(index, result, conns, env),
             Some(Reader::Peer(conn)) => self.on_page_for_peer(conn, query, result, conns, env),
-            // A second answer, or one to a fetch.
+            // The read was answered before, or the id is that of a fetch.
             None => {}
         }
         self.pump(conns, env);
@@ -226,8 +231,8 @@ impl Publisher {
         }
     }
 
-    /// The page, if it is what was asked for. The first one after failures tells the peers that
-    /// waited for the log.
+    /// Returns the page, if it is what was requested. With the first one after failures, peers are
+    /// queued that waited for the log.
     fn checked(
         &mut self,
         index: OwnIndex,
@@ -246,7 +251,8 @@ impl Publisher {
         Ok(page)
     }
 
-    /// A log cannot be read: nobody tries before the timer, whoever wanted the page.
+    /// Handles the failure to read a log: it is not read again before the timer, whoever wanted the
+    /// page.
     fn on_log_failed(&mut self, index: OwnIndex, error: LogError, env: &mut Env) {
         env.stats.log_reads_failed += 1;
         let stream = &mut self.streams[index.as_usize()];
@@ -266,7 +272,7 @@ impl Publisher {
         }
     }
 
-    /// Time to read a log again that could not be read.
+    /// Handles the time to read a log again that could not be read.
     pub(crate) fn on_log_retry(&mut self, index: OwnIndex, conns: &mut Connections, env: &mut Env) {
         let stream = &mut self.streams[index.as_usize()];
         if stream.reading == Reading::BackingOff {
@@ -277,7 +283,7 @@ impl Publisher {
         self.pump(conns, env);
     }
 
-    /// An outlet can take more again.
+    /// Queues the streams that waited for room: an outlet may take more again.
     pub(crate) fn look_for_room(&mut self, conns: &mut Connections, env: &mut Env) {
         for index in self.reads.take_waiting_for_room() {
             self.want(index);
@@ -285,7 +291,7 @@ impl Publisher {
         self.pump(conns, env);
     }
 
-    /// From now on only what the logs hold already goes out.
+    /// Begins to stop: from now on only what the logs hold already goes out.
     pub(crate) fn stop(&mut self, conns: &mut Connections, env: &mut Env) {
         self.stopping = true;
         for index in 0..self.streams.len() {
@@ -297,14 +303,14 @@ impl Publisher {
         self.look_for_room(conns, env);
     }
 
-    /// What is left of this log will not go out.
+    /// Gives up what is left of this log: it will not go out.
     fn give_up(&mut self, index: OwnIndex) {
         let stream = &mut self.streams[index.as_usize()];
         stream.reading = Reading::Idle;
         stream.end = stream.bus.sent.min(stream.peers);
     }
 
-    /// Whether all that the logs hold was sent, as far as anyone is there to take it.
+    /// Returns whether all that the logs hold was sent, as far as there is anyone to take it.
     pub(crate) fn is_drained(&self, conns: &Connections) -> bool {
         let bus_open = self.bus_is_open(conns);
         self.streams.iter().zip(0..).all(|(stream, index)| {

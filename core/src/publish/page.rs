@@ -1,13 +1,14 @@
-//! Is a page of an own log what was asked for?
+//! The check of a page of an own log: is it what was requested? Only a page whose tokens rise
+//! within its bounds is sent, and it is complete up to its end (P1, P2).
 
 use crate::stream::{Page, Row, Span, Token};
 
 /// A page that may be sent: whole batches with rising tokens.
 #[derive(Debug)]
 pub(super) struct LogPage {
-    /// Rows above this token.
+    /// The token above which rows were requested.
     pub(super) from: Token,
-    /// Every row up to here, and none above.
+    /// The page has every row up to here, and none above.
     pub(super) complete: Token,
     rows: Vec<(Token, Row)>,
 }
@@ -16,7 +17,7 @@ impl LogPage {
     /// Checks the answer to a read of `span`.
     ///
     /// # Errors
-    /// Which rule it breaks, with the numbers.
+    /// The text names the rule that the page breaks, with the numbers.
     pub(super) fn check(page: Page, span: Span) -> Result<Self, String> {
         let Span { from, upto } = span;
         let Page { updates: rows, upto: complete, limited: _ } = page;
@@ -45,12 +46,12 @@ impl LogPage {
         Ok(Self { from, complete, rows })
     }
 
-    /// Whether an outlet that has sent everything up to `cursor` can go on with this page.
+    /// Returns whether an outlet that has sent everything up to `cursor` can go on with this page.
     pub(super) fn continues(&self, cursor: Token) -> bool {
         self.from <= cursor && cursor < self.complete
     }
 
-    /// The batches above `cursor`, in order.
+    /// Returns the batches above `cursor`, in order.
     pub(super) fn batches_above(&self, cursor: Token) -> impl Iterator<Item = &[(Token, Row)]> {
         let first = self.rows.partition_point(|(token, _)| *token <= cursor);
         self.rows[first..].chunk_by(|(left, _), (right, _)| left == right)

@@ -1,4 +1,7 @@
 //! The outlet to the peers that connected to us.
+//!
+//! What enters: pages of own logs, and REPLICATE of a peer. What leaves: RDATA and POSITION, in the
+//! order of the log (P1), each once for all peers.
 
 use super::{Publisher, bus::position, page::LogPage};
 use crate::{
@@ -10,11 +13,11 @@ use crate::{
     wire::{Command, LINE_BYTES_MAX, Rdata},
 };
 
-/// Words, spaces and the token of an RDATA line, at most.
+/// The length of the words, spaces and token of an RDATA line, at most.
 const RDATA_BYTES_MAX: usize = 32;
 
 impl Publisher {
-    /// Where nobody listens, nothing is to be sent.
+    /// Passes over rows that no peer takes: nothing is to be sent.
     pub(super) fn settle_peers(&mut self, index: OwnIndex, conns: &Connections) {
         let stream = &mut self.streams[index.as_usize()];
         if stream.peers < stream.end && !conns.peers.anyone_takes(index) {
@@ -22,17 +25,17 @@ impl Publisher {
         }
     }
 
-    /// Whether a row of this stream is too long for a line of direct TCP.
+    /// Returns whether a row of this stream is too long for a line of direct TCP.
     pub(super) fn is_too_long(&self, index: OwnIndex, row: &Row, row_bytes_max: u32) -> bool {
         row.len() > row_bytes_max as usize || self.line_bytes(index, row) > LINE_BYTES_MAX
     }
 
-    /// How long a row is as a line, at most.
+    /// Returns the length of a row as a line, at most, in bytes.
     fn line_bytes(&self, index: OwnIndex, row: &Row) -> usize {
         row.len() + self.streams[index.as_usize()].name.len() + self.me.len() + RDATA_BYTES_MAX
     }
 
-    /// Sends what the page holds above what was sent.
+    /// Sends the rows of the page that were not sent yet.
     pub(super) fn page_to_peers(
         &mut self,
         index: OwnIndex,
@@ -53,7 +56,7 @@ impl Publisher {
             if batch.iter().any(|(_, row)| self.is_too_long(index, row, row_bytes_max)) {
                 self.too_long(index, at, env);
                 let stream = &self.streams[index.as_usize()];
-                // Whoever stands below it must fetch it.
+                // A peer that stands below that token has to fetch it.
                 let command = position(stream, &self.me, at, at);
                 conns.peers.broadcast(To::Named, command, env);
                 continue;
@@ -79,7 +82,8 @@ impl Publisher {
         }
     }
 
-    /// Says of a batch that no peer can leave untaken that it cuts off each that gets it.
+    /// Warns of a batch that is larger than what a peer may leave untaken, and so cuts off each
+    /// peer that gets it.
     fn look_at_length(
         &self,
         index: OwnIndex,
@@ -107,7 +111,7 @@ impl Publisher {
         env.notify(Event::Warning(Warning::RowTooLong { stream, token }));
     }
 
-    /// A stream is new.
+    /// Announces a stream that is new.
     pub(super) fn announce_to_all_peers(
         &self,
         index: OwnIndex,
@@ -119,8 +123,8 @@ impl Publisher {
         conns.peers.broadcast(To::Named, command, env);
     }
 
-    /// A peer asks where all own streams stand. Rows that are still to be sent come behind the
-    /// answer (P4).
+    /// Answers a REPLICATE of a peer: announces all own streams. Rows that are still to be sent
+    /// come behind the answer (P4).
     pub(crate) fn announce_to_peer(
         &self,
         conn: ConnectionId,

@@ -1,4 +1,5 @@
-//! Reads of own logs: who waits for one, and which are under way.
+//! Reads of own logs: the readers that are queued for one, and the reads that are under way, which
+//! are limited (F9).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -12,11 +13,11 @@ use crate::{
     stream::Span,
 };
 
-/// Pages under way at once, over all streams. Enough to hide the time that one takes; a few,
-/// because each may bring [`Config::log_rows_max`] rows.
+/// The number of pages under way at once, over all streams. Enough to hide the time that one takes;
+/// a few, because each may bring [`log_rows_max`](crate::PublishConfig::log_rows_max) rows.
 const IN_FLIGHT_MAX: u32 = 4;
 
-/// Whom a page is for.
+/// The part of the publisher that a page is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reader {
     /// The outlets of a stream.
@@ -25,21 +26,22 @@ pub(super) enum Reader {
     Peer(ConnectionId),
 }
 
+/// The queue for reads, and the reads under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Reads {
     line: VecDeque<Reader>,
     in_flight: BTreeMap<ReadId, Reader>,
-    /// Streams that were passed over because an outlet could take no more.
+    /// The streams that were passed over because an outlet could take no more.
     no_room: BTreeSet<OwnIndex>,
 }
 
 impl Reads {
-    /// Gets in line. Who is there already must not.
+    /// Queues a reader. One that is queued already must not be queued again.
     pub(super) fn get_in_line(&mut self, reader: Reader) {
         self.line.push_back(reader);
     }
 
-    /// The next in line, if a page may be asked for now.
+    /// Takes the reader that is queued first, if a page may be requested now.
     pub(super) fn next(&mut self) -> Option<Reader> {
         if self.in_flight.len() >= IN_FLIGHT_MAX as usize {
             return None;
@@ -51,12 +53,12 @@ impl Reads {
         self.no_room.insert(stream);
     }
 
-    /// All that wait for room.
+    /// Takes all streams that wait for room.
     pub(super) fn take_waiting_for_room(&mut self) -> BTreeSet<OwnIndex> {
         std::mem::take(&mut self.no_room)
     }
 
-    /// Requests rows of the log of `stream`.
+    /// Requests rows of the log of `stream`; returns the id of the read.
     pub(super) fn start(
         &mut self,
         reader: Reader,
@@ -72,13 +74,14 @@ impl Reads {
         query
     }
 
-    /// The answer is there; whom it is for.
+    /// Takes the read that was answered; returns the reader that the answer is for, if the read is
+    /// under way.
     pub(super) fn finish(&mut self, query: ReadId) -> Option<Reader> {
         self.in_flight.remove(&query)
     }
 
-    /// Rows to ask for at once on behalf of peers: with all reads under way, a peer that had room
-    /// before still has room for all of them.
+    /// Returns the number of rows to request at once on behalf of peers: with all reads under way,
+    /// a peer that had room before still has room for all of them.
     pub(super) fn rows_max_for_peers(config: &Config) -> u32 {
         config.publish.log_rows_max.min(config.publish.peer_pending_max / 2 / IN_FLIGHT_MAX).max(1)
     }

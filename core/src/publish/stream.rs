@@ -1,4 +1,4 @@
-//! One own stream: how far its log goes, and how far each outlet has come.
+//! One own stream: how far its log goes, and how far each outlet has come (P3).
 
 use bytestring::ByteString;
 
@@ -8,6 +8,7 @@ use crate::{
     stream::{Span, Token, traits},
 };
 
+/// The state of one own stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct OwnStream {
     pub(super) name: ByteString,
@@ -16,47 +17,47 @@ pub(super) struct OwnStream {
     /// The last token of its log.
     pub(super) end: Token,
     pub(super) bus: BusCursor,
-    /// Peers that take the stream were sent everything up to here.
+    /// The token up to which peers that take the stream were sent everything.
     pub(super) peers: Token,
     pub(super) reading: Reading,
-    /// Reads of its log that failed in a row.
+    /// The number of reads of its log that failed in a row.
     pub(super) attempt: u32,
-    /// The next read is for the peers, if the outlets stand at different tokens.
+    /// Whether the last read was for the peers, where the outlets stand at different tokens.
     pub(super) peers_turn: bool,
 }
 
-/// How far a stream has come on the bus. `confirmed <= sent <= highest`.
+/// The progress of a stream on the bus. `confirmed <= sent <= highest`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct BusCursor {
-    /// Everything up to here was sent on the present connection, or is confirmed.
+    /// The token up to which everything was sent on the present connection, or is confirmed.
     pub(super) sent: Token,
-    /// Everything up to here is known to have gone out.
+    /// The token up to which everything is known to have gone out.
     pub(super) confirmed: Token,
-    /// The application was told of this much.
+    /// The token up to which the application was notified of what has gone out.
     pub(super) told: Token,
     /// The last token that may have gone out, on any connection.
     pub(super) highest: Token,
-    /// An announcement of this process is known to have gone out.
+    /// Whether an announcement of this process is known to have gone out.
     pub(super) heard: bool,
 }
 
-/// Where the reads of a stream for its outlets stand.
+/// The state of the reads of a stream for its outlets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reading {
     /// No outlet is behind, or none that is can take more now.
     Idle,
-    /// In the line for a read.
+    /// Queued for a read.
     InLine,
     InFlight {
         query: ReadId,
         span: Span,
     },
-    /// The log could not be read; nobody reads it until the timer.
+    /// The log could not be read, and is not read before the timer.
     BackingOff,
 }
 
 impl OwnStream {
-    /// A stream whose log ends at `end`; only rows above are news.
+    /// Creates the state of a stream whose log ends at `end`; only rows above are sent.
     pub(super) const fn new(name: ByteString, channel: Channel, end: Token) -> Self {
         Self {
             name,
@@ -70,13 +71,14 @@ impl OwnStream {
         }
     }
 
-    /// A connection was made to the bus: where it goes on. What went out on the one before is known
-    /// up to `confirmed`; between that and `highest` is anybody's guess.
+    /// Sets where the stream goes on, on a new connection to the bus. What went out on the one
+    /// before is known up to `confirmed`; between that and `highest` it is unknown.
     ///
-    /// A follower that has such a row drops it when it comes again. But where tokens can start over
-    /// it takes a lower one for a new epoch, so there the rows are not sent again: it is told
-    /// that we are beyond them, and fetches what it misses. Not so while nobody may have heard
-    /// where we started: beyond that it would take our rows for those of the epoch before.
+    /// A follower that has such a row drops it when it is sent again. But where tokens can start
+    /// over, a follower takes a lower token for a new epoch, so there the rows are not sent again:
+    /// the announcement stands beyond them, and the follower fetches what it misses. Not so while
+    /// the announcement of where we started may have reached nobody: a follower would take our rows
+    /// beyond it for those of the epoch before.
     pub(super) fn resume_on_bus(&mut self, planted: bool) {
         let may_start_over = traits(&self.name).resettable && (self.bus.heard || planted);
         self.bus.sent = if may_start_over { self.bus.highest } else { self.bus.confirmed };

@@ -1,7 +1,11 @@
-//! Questions of the core that the driver answers: fetches of rows that others wrote, and reads of
-//! own logs. Who waits in line for a fetch, who has one in flight, and which were given up.
+//! Requests of the core that the driver answers: fetches of rows that others wrote, and reads of
+//! own logs.
 //!
-//! Both kinds are counted together, so that a number stands for one question of either kind.
+//! What enters: sources that need a fetch, and answers. What leaves: ids of new requests, the next
+//! source to fetch for, and the source that an answer is for. Keeps the limit of fetches in flight
+//! (F9), and one queue for them, so that every source gets its turn (F7).
+//!
+//! Both kinds are counted together, so that a number stands for one request of either kind.
 
 mod turns;
 
@@ -14,20 +18,21 @@ use crate::{
     planted::planted,
 };
 
-/// All questions of a node.
+/// All requests of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Queries {
+    /// The number of the last request.
     issued: u64,
-    /// Fetches of catch-ups.
+    /// The fetches of catch-ups that are in flight, each with its source.
     in_flight: BTreeMap<FetchId, SourceIndex>,
     line: Line,
     /// Sources whose catch-up comes in over the connection (oldest dialect).
     in_band: BTreeSet<SourceIndex>,
-    /// The fetch that audits may have in flight, and which source is next.
+    /// The fetch that audits may have in flight, and the source whose turn is next.
     pub(crate) audits: Turns,
 }
 
-/// Sources that wait for a fetch slot, in order. None stands in it twice.
+/// Sources that are queued for a fetch slot, in order, each at most once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Line {
     order: VecDeque<SourceIndex>,
@@ -48,7 +53,7 @@ impl Line {
     }
 }
 
-/// Whose answer a fetch brings.
+/// The source that an answer is for, and the part of it that requested the fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asker {
     CatchUp(SourceIndex),
@@ -65,70 +70,72 @@ impl Queries {
         number >= 1 && number <= self.issued
     }
 
-    /// Whether the core has asked this. True of the numbers of reads as well: the kinds share them.
+    /// Returns whether this id was issued. True of the numbers of reads as well: the kinds share
+    /// them.
     pub(crate) const fn has_issued_fetch(&self, fetch: FetchId) -> bool {
         self.has_issued(fetch.get())
     }
 
-    /// Whether the core has asked this. True of the numbers of fetches as well.
+    /// Returns whether this id was issued. True of the numbers of fetches as well.
     pub(crate) const fn has_issued_read(&self, read: ReadId) -> bool {
         self.has_issued(read.get())
     }
 
-    /// The id of a new read of an own log.
+    /// Returns the id of a new read of an own log.
     pub(crate) const fn issue_read(&mut self) -> ReadId {
         ReadId::new(self.next_number())
     }
 
-    /// The id of a new fetch for the catch-up of this source.
+    /// Returns the id of a new fetch for the catch-up of this source.
     pub(crate) fn issue_fetch(&mut self, source: SourceIndex) -> FetchId {
         let fetch = FetchId::new(self.next_number());
         self.in_flight.insert(fetch, source);
         fetch
     }
 
-    /// The id of a new fetch for the audit of this source.
+    /// Returns the id of a new fetch for the audit of this source.
     pub(crate) const fn issue_audit(&mut self, source: SourceIndex) -> FetchId {
         let fetch = FetchId::new(self.next_number());
         self.audits.begin(fetch, source);
         fetch
     }
 
-    /// Whether one more fetch may be in flight.
+    /// Returns whether one more fetch may be in flight.
     pub(crate) fn has_free_slot(&self, config: &Config) -> bool {
         self.in_flight.len() + self.in_band.len() + usize::from(self.audits.is_in_flight())
             < config.catch_up.fetches_in_flight_max as usize
             || planted!(config, FetchesWithoutLimit)
     }
 
-    /// Whether no source waits for a slot.
+    /// Returns whether no source is queued for a slot.
     pub(crate) fn line_is_empty(&self) -> bool {
         self.line.order.is_empty()
     }
 
-    /// Puts a source at the end of the line. One that stands in it keeps its place.
+    /// Queues a source for a slot. One that is queued already keeps its place.
     pub(crate) fn join_line(&mut self, source: SourceIndex) {
         self.line.join(source);
     }
 
-    /// Whether the source waits for a slot.
+    /// Returns whether the source is queued for a slot.
     pub(crate) fn is_in_line(&self, source: SourceIndex) -> bool {
         self.line.members.contains(&source)
     }
 
-    /// Takes the first source in line, if a slot is free.
+    /// Takes the source that is queued first, if a slot is free.
     pub(crate) fn next_in_line(&mut self, config: &Config) -> Option<SourceIndex> {
         if self.has_free_slot(config) { self.line.pop() } else { None }
     }
 
-    /// Takes the next source that may ask for its audit: no catch-up waits, no other audit has a
-    /// fetch in flight, and a slot is free.
+    /// Takes the next source that may fetch for its audit: no catch-up is queued, no other audit
+    /// has a fetch in flight, and a slot is free.
     pub(crate) fn next_audit(&mut self, config: &Config) -> Option<SourceIndex> {
         let is_idle = !self.audits.is_in_flight() && self.line_is_empty();
         if is_idle && self.has_free_slot(config) { self.audits.next() } else { None }
     }
 
-    /// The answer to a fetch has come: whose it is, unless it is no longer wanted.
+    /// Takes the fetch that was answered; returns whom the answer is for, or `None` if it is no
+    /// longer wanted.
     pub(crate) fn take(&mut self, fetch: FetchId) -> Option<Asker> {
         if let Some(source) = self.audits.take(fetch) {
             return Some(Asker::Audit(source));
@@ -136,34 +143,34 @@ impl Queries {
         self.in_flight.remove(&fetch).map(Asker::CatchUp)
     }
 
-    /// Gives a fetch up; false if it is not in flight.
+    /// Gives up the fetch of a catch-up; returns false if it is not in flight.
     pub(crate) fn give_up(&mut self, fetch: FetchId) -> bool {
         self.in_flight.remove(&fetch).is_some()
     }
 
-    /// Gives all fetches up, and empties the line; those that were in flight.
+    /// Gives up all fetches, and empties the queue; returns the fetches that were in flight.
     pub(crate) fn give_up_all(&mut self) -> impl Iterator<Item = FetchId> + use<> {
         self.line = Line::default();
         let audit = self.audits.clear();
         std::mem::take(&mut self.in_flight).into_keys().chain(audit)
     }
 
-    /// Whether the answer to this fetch is waited for.
+    /// Returns whether the answer to this fetch is awaited.
     pub(crate) fn awaits(&self, fetch: FetchId) -> bool {
         self.in_flight.contains_key(&fetch) || self.audits.awaits(fetch)
     }
 
-    /// Missed rows of the source begin to come in over the connection. They take a slot.
+    /// Notes that missed rows of the source begin to come in over the connection. They take a slot.
     pub(crate) fn begin_in_band(&mut self, source: SourceIndex) {
         self.in_band.insert(source);
     }
 
-    /// They have come, or will never; false if none were asked for.
+    /// Notes that the rows have come in, or never will; returns false if none were requested.
     pub(crate) fn end_in_band(&mut self, source: SourceIndex) -> bool {
         self.in_band.remove(&source)
     }
 
-    /// The sources whose missed rows come in over the connection.
+    /// Returns the sources whose missed rows come in over the connection.
     pub(crate) const fn in_band(&self) -> &BTreeSet<SourceIndex> {
         &self.in_band
     }

@@ -1,14 +1,15 @@
-//! Whose audit has the one fetch that audits may have in flight, and whose turn is next.
+//! The turns of the audits: the source that has the one fetch of all audits in flight, and the
+//! next.
 
 use std::{collections::BTreeSet, ops::Bound};
 
 use crate::ids::{FetchId, SourceIndex};
 
-/// Sources take turns in the order of their numbers, so that none waits for ever.
+/// The sources that take turns, in the order of their numbers, so that none waits for ever.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Turns {
     waiting: BTreeSet<SourceIndex>,
-    /// Whose turn it was last.
+    /// The source that had its turn last.
     last: Option<SourceIndex>,
     in_flight: Option<(FetchId, SourceIndex)>,
 }
@@ -26,30 +27,30 @@ impl Turns {
         self.in_flight = Some((query, source));
     }
 
-    /// Whether the answer to this query is waited for.
+    /// Returns whether the answer to this fetch is awaited.
     pub(crate) fn awaits(&self, query: FetchId) -> bool {
         self.in_flight.is_some_and(|(issued, _)| issued == query)
     }
 
-    /// The source that the answer to this query is for.
+    /// Takes the fetch that was answered; returns its source, or `None` if it is not in flight.
     pub(crate) fn take(&mut self, query: FetchId) -> Option<SourceIndex> {
         self.in_flight.take_if(|(issued, _)| *issued == query).map(|(_, source)| source)
     }
 
-    /// Takes this source out; its fetch, if one is in flight.
+    /// Takes this source out; returns its fetch, if one is in flight.
     pub(crate) fn leave(&mut self, source: SourceIndex) -> Option<FetchId> {
         self.waiting.remove(&source);
         self.in_flight.take_if(|(_, whose)| *whose == source).map(|(query, _)| query)
     }
 
-    /// Gives the fetch in flight up; its source gets in line again.
+    /// Gives up the fetch in flight and returns it; its source is queued again.
     pub(crate) fn give_way(&mut self) -> Option<FetchId> {
         let (query, source) = self.in_flight.take()?;
         self.waiting.insert(source);
         Some(query)
     }
 
-    /// The source whose turn it is.
+    /// Takes the source whose turn it is.
     pub(crate) fn next(&mut self) -> Option<SourceIndex> {
         let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
         let mut behind = self.waiting.range((after, Bound::Unbounded));
@@ -59,7 +60,7 @@ impl Turns {
         Some(next)
     }
 
-    /// Forgets all; the fetch in flight.
+    /// Forgets all sources; returns the fetch in flight.
     pub(crate) fn clear(&mut self) -> Option<FetchId> {
         self.waiting.clear();
         self.in_flight.take().map(|(query, _)| query)

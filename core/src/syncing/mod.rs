@@ -1,5 +1,5 @@
-//! Who is syncing where (`protocol.md` 2.3, USER_SYNC): what we say of our users, and, for the
-//! presence writer, what the others say of theirs.
+//! Syncing users (`protocol.md` 2.3, USER_SYNC): the reports of our users, and, at the presence
+//! writer, those of all other processes. The pairs of both are limited in number (F9).
 
 mod ours;
 mod theirs;

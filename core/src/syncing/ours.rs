@@ -1,4 +1,6 @@
-//! Our own syncing users: said on every connection, and taken back late.
+//! Our own syncing users: they are reported on every connection, and their end only after a delay.
+//!
+//! What enters: the beginnings and ends of syncs. What leaves: USER_SYNC and CLEAR_USER_SYNC.
 
 use std::collections::BTreeMap;
 
@@ -17,24 +19,27 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct OurUsers {
     users: BTreeMap<UserDevice, Ours>,
-    /// Whom an end is due for, by the number in its timer.
+    /// The pairs whose end is going to be reported, by the number in their timer.
     ending: BTreeMap<u64, UserDevice>,
+    /// The number of the last such timer.
     ends: u64,
-    /// Something was said under our id, so it must be taken back at the end.
+    /// Whether anything was reported under our id, and so must be taken back at the end.
     spoken: bool,
 }
 
+/// The syncs of one user on one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Ours {
-    /// Syncs under way; several of one device may overlap.
+    /// The number of syncs under way; several of one device may overlap.
     under_way: u32,
     last_sync_ms: i64,
-    /// The number of the timer, once none is under way.
+    /// The number of the timer, once no sync is under way.
     ending: Option<u64>,
 }
 
 impl OurUsers {
-    /// A sync began or ended. What is to be said of it at once, if anything.
+    /// Handles the beginning or end of a sync, at `at_ms` in milliseconds since the Unix epoch.
+    /// Returns what is to be reported at once, if anything.
     pub(crate) fn on_syncing(
         &mut self,
         who: UserDevice,
@@ -75,30 +80,30 @@ impl OurUsers {
         None
     }
 
-    /// A user did not come back in time.
+    /// Handles the timer of a user who did not sync again in time; returns the report of its end.
     pub(crate) fn on_end_due(&mut self, number: u64, config: &Config) -> Option<Command> {
         let who = self.ending.remove(&number)?;
         let last_sync_ms = self.users.remove(&who)?.last_sync_ms;
         Some(said(config, &who, false, last_sync_ms))
     }
 
-    /// What a new connection has to hear.
+    /// Returns the reports for a new connection: one for each user.
     pub(crate) fn everyone(&self, config: &Config) -> impl Iterator<Item = Command> {
         self.users.iter().map(|(who, ours)| start(config, who, ours.last_sync_ms))
     }
 
-    /// Something to say so that we do not count as silent: any one user.
+    /// Returns the report of any one user, so that we do not count as silent.
     pub(crate) fn anyone(&self, config: &Config) -> Option<Command> {
         self.everyone(config).next()
     }
 
-    /// One of these commands went out.
+    /// Notes that a report was sent.
     pub(crate) const fn on_said(&mut self) {
         self.spoken = true;
     }
 
-    /// What to say at an orderly shutdown. The oldest dialect has no word for it: there, the end
-    /// of the connection says it.
+    /// Returns the command that takes all reports back at an orderly shutdown, if there were any.
+    /// The oldest dialect has none: there, the end of the connection voids them.
     pub(crate) fn farewell(&self, config: &Config) -> Option<Command> {
         self.spoken.then(|| Command::ClearUserSync(config.instance_id.clone()))
     }

@@ -1,5 +1,8 @@
-//! What other processes say of their syncing users: kept by the presence writer until it is taken
-//! back, or its origin is gone.
+//! The syncing users of other processes: the presence writer keeps them until they are taken back,
+//! or their origin is gone.
+//!
+//! What enters: USER_SYNC and CLEAR_USER_SYNC of others, and the ends of connections. What leaves:
+//! the events that the application keeps presence by.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,16 +17,19 @@ use crate::{
     wire::UserSync,
 };
 
-/// The syncing users of every origin that spoke lately.
+/// The syncing users of every origin that reported one lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct TheirUsers {
     origins: BTreeMap<SyncOrigin, Theirs>,
-    /// Whose silence is watched, by the number in its timer.
+    /// The origins whose silence is watched, by the number in their timer.
     watched: BTreeMap<u64, SyncOrigin>,
+    /// The number of the last such timer.
     watches: u64,
+    /// The number of (user, device) pairs of all origins.
     pairs: usize,
 }
 
+/// The syncing users of one origin.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Theirs {
     users: BTreeSet<UserDevice>,
@@ -31,7 +37,8 @@ struct Theirs {
 }
 
 impl TheirUsers {
-    /// An origin speaks of a user: told on, and its silence begins anew.
+    /// Handles a report of a user: notifies the application, and restarts the timer of the origin's
+    /// silence.
     pub(crate) fn on_user_sync(&mut self, conn: ConnectionId, sync: Box<UserSync>, env: &mut Env) {
         let origin =
             sync.instance_id.clone().map_or(SyncOrigin::Connection(conn), SyncOrigin::Instance);
@@ -62,17 +69,17 @@ impl TheirUsers {
         env.notify(Event::UserSyncing { origin, sync });
     }
 
-    /// A process stops and takes back what it said.
+    /// Handles the orderly end of a process, which takes back its reports.
     pub(crate) fn on_clear(&mut self, instance_id: ByteString, env: &mut Env) {
         self.clear(SyncOrigin::Instance(instance_id), ClearedReason::Stopped, env);
     }
 
-    /// A connection ended: in the oldest dialect, what was said on it is void.
+    /// Handles the end of a connection: in the oldest dialect, what was reported on it is void.
     pub(crate) fn on_disconnected(&mut self, conn: ConnectionId, env: &mut Env) {
         self.clear(SyncOrigin::Connection(conn), ClearedReason::Disconnected, env);
     }
 
-    /// An origin was silent for too long.
+    /// Handles the timer of an origin that was silent for too long.
     pub(crate) fn on_expiry_due(&mut self, watch: u64, env: &mut Env) {
         if let Some(origin) = self.watched.get(&watch) {
             self.clear(origin.clone(), ClearedReason::Silent, env);

@@ -1,4 +1,5 @@
-//! Two holding queues that share an allowance, against lists that are counted anew each time.
+//! A model of two holding queues that share an allowance of bytes: lists that are counted anew each
+//! time.
 
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
@@ -20,9 +21,9 @@ enum Step {
 #[derive(Clone, Debug, Default)]
 struct Model {
     queues: [Vec<Held>; 2],
-    /// Highest tokens that were spoken of, taken or refused.
+    /// The highest tokens of the rows that were accepted and of all announcements.
     highest: [Option<Token>; 2],
-    /// Lowest tokens of all rows that ever came, held or not.
+    /// The lowest tokens of all rows, accepted or not.
     lowest: [Option<Token>; 2],
     accepted: bool,
     taken: Vec<Held>,

@@ -1,5 +1,8 @@
-//! Streams whose tokens fall or repeat inside one send (`backfill`): a burst is a set of rows, and a
-//! POSITION closes it.
+//! Streams whose tokens fall or repeat inside one send (`backfill`): a burst is a set of rows, and
+//! a POSITION closes it.
+//!
+//! Every row above the position is delivered once (F2, F3); the position stays below an open burst
+//! (F6).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,21 +20,22 @@ use crate::{
     timer::TimerKey,
 };
 
-/// The rows above the position of a source whose sends come in no order (`backfill`): the burst
-/// is a set.
+/// The rows above the position of a source whose sends are in no order (`backfill`): the burst is a
+/// set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(in crate::follow) struct Burst {
     rows: BTreeMap<Token, BTreeSet<Row>>,
     count: usize,
     bytes: usize,
-    /// Every row of it was received on the present connection, from the first on.
+    /// Whether every row of it was received on the present connection, from the first on.
     pub(in crate::follow) continuous: bool,
-    /// When its last row came.
+    /// The time at which its last row was received.
     pub(super) last_at: Timestamp,
 }
 
 impl Follower {
-    /// Rows above the position, of a live source.
+    /// Delivers rows of a live source that lie above the position. The position stays, unless the
+    /// burst overflows.
     pub(in crate::follow) fn deliver_in_burst(&mut self, env: &mut Env, token: Token, rows: Rows) {
         let new = match &mut self.class {
             Class::Bursts(burst) => {
@@ -51,7 +55,7 @@ impl Follower {
             self.emit(env, token, rows, Origin::Live, position);
         }
         if self.burst_overflows(env) {
-            // What is known to be whole need not be remembered.
+            // Rows of sends that have ended need not be remembered once the position covers them.
             if let Some(ended) = self.ended_sends().filter(|ended| *ended > position) {
                 self.advance_to(env, ended);
             }
@@ -65,8 +69,9 @@ impl Follower {
         self.class.any_burst().is_some_and(|burst| burst.overflows(&env.config, env.kept_bytes))
     }
 
-    /// A burst may have fallen quiet: then what it lacks, if anything, is fetched, so that its
-    /// rows come under the saved position. Of an unclosed one nothing can be missing.
+    /// Handles the timer of a burst that may have fallen quiet. What a quiet burst lacks, if
+    /// anything, is fetched, so that its rows lie at or below the saved position. An unclosed burst
+    /// can lack nothing: its position only moves on.
     pub(crate) fn on_burst_quiet(&mut self, env: &mut Env) {
         let Some((highest, last_at)) =
             self.class.burst().and_then(|burst| Some((burst.highest()?, burst.last_at)))
@@ -85,7 +90,8 @@ impl Follower {
 }
 
 impl Burst {
-    /// Takes in rows that were received live; those that were not delivered as part of it.
+    /// Adds rows that were received live; returns those that it did not have, or `None` if it had
+    /// all.
     pub(super) fn receive(
         &mut self,
         env: &mut Env,
@@ -104,16 +110,17 @@ impl Burst {
         self.take_new(env, token, rows)
     }
 
-    /// Takes in rows, live or from a page; those that were not delivered as part of it.
+    /// Adds rows, live or from a page; returns those that it did not have, or `None` if it had all.
     pub(super) fn take_new(&mut self, env: &mut Env, token: Token, rows: Rows) -> Option<Rows> {
-        // Old releases write the same row in two ways.
+        // Old releases write the same row on the connection and in a page with different white
+        // space.
         let is_rewritten = env.is_on_tcp();
         retain(env, rows, |_, row| {
             if is_rewritten { self.insert(token, &identity(row)) } else { self.insert(token, row) }
         })
     }
 
-    /// Adds the row; false if it was there.
+    /// Adds the row; returns false if it was there.
     fn insert(&mut self, token: Token, row: &Row) -> bool {
         let rows = self.rows.entry(token).or_default();
         if rows.contains(row) {
@@ -125,13 +132,13 @@ impl Burst {
         true
     }
 
-    /// Bytes of the rows.
+    /// Returns the bytes of the rows.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether it is larger than may be remembered, or all sources together keep more than they
-    /// may, who kept `kept_bytes` before its last rows came.
+    /// Returns whether it is larger than may be remembered, or all sources together, which kept
+    /// `kept_bytes` before its last rows came, keep more than they may.
     const fn overflows(&self, config: &Config, kept_bytes: u64) -> bool {
         self.count > config.limits.burst_rows_max as usize
             || self.bytes > config.limits.burst_bytes_max as usize
@@ -142,12 +149,12 @@ impl Burst {
         self.count == 0
     }
 
-    /// The highest token in the burst.
+    /// Returns the highest token in the burst.
     pub(in crate::follow) fn highest(&self) -> Option<Token> {
         self.rows.keys().next_back().copied()
     }
 
-    /// Forgets what is covered by a position.
+    /// Forgets the rows that `position` covers.
     pub(super) fn forget_upto(&mut self, position: Token) {
         while let Some(first) = self.rows.first_entry()
             && *first.key() <= position

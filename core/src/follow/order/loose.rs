@@ -1,5 +1,6 @@
-//! Streams whose writer repeats rows, goes back and skips (`caches`): at least once, rows are
-//! idempotent.
+//! Streams whose writer repeats rows, goes back and skips (`caches`): their rows are idempotent,
+//! and are delivered at least once. Exact repeats are suppressed within a window that is bounded
+//! (F9).
 
 use std::{
     collections::VecDeque,
@@ -18,7 +19,8 @@ use crate::{
 };
 
 impl Follower {
-    /// Rows of a live source. The position moves up to the highest token, whatever its rows.
+    /// Delivers rows of a live source, whatever their token. The position is the highest token so
+    /// far.
     pub(in crate::follow) fn deliver_loose(&mut self, env: &mut Env, token: Token, rows: Rows) {
         let position = self.position.unwrap_or(Token::START);
         let moved = token.max(position);
@@ -31,17 +33,18 @@ impl Follower {
     }
 }
 
-/// The last rows of a loose source, to suppress exact repeats (`caches`).
+/// The rows of a loose source that were delivered last, to suppress exact repeats (`caches`).
 ///
 /// The table is never iterated, so its order does not matter; equality and hash are those of the
 /// rows.
 #[derive(Clone, Debug, Default)]
 pub(in crate::follow) struct Repeats {
-    /// Oldest first.
+    /// The remembered rows, oldest first.
     rows: VecDeque<Remembered>,
-    /// Numbers of the rows that are in `rows`, by their hash.
+    /// The numbers of the rows that are in `rows`, by their hash. Numbers rise by one from row to
+    /// row.
     numbers: HashTable<u64>,
-    /// Number of the oldest.
+    /// The number of the oldest row.
     first: u64,
     bytes: usize,
 }
@@ -54,19 +57,19 @@ struct Remembered {
 }
 
 impl Repeats {
-    /// Takes note of rows; those that are no repeats.
+    /// Remembers rows; returns those that are no repeats, or `None` if all are.
     pub(super) fn take_new(&mut self, env: &mut Env, token: Token, rows: Rows) -> Option<Rows> {
         let is_full = env.kept_bytes > env.config.limits.kept_bytes_total_max;
         retain(env, rows, |env, row| self.insert(token, row, &env.config, is_full))
     }
 
-    /// Bytes of the rows.
+    /// Returns the bytes of the rows.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Remembers the row; false if it is a repeat. If all sources together keep more than they may
-    /// (`is_full`), nothing else is remembered.
+    /// Remembers the row; returns false if it is a repeat. If all sources together keep more than
+    /// they may (`is_full`), this one forgets all its rows.
     fn insert(&mut self, token: Token, row: &Row, config: &Config, is_full: bool) -> bool {
         let text = row.as_str();
         let mut hasher = FxHasher::default();

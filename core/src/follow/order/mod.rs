@@ -1,5 +1,5 @@
-//! What differs by class of stream: what is remembered of delivered rows, and what of a token is new.
-//! One file a class; what they share is here.
+//! The differences between the classes of streams: which delivered rows are remembered, and which
+//! rows of a token are new (F1, F3). One file per class; what they share is here.
 
 mod bursts;
 mod loose;
@@ -13,7 +13,7 @@ use crate::{
     stream::{Order, Rows, Token},
 };
 
-/// The class of a stream, with what its source remembers. Empty memories take no room.
+/// The class of a stream, with what its source remembers. An empty memory is not allocated.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Class {
     Rising,
@@ -32,7 +32,7 @@ impl Class {
         }
     }
 
-    /// Bytes of the rows that are remembered.
+    /// Returns the bytes of the rows that are remembered.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Rising | Self::Bursts(None) | Self::Unclosed(None) | Self::Loose(None) => 0,
@@ -42,12 +42,12 @@ impl Class {
         }
     }
 
-    /// The burst that is open.
+    /// Returns the burst that is open.
     pub(super) fn burst(&self) -> Option<&Burst> {
         self.any_burst().filter(|burst| !burst.is_empty())
     }
 
-    /// The burst that is open, or was last.
+    /// Returns the burst that is open, or the empty one that was open last.
     fn any_burst(&self) -> Option<&Burst> {
         match self {
             Self::Bursts(burst) => burst.as_deref(),
@@ -56,7 +56,7 @@ impl Class {
         }
     }
 
-    /// The highest token of the open burst.
+    /// Returns the highest token of the open burst.
     pub(super) fn highest(&self) -> Option<Token> {
         self.burst().and_then(Burst::highest)
     }
@@ -69,28 +69,28 @@ impl Class {
         }
     }
 
-    /// Rows up to here are covered by the position.
+    /// Forgets the rows that the position covers.
     pub(super) fn on_position(&mut self, position: Token) {
         if let Some(burst) = self.burst_mut() {
             burst.forget_upto(position);
         }
     }
 
-    /// The source is live from `position` on.
+    /// Notes that the source is live from `position` on.
     pub(super) fn on_live(&mut self, position: Token) {
         if let Self::Unclosed(unclosed) = self {
             unclosed.get_or_insert_default().floor = position;
         }
     }
 
-    /// The connection is gone: rows of an open burst may have been missed.
+    /// Handles the end of the connection: rows of an open burst may have been missed.
     pub(super) fn on_disconnected(&mut self) {
         if let Some(burst) = self.burst_mut() {
             burst.continuous = false;
         }
     }
 
-    /// The tokens start over.
+    /// Forgets the bursts, as the tokens start over.
     pub(super) fn start_over(&mut self) {
         match self {
             Self::Bursts(burst) => *burst = None,
@@ -101,7 +101,8 @@ impl Class {
 }
 
 impl Follower {
-    /// The rows of a page that were not delivered before.
+    /// Returns the rows of a page that were not delivered before, or `None` if there are none, and
+    /// remembers them.
     pub(super) fn new_of_page(&mut self, env: &mut Env, token: Token, rows: Rows) -> Option<Rows> {
         match &mut self.class {
             Class::Rising => self.new_by_token(env, token, rows),

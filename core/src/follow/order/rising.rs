@@ -1,4 +1,4 @@
-//! Streams whose tokens rise: a token at or below the position is old.
+//! Streams whose tokens rise: a token at or below the position is old (F1).
 
 use crate::{
     env::Env,
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Follower {
-    /// Rows above the position.
+    /// Delivers rows above the position, which moves to their token.
     pub(in crate::follow) fn deliver_rising(&mut self, env: &mut Env, token: Token, rows: Rows) {
         let repeats = planted!(env.config, RepeatsSharedRows);
         let new = if repeats { Some(rows) } else { self.new_by_token(env, token, rows) };
@@ -21,7 +21,8 @@ impl Follower {
         }
     }
 
-    /// The rows, unless the fetch for another writer of the stream has shown them already.
+    /// Returns the rows, or `None` if the fetch for another writer of the stream has brought them
+    /// already.
     pub(in crate::follow) fn new_by_token(
         &self,
         env: &mut Env,

@@ -1,5 +1,8 @@
-//! Bursts that nothing closes: four streams on direct TCP before 1.22. A live connection neither repeats nor
-//! reorders by itself, so every row above the token at which the source went live is new.
+//! Bursts that no announcement closes: four streams on direct TCP before 1.22.
+//!
+//! A live connection neither repeats nor reorders by itself, so every row above the token at which
+//! the source went live is new (F2, F3). The position moves up to where sends are known to have
+//! ended (F6).
 
 use super::{Class, bursts::Burst};
 use crate::{
@@ -14,27 +17,27 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(in crate::follow) struct Unclosed {
     pub(super) burst: Burst,
-    /// The position at which the source went live last. Rows at or below it were delivered, all
+    /// The position at which the source went live last. Rows at or below it were delivered; all
     /// others are new.
     pub(super) floor: Token,
     sends: Sends,
 }
 
-/// Where one send of an unclosed burst ends, as far as can be told: a writer sends without a
-/// pause, so whatever else comes on the connection ends the send before it.
+/// The ends of the sends of an unclosed burst, as far as they can be told: a writer sends without a
+/// pause, so any other command on the connection ends the send before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Sends {
-    /// Commands that had come with the last row.
+    /// The number of commands that had been received with the last row.
     heard: u64,
-    /// The highest token of the sends that have ended, if no row came at or below it since.
+    /// The highest token of the sends that have ended, if no row was received at or below it since.
     ended: Option<Token>,
-    /// The same at the look before.
+    /// The value of `ended` at the look before.
     ended_before: Option<Token>,
 }
 
 impl Sends {
-    /// Rows of `token` came as the commands from number `first` to number `last`, on top of rows
-    /// up to `highest`.
+    /// Notes that rows of `token` were received as the commands from number `first` to number
+    /// `last`, on top of rows up to `highest`.
     fn on_row(&mut self, token: Token, highest: Option<Token>, first: u64, last: u64) {
         if first > self.heard + 1 && highest.is_some() {
             self.ended = highest;
@@ -45,31 +48,32 @@ impl Sends {
         }
     }
 
-    /// Whether something else came since the last row.
+    /// Returns whether another command was received since the last row, given the number received
+    /// so far.
     const fn is_over(&self, heard: u64) -> bool {
         heard > self.heard
     }
 
-    /// Up to where the sends are over.
+    /// Returns the token up to which the sends are over.
     const fn ended(&self) -> Option<Token> {
         self.ended
     }
 
-    /// One look, every so often: up to where the sends are over that had ended at the look before,
-    /// while rows go on coming.
+    /// Returns the token up to which sends had ended at the look before, if they still have, and
+    /// keeps the present one for the next look. Called from time to time while rows go on arriving.
     const fn look(&mut self) -> Option<Token> {
         std::mem::replace(&mut self.ended_before, self.ended)
     }
 }
 
 impl Follower {
-    /// Rows of a live source.
+    /// Delivers rows of a live source, unless the token is at or below the floor.
     pub(in crate::follow) fn deliver_unclosed(&mut self, env: &mut Env, token: Token, rows: Rows) {
         let Class::Unclosed(unclosed) = &mut self.class else {
             return self.deliver_in_burst(env, token, rows);
         };
         let unclosed = unclosed.get_or_insert_default();
-        // The rows of a batch are so many commands.
+        // Each row of a batch was one command, and this is the last.
         let last = env.commands_received;
         let first = last - (rows.len() as u64 - 1);
         let highest = unclosed.burst.highest();
@@ -81,7 +85,7 @@ impl Follower {
         }
     }
 
-    /// Up to where sends have ended, as far as that can be told.
+    /// Returns the token up to which sends have ended, as far as that can be told.
     pub(super) fn ended_sends(&self) -> Option<Token> {
         match &self.class {
             Class::Unclosed(Some(unclosed)) => unclosed.sends.ended(),
@@ -89,7 +93,8 @@ impl Follower {
         }
     }
 
-    /// Moves the position of a live source up to where its sends are over.
+    /// Moves the position of a live source up to where its sends are over. The burst is quiet from
+    /// `quiet_at` on, and `highest` is its highest token.
     pub(super) fn look_at_sends(&mut self, env: &mut Env, highest: Token, quiet_at: Timestamp) {
         let is_in_batch = matches!(self.open, Open::Batch(_));
         let Class::Unclosed(Some(unclosed)) = &mut self.class else { return };
@@ -103,7 +108,7 @@ impl Follower {
             self.advance_to(env, token);
         }
         if all {
-            // Also rows that came late, below the position.
+            // Rows that were received late, below the position, are forgotten too.
             self.class.on_position(highest);
         } else {
             let later = env.now + env.config.catch_up.burst_quiet_after;
