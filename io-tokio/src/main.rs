@@ -1,4 +1,4 @@
-//! The `synrepl` command.
+//! The entry point of the `synrepl` command: parses the flags and runs the subcommand.
 #![forbid(unsafe_code)]
 
 mod command;

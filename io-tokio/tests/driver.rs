@@ -1,4 +1,5 @@
-//! The driver between a scripted network and the application.
+//! The driver against a scripted Redis server: events come with the positions to save, a slow
+//! application loses nothing, a shutdown ends in order, and a recorded run replays alike.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +27,7 @@ use synrepl::{
     },
 };
 
-/// The next event that is about rows.
+/// The token, rows and origin of the next `Rows`.
 async fn next_rows(replication: &mut Replication) -> (Token, Vec<String>, Origin) {
     loop {
         if let Event::Rows { token, rows, origin, .. } =
@@ -41,7 +42,7 @@ async fn until_live(replication: &mut Replication) {
     while !matches!(replication.next().await.expect("stopped"), Event::Live { .. }) {}
 }
 
-/// Some driver, live on events/p1 at 0.
+/// Plays the server until the driver is live on events/p1 at 0.
 async fn live(redis: &mut Redis, replication: &mut Replication) {
     redis.expect_publish("REPLICATE ").await;
     redis.message("POSITION events p1 0 0").await;
@@ -59,7 +60,7 @@ async fn rows_come_with_the_positions_to_save() {
     redis.message("RDATA events p1 2 [3]").await;
     let rows = next_rows(&mut replication).await;
     assert_eq!(rows, (Token::new(1), vec!["[1]".to_owned(), "[2]".to_owned()], Origin::Live));
-    // The second row may have arrived; it was not handed out.
+    // The row of token 2 may have arrived, but was not handed out.
     assert_eq!(replication.positions().get(&Source::new("events", "p1")), Some(Token::new(1)));
     next_rows(&mut replication).await;
     assert_eq!(replication.positions().get(&Source::new("events", "p1")), Some(Token::new(2)));
@@ -114,7 +115,7 @@ async fn a_fetch_source_that_panics_is_a_failed_fetch() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fetch_that_is_no_longer_wanted_is_dropped() {
-    /// Never answers; the sender in its future is dropped with it.
+    /// A source that never answers; the sender in its future is dropped with it.
     struct Silent(tokio::sync::mpsc::Sender<()>);
     impl synrepl::FetchSource for Silent {
         fn fetch(&self, _request: synrepl::FetchRequest) -> synrepl::FetchFuture {
@@ -136,7 +137,7 @@ async fn a_fetch_that_is_no_longer_wanted_is_dropped() {
     while receiver.sender_strong_count() == idle {
         replication.next().await.unwrap();
     }
-    // The writer starts over: what is asked for is of an epoch that is gone.
+    // The writer starts over: the fetch that runs is of an epoch that is gone.
     redis.message("POSITION typing p1 0 0").await;
     until_live(&mut replication).await;
     for _ in 0..1_000 {
@@ -148,11 +149,11 @@ async fn a_fetch_that_is_no_longer_wanted_is_dropped() {
     panic!("the fetch goes on");
 }
 
-/// Rows that are far more than the queue and the sockets take.
+/// A number of rows that is far more than the queue and the sockets take.
 const FLOOD: u64 = 5_000;
 
-/// A driver whose application reads nothing while [`FLOOD`] rows come in, at rest. The last is
-/// the number of rows that it took.
+/// A driver whose application reads nothing while [`FLOOD`] rows come in, once it takes no more.
+/// The last value is the number of rows that it took.
 async fn flooded(
     configure: impl FnOnce(&mut synrepl::Limits),
 ) -> (Replication, tokio::task::JoinHandle<Peer>, u64) {
@@ -189,7 +190,8 @@ async fn flooded(
 
 #[tokio::test]
 async fn a_slow_application_stops_the_reading_and_loses_nothing() {
-    // One turn beyond the limit: a read buffer of 64 KiB holds that many of these rows at most.
+    // The driver may go one turn beyond the limit: a read buffer of 64 KiB holds that many of these
+    // rows at most.
     for (events_max, bytes_max, at_most) in [(4, usize::MAX, 4 + 128), (usize::MAX, 4_000, 4 + 128)]
     {
         let (mut replication, flood, taken) = flooded(|limits| {
@@ -263,7 +265,7 @@ async fn an_answered_fetch_waits_while_the_queue_is_full() {
 #[tokio::test(start_paused = true)]
 async fn a_long_pause_of_the_application_costs_no_healthy_connection() {
     let (mut replication, flood, _) = flooded(|limits| limits.events_queued_max = 4).await;
-    // Twenty PINGs fall due; that they are answered can be read only afterwards.
+    // Twenty PINGs fall due; their answers can be read only afterwards.
     tokio::time::sleep(Duration::from_secs(600)).await;
     let answering = tokio::spawn(async move {
         let mut subscriber = flood.await.unwrap();
@@ -331,7 +333,8 @@ async fn what_was_sent_goes_out_before_the_connection_is_closed() {
     let mut redis = network.log_in().await;
     live(&mut redis, &mut replication).await;
     let handle = replication.handle();
-    // More than the network holds, so that most of it is still here at the shutdown.
+    // The command is longer than the network holds, so that most of it is still unsent at the
+    // shutdown.
     let remote = "x".repeat(500_000);
     handle.send(Command::RemoteServerUp(remote.as_str().into())).await.unwrap();
     let stopping = tokio::spawn(replication.shutdown());
@@ -354,7 +357,7 @@ async fn a_command_without_a_connection_or_a_wire_form_is_refused_to_its_caller(
     redis.expect_publish("REPLICATE ").await;
     let unencodable = handle.send(Command::RemoteServerUp("two\nlines".into())).await;
     assert!(matches!(unencodable, Err(SendError::Unencodable { .. })), "{unencodable:?}");
-    // Neither hinders the next one.
+    // Neither refusal hinders the next command.
     handle.send(command).await.unwrap();
     redis.expect_publish("REMOTE_SERVER_UP remote").await;
 }
@@ -373,7 +376,7 @@ async fn a_wait_ends_when_the_position_is_reached_or_the_time_is_over() {
     let row = redis.message("RDATA events p1 2 [2]");
     let (reached, ()) = tokio::join!(wait, row);
     assert_eq!(reached, Ok(Token::new(2)));
-    // Waits belong to their callers and are no events.
+    // The results of waits go to their callers and are no events.
     next_rows(&mut replication).await;
     assert_eq!(replication.try_next(), None);
 }
@@ -416,7 +419,7 @@ async fn a_dropped_next_loses_no_event() {
     }
 }
 
-/// What was recorded.
+/// A recorder that keeps the configuration, the inputs and the actions of a run.
 #[derive(Clone, Default)]
 struct Trace(Arc<Mutex<Steps>>);
 

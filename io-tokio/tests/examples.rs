@@ -1,4 +1,5 @@
-//! The examples as a reader would run them: against a real redis-server and a writer's listener.
+//! The built examples, run as a reader would run them, against a real redis-server and a writer's
+//! HTTP listener played by the test.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +27,7 @@ use tokio::{
     time::timeout,
 };
 
-/// A running example. Killed when dropped.
+/// A running example, which is killed when dropped.
 struct Example {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -34,7 +35,7 @@ struct Example {
 
 impl Example {
     fn start(name: &str, arguments: &[&str]) -> Self {
-        // The tests are built into `deps`, the examples beside that.
+        // The tests are built into `deps`, the examples into `examples` beside it.
         let tests = std::env::current_exe().unwrap();
         let program = tests.ancestors().nth(2).unwrap().join("examples").join(name);
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/{name}.rs"));
@@ -58,7 +59,7 @@ impl Example {
         Self { child, lines }
     }
 
-    /// The next line.
+    /// The next line of stdout.
     async fn line(&mut self) -> String {
         let line = timeout(LIMIT, self.lines.next_line()).await.expect("no line in time");
         line.unwrap().expect("it ended")
@@ -77,7 +78,7 @@ impl Example {
         }
     }
 
-    /// Presses Ctrl-C and returns the rest of the lines.
+    /// Sends SIGINT, as Ctrl-C does, and returns the status and the rest of the lines.
     async fn interrupt(mut self) -> (ExitStatus, Vec<String>) {
         let id = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-s", "INT", &id]).status().await.unwrap().success());
@@ -96,7 +97,7 @@ impl Example {
     }
 }
 
-/// A client that hears what is published.
+/// A client that receives what is published on the deployment's channel.
 async fn listen(redis: &Redis) -> Client {
     let mut listening = redis.client().await;
     listening.subscribe().await;
@@ -140,7 +141,7 @@ async fn print_events_prints_rows_live_and_caught_up_until_ctrl_c() {
     assert_eq!(rest.last().map(String::as_str), Some("Stopped"));
 }
 
-/// Counts of the rows that `resume` has seen, as it prints them.
+/// The line in which `resume` prints the number of rows that it has counted.
 fn counted(rows: u64) -> String {
     format!("{{\"events\": {rows}}}")
 }
@@ -158,7 +159,7 @@ async fn resume_counts_every_row_once_through_ctrl_c_and_a_crash() {
     let mut client = redis.client().await;
     let mut listening = listen(&redis).await;
 
-    // From now on: what is there already is not counted.
+    // The example starts from now, so the rows before are not counted.
     let mut example = Example::start("resume", &arguments);
     listening.hear("REPLICATE ").await;
     client.publish("POSITION events p1 10 10").await;
@@ -171,7 +172,7 @@ async fn resume_counts_every_row_once_through_ctrl_c_and_a_crash() {
     assert!(status.success(), "{status}");
     assert_eq!(saved(&state), (3, 13), "{rest:?}");
 
-    // What was written meanwhile is caught up; then it is killed without warning.
+    // Rows written meanwhile are caught up; then the example is killed without warning.
     (14..=30).for_each(|token| log.push(token));
     let mut example = Example::start("resume", &arguments);
     listening.hear("REPLICATE ").await;
@@ -199,14 +200,14 @@ fn saved(path: &Path) -> (u64, i64) {
     (state[0]["events"].as_u64().unwrap(), state[1]["events"]["p1"].as_i64().unwrap())
 }
 
-/// What `cache` knows of the rooms !a and !b, as its next answer says.
+/// Whether `cache` holds the rooms !a and !b, by its next answer.
 async fn known(example: &mut Example) -> (bool, bool) {
     let (a, b) = (example.line().await, example.line().await);
     let known = |line: &str, room| line.strip_prefix(room).unwrap() == " known: true";
     (known(&a, "!a"), known(&b, "!b"))
 }
 
-/// Has it answer again and again, until it is this. Each command brings one answer at least.
+/// Publishes commands, each of which brings at least one answer, until the answer is `wanted`.
 async fn until_known(client: &mut Client, example: &mut Example, wanted: (bool, bool)) {
     for _ in 0..1_000 {
         client.publish("REMOTE_SERVER_UP x").await;
@@ -224,7 +225,7 @@ async fn cache_keeps_nothing_that_may_be_stale() {
     let mut listening = listen(&redis).await;
     let mut example = Example::start("cache", &[&redis.url(), "example.com", "!a", "!b"]);
     listening.hear("REPLICATE ").await;
-    // No writer has said a word: nothing is kept.
+    // No writer has announced a position yet, so nothing is kept.
     for _ in 0..10 {
         client.publish("REMOTE_SERVER_UP x").await;
         assert_eq!(known(&mut example).await, (false, false));
@@ -240,7 +241,7 @@ async fn cache_keeps_nothing_that_may_be_stale() {
     until_known(&mut client, &mut example, (false, false)).await;
     until_known(&mut client, &mut example, (true, true)).await;
 
-    // Rows were missed, and there is nowhere to fetch them from.
+    // Rows were missed, and no address is known to fetch them from.
     client.publish("POSITION caches p1 20 20").await;
     until_known(&mut client, &mut example, (false, false)).await;
     until_known(&mut client, &mut example, (true, true)).await;
@@ -249,7 +250,7 @@ async fn cache_keeps_nothing_that_may_be_stale() {
     while known(&mut example).await != (false, false) {}
     redis.restart();
     let mut client = redis.client().await;
-    // Only one of the two writers says where it stands: the other may have changed anything.
+    // Only one of the two writers announces its position: the other may have changed anything.
     while client.publish("POSITION caches p1 20 20").await == 0 {
         tokio::task::yield_now().await;
     }

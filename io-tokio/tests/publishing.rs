@@ -1,4 +1,6 @@
-//! A writer and its followers: over direct TCP on loopback, and over Redis.
+//! A driver that writes a stream, against followers: bare sockets and drivers over direct TCP on
+//! loopback, a scripted Redis server, and a real one. Every appended row reaches every follower
+//! once and in order.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! The whole driver against a real redis-server and an HTTP writer.
+//! The whole driver against a real redis-server and a writer's HTTP listener played by the test:
+//! logins, lost connections, catch-up and the audit.
 
 #![allow(
     clippy::unwrap_used,
@@ -86,7 +87,7 @@ async fn a_user_who_may_not_publish_is_told_so() {
     let mut replication = Builder::redis(&url, "example.com").unwrap().spawn().unwrap();
     let reason = disconnected(&mut replication).await;
     assert!(reason.contains("Redis refused a PUBLISH: NOPERM"), "{reason}");
-    // Such a user can observe.
+    // A user without PUBLISH can observe.
     let mut observer =
         Builder::redis(&url, "example.com").unwrap().observe_only(true).spawn().unwrap();
     connected(&mut observer).await;
@@ -132,7 +133,7 @@ async fn a_connection_that_an_administrator_kills_is_made_again_and_asks_again()
     listening.subscribe().await;
     listening.hear("REPLICATE ").await;
     assert!(connected(&mut replication).await > first);
-    // Only the publishing connection is an ordinary client, besides those of this test.
+    // Besides the connections of this test only the publishing one is of the type `normal`.
     client.command(&["CLIENT", "KILL", "TYPE", "normal"]).await;
     let reason = disconnected(&mut replication).await;
     assert!(
@@ -159,7 +160,7 @@ async fn an_application_that_pauses_beyond_the_ping_timeout_keeps_its_connection
     for number in 0..1_000 {
         assert_eq!(publisher.publish(&format!("REMOTE_SERVER_UP h{number}")).await, 1);
     }
-    // The pause itself: beyond interval, timeout and the second of grace.
+    // The pause is longer than the interval, the timeout and the second of grace together.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     for number in 0..1_000 {
         let heard = until(&mut replication, |event| match event {
@@ -181,7 +182,7 @@ async fn a_subscriber_that_redis_cuts_off_is_told_where_to_look() {
         .unwrap();
     connected(&mut replication).await;
     let mut publisher = redis.client().await;
-    // The application reads nothing, so neither does the driver, until Redis cuts it off.
+    // The application reads nothing, so the driver does not either, until Redis cuts it off.
     let big = format!("REMOTE_SERVER_UP {}", "x".repeat(100_000));
     for sent in 0.. {
         assert!(sent < 10_000, "Redis never cut the subscriber off");
@@ -198,7 +199,8 @@ async fn rows_come_once_and_in_order_through_redis_and_http() {
     let redis = Redis::start(&[]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    // The writer's log. None of it is heard live; its pages are shorter than what is asked for.
+    // The writer's log. None of its rows is published, and its pages are shorter than the ranges
+    // requested.
     let log = Log::new(1..=60, 7).with_secret("s3cret");
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -305,7 +307,7 @@ async fn a_lost_publish_is_found_by_the_audit() {
     for lost in [42].into_iter().chain(44..=57) {
         assert_eq!(rows().await, (lost, Origin::Audit, 58));
     }
-    // Nothing else was found.
+    // The audit found nothing else.
     publisher.publish("RDATA events p1 59 [\"r59\"]").await;
     assert_eq!(rows().await, (59, Origin::Live, 59));
     assert_eq!(

@@ -1,4 +1,5 @@
-//! The Redis link against a scripted server.
+//! The Redis link against a scripted server: login and subscription, their refusals, keep-alive,
+//! and the delays between attempts.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +25,7 @@ async fn nothing_is_asked_before_the_subscription_is_confirmed() {
     publisher.say("+PONG\r\n").await;
     subscriber.subscribe_apart().await;
     subscriber.expect(&["SUBSCRIBE", "example.com"]).await;
-    // Neither an event nor a command until Redis says that we hear it.
+    // Neither an event nor a command comes until Redis confirms the subscription.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -57,7 +58,7 @@ async fn a_password_alone_is_sent_alone() {
     network.accept().await.expect(&["AUTH", "pw"]).await;
 }
 
-/// The reason of the disconnect when the first connection answers its first command so.
+/// The reason of the disconnect when the server gives this answer to the first command.
 async fn refused_with(url: &str, answer: &str) -> String {
     let (script, mut network) = network();
     let mut replication = builder_for(url, script).spawn().unwrap();
@@ -180,7 +181,7 @@ async fn a_server_that_falls_silent_is_given_up_with_what_it_did_not_do() {
         }
         let reason = disconnect_reason(&mut replication).await;
         assert!(reason.ends_with(expected), "{answers}: {reason}");
-        // What was half made is closed.
+        // Both connections are closed, also the one that was not set up yet.
         while publisher.command().await.is_some() {}
         while subscriber.command().await.is_some() {}
     }
@@ -199,7 +200,7 @@ async fn announced_delay(replication: &mut Replication) -> u128 {
 async fn attempts_are_one_to_five_seconds_apart_and_start_over_only_after_a_position() {
     let (script, mut network) = network();
     let mut replication = builder(script).spawn().unwrap();
-    // Refused for a long time: the delay doubles to its longest and stays there.
+    // While attempts are refused, the delay doubles to its longest and stays there.
     let mut first = Vec::new();
     for nominal in [1_000, 2_000, 4_000, 5_000, 5_000, 5_000, 5_000] {
         let refused = network.accept().await;
@@ -210,11 +211,11 @@ async fn attempts_are_one_to_five_seconds_apart_and_start_over_only_after_a_posi
         first.push(delay);
     }
     assert!(first.windows(2).any(|pair| pair[0] % 1_000 != pair[1] % 1_000), "jitter: {first:?}");
-    // A connection that nobody announces anything on changes nothing.
+    // A connection on which no position is announced changes nothing.
     drop(network.log_in().await);
     let delay = announced_delay(&mut replication).await;
     assert!((3_750..=6_250).contains(&delay), "{delay}");
-    // One with a POSITION does.
+    // A connection with a POSITION resets the delay.
     let mut redis = network.log_in().await;
     redis.message("POSITION events p1 1 1").await;
     while !matches!(replication.next().await, Some(Event::Live { .. })) {}
@@ -247,7 +248,7 @@ async fn a_subscription_on_which_a_message_only_drips_is_found_by_ping() {
     redis.subscriber.say("*3\r\n$7\r\nmessage\r\n$11\r\nexample.com\r\n$1000000\r\n").await;
     let drip = async {
         loop {
-            // Time itself: each byte comes before anything has to be given up.
+            // Every byte comes before a timeout could end the connection.
             tokio::time::sleep(Duration::from_secs(1)).await;
             redis.subscriber.say("x").await;
         }
@@ -256,7 +257,7 @@ async fn a_subscription_on_which_a_message_only_drips_is_found_by_ping() {
         while let Some(command) = redis.publisher.command().await {
             redis.publisher.say(if command[0] == "PING" { "+PONG\r\n" } else { ":0\r\n" }).await;
         }
-        // It was closed: the reason follows.
+        // The connection was closed; its reason comes as an event.
         std::future::pending().await
     };
     let reason = tokio::select! {
@@ -278,7 +279,7 @@ async fn a_half_open_subscription_is_found_by_ping() {
     let far_end = async {
         redis.subscriber.expect(&["PING"]).await;
         assert_eq!(start.elapsed().as_secs(), 30);
-        // The publishing connection is answered: PINGs, and REPLICATEs asked again.
+        // The publishing connection is answered: PINGs, and REPLICATEs that are sent again.
         while let Some(command) = redis.publisher.command().await {
             redis.publisher.say(if command[0] == "PING" { "+PONG\r\n" } else { ":0\r\n" }).await;
         }
@@ -364,7 +365,7 @@ async fn a_shutdown_does_not_wait_for_a_server_that_is_silent() {
     let mut redis = network.log_in().await;
     assert!(matches!(replication.next().await, Some(Event::Connected { .. })));
     let start = Instant::now();
-    // REPLICATE is never answered.
+    // The server never answers REPLICATE.
     replication.shutdown().await;
     assert_eq!(start.elapsed().as_secs(), 2);
     redis.publisher.expect(&["PUBLISH", "example.com", "REPLICATE "]).await;

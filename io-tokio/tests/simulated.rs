@@ -1,5 +1,5 @@
-//! The whole driver on a simulated network: nothing is lost, repeated or out of order whatever
-//! the network does, and the same seed gives the same run.
+//! The whole driver against simulated writers, Redis and network: nothing is lost, repeated or out
+//! of order whatever the network does, and the same seed gives the same run.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! TLS to a real redis-server, and catch-up over every kind of listener that a writer may have.
+//! TLS to a real redis-server, and catch-up from HTTPS and Unix-socket listeners played by the
+//! test; a wrong certificate is reported with what to do.
 
 #![cfg(feature = "tls")]
 #![allow(
@@ -48,7 +49,7 @@ async fn rows_and_commands_go_both_ways_over_tls() {
     let mut replication = over_tls(&redis, &certificate);
     listening.hear("REPLICATE ").await;
     client.publish("POSITION events p1 5 5").await;
-    // More than one TLS record and more than one read.
+    // The row takes more than one TLS record and more than one read.
     let large = format!("[\"{}\"]", "x".repeat(300_000));
     client.publish(&format!("RDATA events p1 6 {large}")).await;
     client.publish("RDATA events p1 7 [\"last\"]").await;
@@ -65,7 +66,7 @@ async fn rows_and_commands_go_both_ways_over_tls() {
     let command = synrepl::Command::RemoteServerUp(remote.as_str().into());
     replication.handle().send(command).await.unwrap();
     listening.hear(&format!("REMOTE_SERVER_UP {remote}")).await;
-    // It is TLS indeed: a plain client is not understood.
+    // A client without TLS is not understood, so the connection above did use TLS.
     let plain = Builder::redis(&redis.url(), "example.com").unwrap().spawn();
     let reason = disconnected(&mut plain.unwrap()).await;
     assert!(reason.contains("closed") || reason.contains("broke"), "{reason}");
@@ -83,7 +84,7 @@ async fn a_wrong_ca_or_host_name_is_said_with_what_to_do() {
     let start = format!("Redis at 127.0.0.1:{}: cannot connect: TLS: ", redis.port());
     assert!(reason.starts_with(&start), "{reason}");
     assert!(reason.ends_with("name the PEM file of the CA that signed it in the URL: ?ca=FILE"));
-    // The CAs of the public web know nothing of it either.
+    // The CAs of the public web did not sign it either.
     let url = format!("rediss://127.0.0.1:{}", redis.port());
     let mut replication = Builder::redis(&url, "example.com").unwrap().spawn().unwrap();
     let reason = disconnected(&mut replication).await;
@@ -142,7 +143,7 @@ async fn serve_https(certificate: &Certificate, log: &Log) -> u16 {
     port
 }
 
-/// A follower that stands at 2 and hears that p1 has come to 9.
+/// A follower whose saved position is 2, after p1 has announced 9.
 async fn behind(redis: &Redis, endpoint: &str) -> (Replication, Client) {
     let mut listening = redis.client().await;
     listening.subscribe().await;
@@ -178,7 +179,7 @@ async fn expect_rows(replication: &mut Replication) {
 }
 
 fn expect_requests(requests: &[Asked], host: &str) {
-    // Pages of three rows: up to 5, up to 8, up to 9.
+    // Each page has three rows: up to 5, up to 8, up to 9.
     let queries: Vec<&str> = requests.iter().map(|asked| asked.query.as_str()).collect();
     assert_eq!(
         queries,

@@ -1,4 +1,5 @@
-//! An ear on Redis: what the writers announce and send, heard without the code under test.
+//! A subscriber of the cluster's Redis that records what the writers announce and send, without the
+//! code under test.
 
 use std::{
     collections::BTreeMap,
@@ -15,10 +16,11 @@ use crate::{
     cluster::{REDIS, SERVER_NAME, sources},
 };
 
-/// Something heard, in order.
+/// An event of the subscription. They are kept in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Sound {
-    /// Subscribed, for the first time or again: what came before may be incomplete.
+    /// The subscription was confirmed, for the first time or again; what came before may be
+    /// incomplete.
     Subscribed,
     Rdata {
         source: Source,
@@ -31,7 +33,8 @@ enum Sound {
     },
 }
 
-/// Listens to the cluster's channel until it is dropped, and again after each loss of Redis.
+/// A subscriber of the cluster's channel until it is dropped, which subscribes again after each
+/// loss of Redis.
 #[derive(Debug)]
 pub struct Ear(Arc<Shared>);
 
@@ -76,17 +79,18 @@ impl Shared {
 }
 
 impl Ear {
-    /// Begins to listen; returns once it is subscribed.
+    /// Subscribes; returns once Redis has confirmed it.
     ///
     /// # Errors
-    /// When Redis does not answer within 10 s.
+    /// Fails if Redis does not answer within 10 s.
     pub fn open() -> Result<Self, Failure> {
         let shared = Arc::new(Shared::default());
         thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
                 while !shared.state().stopped {
-                    // Redis is stopped on purpose: whatever the error, it is tried again.
+                    // Redis is stopped on purpose, so whatever the error, the subscription is tried
+                    // again.
                     let _ = shared.listen();
                     Deadline::after(Duration::from_secs(1)).pause();
                 }
@@ -100,10 +104,10 @@ impl Ear {
         Ok(ear)
     }
 
-    /// Asks every writer where it stands and waits until all have said so.
+    /// Requests the position of every writer, and waits until all have announced it.
     ///
     /// # Errors
-    /// When one has not within the time; with its name.
+    /// Fails if one has not within the time; names its source.
     pub fn ask_positions(&self, time: Duration) -> Result<BTreeMap<Source, i64>, Failure> {
         let before = self.0.state().sounds.len();
         let mut socket = TcpStream::connect(REDIS)?;
@@ -112,7 +116,7 @@ impl Ear {
         let answers = self.wait(time, |sounds| {
             let mut answers = BTreeMap::new();
             for sound in sounds.get(before..)? {
-                // A POSITION with prev < new may have been under way before the question.
+                // A POSITION with prev < new may have been under way before the request.
                 if let Sound::Position { source, prev, new } = sound
                     && prev == new
                 {
@@ -128,13 +132,13 @@ impl Ear {
         })
     }
 
-    /// How many RDATA were heard.
+    /// The number of RDATA received so far.
     pub fn rdata_count(&self) -> usize {
         let state = self.0.state();
         state.sounds.iter().filter(|sound| matches!(sound, Sound::Rdata { .. })).count()
     }
 
-    /// Waits until this many RDATA were heard in all. False if not within the time.
+    /// Waits until this many RDATA were received in all. False if they were not within the time.
     pub fn wait_for_rdata(&self, count: usize, time: Duration) -> bool {
         let heard = |sounds: &[Sound]| {
             let rdata = sounds.iter().filter(|sound| matches!(sound, Sound::Rdata { .. }));
@@ -143,11 +147,11 @@ impl Ear {
         self.wait(time, heard).is_some()
     }
 
-    /// Whether the writer itself passed over this token: it sent something above it, on a
-    /// connection that was never cut meanwhile, neither the row nor a POSITION whose `prev`
-    /// would have told that something was missing. Nobody who listens can know of such a row.
+    /// Whether the writer itself passed over this token: on a connection that was never cut
+    /// meanwhile it sent something above it, but neither the row nor a POSITION whose `prev` would
+    /// have shown that something was missing. No subscriber can know of such a row.
     ///
-    /// Synapse does so in `caches` when rows are written faster than it looks.
+    /// Synapse does so in `caches` when rows are written faster than it looks for them.
     pub fn was_passed_over(&self, source: &Source, token: i64) -> bool {
         passed_over(&self.0.state().sounds, source, token)
     }
@@ -171,7 +175,7 @@ impl Drop for Ear {
         let mut state = self.0.state();
         state.stopped = true;
         if let Some(socket) = &state.socket {
-            // It may be closed already.
+            // The socket may be closed already.
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
@@ -225,7 +229,7 @@ fn write_command(socket: &mut TcpStream, words: &[&str]) -> IoResult<()> {
     socket.write_all(bytes.as_bytes())
 }
 
-/// One array of strings and integers: all that a subscriber is ever sent.
+/// Reads one array of strings and integers, which is all that a subscriber is ever sent.
 fn read_push(reader: &mut BufReader<TcpStream>) -> IoResult<Vec<String>> {
     let header = read_line(reader)?;
     let count: usize = number(header.strip_prefix('*').unwrap_or("not an array"))?;

@@ -1,4 +1,4 @@
-//! A recording of a real deployment's Redis, and what of it a follower has to deliver.
+//! A recording of a real deployment's Redis, and the comparison of a follower's lines with it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ use crate::{
     writers::RESETTABLE,
 };
 
-/// Rows of one token, in order.
+/// A token and its rows, in order.
 pub type Batch = (i64, Vec<RowText>);
 
 /// The recording `modern-redis.jsonl`.
@@ -29,25 +29,25 @@ pub struct Capture {
     pub messages: Vec<Message>,
 }
 
-/// One source, as the recording or a follower tells of it.
+/// The rows of one source, by the recording or by the lines of a follower.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
-    /// Its batches, anew after each time its tokens started over.
+    /// The batches of each epoch; a new epoch begins whenever the tokens start over.
     pub epochs: Vec<Vec<Batch>>,
-    /// Rows in all.
+    /// The number of rows in all epochs.
     pub row_count: usize,
-    /// Of these, fetched.
+    /// The number of these that were fetched.
     pub fetched_count: usize,
 }
 
-/// All that is told of a deployment.
+/// The rows and commands of a deployment, by the recording or by the lines of a follower.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
-    /// What is told of each source.
+    /// The rows of each source.
     pub sources: BTreeMap<Source, Told>,
-    /// How often each command came that is neither RDATA nor POSITION.
+    /// The number of times that each command came that is neither RDATA nor POSITION.
     pub commands: BTreeMap<String, usize>,
-    /// Gaps, and whatever else should not be.
+    /// A sentence for each gap, and for any other fault.
     pub wrong: Vec<String>,
 }
 
@@ -70,7 +70,7 @@ impl Capture {
     /// Reads the recording.
     ///
     /// # Errors
-    /// When it is not there or not what it should be.
+    /// Fails if the recording is not there or not what it should be.
     pub fn read() -> Result<Self, Failure> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/modern-redis.jsonl");
         let text = fs::read_to_string(&path).map_err(|error| format!("{path:?}: {error}"))?;
@@ -83,21 +83,21 @@ impl Capture {
         Ok(Self { messages })
     }
 
-    /// The first place from `first` on where a send of `stream` is under way: at least one of its
-    /// messages is out and at least one is not. The number of messages up to there.
+    /// The first place from `first` on inside a send of `stream`: at least one of its messages lies
+    /// before it and at least one behind it. The place is the number of messages before it.
     pub fn amid_a_send(&self, stream: &str, first: usize) -> Option<usize> {
         let is_amid =
             |message: &Message| message.amid.as_ref().is_some_and(|source| source.stream == stream);
         Some(first + self.messages.get(first..)?.iter().position(is_amid)? + 1)
     }
 
-    /// The first place from `first` on that is followed by a message that begins like this.
+    /// The first place from `first` on that is followed by a message that begins with `start`.
     pub fn before(&self, start: &str, first: usize) -> Option<usize> {
         let begins = |message: &Message| message.text.starts_with(start.as_bytes());
         Some(first + self.messages.get(first..)?.iter().position(begins)?)
     }
 
-    /// What a follower that misses nothing has to tell.
+    /// The account that the lines of a follower must give if it misses nothing.
     pub fn account(&self, channels: &[&str]) -> Account {
         let mut account = Account::default();
         let mut batches: BTreeMap<Source, Vec<RowText>> = BTreeMap::new();
@@ -139,8 +139,8 @@ impl Capture {
     }
 }
 
-/// Marks the messages behind which a writer has still to say the rest: all but the last of a
-/// batch, and of a falling run of tokens.
+/// Marks the messages behind which a send goes on: all but the last of a batch, and of a falling
+/// run of tokens.
 fn mark_sends(messages: &mut [Message]) {
     let mut next: BTreeMap<Source, i64> = BTreeMap::new();
     for message in messages.iter_mut().rev() {
@@ -176,7 +176,7 @@ impl Told {
 }
 
 impl Account {
-    /// What the lines of a follower tell.
+    /// The account that the lines of a follower give.
     pub fn of_lines(lines: &[Line]) -> Self {
         let mut account = Self::default();
         for line in lines {
@@ -209,10 +209,10 @@ impl Account {
         account
     }
 
-    /// What is wrong with what `delivered` tells of the sources, given that this is the truth.
+    /// The faults of `delivered` if this account is the truth; empty if there are none.
     ///
-    /// `lost` says of a source that lives in memory how many batches of an epoch its writer took
-    /// with it when it ended, before anyone could hear or fetch them.
+    /// For a source in its writer's memory, `lost` gives the number of batches of an epoch that
+    /// ended with the writer before anyone could receive or fetch them.
     pub fn compare(&self, delivered: &Self, lost: impl Fn(&Source, usize) -> usize) -> Vec<String> {
         let mut wrong = delivered.wrong.clone();
         for source in delivered.sources.keys().filter(|of| !self.sources.contains_key(*of)) {
@@ -227,7 +227,7 @@ impl Account {
                 stream if RESETTABLE.contains(&stream) => {
                     compare_epochs(truth, told, |epoch| lost(source, epoch))
                 }
-                // All writers together, below.
+                // The writers of such a stream are compared together, below.
                 stream if SHARED.contains(&stream) => compare_rising(told),
                 _ => compare_list(truth, told),
             };
@@ -239,7 +239,7 @@ impl Account {
                 let rows = of_stream.flat_map(|(_, told)| told.rows());
                 rows.map(|(token, row)| (token, row.clone())).collect()
             };
-            // The writers repeat each other.
+            // The writers repeat each other's rows.
             let truth: BTreeSet<_> = rows(self).into_iter().collect();
             let told = rows(delivered);
             let problem = compare_once(
@@ -251,7 +251,7 @@ impl Account {
         wrong
     }
 
-    /// A table of what was written and delivered, for a person.
+    /// A table of what was written and delivered, for people.
     pub fn table(&self, delivered: &Self) -> String {
         let mut table = format!(
             "{:<32}{:>9}{:>11}{:>9}{:>8}\n",
@@ -279,7 +279,7 @@ impl Account {
     }
 }
 
-/// The same batches in the same order.
+/// A fault, unless the batches are the same in the same order.
 fn compare_list(truth: &Told, told: &Told) -> Option<String> {
     let mut truth = truth.epochs.iter().flatten();
     let mut told = told.epochs.iter().flatten();
@@ -292,14 +292,14 @@ fn compare_list(truth: &Told, told: &Told) -> Option<String> {
     }
 }
 
-/// Tokens rise.
+/// A fault, unless the tokens rise.
 fn compare_rising(told: &Told) -> Option<String> {
     let tokens: Vec<_> = told.epochs.iter().flatten().map(|(token, _)| *token).collect();
     let falls = tokens.windows(2).find(|pair| pair[0] >= pair[1])?;
     Some(format!("{} came after {}", falls[1], falls[0]))
 }
 
-/// The same rows, each once, in any order.
+/// A fault, unless the rows are the same, each once, in any order.
 fn compare_once<'a>(
     truth: impl Iterator<Item = (i64, &'a RowText)>,
     told: impl Iterator<Item = (i64, &'a RowText)>,
@@ -319,7 +319,7 @@ fn compare_once<'a>(
     Some(format!("never delivered: {:?}", lost.0))
 }
 
-/// Every row at least once, and none that nobody wrote.
+/// A fault, unless every row came at least once, and none that was never written.
 fn compare_loose(truth: &Told, told: &Told) -> Option<String> {
     let truth: BTreeSet<_> = truth.rows().collect();
     let told: BTreeSet<_> = told.rows().collect();
@@ -329,8 +329,8 @@ fn compare_loose(truth: &Told, told: &Told) -> Option<String> {
     told.difference(&truth).next().map(|made_up| format!("never written: {made_up:?}"))
 }
 
-/// After each reset an epoch of the writer from its start on, and of each of the writer's epochs
-/// at the last time all that could be had.
+/// A fault, unless the batches after each reset begin an epoch of the writer, and the last delivery
+/// of each epoch has all of it that could be had.
 fn compare_epochs(truth: &Told, told: &Told, lost: impl Fn(usize) -> usize) -> Option<String> {
     let mut at = 0;
     let mut whole = vec![false; truth.epochs.len()];

@@ -1,4 +1,4 @@
-//! Real time, for waiting on processes outside of this one.
+//! Real time, for tests that wait for other processes.
 
 use std::{
     thread,
@@ -10,19 +10,19 @@ use std::{
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// The moment that lies this long ahead.
+    /// The deadline that lies this long ahead.
     #[expect(clippy::disallowed_methods, reason = "other processes run on real time")]
     pub fn after(time: Duration) -> Self {
         Self(Instant::now() + time)
     }
 
-    /// What is left; `None` once it has passed.
+    /// The time that is left; `None` once the deadline has passed.
     #[expect(clippy::disallowed_methods, reason = "other processes run on real time")]
     pub fn left(self) -> Option<Duration> {
         self.0.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
     }
 
-    /// Lets a twentieth of a second pass before the next look at something that gives no event (a
+    /// Pauses for a twentieth of a second before the next check of something that gives no event (a
     /// child's end, a port that is not open yet). False once the deadline has passed.
     pub fn pause(self) -> bool {
         self.left().is_some_and(|left| {
@@ -32,18 +32,18 @@ impl Deadline {
     }
 }
 
-/// How long things took.
+/// A measure of the time that something takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Starts now.
+    /// Starts to measure.
     #[expect(clippy::disallowed_methods, reason = "other processes run on real time")]
     pub fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// Time since the start.
+    /// The time since the start.
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
     }

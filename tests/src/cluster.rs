@@ -9,7 +9,7 @@ use std::{
 
 use crate::{Failure, Source};
 
-/// Which instance writes which streams in the cluster.
+/// The instances of the cluster, each with the streams that it writes.
 pub const LAYOUT: [(&str, &[&str]); 6] = [
     (
         "master",
@@ -43,7 +43,7 @@ pub const LAYOUT: [(&str, &[&str]); 6] = [
     ("client1", &["caches"]),
 ];
 
-/// Every source of the cluster, by name.
+/// Every source of the cluster, sorted by name.
 pub fn sources() -> Vec<Source> {
     let mut sources: Vec<_> = LAYOUT
         .iter()
@@ -65,11 +65,11 @@ pub const INSTANCES: [(&str, &str); 6] = [
     ("client1", "127.0.0.1:19005"),
 ];
 
-/// The server name: also the Redis channel.
+/// The server name, which is also the Redis channel.
 pub const SERVER_NAME: &str = "localhost:18448";
-/// Address of Redis.
+/// The address of Redis.
 pub const REDIS: &str = "127.0.0.1:16379";
-/// `worker_replication_secret`.
+/// The cluster's `worker_replication_secret`.
 pub const SECRET: &str = "lab-replication-secret";
 
 /// A running cluster. Dropping it stops every process; so does the end of this process, however
@@ -80,7 +80,8 @@ pub struct Cluster {
     peer: bool,
     typing: Option<String>,
     keep: bool,
-    /// The ports are fixed: one cluster at a time, over all tests and processes.
+    /// The lock on the cluster: the ports are fixed, so there is one at a time, over all tests and
+    /// processes.
     _exclusive: File,
 }
 
@@ -89,16 +90,16 @@ impl Cluster {
     /// test has it any more. Takes some 10 s, and the installation of Synapse the first time.
     ///
     /// # Errors
-    /// When a process does not come up; the script has printed why.
+    /// Fails if a process does not come up; the script has printed the reason.
     pub fn start(peer: bool) -> Result<Self, Failure> {
         Self::launch(peer, None)
     }
 
-    /// The same without a peer and without a writer of `typing`: that is to be an instance called
-    /// `synrepl` whose HTTP replication listener is at this `HOST:PORT`.
+    /// Starts the cluster without a peer and without a writer of `typing`, which is to be an
+    /// instance called `synrepl` whose HTTP replication listener is at this `HOST:PORT`.
     ///
     /// # Errors
-    /// As [`Self::start`].
+    /// Fails as [`Self::start`] does.
     pub fn start_for_typing(http: &str) -> Result<Self, Failure> {
         Self::launch(false, Some(http.to_owned()))
     }
@@ -126,7 +127,7 @@ impl Cluster {
     /// Starts one process and waits until it answers.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// Fails if the process does not come up.
     pub fn start_one(&self, name: &str) -> Result<(), Failure> {
         self.run(&["start", name])
     }
@@ -134,7 +135,7 @@ impl Cluster {
     /// Stops one process in an orderly way.
     ///
     /// # Errors
-    /// When the script fails.
+    /// Fails if the script fails.
     pub fn stop_one(&self, name: &str) -> Result<(), Failure> {
         self.run(&["stop", name])
     }
@@ -142,7 +143,7 @@ impl Cluster {
     /// Ends one process by SIGKILL.
     ///
     /// # Errors
-    /// When it does not run.
+    /// Fails if the process does not run.
     pub fn kill(&self, name: &str) -> Result<(), Failure> {
         self.run(&["kill", name])
     }
@@ -150,15 +151,15 @@ impl Cluster {
     /// Holds one process still by SIGSTOP.
     ///
     /// # Errors
-    /// When it does not run.
+    /// Fails if the process does not run.
     pub fn freeze(&self, name: &str) -> Result<(), Failure> {
         self.run(&["freeze", name])
     }
 
-    /// Lets a process go on that was held still.
+    /// Lets a process go on that was held still by [`Self::freeze`].
     ///
     /// # Errors
-    /// When it does not run.
+    /// Fails if the process does not run.
     pub fn thaw(&self, name: &str) -> Result<(), Failure> {
         self.run(&["thaw", name])
     }
@@ -198,7 +199,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if !self.keep {
-            // The script says on stderr what went wrong, and a drop has nobody to tell.
+            // The script reports its errors on stderr, and a drop cannot return them.
             let _ = self.run(&["stop"]);
         }
     }

@@ -1,4 +1,5 @@
-//! What a follower delivered, over all its runs, and whether that is in order.
+//! The deliveries of a follower over all its runs. Its lines enter; rows and positions by source
+//! leave, and every violation that shows without the writers' logs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,34 +11,34 @@ use crate::{
 
 /// Streams of several writers whose logs answer with the rows of all of them.
 pub const SHARED: [&str; 2] = ["profile_updates", "sticky_events"];
-/// The stream that repeats rows and goes back.
+/// The stream that repeats rows and whose tokens go back.
 pub const LOOSE: &str = "caches";
 /// The stream whose tokens fall inside one send.
 pub const BURSTS: &str = "backfill";
 
-/// What was delivered of one source.
+/// The deliveries of one source.
 #[derive(Clone, Debug, Default)]
 pub struct Delivered {
     /// The first position.
     pub first: i64,
     /// The last position.
     pub last: i64,
-    /// How often its tokens started over.
+    /// The number of times that its tokens started over.
     pub resets: usize,
-    /// Rows since the last reset.
+    /// The rows since the last reset.
     pub rows: Rows,
-    /// Rows of all times, with repeats.
+    /// The number of rows over all epochs, with repeats.
     pub row_count: usize,
-    /// Rows of all times that were fetched.
+    /// The number of rows over all epochs that were fetched.
     pub caught_up_count: usize,
-    /// Tokens at or below which a row would be a repeat: of the last row or position.
+    /// The token of the last row or position; a row at or below it would be a repeat.
     floor: Option<i64>,
-    /// Rows of this run, for streams whose tokens do not rise.
+    /// The rows of this run, for streams whose tokens do not rise.
     of_run: Rows,
     resets_before_run: usize,
 }
 
-/// What was delivered of all sources.
+/// The deliveries of all sources.
 #[derive(Clone, Debug, Default)]
 pub struct Deliveries {
     sources: BTreeMap<Source, Delivered>,
@@ -51,8 +52,9 @@ impl Deliveries {
         Self::read_with_unclosed(runs, &[])
     }
 
-    /// As [`Self::read`], where the tokens of these streams may fall and repeat. Whether a row
-    /// came too often in these is not looked at: the writers of some repeat rows themselves.
+    /// Reads as [`Self::read`] does, where the tokens of these streams may fall and repeat. The
+    /// number of times that a row came is not checked in these: the writers of some repeat rows
+    /// themselves.
     pub fn read_with_unclosed(runs: &[Run], unclosed: &[&'static str]) -> Self {
         let mut all = Self { unclosed: unclosed.to_vec(), ..Self::default() };
         for run in runs {
@@ -65,13 +67,13 @@ impl Deliveries {
         all
     }
 
-    /// What was delivered of each source.
+    /// The deliveries of each source.
     pub fn sources(&self) -> &BTreeMap<Source, Delivered> {
         &self.sources
     }
 
-    /// What was wrong in itself, whatever the writers hold: gaps, repeats, falling tokens,
-    /// positions that went back, rows at or below a position.
+    /// The faults that show whatever the writers hold: gaps, repeats, falling tokens, positions
+    /// that went back, rows at or below a position.
     pub fn violations(&self) -> &[String] {
         &self.violations
     }
@@ -96,7 +98,7 @@ impl Deliveries {
                     of.last
                 ));
             }
-            // What is printed before it is saved may be printed again.
+            // Rows that were printed before their position was saved may be printed again.
             of.last = saved;
             of.floor = Some(saved);
             of.resets_before_run = of.resets;
@@ -114,7 +116,7 @@ impl Deliveries {
             _ => Order::Rising,
         };
         let of = self.sources.entry(source.clone()).or_insert_with(|| Delivered {
-            // Rows that come before any word of a position: just below them.
+            // If rows come before any position, the follower began just below them.
             first: if let Line::Rows { token, .. } = line { token - 1 } else { position },
             ..Delivered::default()
         });
@@ -160,7 +162,7 @@ impl Deliveries {
     }
 }
 
-/// What the tokens of a stream may do.
+/// The order that the tokens of a stream keep.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
     Rising,
@@ -173,8 +175,8 @@ impl Delivered {
         self.floor.is_some()
     }
 
-    /// One token is delivered once and above all before it, and is the position then. A burst may
-    /// fall, but not to a position or below; `caches` may do anything.
+    /// Checks that a token is delivered once and above all before it, and is the position then. A
+    /// burst may fall, but not to a position or below; in `caches` any order is right.
     fn check_order(
         &self,
         source: &Source,

@@ -1,5 +1,5 @@
-//! The other instances of a deployment, played by the test: they speak on a real Redis, answer
-//! REPLICATE with their positions, and answer catch-up calls from what they have written.
+//! The other instances of a deployment, played by the test: they publish on a real Redis, answer
+//! REPLICATE with their positions, and answer catch-up requests from what they have written.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,21 +21,21 @@ use crate::{
     writers::{Held, Writers},
 };
 
-/// Messages that are handed to Redis at once.
+/// The number of messages that are sent to Redis at once.
 const AT_ONCE: usize = 32;
-/// A channel of the deployment's own: what comes on it comes after all that was published before.
+/// A channel of the deployment's own: a message on it comes after all that was published before.
 const FENCE: &str = "lab:fence";
-/// How long the deployment's own subscription may lag.
+/// The longest time that the deployment's own subscription may lag.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Something that is published.
+/// A message to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// The channel.
     pub channel: String,
-    /// What is said.
+    /// The text of the message.
     pub text: Vec<u8>,
-    /// The source whose send is not over with this message: its writer answers no REPLICATE now.
+    /// The source whose send goes on behind this message; its writer answers no REPLICATE there.
     pub amid: Option<Source>,
 }
 
@@ -61,9 +61,9 @@ pub struct Deployment {
 struct Voice {
     channel: String,
     redis: Connection,
-    /// Sources in the middle of a send.
+    /// The sources in the middle of a send.
     amid: BTreeSet<Source>,
-    /// Sources that have still to answer a REPLICATE.
+    /// The sources that have still to answer a REPLICATE.
     owed: BTreeSet<Source>,
 }
 
@@ -72,7 +72,7 @@ struct Ear {
     client: i64,
     breaker: Option<Breaker>,
     thread: Option<JoinHandle<()>>,
-    /// Fences that were heard.
+    /// A value for each fence that was received.
     fenced: Receiver<()>,
 }
 
@@ -80,17 +80,18 @@ impl Drop for Ear {
     fn drop(&mut self) {
         self.breaker = None;
         if let Some(thread) = self.thread.take() {
-            // Its panic, if any, has been printed.
+            // The panic of the thread, if any, has been printed.
             let _ = thread.join();
         }
     }
 }
 
 impl Deployment {
-    /// Instances that speak on this channel of the Redis at this address and have written nothing.
+    /// Starts instances that publish on this channel of the Redis at this address. They have
+    /// written nothing yet.
     ///
     /// # Errors
-    /// When Redis cannot be reached.
+    /// Fails if Redis cannot be reached.
     pub fn start(redis: SocketAddr, channel: &str) -> Result<Self, Failure> {
         let voice = Voice {
             channel: channel.to_owned(),
@@ -112,7 +113,7 @@ impl Deployment {
     /// Connects to Redis again after it went away.
     ///
     /// # Errors
-    /// When Redis cannot be reached.
+    /// Fails if Redis cannot be reached.
     pub fn connect_again(&mut self, redis: SocketAddr) -> Result<(), Failure> {
         self.ear = None;
         lock(&self.voice).redis = Connection::open(redis)?;
@@ -131,11 +132,11 @@ impl Deployment {
         let replicates = Arc::clone(&self.replicates);
         let (fences, fenced) = channel();
         let thread = thread::spawn(move || {
-            // Ends with the connection.
+            // The loop ends with the connection.
             while let Ok(push) = connection.next_push() {
                 let Reply::Array(parts) = push else { break };
                 if parts.get(1).and_then(Reply::text) == Some(FENCE) {
-                    // Whoever waited may have given up.
+                    // The waiting side may have given up.
                     let _ = fences.send(());
                 }
                 if parts
@@ -162,7 +163,7 @@ impl Deployment {
     /// Redis has taken all.
     ///
     /// # Errors
-    /// When the connection to Redis breaks.
+    /// Fails if the connection to Redis breaks.
     pub fn publish(&self, messages: &[Message]) -> Result<(), Failure> {
         for messages in messages.chunks(AT_ONCE) {
             lock(&self.voice).publish(messages, &self.writers)?;
@@ -170,19 +171,19 @@ impl Deployment {
         Ok(())
     }
 
-    /// Says one line on the deployment's channel.
+    /// Publishes one line on the deployment's channel.
     ///
     /// # Errors
-    /// When the connection to Redis breaks.
+    /// Fails if the connection to Redis breaks.
     pub fn say(&self, line: impl Into<Vec<u8>>) -> Result<(), Failure> {
         self.publish(&[Message::new(&self.channel, line)])
     }
 
-    /// Says something on the deployment's channel that no writer has written: whatever it looks
+    /// Publishes a line on the deployment's channel that no writer has written: whatever it looks
     /// like, it is not in any log.
     ///
     /// # Errors
-    /// When the connection to Redis breaks.
+    /// Fails if the connection to Redis breaks.
     pub fn interject(&self, line: &[u8]) -> Result<(), Failure> {
         let mut voice = lock(&self.voice);
         let reply = voice.redis.call(&[b"PUBLISH", self.channel.as_bytes(), line])?;
@@ -193,20 +194,20 @@ impl Deployment {
         }
     }
 
-    /// Writes what this line says without telling anyone.
+    /// Adds the row or position of this line to its writer's log, without publishing it.
     pub fn write(&self, line: &str) {
         lock(&self.writers).take(line);
     }
 
-    /// Where each writer stands.
+    /// The position of each source.
     pub fn announced(&self) -> BTreeMap<Source, i64> {
         lock(&self.writers).announced()
     }
 
-    /// How many REPLICATEs were published so far, by whomever.
+    /// The number of REPLICATEs published so far, by any instance.
     ///
     /// # Errors
-    /// When the deployment's own subscription does not keep up.
+    /// Fails if the deployment's own subscription does not keep up.
     pub fn replicates_heard(&self) -> Result<usize, Failure> {
         let ear = self.ear.as_ref().ok_or("the deployment listens no more")?;
         lock(&self.voice).redis.call(&[b"PUBLISH", FENCE.as_bytes(), b""])?;
@@ -214,11 +215,10 @@ impl Deployment {
         Ok(self.replicates.load(Ordering::SeqCst))
     }
 
-    /// Ends the connections of all subscribers but the deployment itself, and says how many there
-    /// were.
+    /// Ends the connections of all subscribers but the deployment itself, and returns their number.
     ///
     /// # Errors
-    /// When the connection to Redis breaks.
+    /// Fails if the connection to Redis breaks.
     pub fn cut_subscribers(&self) -> Result<usize, Failure> {
         let mut voice = lock(&self.voice);
         let own = self.ear.as_ref().map(|ear| ear.client.to_string());
@@ -234,11 +234,11 @@ impl Deployment {
         Ok(cut)
     }
 
-    /// The replication listener of one instance, which wants this secret. `fault` may answer in
-    /// its place.
+    /// Opens the HTTP replication listener of one instance, which requires this secret. `fault` may
+    /// answer in its place.
     ///
     /// # Errors
-    /// When the system gives no port.
+    /// Fails if the system gives no port.
     pub fn endpoint(
         &self,
         instance: &str,
@@ -247,7 +247,7 @@ impl Deployment {
     ) -> IoResult<Endpoint> {
         let (instance, bearer) = (instance.to_owned(), format!("Bearer {secret}"));
         let writers = Arc::clone(&self.writers);
-        // Answers are kept by transaction id alone, whatever is asked for.
+        // Answers are cached by transaction id alone, whatever the request is.
         let given: Mutex<BTreeMap<String, Answer>> = Mutex::default();
         Endpoint::open(move |request| {
             if let Some(answer) = fault(request) {
@@ -272,13 +272,13 @@ impl Deployment {
     }
 }
 
-/// What Synapse answers to a wrong secret.
+/// The answer that Synapse gives to a wrong secret.
 pub fn refused() -> Answer {
     Answer::Status(500, r#"{"errcode":"M_UNKNOWN","error":"Internal server error"}"#)
 }
 
 impl Voice {
-    /// Publishes these messages, and between them the answers that are owed.
+    /// Publishes these messages, and between them the answers to REPLICATE that are due.
     fn publish(&mut self, messages: &[Message], writers: &Mutex<Writers>) -> IoResult<()> {
         let mut encoded = Vec::new();
         let mut count = self.append_owed(&mut encoded, writers);
@@ -300,7 +300,7 @@ impl Voice {
         self.redis.call_all(&encoded, count)
     }
 
-    /// The writer of this message is no longer in the middle of a send.
+    /// Marks the send to which this message belongs as over.
     fn end_send(&mut self, text: &[u8]) {
         let mut words = text.splitn(4, |byte| *byte == b' ').skip(1);
         let mut word = || words.next().and_then(|word| std::str::from_utf8(word).ok());

@@ -1,5 +1,5 @@
-//! The verdict over direct TCP: what a follower delivered, against a plain connection that heard
-//! everything.
+//! The verdict over direct TCP: compares what a follower delivered with a plain connection that
+//! received everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,22 +11,23 @@ use crate::{
     truth::Told,
 };
 
-/// Streams that keep every row. The others hold the state of a user, a room, ... as it is when they
-/// are asked, which may be between two that were sent.
+/// The streams that keep every row. The others hold the state of a user, a room, ... as it is at
+/// the time of a request, which may be between two states that were sent.
 const LOGS: [&str; 1] = ["events"];
 
-/// What the lines of all runs say of one stream.
+/// The deliveries of one stream, by the lines of all runs.
 #[derive(Clone, Debug, Default)]
 struct Delivered {
     /// The first position.
     first: Option<i64>,
-    /// Rows of all runs.
+    /// The rows of all runs.
     rows: BTreeSet<(i64, RowText)>,
-    /// Rows of live origin.
+    /// The rows of live origin.
     live: BTreeSet<(i64, RowText)>,
-    /// The most often that a row came in one run between two resets, if more than once.
+    /// The number of times that a row came in one run between two resets, at most, if more than
+    /// once.
     repeats: BTreeMap<(i64, RowText), usize>,
-    /// Tokens that were caught up: above the first, up to the second of each.
+    /// The spans that were caught up: above the first token, up to the second.
     windows: Vec<(i64, i64)>,
 }
 
@@ -84,15 +85,15 @@ impl Delivered {
     }
 }
 
-/// What is wrong, empty if nothing: rows that the plain connection heard while the follower was
-/// live and that did not come, rows that came more often in a run than they were sent (a reset of
-/// the stream begins a new one), and rows that nobody sent or holds.
+/// The faults, empty if there are none: rows that the plain connection received while the follower
+/// was live and that did not come, rows that came more often in a run than they were sent (a reset
+/// of the stream begins a new run), and rows that were neither sent nor held.
 ///
-/// What was caught up comes as the server holds it then, not as it was sent: compare that with
-/// [`judge`](crate::oracle::judge).
+/// Rows that were caught up come as the server holds them then, not as they were sent: compare
+/// those with [`judge`](crate::oracle::judge).
 ///
-/// `until` is where each stream stood when the follower was stopped at the end: what was sent above it
-/// may not have come.
+/// `until` is the position of each stream when the follower was stopped at the end: rows that were
+/// sent above it may not have come.
 pub fn compare(
     runs: &[Run],
     told: &Told,
@@ -137,7 +138,7 @@ pub fn compare(
     wrong
 }
 
-/// The highest token that was said of each stream.
+/// The highest token of each stream in these lines.
 pub fn reached(lines: &[Line]) -> BTreeMap<String, i64> {
     let mut reached = BTreeMap::new();
     for line in lines {

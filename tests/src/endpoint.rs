@@ -1,4 +1,4 @@
-//! An HTTP replication listener whose answers the test makes.
+//! An HTTP replication listener whose answers a function of the test makes.
 
 use std::{
     io::{BufRead, BufReader, Result as IoResult, Write as _},
@@ -10,7 +10,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-/// A catch-up call.
+/// A catch-up request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of the call's parts")]
 #[non_exhaustive]
@@ -22,11 +22,11 @@ pub struct Request {
     pub authorization: Option<String>,
 }
 
-/// What is answered.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// 200 with this body, in chunks, as the real one sends it.
+    /// Status 200 with this body, in chunks, as Synapse sends it.
     Page(String),
     /// Another status, with this body.
     Status(u16, &'static str),
@@ -38,7 +38,7 @@ pub enum Answer {
 
 type Script = dyn Fn(&Request) -> Answer + Send + Sync;
 
-/// A listener on loopback. Closed when dropped.
+/// A listener on loopback, which is closed when dropped.
 pub struct Endpoint {
     address: SocketAddr,
     script: Arc<Script>,
@@ -58,11 +58,11 @@ impl std::fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    /// Listens on a free port and answers each call with what `script` says, each connection in a
+    /// Listens on a free port and answers each request as `script` does, each connection in a
     /// thread of its own.
     ///
     /// # Errors
-    /// When the system gives no port.
+    /// Fails if the system gives no port.
     pub fn open(script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> IoResult<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -71,12 +71,12 @@ impl Endpoint {
         Ok(Self { address, script, open })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The address, as the command takes it.
+    /// The URL of the listener, as the command takes it.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -85,7 +85,7 @@ impl Endpoint {
     pub fn close(&mut self) {
         if let Some(open) = self.open.take() {
             open.stopped.store(true, Ordering::SeqCst);
-            // Wakes the acceptor.
+            // This connection wakes the acceptor.
             let _ = TcpStream::connect(self.address);
             let _ = open.acceptor.join();
             for socket in sockets(&open.sockets).drain(..) {
@@ -97,7 +97,7 @@ impl Endpoint {
     /// Listens again on the same port.
     ///
     /// # Errors
-    /// When the port is taken.
+    /// Fails if the port is taken.
     pub fn open_again(&mut self) -> IoResult<()> {
         self.close();
         self.open = Some(Open::new(TcpListener::bind(self.address)?, Arc::clone(&self.script)));
@@ -124,7 +124,8 @@ impl Open {
                     }
                     sockets(&open).push(copy);
                     let script = Arc::clone(&script);
-                    // Ends with its connection; that it breaks is the client's affair.
+                    // The thread ends with its connection; errors of that do not concern the
+                    // listener.
                     thread::spawn(move || drop(serve(&socket, &*script)));
                 }
             }
@@ -137,7 +138,7 @@ fn sockets(open: &Mutex<Vec<TcpStream>>) -> MutexGuard<'_, Vec<TcpStream>> {
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Answers the calls of one connection until either side ends it.
+/// Answers the requests of one connection until either side ends it.
 fn serve(socket: &TcpStream, script: &Script) -> IoResult<()> {
     let mut writer = socket;
     let mut reader = BufReader::new(socket);
@@ -172,14 +173,14 @@ fn serve(socket: &TcpStream, script: &Script) -> IoResult<()> {
                 return socket.shutdown(Shutdown::Both);
             }
             Answer::Silence => {
-                // Until the client has had enough.
+                // This ends when the client closes the connection.
                 return std::io::copy(&mut reader, &mut std::io::sink()).map(drop);
             }
         }
     }
 }
 
-/// The next call; none at the end, or if it is not a catch-up call.
+/// The next request; `None` at the end, or if it is not a catch-up request.
 fn read_request(reader: &mut impl BufRead) -> IoResult<Option<Request>> {
     let mut first = String::new();
     if reader.read_line(&mut first)? == 0 {

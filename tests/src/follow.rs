@@ -74,7 +74,7 @@ pub enum Line {
 }
 
 impl Line {
-    /// The source that the line speaks of.
+    /// The source that the line is about.
     pub fn source(&self) -> Option<Source> {
         match self {
             Self::Rows { stream, instance, .. }
@@ -104,19 +104,19 @@ impl Line {
 /// The content of a positions file: stream -> writer -> token.
 pub type SavedPositions = BTreeMap<String, BTreeMap<String, i64>>;
 
-/// What one run of the follower printed, from which saved positions.
+/// The lines that one run of the follower printed, and the positions that it started from.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
     /// The positions file at the start of the run; empty if there was none.
     pub saved: SavedPositions,
-    /// Its lines, in order.
+    /// The lines of the run, in order.
     pub lines: Vec<Line>,
 }
 
-/// How to start a follower.
+/// The settings of a follower.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings<'a> {
-    /// Names this run's files.
+    /// The name of this run's files.
     pub name: &'a str,
     /// The positions file, in the cluster's `follow` folder.
     pub positions: &'a str,
@@ -163,7 +163,7 @@ impl Output {
     fn read(&self, stdout: impl std::io::Read, mut copy: File) {
         for text in BufReader::new(stdout).lines() {
             let parsed = text.map_err(|error| error.to_string()).and_then(|text| {
-                // Only for a person to look at.
+                // The copy is only for people to look at.
                 let _ = writeln!(copy, "{text}");
                 serde_json::from_str::<Line>(&text).map_err(|error| format!("{error}: {text}"))
             });
@@ -184,7 +184,7 @@ impl Follower {
     /// Starts `synrepl follow` on the cluster, from now or from the saved positions.
     ///
     /// # Errors
-    /// When the command cannot be built or started.
+    /// Fails if the command cannot be built or started.
     pub fn start(cluster: &Cluster, settings: Settings<'_>) -> Result<Self, Failure> {
         let dir = cluster.path("follow");
         let secret = dir.join(settings.secret);
@@ -201,7 +201,7 @@ impl Follower {
     /// `dir`: `name` with `.jsonl`, `.err` and `.trace`, and `positions`.
     ///
     /// # Errors
-    /// When the command cannot be built or started.
+    /// Fails if the command cannot be built or started.
     pub fn launch(
         dir: &Path,
         name: &str,
@@ -239,11 +239,11 @@ impl Follower {
         Ok(Self { child, output, reader: Some(reader), saved, files })
     }
 
-    /// Waits until `done` holds for all lines so far, looked at after each new line.
+    /// Waits until `done` holds for all lines so far, checked after each new line.
     ///
     /// # Errors
-    /// When the time is over or the follower has ended; with what was waited for and its last
-    /// words.
+    /// Fails if the time is over or the follower has ended; names `what`, with the end of its
+    /// outputs.
     pub fn wait_until(
         &self,
         what: &str,
@@ -274,11 +274,11 @@ impl Follower {
         }
     }
 
-    /// Waits until every one of these sources stands at its token or above. A source that was
-    /// not spoken of in this run stands where it was saved.
+    /// Waits until every one of these sources is at its token or above. A source without a line in
+    /// this run is at its saved position.
     ///
     /// # Errors
-    /// When they do not within the time; with those that are behind.
+    /// Fails if they are not within the time; names those that are behind.
     pub fn wait_for_positions(
         &self,
         wanted: &BTreeMap<Source, i64>,
@@ -311,11 +311,11 @@ impl Follower {
         })
     }
 
-    /// Waits for a line like this among those from `first` on; gives the number of lines up to
-    /// and with it.
+    /// Waits for a line that is `wanted` among those from `first` on; returns the number of lines
+    /// up to and with it.
     ///
     /// # Errors
-    /// When there is none within the time; with what was waited for and its last words.
+    /// Fails if there is none within the time; names `what`, with the end of its outputs.
     pub fn wait_for_line(
         &self,
         what: &str,
@@ -333,10 +333,10 @@ impl Follower {
     }
 
     /// Waits for a line on standard error, behind its first `skipped` bytes, that holds all these
-    /// words, and gives it.
+    /// words, and returns it.
     ///
     /// # Errors
-    /// When there is none within the time; with its last words.
+    /// Fails if there is none within the time; shows the end of its outputs.
     pub fn wait_for_stderr_line(
         &self,
         words: &[&str],
@@ -360,7 +360,7 @@ impl Follower {
     /// Waits until standard error holds this text.
     ///
     /// # Errors
-    /// When it does not within the time; with its last words.
+    /// Fails if it does not within the time; shows the end of its outputs.
     pub fn wait_until_stderr(&self, text: &str, time: Duration) -> Result<(), Failure> {
         let deadline = Deadline::after(time);
         while !self.stderr().contains(text) {
@@ -373,7 +373,7 @@ impl Follower {
 
     /// Lets this much time pass, for faults that have to last. Ends early with the follower.
     pub fn let_pass(&self, time: Duration) {
-        // That the time is over is what was wanted.
+        // The error that the time is over is the expected result.
         let _ = self.wait_until("the time to pass", time, |_| false);
     }
 
@@ -382,25 +382,25 @@ impl Follower {
         self.output.heard().lines.clone()
     }
 
-    /// How many lines there are so far.
+    /// The number of lines so far.
     pub fn line_count(&self) -> usize {
         self.output.heard().lines.len()
     }
 
-    /// How many lines so far are like this.
+    /// The number of lines so far for which `what` holds.
     pub fn count(&self, what: impl Fn(&Line) -> bool) -> usize {
         self.output.heard().lines.iter().filter(|line| what(line)).count()
     }
 
-    /// What it wrote on standard error so far.
+    /// The follower's standard error so far.
     pub fn stderr(&self) -> String {
         fs::read_to_string(&self.files.stderr).unwrap_or_else(|error| error.to_string())
     }
 
-    /// The most memory that it has had at once so far, in bytes (`VmHWM` of Linux).
+    /// The most memory that the follower has had at once so far, in bytes (`VmHWM` of Linux).
     ///
     /// # Errors
-    /// When it has ended, or the system does not say.
+    /// Fails if it has ended, or the system does not report its memory.
     pub fn peak_memory(&self) -> Result<u64, Failure> {
         peak_memory(&self.child)
     }
@@ -416,10 +416,10 @@ impl Follower {
         end(&self.files.stdout) + &end(&self.files.stderr)
     }
 
-    /// Stops it by SIGTERM and waits for its end.
+    /// Stops the follower by SIGTERM and waits for its end.
     ///
     /// # Errors
-    /// When it does not end within 15 s, or with another status than 0, or printed something
+    /// Fails if it does not end within 15 s, ends with another status than 0, printed something
     /// that is not a line of the documented shape, or saved other positions than it had printed
     /// last.
     pub fn stop(mut self) -> Result<Stopped, Failure> {
@@ -442,10 +442,10 @@ impl Follower {
         Ok(Stopped { run, saved, trace: self.files.trace.clone() })
     }
 
-    /// Ends it by SIGKILL. Its last line may be cut and its trace may end inside a step.
+    /// Ends the follower by SIGKILL. Its last line may be cut and its trace may end inside a step.
     ///
     /// # Errors
-    /// When the system does not.
+    /// Fails if the system does not kill it.
     pub fn kill(mut self) -> Result<Run, Failure> {
         self.child.kill()?;
         self.child.wait()?;
@@ -483,12 +483,12 @@ impl Drop for Follower {
     }
 }
 
-/// A follower that was stopped.
+/// The result of a follower that was stopped.
 #[derive(Clone, Debug)]
 pub struct Stopped {
-    /// What it printed.
+    /// The run that has ended.
     pub run: Run,
-    /// The positions that it saved.
+    /// The positions that the follower saved.
     pub saved: SavedPositions,
     /// The recorded trace.
     pub trace: PathBuf,
@@ -501,7 +501,7 @@ fn positions_of(lines: &[Line]) -> BTreeMap<Source, i64> {
 /// Replays a trace with `synrepl replay`, in a process of its own.
 ///
 /// # Errors
-/// When the actions differ from the recorded ones; with what it said.
+/// Fails if the actions differ from the recorded ones; shows the output of the command.
 pub fn replay(trace: &Path) -> Result<(), Failure> {
     let output = Command::new(synrepl()?).arg("replay").arg(trace).output()?;
     if output.status.success() {
@@ -517,10 +517,11 @@ pub fn replay(trace: &Path) -> Result<(), Failure> {
     .into())
 }
 
-/// The `synrepl` command: what `SYNREPL_BIN` names, or built in this test's own profile.
+/// The path of the `synrepl` command: that of `SYNREPL_BIN`, or of one built in this test's own
+/// profile.
 ///
 /// # Errors
-/// When it does not build.
+/// Fails if it does not build.
 pub fn synrepl() -> Result<PathBuf, Failure> {
     if let Some(path) = env::var_os("SYNREPL_BIN") {
         return Ok(path.into());
@@ -535,7 +536,7 @@ pub fn synrepl() -> Result<PathBuf, Failure> {
         None => return Err(format!("no profile in {}", folder.display()).into()),
     };
     let mut build = Command::new(env!("CARGO"));
-    // What cargo says about this test's own package would look like a change to the build scripts
+    // Cargo's variables about this test's own package would look like a change to the build scripts
     // of others, and rebuild them and all that depends on them every time.
     for (name, _) in env::vars_os() {
         let of_package = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"];
@@ -567,7 +568,7 @@ fn read_positions(file: &Path) -> Result<SavedPositions, Failure> {
     })
 }
 
-/// Asks a child to end, by SIGTERM.
+/// Sends SIGTERM to a child.
 pub(crate) fn terminate(child: &Child) -> Result<(), Failure> {
     let status =
         Command::new("sh").args(["-c", "kill -TERM \"$0\"", &child.id().to_string()]).status()?;

@@ -1,5 +1,5 @@
-//! What the writers still hold, asked over HTTP without the code under test (`docs/protocol.md`
-//! 6 and the traps in `docs/seen.md`).
+//! The rows that the writers still hold, fetched over HTTP without the code under test
+//! (`docs/protocol.md` 6 and the traps in `docs/seen.md`).
 
 use std::{
     collections::BTreeSet,
@@ -20,14 +20,14 @@ use crate::{
 /// A row as text in one fixed spelling, so that rows compare whatever wrote them.
 pub type RowText = String;
 
-/// Rows with their tokens; each once.
+/// Rows with their tokens, each once.
 pub type Rows = BTreeSet<(i64, RowText)>;
 
-/// Streams whose pages lose rows, `to_device` before 1.81 (`docs/protocol.md` 7.5).
+/// The streams whose pages lose rows, `to_device` before 1.81 (`docs/protocol.md` 7.5).
 const WINDOWED: [&str; 2] = ["backfill", "to_device"];
-/// Tokens that one request may ask for in these.
+/// The most tokens that one request may span in these.
 const WINDOW: i64 = 99;
-/// More pages than any answer here can have: against a page that does not end.
+/// A number of pages that no answer here has, as a limit for pages that never end.
 const PAGES_MAX: usize = 2_000;
 
 #[derive(Debug, Deserialize)]
@@ -42,10 +42,10 @@ pub fn row_text(row: &Value) -> RowText {
     row.to_string()
 }
 
-/// Every row of `source` in `(from, upto]` that its writer holds, one of the cluster.
+/// Every row of `source` in `(from, upto]` that its writer, an instance of the cluster, holds.
 ///
 /// # Errors
-/// When the writer cannot be reached, refuses, or answers something that is not a page.
+/// Fails if the writer cannot be reached, refuses, or answers something that is not a page.
 pub fn held(source: &Source, from: i64, upto: i64) -> Result<Rows, Failure> {
     let Source { instance, .. } = source;
     let address = INSTANCES.iter().find(|(name, _)| name == instance);
@@ -57,7 +57,7 @@ pub fn held(source: &Source, from: i64, upto: i64) -> Result<Rows, Failure> {
 /// `address` holds.
 ///
 /// # Errors
-/// When the writer cannot be reached, refuses, or answers something that is not a page.
+/// Fails if the writer cannot be reached, refuses, or answers something that is not a page.
 pub fn held_at(address: &str, source: &Source, from: i64, upto: i64) -> Result<Rows, Failure> {
     let mut rows = Rows::new();
     if WINDOWED.contains(&source.stream.as_str()) {
@@ -84,14 +84,14 @@ pub fn held_at(address: &str, source: &Source, from: i64, upto: i64) -> Result<R
         if reached <= lower {
             return Err(format!("{source}: the page after {lower} does not move").into());
         }
-        // A page may end inside the rows of one token: that token is asked for again, unless it
-        // is all that the page had.
+        // A page may end inside the rows of one token: that token is requested again, unless it is
+        // all that the page had.
         lower = if reached - 1 > lower { reached - 1 } else { reached };
     }
     Err(format!("{source}: more than {PAGES_MAX} pages in ({from}, {upto}]").into())
 }
 
-/// `caches` answers with rows above what was asked for.
+/// Adds the rows of a page up to `upto`: pages of `caches` have rows above what was requested.
 fn collect(rows: &mut Rows, page: Page, upto: i64) {
     let wanted = page.updates.into_iter().filter(|(token, _)| *token <= upto);
     rows.extend(wanted.map(|(token, row)| (token, row_text(&row))));
@@ -99,7 +99,7 @@ fn collect(rows: &mut Rows, page: Page, upto: i64) {
 
 fn page(address: &str, source: &Source, from: i64, upto: i64) -> Result<Page, Failure> {
     let Source { stream, .. } = source;
-    // Answers are kept by the last part of the path alone, for half an hour.
+    // Synapse caches answers by the last part of the path alone, for half an hour.
     let once = RandomState::new().build_hasher().finish();
     let path = format!(
         "/_synapse/replication/get_repl_stream_updates/{stream}/{once:x}?from_token={from}&upto_token={upto}"
@@ -108,7 +108,7 @@ fn page(address: &str, source: &Source, from: i64, upto: i64) -> Result<Page, Fa
     serde_json::from_str(&body).map_err(|error| format!("{address}{path}: {error}: {body}").into())
 }
 
-/// HTTP/1.0, so that the answer ends with the connection and is not chunked.
+/// Sends a GET in HTTP/1.0, so that the answer ends with the connection and is not chunked.
 fn get(address: &str, path: &str) -> Result<String, Failure> {
     let mut socket = TcpStream::connect(address)?;
     socket.set_read_timeout(Some(Duration::from_secs(20)))?;

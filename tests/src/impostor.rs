@@ -1,6 +1,5 @@
-//! A server that means its clients no good. It stands in front of an honest one and passes
-//! everything on, until it is told to attack: then it says to each client, at the place that the
-//! attack names, bytes of its own.
+//! A hostile server in front of an honest one. It passes everything on until it is ordered to
+//! attack: then it sends to each client, at the place that the attack names, bytes of its own.
 
 use std::{
     io::{ErrorKind, Read as _, Result as IoResult, Write as _},
@@ -12,44 +11,43 @@ use std::{
 
 use crate::clock::Deadline;
 
-/// What is said without an end ends here all the same, in bytes per connection: far more than any
-/// victim may keep.
+/// The most bytes of an endless attack per connection: far more than any victim may keep.
 const FLOOD_BYTES_MAX: u64 = 1 << 30;
-/// Between two bytes of a drip.
+/// The time between two bytes of a drip.
 const DRIP_EVERY: Duration = Duration::from_millis(100);
-/// What a client says before it is attacked, at most, in bytes.
+/// The most bytes that a client sends before it is attacked.
 const HEARD_BYTES_MAX: usize = 64 << 10;
 
-/// What an impostor does to a client.
+/// The attack of an impostor on a client.
 #[derive(Clone, Debug)]
 pub struct Attack {
-    /// Once a client has said this, nothing of the honest server reaches it any more, nor the
-    /// other way round. Empty: at once.
+    /// Once a client has sent these bytes, nothing of the honest server reaches it any more, nor
+    /// the other way round. If empty, the attack begins at once.
     pub after: &'static [u8],
-    /// What the client is told then.
+    /// The bytes that are sent to the client then.
     pub says: Vec<u8>,
-    /// And what follows.
+    /// The continuation of the attack.
     pub then: Then,
 }
 
-/// How an attack goes on.
+/// The continuation of an attack.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Then {
-    /// With the end of the connection.
+    /// The connection ends.
     Close,
-    /// With nothing, for as long as the client stays.
+    /// Nothing is sent for as long as the client stays.
     Silence,
-    /// With the piece of each number from 0 on, as fast as they are taken, for as long as the
+    /// The piece of each number from 0 on is sent, as fast as pieces are taken, for as long as the
     /// client stays or up to 1 GiB.
     Flood(fn(u64) -> Vec<u8>),
-    /// With the same in single bytes, ten a second.
+    /// The same pieces are sent in single bytes, ten a second.
     Drip(fn(u64) -> Vec<u8>),
-    /// With what the client has said, and the end of the connection.
+    /// All that the client has sent is sent back to it, and the connection ends.
     Echo,
 }
 
-/// An impostor on loopback. Closed, with all its connections, when dropped.
+/// An impostor on loopback, which is closed, with all its connections, when dropped.
 #[derive(Debug)]
 pub struct Impostor {
     address: SocketAddr,
@@ -66,7 +64,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     attack: Option<Arc<Attack>>,
-    /// Connections whose attack has begun, and bytes said in it, since it was ordered.
+    /// The number of connections whose attack has begun since it was ordered, and the number of
+    /// bytes sent in it.
     attacked: u64,
     said: u64,
     sockets: Vec<TcpStream>,
@@ -77,7 +76,7 @@ impl Impostor {
     /// Listens on a free port and passes each connection on to `honest`.
     ///
     /// # Errors
-    /// When the system gives no port.
+    /// Fails if the system gives no port.
     pub fn open(honest: SocketAddr) -> IoResult<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -90,7 +89,7 @@ impl Impostor {
                         break;
                     }
                     let shared = Arc::clone(&shared);
-                    // Ends with its connection; that it breaks is what this is for.
+                    // The thread ends with its connection, which is meant to break.
                     thread::spawn(move || drop(shared.serve(&client, honest)));
                 }
             }
@@ -98,17 +97,17 @@ impl Impostor {
         Ok(Self { address, shared, acceptor: Some(acceptor) })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Cuts the present connections, and attacks those that come.
+    /// Cuts the present connections, and attacks new ones.
     pub fn attack(&self, attack: Attack) {
         self.change(Some(attack));
     }
 
-    /// Cuts the present connections, and is honest to those that come.
+    /// Cuts the present connections, and passes new ones on to the honest server.
     pub fn behave(&self) {
         self.change(None);
     }
@@ -120,13 +119,13 @@ impl Impostor {
         cut(&mut state);
     }
 
-    /// Waits until this many bytes of the attack were taken by the victims' systems, or the time
-    /// is over; how many were.
+    /// Waits until this many bytes of the attack were taken by the victims' systems, or the time is
+    /// over; returns their number.
     pub fn wait_until_said(&self, bytes: u64, time: Duration) -> u64 {
         self.shared.wait(time, |state| state.said >= bytes).said
     }
 
-    /// Waits until somebody has met the present attack; false if nobody has within the time.
+    /// Waits until a client has met the present attack; false if none has within the time.
     pub fn wait_until_attacked(&self, time: Duration) -> bool {
         self.shared.wait(time, |state| state.attacked > 0).attacked > 0
     }
@@ -139,10 +138,10 @@ impl Drop for Impostor {
             state.closed = true;
             cut(&mut state);
         }
-        // Wakes the acceptor.
+        // This connection wakes the acceptor.
         let _ = TcpStream::connect(self.address);
         if let Some(acceptor) = self.acceptor.take() {
-            // Its panic, if any, has been printed.
+            // The panic of the acceptor, if any, has been printed.
             let _ = acceptor.join();
         }
     }
@@ -150,7 +149,7 @@ impl Drop for Impostor {
 
 fn cut(state: &mut State) {
     for socket in state.sockets.drain(..) {
-        // It may be closed already.
+        // The socket may be closed already.
         let _ = socket.shutdown(Shutdown::Both);
     }
 }
@@ -191,15 +190,16 @@ impl Shared {
         self.state().sockets.push(server.try_clone()?);
         let (from, to) = (server.try_clone()?, client.try_clone()?);
         let attacks = attack.is_some();
-        // Ends with either connection.
+        // The thread ends with either connection.
         let answers = thread::spawn(move || {
-            // That the server has no more to say is no end for who attacks in its place.
+            // In an attack the end of the honest server's answers is not passed on: the impostor
+            // goes on instead.
             if attacks { std::io::copy(&mut &from, &mut &to).map(drop) } else { carry(&from, &to) }
         });
         let outcome = match attack {
             None => carry(client, &server),
             Some(attack) => lead_on(client, &server, attack.after).and_then(|heard| {
-                // Nothing of the honest server comes between.
+                // Nothing of the honest server may come in between.
                 server.shutdown(Shutdown::Both)?;
                 let _ = answers.join();
                 self.strike(client, &attack, &heard)
@@ -237,7 +237,7 @@ impl Shared {
                 let mut buffer = [0; 4096];
                 for byte in (0..).flat_map(piece) {
                     self.say(client, &[byte])?;
-                    // Waits as long as a drip, and sees whether the client has gone.
+                    // This waits for the time of a drip, and notices whether the client has gone.
                     match client.read(&mut buffer) {
                         Ok(0) => break,
                         Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
@@ -257,7 +257,8 @@ impl Shared {
     }
 }
 
-/// Passes on what the client says until it comes to the place of the attack; all that it said.
+/// Passes on what the client sends until it comes to the place of the attack; returns all that it
+/// has sent.
 fn lead_on(mut client: &TcpStream, mut server: &TcpStream, place: &[u8]) -> IoResult<Vec<u8>> {
     let (mut heard, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
@@ -273,7 +274,7 @@ fn lead_on(mut client: &TcpStream, mut server: &TcpStream, place: &[u8]) -> IoRe
     }
 }
 
-/// Passes everything on in one direction, and the end.
+/// Passes everything on in one direction, the end of the connection too.
 fn carry(mut from: &TcpStream, mut to: &TcpStream) -> IoResult<()> {
     std::io::copy(&mut from, &mut to)?;
     to.shutdown(Shutdown::Write)
@@ -285,7 +286,7 @@ mod tests {
 
     const TIME: Duration = Duration::from_secs(20);
 
-    /// A server that says what it hears.
+    /// A server that echoes what it receives.
     fn parrot() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

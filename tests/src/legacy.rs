@@ -1,4 +1,4 @@
-//! The Synapse of before 1.67 of `synapse/legacy.sh`, started for one test and stopped with it.
+//! A Synapse before 1.67, which `synapse/legacy.sh` runs: started for one test and stopped with it.
 
 use std::{
     collections::BTreeMap,
@@ -11,24 +11,24 @@ use std::{
 
 use crate::Failure;
 
-/// A release, and what a test must know of it beforehand.
+/// A release, and the facts about it that a test needs.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "the fields that are not plain say more")]
 #[non_exhaustive]
 pub struct Release {
     pub version: &'static str,
-    /// It names no instances; a subscriber says from which token on it wants rows, and gets what it
-    /// missed over the connection.
+    /// Whether the release is of the oldest dialect: it names no instances, and a subscriber names
+    /// the token from which on it wants rows, and gets what it missed over the connection.
     pub oldest: bool,
-    /// Streams inside of whose sends tokens fall or repeat, with no POSITION to end them.
+    /// The streams inside of whose sends tokens fall or repeat, with no POSITION to end them.
     pub unclosed: &'static [&'static str],
-    /// How many streams it announces.
+    /// The number of streams that it announces.
     pub streams: usize,
-    /// Streams that have rows under the traffic of `traffic.py --legacy`.
+    /// The number of streams that have rows under the traffic of `traffic.py --legacy`.
     pub with_rows: usize,
 }
 
-/// Those that are tested: one of each wire format, and both ends of the oldest.
+/// The releases under test: one of each wire format, and both ends of the oldest.
 pub const RELEASES: [Release; 4] = [
     Release { version: "1.0.0", oldest: true, unclosed: &UNCLOSED, streams: 15, with_rows: 13 },
     Release { version: "1.12.4", oldest: true, unclosed: &UNCLOSED, streams: 16, with_rows: 13 },
@@ -38,7 +38,7 @@ pub const RELEASES: [Release; 4] = [
 
 const UNCLOSED: [&str; 4] = ["account_data", "tag_account_data", "device_lists", "federation"];
 
-/// The only instance of a release that has no workers here.
+/// The name of the only instance: no release has workers here.
 pub const INSTANCE: &str = "master";
 
 /// A running server. Dropping it stops it; so does the end of this process, however it comes. With
@@ -49,7 +49,8 @@ pub struct Legacy {
     dir: PathBuf,
     keep: bool,
     settings: BTreeMap<String, String>,
-    /// One server of a release at a time, over all tests and processes: they share a folder.
+    /// The lock on the release: there is one server of it at a time, over all tests and processes,
+    /// because they share a folder.
     _exclusive: File,
 }
 
@@ -58,7 +59,8 @@ impl Legacy {
     /// 2 s, and the installation the first time.
     ///
     /// # Errors
-    /// When it is not one of [`RELEASES`] or does not come up; the script has printed why.
+    /// Fails if it is not one of [`RELEASES`] or does not come up; the script has printed the
+    /// reason.
     pub fn start(version: &str) -> Result<Self, Failure> {
         let release = RELEASES.into_iter().find(|release| release.version == version);
         let release = release.ok_or_else(|| format!("{version} is not among RELEASES"))?;
@@ -86,28 +88,28 @@ impl Legacy {
         Ok(legacy)
     }
 
-    /// Which release it is.
+    /// The release of the server.
     pub const fn release(&self) -> Release {
         self.release
     }
 
-    /// A path in its folder.
+    /// A path in the server's folder.
     pub fn path(&self, below: impl AsRef<Path>) -> PathBuf {
         self.dir.join(below)
     }
 
-    /// The direct TCP listener.
+    /// The address of the direct TCP listener.
     ///
     /// # Errors
-    /// When the script did not tell it.
+    /// Fails if the script did not print it.
     pub fn tcp(&self) -> Result<SocketAddr, Failure> {
         Ok(self.setting("tcp")?.parse()?)
     }
 
-    /// The HTTP replication listener, as `HOST:PORT`.
+    /// The address of the HTTP replication listener, as `HOST:PORT`.
     ///
     /// # Errors
-    /// When the script did not tell it.
+    /// Fails if the script did not print it.
     pub fn http(&self) -> Result<&str, Failure> {
         self.setting("http")
     }
@@ -115,7 +117,7 @@ impl Legacy {
     /// The URL of the client API.
     ///
     /// # Errors
-    /// When the script did not tell it.
+    /// Fails if the script did not print it.
     pub fn client(&self) -> Result<&str, Failure> {
         self.setting("client")
     }
@@ -123,12 +125,12 @@ impl Legacy {
     /// The server name.
     ///
     /// # Errors
-    /// When the script did not tell it.
+    /// Fails if the script did not print it.
     pub fn server_name(&self) -> Result<&str, Failure> {
         self.setting("server_name")
     }
 
-    /// Warnings and errors from its log, for a failed test's output.
+    /// Warnings and errors from the server's log, for a failed test's output.
     pub fn logs(&self) -> String {
         match self.script("logs").stderr(Stdio::inherit()).output() {
             Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -166,7 +168,7 @@ impl Legacy {
 impl Drop for Legacy {
     fn drop(&mut self) {
         if !self.keep {
-            // The script says on stderr what went wrong, and a drop has nobody to tell.
+            // The script reports its errors on stderr, and a drop cannot return them.
             let _ = self.run("stop");
         }
     }

@@ -1,9 +1,9 @@
-//! What the integration tests stand on: a real Synapse, or instances played from a recording on a
-//! real Redis; the `synrepl` command as a child process, an ear on Redis, the writers' logs over
-//! HTTP, and the oracle that compares them.
+//! The parts of the integration tests: a real Synapse, or instances played from a recording on a
+//! real Redis; the `synrepl` command as a child process, a subscriber of Redis, the writers' logs
+//! over HTTP, and the oracle that compares them.
 //!
-//! Nothing here uses the code under test: the command is seen from outside, as an operator's
-//! script would see it. `README.md` beside this says what runs what.
+//! Nothing here uses the code under test: the command is seen from outside, as an operator's script
+//! would see it. `README.md` beside this lists what runs what.
 
 pub mod announced;
 pub mod capture;
@@ -27,7 +27,7 @@ pub mod traffic;
 pub mod truth;
 pub mod writers;
 
-/// What went wrong, in words for the person who reads the test's output.
+/// A fault, in words for the person who reads the test's output.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// One (stream, writer) pair, by name.

@@ -1,4 +1,4 @@
-//! A Matrix client of the little that a test needs to see what its homeserver learned.
+//! A Matrix client with the few requests that a test needs to see what its homeserver has received.
 
 use std::{
     io::{Read as _, Write as _},
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{Failure, clock::Deadline};
 
-/// Longer than any `/sync` here waits.
+/// The longest time for an answer, which is longer than any `/sync` here waits.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// A logged-in user.
@@ -18,7 +18,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub struct Client {
     /// `HOST:PORT` of the client API.
     address: String,
-    /// Matrix user id.
+    /// The Matrix user id.
     user: String,
     token: String,
 }
@@ -27,7 +27,7 @@ impl Client {
     /// Registers this user, where registration is open.
     ///
     /// # Errors
-    /// When the homeserver refuses.
+    /// Fails if the homeserver refuses.
     pub fn register(address: &str, name: &str) -> Result<Self, Failure> {
         let mut client =
             Self { address: address.to_owned(), user: String::new(), token: String::new() };
@@ -50,20 +50,20 @@ impl Client {
         &self.user
     }
 
-    /// Makes a room and gives its id.
+    /// Creates a room and returns its id.
     ///
     /// # Errors
-    /// When the homeserver refuses.
+    /// Fails if the homeserver refuses.
     pub fn create_room(&self) -> Result<String, Failure> {
         let body = json!({"preset": "public_chat"});
         text(&self.request("POST", "/createRoom", Some(&body))?, "room_id")
     }
 
-    /// One `/sync`: from the beginning, or from what an earlier one gave as `next_batch`. Waits up
-    /// to 2 s for news.
+    /// Does one `/sync`: from the beginning, or from the `next_batch` of an earlier one. Waits up
+    /// to 2 s for something new.
     ///
     /// # Errors
-    /// When the homeserver refuses.
+    /// Fails if the homeserver refuses.
     pub fn sync(&self, since: Option<&str>) -> Result<Value, Failure> {
         let since = since.map_or_else(String::new, |since| format!("&since={since}"));
         self.request("GET", &format!("/sync?timeout=2000{since}"), None)
@@ -72,7 +72,7 @@ impl Client {
     /// Syncs from the beginning until the users who are typing in `room` are these, given by name.
     ///
     /// # Errors
-    /// When they are not within the time; with who is.
+    /// Fails if they are not within the time; names those who are.
     pub fn wait_for_typing(
         &self,
         room: &str,
@@ -100,7 +100,7 @@ impl Client {
         };
         let mut socket = TcpStream::connect(&self.address)?;
         socket.set_read_timeout(Some(ANSWER))?;
-        // HTTP/1.0, so that the answer ends with the connection and is not chunked.
+        // HTTP/1.0 is used so that the answer ends with the connection and is not chunked.
         write!(
             socket,
             "{method} /_matrix/client/v3{path} HTTP/1.0\r\nHost: {}\r\n{authorization}\
@@ -124,8 +124,8 @@ fn text(answer: &Value, field: &str) -> Result<String, Failure> {
     Ok(value.to_owned())
 }
 
-/// Who is typing in this room, as one answer of `/sync` says, by name: a server names them in any
-/// order. Nobody if it says nothing.
+/// The users who are typing in this room by one answer of `/sync`, sorted, because a server names
+/// them in any order. Empty if the answer names nobody.
 pub fn typing<'a>(answer: &'a Value, room: &str) -> Vec<&'a str> {
     let events = answer["rooms"]["join"][room]["ephemeral"]["events"].as_array();
     let typing = events.into_iter().flatten().rfind(|event| event["type"] == "m.typing");

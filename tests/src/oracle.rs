@@ -1,4 +1,5 @@
-//! The verdict: everything that the writers hold was delivered, once and in order.
+//! The verdict: everything that the writers hold was delivered, once and in order. Deliveries and
+//! the writers' logs enter; a sentence for each fault leaves.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -8,24 +9,24 @@ use crate::{
     held::Rows,
 };
 
-/// What one writer holds of one source.
+/// The rows that one writer holds of one source.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
-    /// Where the writer said it stands.
+    /// The position that the writer announced.
     pub announced: i64,
-    /// Its rows in (where the follower began, `announced`].
+    /// The rows in (where the follower began, `announced`].
     pub rows: Rows,
 }
 
-/// From where a source's log is to be compared: where the follower began, or from the start if
-/// the tokens have started over since.
+/// The token above which a source's log is compared: where the follower began, or the start if the
+/// tokens have started over since.
 pub fn compared_from(delivered: &Delivered) -> i64 {
     if delivered.resets > 0 { 0 } else { delivered.first }
 }
 
-/// What is wrong, empty if nothing, each with the source and the numbers.
+/// The faults, each with the source and the numbers; empty if there are none.
 ///
-/// `passed_over` says whether the writer itself never told that there was this token (`caches`
+/// `passed_over` decides whether the writer itself never showed that there was this token (`caches`
 /// only; see [`Ear::was_passed_over`](crate::announced::Ear::was_passed_over)).
 pub fn judge(
     delivered: &Deliveries,
@@ -43,7 +44,7 @@ pub fn judge(
         }
         for row in &log.rows {
             let has = match source.stream.as_str() {
-                // Over HTTP: the newest token per user in the window that was asked for.
+                // Over HTTP a row has the newest token per user in the window that was requested.
                 "to_device" => {
                     of.rows.iter().any(|(token, text)| *token >= row.0 && *text == row.1)
                 }
@@ -59,7 +60,7 @@ pub fn judge(
     wrong
 }
 
-/// A table of what was delivered and held, for a person.
+/// A table of what was delivered and held, for people.
 pub fn table(delivered: &Deliveries, logs: &BTreeMap<Source, Log>) -> String {
     let mut table = format!(
         "{:<32}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}\n",
@@ -176,7 +177,7 @@ mod tests {
         let second = resumed("events/p1", 4, vec![rows("events/p1", 4)]);
         assert_eq!(verdict(&[first.clone(), second], []).len(), 1);
         let saved_before = resumed("events/p1", 3, vec![rows("events/p1", 4)]);
-        // The position went back with the file, which is at least once.
+        // The position went back with the file, so delivery is at least once.
         assert_eq!(verdict(&[first, saved_before], []), Vec::<String>::new());
     }
 

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{Failure, clock::Deadline};
 
-/// A proxy on loopback. Closed, with all its connections, when dropped.
+/// A proxy on loopback, which is closed, with all its connections, when dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -27,15 +27,16 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Cut inside the next line of the server that begins with this.
+    /// The beginning of the next line of the server to be cut inside.
     cut: Option<String>,
-    /// Nothing that the server says goes on while this holds.
+    /// Whether nothing that the server sends is passed on.
     stalled: bool,
-    /// How much later what the server says goes on.
+    /// The delay of what the server sends.
     delay: Duration,
-    /// The longest piece in which what the server says goes on.
+    /// The longest piece in which what the server sends is passed on.
     piece: Option<usize>,
-    /// Connections up to this number are dead: nothing goes on either way, not even their end.
+    /// The number up to which connections are dead: nothing is passed on either way, not even their
+    /// end.
     dead_upto: u64,
     accepted: u64,
     cuts: u64,
@@ -47,7 +48,7 @@ impl Proxy {
     /// Listens on a free port and passes each connection on to `server`.
     ///
     /// # Errors
-    /// When the system gives no port.
+    /// Fails if the system gives no port.
     pub fn open(server: SocketAddr) -> IoResult<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -59,7 +60,7 @@ impl Proxy {
                     if shared.state().closed {
                         break;
                     }
-                    // A server that is away: the client's connection ends with it.
+                    // If the server is away, the client's connection ends with it.
                     let _ = shared.pass_on(client, server);
                 }
             }
@@ -67,7 +68,7 @@ impl Proxy {
         Ok(Self { address, shared, acceptor: Some(acceptor) })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -76,7 +77,7 @@ impl Proxy {
     /// its connection on both sides.
     ///
     /// # Errors
-    /// When no such line came within the time.
+    /// Fails if no such line came within the time.
     pub fn cut_inside(&self, start: &str, time: Duration) -> Result<(), Failure> {
         let before = {
             let mut state = self.shared.state();
@@ -88,7 +89,7 @@ impl Proxy {
             .ok_or_else(|| format!("no line {start:?} to cut within {time:?}").into())
     }
 
-    /// Passes on nothing that the server says until [`Self::resume`]. The server's buffers fill.
+    /// Passes on nothing that the server sends until [`Self::resume`]. The server's buffers fill.
     pub fn stall(&self) {
         self.shared.state().stalled = true;
     }
@@ -100,12 +101,12 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
-    /// Passes on what the server says this much later.
+    /// Passes on what the server sends this much later.
     pub fn delay(&self, time: Duration) {
         self.shared.state().delay = time;
     }
 
-    /// Passes on what the server says in pieces of at most this many bytes, at least 1.
+    /// Passes on what the server sends in pieces of at most this many bytes, at least 1.
     pub fn break_into(&self, bytes: usize) {
         self.shared.state().piece = Some(bytes.max(1));
     }
@@ -118,7 +119,7 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
-    /// How many connections were accepted so far.
+    /// The number of connections accepted so far.
     pub fn accepted(&self) -> u64 {
         self.shared.state().accepted
     }
@@ -126,7 +127,7 @@ impl Proxy {
     /// Waits until more than `before` connections were accepted.
     ///
     /// # Errors
-    /// When they were not within the time.
+    /// Fails if they were not within the time.
     pub fn wait_for_connection(&self, before: u64, time: Duration) -> Result<(), Failure> {
         self.shared
             .wait(time, |state| state.accepted > before)
@@ -143,13 +144,13 @@ impl Drop for Proxy {
             std::mem::take(&mut state.sockets)
         };
         for socket in sockets {
-            // It may be closed already.
+            // The socket may be closed already.
             let _ = socket.shutdown(Shutdown::Both);
         }
-        // Wakes the acceptor.
+        // This connection wakes the acceptor.
         let _ = TcpStream::connect(self.address);
         if let Some(acceptor) = self.acceptor.take() {
-            // Its panic, if any, has been printed.
+            // The panic of the acceptor, if any, has been printed.
             let _ = acceptor.join();
         }
     }
@@ -185,7 +186,7 @@ impl Shared {
         let to_client = Pump { number, from: server, to: client };
         for (pump, is_server) in [(to_server, false), (to_client, true)] {
             let shared = Arc::clone(self);
-            // Ends with its connection; that it breaks is what this is for.
+            // The thread ends with its connection, which is meant to break.
             thread::spawn(move || {
                 let _ = if is_server { pump.carry_lines(&shared) } else { pump.carry(&shared) };
                 pump.end(&shared);
@@ -203,7 +204,7 @@ struct Pump {
 }
 
 impl Pump {
-    /// From the client: as it comes.
+    /// Passes on what the client sends, as it comes.
     fn carry(&self, shared: &Shared) -> IoResult<()> {
         let mut buffer = [0; 4096];
         loop {
@@ -217,7 +218,7 @@ impl Pump {
         }
     }
 
-    /// From the server: whole lines at a time, so that a cut finds its place.
+    /// Passes on what the server sends, whole lines at a time, so that a cut finds its place.
     fn carry_lines(&self, shared: &Shared) -> IoResult<()> {
         let (mut buffer, mut held) = ([0; 4096], Vec::new());
         loop {
@@ -267,7 +268,7 @@ impl Pump {
         self.number <= state.dead_upto
     }
 
-    /// Ends the connection on both sides, unless it is dead: then nobody learns of it.
+    /// Ends the connection on both sides, unless it is dead: then neither side may notice.
     fn end(&self, shared: &Shared) {
         if !self.is_dead(&shared.state()) {
             for socket in [&self.from, &self.to] {
@@ -297,7 +298,7 @@ mod tests {
 
     const TIME: Duration = Duration::from_secs(20);
 
-    /// A server that says `lines` to whoever connects, and leaves the connection open.
+    /// A server that sends `lines` to each client, and leaves the connection open.
     fn server(lines: &'static str) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -328,7 +329,8 @@ mod tests {
         let proxy = Proxy::open(server("SERVER x\nRDATA 12\n")).unwrap();
         let cutter = thread::scope(|scope| {
             let cut = scope.spawn(|| proxy.cut_inside("RDATA", TIME).is_ok());
-            // The order may come after the line: then the next connection is the one that is cut.
+            // The order to cut may come after the line; then the next connection is the one that is
+            // cut.
             let mut heard = String::new();
             while heard != "SERVER x\nRDAT" {
                 heard.clear();

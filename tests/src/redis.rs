@@ -1,4 +1,4 @@
-//! A redis-server of the test's own, and plain connections to it.
+//! A real redis-server for one test, and plain connections to it.
 
 use std::{
     io::{BufRead as _, BufReader, Error, ErrorKind, Read as _, Result as IoResult, Write as _},
@@ -10,9 +10,10 @@ use std::{
 
 use crate::Failure;
 
-/// How long Redis may take for anything.
+/// The longest time that Redis may take for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Longest reply that is read, in bytes: what a subscriber of the tests is sent.
+/// The longest reply that is read, in bytes, which is enough for every message to the tests'
+/// subscribers.
 const REPLY_BYTES_MAX: usize = 4 << 20;
 
 /// A redis-server on loopback, with nothing on disk. Dropping it kills it.
@@ -24,13 +25,13 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts a server on a free port, with these settings besides.
+    /// Starts a server on a free port, with these settings added.
     ///
     /// # Errors
-    /// When there is no redis-server, or it does not come up.
+    /// Fails if there is no redis-server, or it does not come up.
     pub fn start(settings: &[&str]) -> Result<Self, Failure> {
         let settings: Vec<_> = settings.iter().map(|&setting| setting.to_owned()).collect();
-        // The port may be taken between the look and the start; then the next one is tried.
+        // Another process may take the port before the server does; then the next one is tried.
         for _ in 0..5 {
             let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
             let mut server = Self { address, settings: settings.clone(), child: None };
@@ -44,12 +45,12 @@ impl RedisServer {
     /// Starts the server once more, on its port, after [`RedisServer::kill`].
     ///
     /// # Errors
-    /// When it does not come up.
+    /// Fails if it does not come up.
     pub fn start_again(&mut self) -> Result<(), Failure> {
         let mut child = Command::new("redis-server")
             .args(["--bind", "127.0.0.1", "--port", &self.address.port().to_string()])
             .args(["--save", "", "--appendonly", "no"])
-            // It never drops a slow subscriber by itself: the tests cut on purpose only.
+            // The server never drops a slow subscriber by itself: the tests cut on purpose only.
             .args(["--client-output-buffer-limit", "pubsub 0 0 0"])
             .args(&self.settings)
             .stdin(Stdio::null())
@@ -64,26 +65,26 @@ impl RedisServer {
             self.kill();
             return Err("redis-server ended at once".into());
         }
-        // Keeps the pipe from filling up; ends with the server.
+        // This thread keeps the pipe from filling up, and ends with the server.
         thread::spawn(move || lines.for_each(drop));
         Ok(())
     }
 
-    /// Ends the server. What it had not yet sent is lost.
+    /// Kills the server. What it had not yet sent is lost.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // It is to be gone, and may be so already.
+            // The server may have ended already.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The same, as the command takes it.
+    /// The URL of the server, as the command takes it.
     pub fn url(&self) -> String {
         format!("redis://{}", self.address)
     }
@@ -128,7 +129,7 @@ impl Connection {
     /// Opens a connection.
     ///
     /// # Errors
-    /// When the server does not take it.
+    /// Fails if the server does not accept it.
     pub fn open(address: SocketAddr) -> IoResult<Self> {
         let socket = TcpStream::connect(address)?;
         socket.set_nodelay(true)?;
@@ -139,7 +140,7 @@ impl Connection {
     /// Sends one command and waits for its reply.
     ///
     /// # Errors
-    /// When the connection breaks.
+    /// Fails if the connection breaks.
     pub fn call(&mut self, words: &[&[u8]]) -> IoResult<Reply> {
         self.socket.set_read_timeout(Some(PATIENCE))?;
         let mut bytes = Vec::new();
@@ -151,7 +152,7 @@ impl Connection {
     /// Sends commands that are encoded already and waits for that many replies.
     ///
     /// # Errors
-    /// When the connection breaks, or one of them was refused.
+    /// Fails if the connection breaks, or one of them was refused.
     pub fn call_all(&mut self, encoded: &[u8], count: usize) -> IoResult<()> {
         self.socket.set_read_timeout(Some(PATIENCE))?;
         self.socket.write_all(encoded)?;
@@ -163,19 +164,19 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for what a subscription brings, however long it takes.
+    /// Waits for the next message of a subscription, however long it takes.
     ///
     /// # Errors
-    /// When the connection breaks or is shut down.
+    /// Fails if the connection breaks or is shut down.
     pub fn next_push(&mut self) -> IoResult<Reply> {
         self.socket.set_read_timeout(None)?;
         read_reply(&mut self.reader)
     }
 
-    /// Something that ends the connection from another thread.
+    /// A handle that ends the connection from another thread.
     ///
     /// # Errors
-    /// When the system does not give a second handle.
+    /// Fails if the system does not give a second handle.
     pub fn breaker(&self) -> IoResult<Breaker> {
         Ok(Breaker(self.socket.try_clone()?))
     }
@@ -187,7 +188,7 @@ pub struct Breaker(TcpStream);
 
 impl Drop for Breaker {
     fn drop(&mut self) {
-        // It may be closed already.
+        // The socket may be closed already.
         let _ = self.0.shutdown(Shutdown::Both);
     }
 }

@@ -1,4 +1,4 @@
-//! `synrepl serve` as a child process: rows in, tokens out.
+//! `synrepl serve` as a child process: rows go to its stdin, tokens come from its stdout.
 
 use std::{
     fs::{self, File},
@@ -30,10 +30,10 @@ struct Acknowledged {
 }
 
 impl Writer {
-    /// Starts it with these flags. What it says on standard error is in `name.err` of `dir`.
+    /// Starts the command with these flags. Its standard error goes to `name.err` in `dir`.
     ///
     /// # Errors
-    /// When the command cannot be built or started.
+    /// Fails if the command cannot be built or started.
     pub fn launch(dir: &Path, name: &str, flags: &[&str]) -> Result<Self, Failure> {
         let stderr = dir.join(format!("{name}.err"));
         let mut child = Command::new(synrepl()?)
@@ -50,10 +50,10 @@ impl Writer {
         Ok(Self { child, stdin, stdout: BufReader::new(stdout), stderr })
     }
 
-    /// Appends these rows as one batch, and gives its token once it is acknowledged.
+    /// Appends these rows as one batch, and returns its token once it is acknowledged.
     ///
     /// # Errors
-    /// When it is refused, or the writer has ended.
+    /// Fails if the batch is refused, or the writer has ended.
     pub fn append(&mut self, stream: &str, rows: &[Value]) -> Result<i64, Failure> {
         writeln!(self.stdin, "{}", json!({"stream": stream, "rows": rows}))?;
         self.stdin.flush()?;
@@ -67,16 +67,16 @@ impl Writer {
         Ok(acknowledged.token)
     }
 
-    /// What it wrote on standard error so far.
+    /// The writer's standard error so far.
     pub fn stderr(&self) -> String {
         fs::read_to_string(&self.stderr).unwrap_or_else(|error| error.to_string())
     }
 
     /// Waits until standard error, behind its first `skipped` bytes, has a line with all these
-    /// words, and gives it.
+    /// words, and returns it.
     ///
     /// # Errors
-    /// When there is none within the time; with all that it said.
+    /// Fails if there is none within the time; shows all of standard error.
     pub fn wait_for_stderr_line(
         &self,
         words: &[&str],
@@ -96,26 +96,26 @@ impl Writer {
         }
     }
 
-    /// The most memory that it has had at once so far, in bytes (`VmHWM` of Linux).
+    /// The most memory that the writer has had at once so far, in bytes (`VmHWM` of Linux).
     ///
     /// # Errors
-    /// When it has ended, or the system does not say.
+    /// Fails if it has ended, or the system does not report it.
     pub fn peak_memory(&self) -> Result<u64, Failure> {
         peak_memory(&self.child)
     }
 
-    /// How many files and sockets it has open now (`/proc` of Linux).
+    /// The number of files and sockets that the writer has open now (`/proc` of Linux).
     ///
     /// # Errors
-    /// When it has ended, or the system does not say.
+    /// Fails if it has ended, or the system does not report it.
     pub fn open_files(&self) -> Result<usize, Failure> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
 
-    /// Ends it by SIGKILL.
+    /// Ends the writer by SIGKILL.
     ///
     /// # Errors
-    /// When the system does not.
+    /// Fails if the system does not kill it.
     pub fn kill(mut self) -> Result<(), Failure> {
         self.child.kill()?;
         self.child.wait()?;

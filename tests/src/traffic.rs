@@ -17,19 +17,20 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Makes users and rooms and does every action once; then random traffic runs on its own, of
+    /// Creates users and rooms and does every action once; then random traffic runs on its own, of
     /// `rate` actions per second, for at most `seconds`.
     ///
     /// # Errors
-    /// When it ends before that; what it said is in `log/traffic.err` of the cluster's folder.
+    /// Fails if the script ends before that; its standard error is in `log/traffic.err` of the
+    /// cluster's folder.
     pub fn start(cluster: &Cluster, seed: u32, rate: u32, seconds: u32) -> Result<Self, Failure> {
         Self::launch(&cluster.path("log/traffic.err"), &[], seed, rate, seconds)
     }
 
-    /// The same on the one process of an old release.
+    /// Starts the same traffic on the one process of an old release.
     ///
     /// # Errors
-    /// As [`Self::start`].
+    /// Fails as [`Self::start`] does.
     pub fn on_legacy(legacy: &Legacy, seed: u32, rate: u32, seconds: u32) -> Result<Self, Failure> {
         let flags = ["--legacy", legacy.client()?];
         Self::launch(&legacy.path("log/traffic.err"), &flags, seed, rate, seconds)
@@ -62,10 +63,10 @@ impl Traffic {
         Err(format!("no traffic: {line:?}\n{said}").into())
     }
 
-    /// Ends it and returns what it did, as JSON: action -> {status: count}.
+    /// Ends the traffic and returns what it did, as JSON: action -> {status: count}.
     ///
     /// # Errors
-    /// When it had ended badly.
+    /// Fails if the script ended badly.
     pub fn stop(mut self) -> Result<String, Failure> {
         terminate(&self.child)?;
         let mut summary = String::new();

@@ -1,5 +1,5 @@
-//! The truth of direct TCP: a plain connection of its own, which nothing cuts, and what the server
-//! holds at the end, both without the code under test.
+//! The truth for direct TCP, without the code under test: what a plain connection receives that
+//! nothing cuts, and what the server holds at the end.
 
 use std::{
     collections::BTreeMap,
@@ -19,26 +19,26 @@ use crate::{
     legacy::{Legacy, Release},
 };
 
-/// What a server says of its streams.
+/// The positions and rows that a server has sent.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
-    /// Where each stream was said to stand, first and last.
+    /// The first and the last position announced of each stream.
     pub positions: BTreeMap<String, (i64, i64)>,
     /// Rows per stream with their tokens, in the order in which they came.
     pub rows: BTreeMap<String, Vec<(i64, RowText)>>,
-    /// How many RDATA there were.
+    /// The number of RDATA.
     pub rdata: usize,
     batches: BTreeMap<String, Vec<RowText>>,
 }
 
 impl Told {
-    /// Takes down a line. What is neither RDATA nor POSITION says nothing of streams.
+    /// Records a line. Lines that are neither RDATA nor POSITION change nothing.
     ///
     /// # Errors
-    /// When it is one of these and does not have the shape that the release writes.
+    /// Fails if it is one of these and does not have the shape that the release writes.
     pub fn take(&mut self, line: &str, oldest: bool) -> Result<(), Failure> {
         let strange = || format!("not as this release writes it: {line:?}");
-        // The oldest have no instance names.
+        // The oldest releases name no instances.
         let mut words = line.splitn(if oldest { 4 } else { 5 }, ' ');
         let name = words.next().unwrap_or_default();
         if !matches!(name, "RDATA" | "POSITION") {
@@ -50,7 +50,7 @@ impl Told {
         }
         let token = words.next().ok_or_else(strange)?;
         if name == "POSITION" {
-            // Where there are two, the second is where it stands.
+            // If there are two tokens, the second is the position.
             let token: i64 = words.next().unwrap_or(token).parse()?;
             self.positions.entry(stream.to_owned()).or_insert((token, token)).1 = token;
             return Ok(());
@@ -70,7 +70,7 @@ impl Told {
         Ok(())
     }
 
-    /// The highest token that was said of each stream.
+    /// The highest token of each stream so far.
     pub fn reached(&self) -> BTreeMap<String, i64> {
         let mut reached: BTreeMap<String, i64> = BTreeMap::new();
         let tokens =
@@ -84,7 +84,7 @@ impl Told {
     }
 }
 
-/// A connection that hears everything from its opening on.
+/// A connection that receives everything from its opening on.
 #[derive(Debug)]
 pub struct Truth {
     shared: Arc<Shared>,
@@ -108,7 +108,7 @@ impl Truth {
     /// Connects, subscribes to every stream, and waits until each has been announced.
     ///
     /// # Errors
-    /// When that takes longer than `time`, or the server says something else.
+    /// Fails if that takes longer than `time`, or the server sends something else.
     pub fn open(legacy: &Legacy, time: Duration) -> Result<Self, Failure> {
         let release = legacy.release();
         let truth = Self::connect(legacy.tcp()?, release)?;
@@ -136,15 +136,15 @@ impl Truth {
         Ok((&self.socket).write_all(format!("{line}\n").as_bytes())?)
     }
 
-    /// What was heard so far.
+    /// Everything that was received so far.
     pub fn told(&self) -> Told {
         self.shared.heard().told.clone()
     }
 
-    /// Waits until this many more RDATA were heard.
+    /// Waits until this many more RDATA were received.
     ///
     /// # Errors
-    /// When they were not within the time.
+    /// Fails if they were not within the time.
     pub fn wait_for_rdata(&self, more: usize, time: Duration) -> Result<(), Failure> {
         let wanted = self.shared.heard().told.rdata + more;
         self.wait(time, "rows", |told| told.rdata >= wanted)
@@ -183,10 +183,10 @@ impl Truth {
 
 impl Drop for Truth {
     fn drop(&mut self) {
-        // It may be closed already.
+        // The socket may be closed already.
         let _ = self.socket.shutdown(Shutdown::Both);
         if let Some(reader) = self.reader.take() {
-            // Its panic, if any, has been printed.
+            // The panic of the reader, if any, has been printed.
             let _ = reader.join();
         }
     }
@@ -217,10 +217,10 @@ impl Shared {
     }
 }
 
-/// Where the server says that each stream stands.
+/// The position that the server announces for each stream.
 ///
 /// # Errors
-/// When it does not say so within the time.
+/// Fails if it does not announce all within the time.
 pub fn announced(legacy: &Legacy, time: Duration) -> Result<BTreeMap<String, i64>, Failure> {
     let told = Truth::open(legacy, time)?.told();
     Ok(told.positions.into_iter().map(|(stream, (_, last))| (stream, last)).collect())
@@ -229,7 +229,7 @@ pub fn announced(legacy: &Legacy, time: Duration) -> Result<BTreeMap<String, i64
 /// Every row of a stream above `from` that a server of the oldest dialect holds.
 ///
 /// # Errors
-/// When it does not send them within the time.
+/// Fails if it does not send them within the time.
 pub fn held_over_tcp(
     legacy: &Legacy,
     stream: &str,

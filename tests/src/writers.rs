@@ -1,5 +1,5 @@
-//! What the writers of a deployment hold, built up from what they say on Redis, and their
-//! answers to the catch-up call with the traps of the real ones (`docs/seen.md`).
+//! The logs of a deployment's writers. The lines that they publish on Redis enter; answers to
+//! catch-up requests leave, with the traps of Synapse's own (`docs/seen.md`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,13 +11,14 @@ use crate::{
     delivered::{BURSTS, LOOSE},
 };
 
-/// Rows in one page.
+/// The number of rows in one page.
 const PAGE_ROWS: usize = 100;
-/// Streams that live in the writer's memory: a lower position means that it started over.
+/// The streams that live in the writer's memory: a lower position means that the stream started
+/// over.
 pub const RESETTABLE: [&str; 3] = ["federation", "presence_federation", "typing"];
-/// Streams of which every writer answers with the rows of all.
+/// The streams of which every writer answers with the rows of all.
 const HELD_BY_ALL: [&str; 2] = ["profile_updates", "sticky_events"];
-/// Streams whose pages end at the end of a token. Others may end inside one.
+/// The streams whose pages end at the end of a token. Others may end inside one.
 const WHOLE_TOKENS: [&str; 2] = ["events", "presence_federation"];
 
 /// The logs of all writers.
@@ -28,15 +29,15 @@ pub struct Writers {
 
 #[derive(Clone, Debug, Default)]
 struct Log {
-    /// Where the writer said it stands; none before it said so.
+    /// The position that the writer announced; `None` before the first.
     announced: Option<i64>,
-    /// Rows as they are on the wire, in the order in which they were written.
+    /// The rows as they are on the wire, in the order in which they were written.
     rows: Vec<(i64, String)>,
-    /// Rows whose token is not known yet.
+    /// The rows whose token is not known yet.
     batch: Vec<String>,
 }
 
-/// An answer to the catch-up call.
+/// An answer to a catch-up request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Held {
@@ -47,8 +48,8 @@ pub enum Held {
 }
 
 impl Writers {
-    /// Takes down what a writer says or is about to say. Lines that are neither RDATA nor
-    /// POSITION, or not well formed, change nothing.
+    /// Records a line that a writer publishes or is about to publish. Lines that are neither RDATA
+    /// nor POSITION, or not well formed, change nothing.
     pub fn take(&mut self, line: &str) {
         let mut words = line.splitn(5, ' ');
         let mut next = || words.next().unwrap_or_default();
@@ -78,7 +79,7 @@ impl Writers {
         }
     }
 
-    /// Where each writer stands that has said so.
+    /// The position of each source that was announced.
     pub fn announced(&self) -> BTreeMap<Source, i64> {
         self.logs
             .iter()
@@ -102,7 +103,7 @@ impl Writers {
                 continue;
             }
             let above = log.rows.iter().filter(|(token, _)| *token > from);
-            // `caches` does not look at the end of what was asked for.
+            // Pages of `caches` ignore the end of the span that was requested.
             let wanted = above.filter(|(token, _)| *token <= upto || stream == LOOSE);
             rows.extend(wanted.filter(|row| seen.insert(*row)));
         }

@@ -1,5 +1,6 @@
-//! Bad input of every kind, on a real redis-server and from scripted replication listeners: a
-//! person is told what to do, no row is lost or repeated, and other sources go on.
+//! `synrepl follow` against bad input of every kind, on a real redis-server and from scripted HTTP
+//! listeners: stderr names the fault and what to do, no row is lost or repeated, and other sources
+//! go on.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
 
@@ -25,10 +26,10 @@ use tempfile::TempDir;
 
 const SERVER: &str = "example.com";
 const SECRET: &str = "the-secret";
-/// How long a step may take before it counts as stuck.
+/// The longest time of a step before it counts as stuck.
 const STEP: Duration = Duration::from_secs(40);
 
-/// What p1's listener answers instead of the truth.
+/// The wrong answer of p1's listener, if it is to give one.
 type Fault = Arc<Mutex<Option<fn(&Request) -> Answer>>>;
 
 fn set(fault: &Fault, answer: Option<fn(&Request) -> Answer>) {
@@ -52,7 +53,7 @@ struct Stage {
     dir: TempDir,
     follower: Follower,
     deployment: Deployment,
-    /// Of p1.
+    /// The HTTP listener of p1.
     endpoint: Endpoint,
     fault: Fault,
     _other_endpoints: Vec<Endpoint>,
@@ -117,7 +118,7 @@ impl Stage {
         Self { dir, follower, deployment, endpoint, fault, _other_endpoints, redis }
     }
 
-    /// Says rows of `source` up to this token, from the one behind its last.
+    /// Publishes rows of `source` up to this token, from the one behind its last.
     fn say_rows(&self, source: &Source, upto: i64) {
         let from = self.deployment.announced()[source];
         for token in from + 1..=upto {
@@ -125,7 +126,7 @@ impl Stage {
         }
     }
 
-    /// Writes rows of `source` up to this token, which nobody hears of.
+    /// Adds rows of `source` up to this token to its writer's log, without publishing them.
     fn write_rows(&self, source: &Source, upto: i64) {
         let from = self.deployment.announced()[source];
         for token in from + 1..=upto {
@@ -137,7 +138,8 @@ impl Stage {
         self.follower.wait_for_positions(&self.deployment.announced(), STEP).unwrap();
     }
 
-    /// Waits for the end, and gives tokens and origins per source, and standard error.
+    /// Waits until the follower is complete, stops it, and returns tokens and origins by source,
+    /// and standard error.
     fn end(self) -> (BTreeMap<Source, Vec<(i64, String)>>, String) {
         self.wait_until_complete();
         let stderr = self.follower.stderr();
@@ -147,7 +149,8 @@ impl Stage {
     }
 }
 
-/// Token and origin of each row, per source. Every row says itself whose it is.
+/// The token and origin of each row, by source. Checks that each row names its own writer and
+/// token.
 fn delivered(lines: &[Line]) -> BTreeMap<Source, Vec<(i64, String)>> {
     let mut delivered: BTreeMap<Source, Vec<(i64, String)>> = BTreeMap::new();
     for line in lines {
@@ -170,18 +173,18 @@ fn has_row(line: &Line, of: &Source, at: i64) -> bool {
     matches!(line, Line::Rows { token, .. } if *token == at) && line.source().as_ref() == Some(of)
 }
 
-/// What is to become of an odd line.
+/// The treatment that an odd line must get.
 enum Fate {
-    /// It is said to be no command, with these words.
+    /// A warning with these words reports that it is no command.
     Said(&'static [&'static str]),
-    /// The same; and it was a row: the token at which it is put in is replaced for `?`, and the
-    /// row is fetched.
+    /// The same warning is printed, and the line was a row: the token at which it is put in
+    /// replaces `?`, and the row is fetched.
     Fetched(&'static [&'static str]),
-    /// It comes out as a command.
+    /// The line is delivered as a command.
     Command(&'static str),
 }
 
-/// Publishes each line between good rows of two writers.
+/// Publishes each line between good rows of two writers, and checks its treatment.
 fn odd_lines(table: &[(&[u8], Fate)]) {
     let stage = Stage::set();
     let mut said = 0;
@@ -205,7 +208,7 @@ fn odd_lines(table: &[(&[u8], Fate)]) {
             assert!(line.len() < 700 && !line.contains("syt_"), "{line}");
             said += 1;
         }
-        // Rows behind it, too, before the next oddity.
+        // The rows behind the line must arrive, too, before the next line.
         stage.wait_until_complete();
     }
     let commands: Vec<String> = (stage.follower.lines().into_iter())
@@ -297,7 +300,7 @@ fn page(body: &str) -> Answer {
     Answer::Page(body.to_owned())
 }
 
-/// A fault of a replication listener, and words that tell a person what to do.
+/// A fault of an HTTP listener: its name, its answer, and words of the warning.
 type HttpFault = (&'static str, fn(&Request) -> Answer, &'static [&'static str]);
 
 const HTTP_FAULTS: [HttpFault; 13] = [
@@ -381,7 +384,7 @@ fn a_listener_that_answers_wrongly_is_named_and_its_rows_come_once_it_is_right()
         let skipped = stage.follower.stderr().len();
         let known = stage.follower.line_count();
 
-        // Two rows that only the log has, an announcement of them, and one live behind it.
+        // Two rows are in the log alone; an announcement of them follows, and one live row.
         stage.write_rows(&p1(), token + 2);
         let (prev, new) = (token + 2, token + 3);
         stage.deployment.say(format!("POSITION events p1 {prev} {new}")).unwrap();

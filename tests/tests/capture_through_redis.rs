@@ -1,5 +1,6 @@
-//! The recording of a real deployment, published again through a real redis-server, and what
-//! `synrepl follow` makes of it: per source exactly the rows that the recording holds.
+//! The recording of a real deployment, published again through a real redis-server: `synrepl
+//! follow` delivers, per source, exactly the rows that the recording holds, also when its
+//! subscription is cut.
 
 #![expect(clippy::print_stdout, reason = "a test's output, shown when it fails")]
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
@@ -19,15 +20,17 @@ use synrepl_tests::{
 };
 use tempfile::TempDir;
 
-/// How long a step may take before it counts as stuck.
+/// The longest time of a step before it counts as stuck.
 const STEP: Duration = Duration::from_secs(50);
 const USER_IP: &str = "localhost:18448/USER_IP";
-/// Said behind the recording, so that its end can be waited for. The recording has none.
+/// The message that is published behind the recording, so that its end can be waited for. The
+/// recording has none of its kind.
 const LAST_WORD: &str = "REMOTE_SERVER_UP the.end.example";
-/// An outsider spoke for a writer of this stream that there is not; Synapse knows no such stream.
+/// A stream that Synapse does not know. In the recording an outsider published for a writer of it
+/// that does not exist.
 const FOREIGN: &str = "nosuch";
 
-/// The whole arrangement, torn down when dropped.
+/// The whole arrangement, which is torn down when dropped.
 struct Stage {
     dir: TempDir,
     follower: Follower,
@@ -36,16 +39,17 @@ struct Stage {
     _redis: RedisServer,
 }
 
-/// What a run left behind.
+/// The result of a run.
 struct Ended {
     lines: Vec<Line>,
     stderr: String,
-    /// REPLICATEs of the recording and of the follower.
+    /// The number of REPLICATEs, of the recording and of the follower.
     replicates: usize,
 }
 
 impl Stage {
-    /// Redis, all writers' listeners, and a follower that is connected before the first message.
+    /// Starts Redis, all writers' listeners, and a follower that is connected before the first
+    /// message.
     fn set() -> Result<Self, Failure> {
         let redis = RedisServer::start(&[])?;
         let deployment = Deployment::start(redis.address(), SERVER_NAME)?;
@@ -87,7 +91,7 @@ impl Stage {
     }
 }
 
-/// What has to come out, and the check that the recording is what it is believed to be.
+/// The account that must be delivered. Checks that the recording is what it is believed to be.
 fn truth(capture: &Capture) -> Account {
     let mut truth = capture.account(&[SERVER_NAME, USER_IP]);
     let rows: usize = truth.sources.values().map(|told| told.row_count).sum();
@@ -101,7 +105,7 @@ fn truth(capture: &Capture) -> Account {
     assert!(rows > 14_000 && truth.sources.len() > 25, "{rows} of {}", truth.sources.len());
     let foreign = truth.sources.get_mut(&Source::new(FOREIGN, "master")).unwrap();
     *foreign = Default::default();
-    // No command at all: said on stderr instead.
+    // These lines are no commands; stderr reports them instead.
     for line in ["GARBAGE", ""] {
         assert_eq!(truth.commands.remove(line), Some(1));
     }
@@ -134,7 +138,7 @@ fn every_row_and_command_of_the_recording_comes_out() {
     let Ended { lines, stderr, replicates } = stage.end().unwrap();
     println!("complete and replayed after {:.1?}", clock.elapsed());
 
-    // The follower's own come on top.
+    // The follower's own REPLICATEs come on top.
     let recorded = truth.commands.insert("REPLICATE".to_owned(), replicates).unwrap();
     assert!(replicates > recorded, "the follower asked nobody");
     truth.commands.insert("REMOTE_SERVER_UP".to_owned(), 1);
@@ -148,13 +152,13 @@ fn every_row_and_command_of_the_recording_comes_out() {
 /// A place at which all subscribers are cut off.
 struct Cut {
     why: &'static str,
-    /// Messages of the recording that are published before.
+    /// The number of messages of the recording that are published before.
     after: usize,
-    /// Messages that are published before anyone can subscribe again.
+    /// The number of messages that are published before anyone can subscribe again.
     unheard: usize,
 }
 
-/// Where the subscription is cut, in order.
+/// The places at which the subscription is cut.
 fn cuts(capture: &Capture, restart: usize) -> Vec<Cut> {
     let phase = |name: &str| capture.before(&format!("phase {name}"), 0).unwrap();
     let amid = |stream: &str, first: usize| capture.amid_a_send(stream, first).unwrap();
@@ -186,7 +190,7 @@ fn every_row_of_the_recording_comes_out_though_the_subscription_is_cut() {
     let truth = truth(&capture);
     let stage = Stage::set().unwrap();
     let (follower, deployment) = (&stage.follower, &stage.deployment);
-    // Here the tokens of what streams1 has in memory go back.
+    // Here the tokens of the streams that streams1 has in memory go back.
     let restart = capture.before("phase restart streams1", 0).unwrap();
     let restart = capture.before("POSITION typing streams1 0 0", restart).unwrap();
 
@@ -198,7 +202,8 @@ fn every_row_of_the_recording_comes_out_though_the_subscription_is_cut() {
         assert!(*after >= published, "{why}: the one before is not over");
         deployment.publish(&capture.messages[published..*after]).unwrap();
         if (*after..after + unheard).contains(&restart) {
-            // What the writer takes with it must be counted, so the rest must be through.
+            // The batches that end with the writer are counted, so all before them must have
+            // arrived.
             let mut announced = deployment.announced();
             announced.retain(|source, _| RESETTABLE.contains(&source.stream.as_str()));
             follower.wait_for_positions(&announced, STEP).unwrap();
@@ -230,7 +235,8 @@ fn every_row_of_the_recording_comes_out_though_the_subscription_is_cut() {
         let fetched: usize = of_stream.map(|(_, told)| told.fetched_count).sum();
         assert!(fetched > 0, "{stream}: nothing was ever fetched");
     }
-    // One reset is the writer's restart; the others are for what may have happened in a cut.
+    // One reset is for the writer's restart; the others are for restarts that may have happened in
+    // a cut.
     let typing = &delivered.sources[&Source::new("typing", "streams1")];
     assert!(typing.epochs.len() > 3, "{} epochs of typing", typing.epochs.len());
     for (name, count) in &delivered.commands {

@@ -1,6 +1,6 @@
-//! Whoever can reach `synrepl serve` and means it no good: bytes of every kind on its ports. It
-//! lives, its memory stays within a bound, whoever behaves gets every row in time, and whoever does
-//! not is told what was wrong.
+//! `synrepl serve` against hostile clients that send bytes of every kind to its ports: it lives,
+//! its memory stays within a bound, clients that behave get every row in time, and the others get
+//! an error that names the fault.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
 #![allow(clippy::print_stdout, reason = "what was measured is to be seen")]
@@ -29,12 +29,12 @@ const SECRET: &str = "the-right-secret";
 const WRONG: &str = "syt_a_wrong_secret";
 const OVER_64_BITS: &str =
     "failed to parse line: bad field at byte 17: expected an integer within 64 bits";
-/// How long a start may take.
+/// The longest time of a start.
 const START: Duration = Duration::from_secs(15);
-/// Within this a row must be with who behaves. Debug builds on a busy machine; alone it takes
-/// milliseconds.
+/// The longest time until a row has reached a client that behaves. It is for debug builds on a busy
+/// machine; alone a row takes milliseconds.
 const IN_TIME: Duration = Duration::from_secs(5);
-/// How long a hostile client waits for the end of its connection.
+/// The longest time that a hostile client waits for the end of its connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The most memory that the process may ever have. It begins with 16 MB in a debug build; 500
 /// connections and the largest bodies here take 3 MB more.
@@ -51,7 +51,7 @@ struct Stage {
 
 #[derive(Deserialize)]
 struct Addresses {
-    /// In the newest dialect and in the oldest.
+    /// The addresses for the newest dialect and for the oldest.
     tcp: [SocketAddr; 2],
     http: SocketAddr,
 }
@@ -92,7 +92,8 @@ impl Stage {
         self.follower.wait_for_positions(&wanted, time).unwrap();
     }
 
-    /// Rows still reach who behaves, live and over HTTP, and the memory is within its bound.
+    /// Checks that rows still reach clients that behave, live and over HTTP, and that the memory is
+    /// within its bound.
     fn check(&mut self, after: &str) {
         self.check_within(after, MEMORY_MAX);
     }
@@ -111,7 +112,7 @@ impl Stage {
         assert!(memory < memory_max, "after {after}: {memory} bytes");
     }
 
-    /// The last check: every row came once, in order, and nothing secret was said.
+    /// Checks at the end that every row came once, in order, and that no secret was printed.
     fn end(mut self) {
         self.check("everything");
         let said = self.writer.stderr();
@@ -137,7 +138,7 @@ impl Stage {
         Client::connect(self.addresses.tcp[1])
     }
 
-    /// What is answered to these bytes of HTTP until the connection is closed.
+    /// Sends these bytes of HTTP, and returns what is answered until the connection is closed.
     fn http(&self, bytes: &[u8]) -> String {
         let mut client = Client::connect(self.addresses.http);
         client.say(bytes);
@@ -186,7 +187,7 @@ impl Client {
         Self(stream)
     }
 
-    /// Says this; whether the other side still takes it.
+    /// Sends these bytes; returns whether the other side still takes them.
     fn say(&mut self, bytes: &[u8]) -> bool {
         match self.0.write_all(bytes) {
             Ok(()) => true,
@@ -197,7 +198,7 @@ impl Client {
         }
     }
 
-    /// Hears until these words have come; all that was said.
+    /// Reads until these words have come; returns all that was read.
     fn hear(&mut self, words: &str) -> String {
         let (mut said, mut buffer) = (Vec::new(), [0; 4_096]);
         let deadline = Deadline::after(PATIENCE);
@@ -212,7 +213,7 @@ impl Client {
         panic!("never said {words:?}: {}", String::from_utf8_lossy(&said));
     }
 
-    /// Hears until the other side closes; all that was said.
+    /// Reads until the other side closes; returns all that was read.
     fn hear_all(&mut self) -> String {
         let mut said = Vec::new();
         if let Err(error) = self.0.read_to_end(&mut said) {
@@ -223,7 +224,7 @@ impl Client {
     }
 }
 
-/// `ERROR` with this text is the last line.
+/// Checks that the last line is an `ERROR` with this text.
 #[track_caller]
 fn assert_ended_with(said: &str, error: &str) {
     let last = said.lines().last().unwrap_or_default();
@@ -274,7 +275,7 @@ fn lines_of_any_bytes_cost_their_own_connection_and_are_told_why() {
         client.say(line.as_bytes());
         assert_ended_with(&client.hear_all(), error);
     }
-    // The other end of the range is no reason to hurry.
+    // The lowest token of 64 bits is no fault.
     let mut client = stage.oldest();
     client.say(b"REPLICATE events -9223372036854775808\n");
     client.hear("POSITION events ");
@@ -288,7 +289,7 @@ fn lines_that_do_not_end_cost_a_buffer_at_most() {
     client.hear("PING ");
     client.say(&[b'x'; 20_000]);
     assert_ended_with(&client.hear_all(), "Line length exceeded");
-    // Endless, and deaf to what is answered.
+    // The client sends an endless line, and reads no answer.
     let mut client = stage.newest();
     let time = Stopwatch::start();
     while client.say(&[b'x'; 64 << 10]) {
@@ -314,7 +315,7 @@ fn lines_that_do_not_end_cost_a_buffer_at_most() {
         }
     }
     stage.check("half lines");
-    // Much, all of it right, and nothing of the answers is read.
+    // The client sends many commands, all of them right, and reads none of the answers.
     let mut client = stage.newest();
     let (mut sent, asked) = (0, b"REPLICATE\n".repeat(6_553));
     while sent < 2 << 20 && client.say(&asked) {
@@ -337,7 +338,7 @@ fn five_hundred_connections_that_say_nothing_delay_nobody() {
 
 #[test]
 fn as_many_half_open_connections_as_are_let_in_cost_their_own_place() {
-    // Before the writer starts: its own limit is ours.
+    // The limit is raised before the writer starts, which inherits it.
     let sockets = sockets_allowed();
     let mut stage = Stage::set();
     let before = stage.writer.peak_memory().unwrap();
@@ -346,16 +347,17 @@ fn as_many_half_open_connections_as_are_let_in_cost_their_own_place() {
         let (address, half): (_, &[u8]) = match nth % 4 {
             0 => (stage.addresses.tcp[0], b"REPLI"),
             1 => (stage.addresses.tcp[1], b"NAME \xc3"),
-            // Above its limit the endpoint lets nobody in, ourselves included, until a head is late.
+            // Above its limit the endpoint accepts no connection, nor one of this test, until a
+            // head is late.
             2 if nth < 800 => (stage.addresses.http, b"GET /health HT"),
             _ => (stage.addresses.tcp[0], b""),
         };
-        // With 1,000 peers and 64 that are being refused, nobody more is accepted: the others wait
-        // in the system's queues, and who finds these full is not answered at all.
+        // With 1,000 peers and 64 that are being refused, no more are accepted: the others wait in
+        // the system's queues, and a client that finds these full gets no answer at all.
         let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_secs(2)) else {
             break;
         };
-        // Some are too many, and refused already.
+        // Some connections are above the limit, and refused already.
         let _ = (&stream).write(half);
         half_open.push(Client(stream));
     }
@@ -369,7 +371,8 @@ fn as_many_half_open_connections_as_are_let_in_cost_their_own_place() {
         peak >> 10
     );
     if sockets >= 2_000 {
-        // All places are held, and no more. The clients' heads may be late by now, and given up.
+        // All places are held, and no more. The clients' heads may be late by now, and their
+        // connections closed.
         assert!((1_064..1_500).contains(&held), "1,000 peers and 64, 200 clients, and a few files");
         let said = stage.writer.stderr();
         assert!(said.contains("as many connections as are allowed"), "{said}");
@@ -378,14 +381,14 @@ fn as_many_half_open_connections_as_are_let_in_cost_their_own_place() {
     stage.end();
 }
 
-/// How many sockets this process may open for a test that wants many, with the limit raised as far
-/// as it goes.
+/// The number of sockets that this process may open for a test that wants many, with the limit
+/// raised as far as it goes.
 fn sockets_allowed() -> u64 {
     let now = getrlimit(Resource::Nofile);
-    // Not to be raised: then as many as there are.
+    // If the limit cannot be raised, the present one holds.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    // Other tests of this file have theirs beside.
+    // Other tests of this file need sockets, too.
     allowed.saturating_sub(1_000).clamp(100, 20_000)
 }
 

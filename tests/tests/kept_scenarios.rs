@@ -1,4 +1,5 @@
-//! Scenarios that once broke a promise, or that catch a planted bug, are played again.
+//! Plays again, in the simulation, the scenarios that once broke a promise or that catch a planted
+//! bug: every promise holds, and every bug is caught.
 
 use std::{fs, path::Path};
 

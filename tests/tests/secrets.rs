@@ -1,5 +1,5 @@
-//! Where the text of a secret is used at all, seen in the source: each place has to be looked at.
-//! That no secret is printed is seen from outside, in `hostile_servers` and `hostile_peers`.
+//! The places in the source that use the text of a secret: each new one has to be reviewed. That no
+//! secret is printed is shown from outside, in `hostile_servers` and `hostile_peers`.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
 
@@ -44,13 +44,14 @@ fn uses() -> BTreeMap<String, Vec<String>> {
 fn a_secret_s_text_goes_to_the_wire_or_into_a_comparison_in_constant_time() {
     let found = uses();
     let expected = [
-        // The only one that anybody sends us to be compared: `ct_eq` of the crate `subtle`.
+        // This is the only secret that others send to be compared: `ct_eq` of the crate `subtle`
+        // compares it.
         ("io-tokio/src/http/server/authorization.rs", vec!["given.ct_eq(secret.expose()"]),
-        // To the server that is meant to have it.
+        // These secrets go to the server that is meant to have them.
         ("io-tokio/src/http/client.rs", vec!["format!(\"Bearer {}\", secret.expose()"]),
         ("io-tokio/src/redis/login.rs", vec!["let password = password.expose()"]),
         ("core/src/wire/encode.rs", vec!["ip.access_token.expose()", "ip.access_token.expose()"]),
-        // Into a URL, which is shown without it.
+        // This secret goes into a URL, which is shown without it.
         ("io-tokio/src/command/address.rs", vec!["utf8_percent_encode(password.expose()"]),
     ];
     assert_eq!(found.len(), expected.len(), "a new place to look at: {found:#?}");

@@ -1,5 +1,5 @@
 //! `synrepl follow` on a real Synapse with several writers, while Redis, writers and the follower
-//! itself go away and come back.
+//! itself go away and come back: everything that the writers hold is delivered once and in order.
 
 #![expect(clippy::print_stdout, reason = "a test's output, shown when it fails")]
 
@@ -21,18 +21,20 @@ use synrepl_tests::{
     traffic::Traffic,
 };
 
-/// Of the 19 that Synapse has. `federation` has no rows in this layout.
+/// The least number of streams with rows, of the 19 that Synapse has. `federation` has no rows in
+/// this layout.
 const STREAMS_WITH_ROWS_MIN: usize = 16;
-/// How long Redis is away.
+/// The time for which Redis is away.
 const REDIS_AWAY: Duration = Duration::from_secs(10);
-/// How long a fault-free step may take before it counts as stuck.
+/// The longest time of a fault-free step before it counts as stuck.
 const STEP: Duration = Duration::from_secs(60);
 
 fn typing() -> Source {
     Source::new("typing", "streams1")
 }
 
-/// Waits until every source of the cluster stands where its writer says it does.
+/// Waits until the follower has every source of the cluster up to the position that its writer
+/// announces.
 fn wait_until_complete(follower: &Follower, ear: &Ear) -> Result<BTreeMap<Source, i64>, Failure> {
     let announced = ear.ask_positions(STEP)?;
     follower.wait_for_positions(&announced, STEP)?;
@@ -43,7 +45,7 @@ fn is_reset_of_typing(line: &Line) -> bool {
     matches!(line, Line::Reset { .. }) && line.source() == Some(typing())
 }
 
-/// What the writers hold since the follower began, up to where they say they stand.
+/// The rows that the writers hold since the follower began, up to their announced positions.
 fn logs_of(
     delivered: &Deliveries,
     announced: &BTreeMap<Source, i64>,
@@ -58,7 +60,7 @@ fn logs_of(
         .collect()
 }
 
-/// Compares the runs with what the writers hold; an error says all that is wrong.
+/// Compares the runs with what the writers hold; the error lists the faults.
 fn check(
     runs: &[Run],
     announced: &BTreeMap<Source, i64>,
@@ -82,7 +84,7 @@ fn check(
     Err(format!("{}\n(and {more} more)", shown.join("\n")).into())
 }
 
-/// Runs a test's body on a fresh cluster; what failed comes with the servers' own words.
+/// Runs a test's body on a fresh cluster; a failure is shown with the servers' logs.
 fn on_a_cluster(peer: bool, body: impl FnOnce(&Cluster) -> Result<(), Failure>) {
     let clock = Stopwatch::start();
     let cluster = Cluster::start(peer).unwrap_or_else(|error| panic!("{error}"));
@@ -101,7 +103,8 @@ fn setting(name: &str, default: u32) -> u32 {
     }
 }
 
-/// Takes away Redis, then two writers. Returns with the follower complete again.
+/// Stops Redis and starts it again, then kills two writers and starts them again. Returns with the
+/// follower complete.
 fn take_away(cluster: &Cluster, ear: &Ear, follower: &Follower) -> Result<(), Failure> {
     let wait_for_reset_of_typing = |known: usize, why: &str| {
         follower.wait_until(why, STEP, |lines| {
@@ -131,7 +134,7 @@ fn take_away(cluster: &Cluster, ear: &Ear, follower: &Follower) -> Result<(), Fa
     Ok(())
 }
 
-/// Waits until the traffic has made this many messages with rows.
+/// Waits until the traffic has caused this many more messages with rows.
 fn wait_for_traffic(ear: &Ear, messages: usize) -> Result<(), Failure> {
     if ear.wait_for_rdata(ear.rdata_count() + messages, STEP) {
         return Ok(());

@@ -1,5 +1,6 @@
 //! `synrepl follow --tcp` on old releases of Synapse, through a proxy that cuts inside lines,
-//! stalls, delays, and goes half-open, while the follower itself is stopped, killed and resumed.
+//! stalls, delays, and goes half-open, while the follower itself is stopped, killed and resumed:
+//! every row arrives.
 
 #![expect(clippy::print_stdout, reason = "a test's output, shown when it fails")]
 
@@ -19,9 +20,9 @@ use synrepl_tests::{
     truth::{Truth, announced, held_over_tcp},
 };
 
-/// How long a fault-free step may take before it counts as stuck.
+/// The longest time of a fault-free step before it counts as stuck.
 const STEP: Duration = Duration::from_secs(60);
-/// Lines to cut inside of: of every class, and a batch.
+/// The beginnings of lines to cut inside of: lines of every class, and a batch.
 const CUTS: [&str; 6] = [
     "RDATA events",
     "RDATA account_data",
@@ -31,7 +32,8 @@ const CUTS: [&str; 6] = [
     "RDATA presence",
 ];
 
-/// A follower of an old release, and all that stands around it.
+/// A follower of an old release, with the proxy before it, the plain connection beside it, and its
+/// runs so far.
 struct Scene<'a> {
     legacy: &'a Legacy,
     clock: Stopwatch,
@@ -58,7 +60,7 @@ impl<'a> Scene<'a> {
         Ok(scene)
     }
 
-    /// Waits until this run has heard of every stream where it stands, and has caught up.
+    /// Waits until every stream is announced and caught up in this run.
     fn wait_until_live(&self) -> Result<(), Failure> {
         let streams = self.legacy.release().streams;
         self.follower()?.wait_until("every stream to be live", STEP, |lines| {
@@ -102,7 +104,8 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// Waits until the follower has said every token that the plain connection has heard by now.
+    /// Waits until the follower has printed every token that the plain connection has received by
+    /// now.
     fn wait_until_complete(&self) -> Result<(), Failure> {
         let wanted = self.truth.told().reached();
         let mut behind = Vec::new();
@@ -124,7 +127,7 @@ impl<'a> Scene<'a> {
         self.wait_until_complete()
     }
 
-    /// Cuts inside lines, one after the other; the follower comes back each time.
+    /// Cuts inside lines, one after the other; the follower connects again each time.
     fn cut(&self, starts: &[&str]) -> Result<(), Failure> {
         for start in starts {
             let before = self.proxy.accepted();
@@ -149,7 +152,8 @@ impl<'a> Scene<'a> {
                 let rows = held_over_tcp(self.legacy, stream, from, STEP)?;
                 rows.into_iter().filter(|(token, _)| *token <= upto).collect()
             } else if stream == "caches" {
-                // With sqlite nothing is ever written to it, and to ask for it is an error.
+                // With sqlite nothing is ever written to this stream, and a request for it is an
+                // error.
                 Rows::new()
             } else {
                 held_at(self.legacy.http()?, &source, from, upto)?
@@ -159,7 +163,7 @@ impl<'a> Scene<'a> {
         Ok(held)
     }
 
-    /// Compares all runs with what was sent and what is held; an error says all that is wrong.
+    /// Compares all runs with what was sent and what is held; the error lists the faults.
     fn check(&self, announced: &BTreeMap<String, i64>) -> Result<(), Failure> {
         let release = self.legacy.release();
         let delivered = Deliveries::read_with_unclosed(&self.runs, release.unclosed);
@@ -170,7 +174,7 @@ impl<'a> Scene<'a> {
             .into_iter()
             .map(|(stream, mut rows)| {
                 if stream == "federation" {
-                    // Its rows have the state of a user as it is when asked.
+                    // Its rows hold the state of a user at the time of the request.
                     rows.clear();
                 }
                 let announced = announced[&stream];
@@ -196,7 +200,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// The whole story of one release.
+/// Runs a follower of one release through all faults, and checks that every row arrives.
 fn every_row_arrives(version: &str) {
     let legacy = Legacy::start(version).unwrap_or_else(|error| panic!("{error}"));
     let told = |legacy: &Legacy| -> Result<(), Failure> {
@@ -243,7 +247,7 @@ fn every_row_arrives(version: &str) {
         println!("traffic: {}", traffic.stop()?);
         scene.wait_until_complete()?;
         scene.stop()?;
-        // Every stream says where it stands, also those that moved without rows.
+        // Every stream is announced, also those that moved without rows.
         scene.start()?;
         scene.wait_until_live()?;
         let announced = announced(legacy, STEP)?;

@@ -1,6 +1,6 @@
-//! A real Synapse whose `typing` is written by `synrepl serve`: what is appended there shows in a
-//! client's `/sync`, also what was missed, and after the writer has started over. And a stream that
-//! Synapse does not know: it harms no process of the deployment (promise P6).
+//! A real Synapse whose `typing` is written by `synrepl serve`: rows appended there show in a
+//! client's `/sync`, also those that were missed, and those after the writer has started over. A
+//! stream that Synapse does not know harms no process of the deployment (promise P6).
 
 #![expect(clippy::print_stdout, reason = "a test's output, shown when it fails")]
 
@@ -16,7 +16,7 @@ use synrepl_tests::{
     serve::Writer,
 };
 
-/// How long a step may take before it counts as stuck.
+/// The longest time of a step before it counts as stuck.
 const STEP: Duration = Duration::from_secs(60);
 /// The writer's HTTP replication listener, as the cluster's `instance_map` has it.
 const HTTP: &str = "127.0.0.1:19006";
@@ -24,12 +24,12 @@ const HTTP: &str = "127.0.0.1:19006";
 const SYNC: (&str, &str) = ("127.0.0.1:18015", "log/client1.log");
 /// The client API of the main process.
 const MAIN: &str = "127.0.0.1:18008";
-/// A catch-up call, as it is spelled on both sides.
+/// A catch-up request for `typing`, as the logs of both sides spell it.
 const CALL: &str = "get_repl_stream_updates/typing";
 
-/// Processes of the cluster, each of which listens to Redis.
+/// The number of processes of the cluster, each of which subscribes to Redis.
 const PROCESSES: usize = 6;
-/// What `stream_writers` names our writer for.
+/// The flags for the stream of which `stream_writers` names us as the writer.
 const TYPING: [&str; 2] = ["--stream-writer", "typing"];
 
 fn start_writer(cluster: &Cluster, name: &str, streams: &[&str]) -> Result<Writer, Failure> {
@@ -56,7 +56,7 @@ fn listeners(redis: &mut Connection) -> Result<BTreeSet<String>, Failure> {
     Ok(ids.map(str::to_owned).collect())
 }
 
-/// The row that says who types in `room`.
+/// The row of `typing` that names the users who type in `room`.
 fn row(room: &str, users: &[&str]) -> [Value; 1] {
     [json!([room, users])]
 }
@@ -102,7 +102,7 @@ fn story(cluster: &Cluster) -> Result<(), Failure> {
     alice.wait_for_typing(&room, &[user, "@bob:localhost:18448"], STEP)?;
     step("rows show in /sync as they come");
 
-    // The worker is held still until the writer has said everything on the new Redis, so that
+    // The worker is held still until the writer has published everything on the new Redis, so that
     // nothing of it is live for the worker.
     cluster.freeze("client1")?;
     cluster.stop_one("redis")?;
@@ -129,7 +129,7 @@ fn story(cluster: &Cluster) -> Result<(), Failure> {
     step(&format!("the worker follows a writer that has started over, now at {token}"));
 
     let mut redis = Connection::open(REDIS.parse()?)?;
-    // The last of them may still be on its way back from when Redis was away.
+    // The last process may still be connecting again after Redis was away.
     let deadline = Deadline::after(STEP);
     let before = loop {
         let before = listeners(&mut redis)?;
@@ -154,7 +154,8 @@ fn story(cluster: &Cluster) -> Result<(), Failure> {
     }
     step(&format!("{} subscriptions outlive a stream that Synapse does not know", before.len()));
 
-    // The same on Synapse's own channel: what the test above would have seen.
+    // The same stream on Synapse's own channel costs connections, so the check above would have
+    // found that.
     writer.kill()?;
     let mut writer = start_writer(cluster, "writer-2", &["--announce-unknown-streams"])?;
     writer.append("logins", &[json!(["alice", 1])])?;

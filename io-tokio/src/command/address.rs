@@ -1,4 +1,5 @@
-//! Puts what other flags say into the URLs that the library takes.
+//! Adds the Redis password and the CA file to URLs. The URLs of flags enter; the URLs that the
+//! library takes leave, with the values of other flags in their queries.
 
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use synrepl_core::wire::Secret;
 
 use super::exit::Failure;
 
-/// `--redis`, with the password and the CA file added.
+/// The URL of `--redis`, with the password and, for `rediss://`, the CA file added.
 pub(super) fn redis(url: &str, password: Option<&Secret>, ca_file: Option<&str>) -> String {
     let mut url = url.to_owned();
     if let Some(password) = password {
@@ -20,7 +21,7 @@ pub(super) fn redis(url: &str, password: Option<&Secret>, ca_file: Option<&str>)
     url
 }
 
-/// The URL of `--instance`, with the CA file added.
+/// The URL of `--instance`, with the CA file added to an `https://` URL that has no query.
 pub(super) fn instance(url: &str, ca_file: Option<&str>) -> String {
     let mut url = url.to_owned();
     if let Some(ca_file) = ca_file.filter(|_| url.starts_with("https://") && !url.contains('?')) {
@@ -29,10 +30,10 @@ pub(super) fn instance(url: &str, ca_file: Option<&str>) -> String {
     url
 }
 
-/// `--ca-file` as text.
+/// The file of `--ca-file`, as text.
 ///
 /// # Errors
-/// A name that is not UTF-8, or nothing that uses TLS.
+/// Fails if the name is not UTF-8, or if no URL uses TLS.
 pub(super) fn ca_file<'a>(
     path: Option<&'a Path>,
     urls: impl IntoIterator<Item = &'a str>,

@@ -1,4 +1,4 @@
-//! The time of day, for people.
+//! The time of day in UTC, for lines that people read.
 
 use std::{
     fmt,
@@ -12,14 +12,14 @@ pub(super) struct TimeOfDay {
 }
 
 impl TimeOfDay {
-    /// The present one. Midnight if the clock stands before 1970.
+    /// The present time of day; midnight if the clock stands before 1970.
     #[expect(clippy::disallowed_methods, reason = "shown to people; nothing is decided by it")]
     pub(super) fn now() -> Self {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Self::at(since_epoch.unwrap_or_default())
     }
 
-    /// The one at this time since the Unix epoch.
+    /// The time of day at this time since the Unix epoch.
     pub(super) const fn at(since_epoch: Duration) -> Self {
         Self { seconds: since_epoch.as_secs() % 86_400 }
     }

@@ -1,4 +1,5 @@
-//! What people are told on stderr: problems, notes, and a progress line at a terminal.
+//! The output for people on stderr: problems, notes, and a progress line at a terminal. Problems
+//! that repeat are limited per kind, and the rest is counted.
 
 use std::io;
 
@@ -6,13 +7,13 @@ use tokio::time::Instant;
 
 use super::{clock::TimeOfDay, limiter::Limiter, warning::Kind};
 
-/// Back to the start of the line, and clear it.
+/// The control sequence that returns to the start of the line and clears it.
 const CLEAR: &str = "\r\x1b[K";
-/// Longest progress line, in characters: one that wraps could not be cleared.
+/// The longest progress line, in characters: one that wraps could not be cleared.
 const PROGRESS_CHARS_MAX: usize = 79;
 
-/// Says things on stderr, each in one line. If stderr cannot be written to, nothing is said: there
-/// is nobody to tell.
+/// Prints messages to stderr, each in one line. If stderr cannot be written to, they are dropped:
+/// there is no other place for them.
 #[derive(Debug)]
 pub(super) struct Diagnostics<W> {
     stderr: W,
@@ -23,17 +24,17 @@ pub(super) struct Diagnostics<W> {
 }
 
 impl<W: io::Write> Diagnostics<W> {
-    /// Says things on `stderr`, which may be a terminal.
+    /// Prints to `stderr`, which may be a terminal.
     pub(super) const fn new(stderr: W, terminal: bool, quiet: bool) -> Self {
         Self { stderr, terminal, quiet, limiter: Limiter::new(), progress: String::new() }
     }
 
-    /// Whether progress is shown in one line that changes.
+    /// Whether stderr is a terminal, where progress is one line that changes.
     pub(super) const fn is_terminal(&self) -> bool {
         self.terminal
     }
 
-    /// Something is wrong. Of each kind only so many are said per minute, then their number.
+    /// Prints a problem. Of each kind only so many are printed per minute, then their number.
     pub(super) fn problem(&mut self, kind: Kind, now: Instant, told: &str) {
         self.tell_ended(now);
         if self.limiter.admits(kind, now) {
@@ -41,7 +42,7 @@ impl<W: io::Write> Diagnostics<W> {
         }
     }
 
-    /// Something that is good to know, and may come often. Of each kind only so many are said per
+    /// Prints a note that may come often, unless quiet. Of each kind only so many are printed per
     /// minute, then their number.
     pub(super) fn news(&mut self, kind: Kind, now: Instant, told: &str) {
         if self.quiet {
@@ -53,20 +54,20 @@ impl<W: io::Write> Diagnostics<W> {
         }
     }
 
-    /// Something has failed for good. Always said.
+    /// Prints a failure that is final; it is never left out.
     pub(super) fn error(&mut self, told: &str) {
         self.line(&format!("error: {told}"));
     }
 
-    /// Something that is good to know.
+    /// Prints a note, unless quiet.
     pub(super) fn note(&mut self, told: &str) {
         if !self.quiet {
             self.line(told);
         }
     }
 
-    /// Shows how far things are, in place of what was shown before; with nothing, clears it. If
-    /// stderr is no terminal, says it in a line of its own.
+    /// Replaces the progress line; `None` clears it. If stderr is no terminal, the progress is
+    /// printed in a line of its own.
     pub(super) fn progress(&mut self, told: Option<&str>) {
         if self.quiet {
             return;
@@ -85,7 +86,7 @@ impl<W: io::Write> Diagnostics<W> {
         }
     }
 
-    /// Makes room for what others write to the same terminal. The progress line comes back with
+    /// Clears the progress line, so that others can write to the same terminal. It comes back with
     /// the next [`Diagnostics::progress`].
     pub(super) fn make_room(&mut self) {
         if !self.progress.is_empty() {
@@ -94,14 +95,14 @@ impl<W: io::Write> Diagnostics<W> {
         }
     }
 
-    /// Says how many messages were held back, when their minute is over.
+    /// Prints the number of messages held back in each minute that is over.
     pub(super) fn tell_ended(&mut self, now: Instant) {
         for (kind, count) in self.limiter.ended(now) {
             self.line(&format!("... {count} more {kind} in the last minute"));
         }
     }
 
-    /// Says what is left to say, at the end of the program.
+    /// Clears the progress line and prints the remaining numbers, at the end of the program.
     pub(super) fn finish(&mut self) {
         self.make_room();
         for (kind, count) in self.limiter.finish() {

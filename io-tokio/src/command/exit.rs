@@ -1,17 +1,20 @@
-//! How the program ends.
+//! The exit codes, and the failure of a subcommand.
 
 use std::{fmt, process::ExitCode};
 
-/// All is well: asked to stop, `--for` is over, nobody reads stdout any more, a trace agrees.
+/// All is well: a stop was requested, `--for` is over, nobody reads stdout any more, or a trace
+/// agrees.
 pub(crate) const OK: u8 = 0;
-/// Something failed on the way, or a trace differs.
+/// Something failed during the run, or a trace differs.
 pub(crate) const FAILED: u8 = 1;
-/// Wrong flags or files; nothing was started.
+/// Flags or files were wrong, and nothing was started; or a trace cannot be read.
 pub(crate) const USAGE: u8 = 2;
-/// A Ctrl-C while stopping: the shell's code for SIGINT.
+/// A Ctrl-C ended the demonstration, or came while the program was stopping: the shell's code for
+/// SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Why the program cannot go on, in a sentence that says what to do, and its exit code.
+/// The reason why the program cannot go on, in a sentence that states what to do, and its exit
+/// code.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     code: u8,
@@ -19,12 +22,12 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Wrong flags or files.
+    /// A failure because of wrong flags or files.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { code: USAGE, message: message.into() }
     }
 
-    /// What failed on the way.
+    /// A failure of the run, or of something that it needs of the system.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self { code: FAILED, message: message.into() }
     }

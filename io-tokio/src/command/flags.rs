@@ -1,4 +1,4 @@
-//! The flags, and what `--help` says about them.
+//! The flags of the command, and its help texts. The doc comment of a flag is its help text.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -153,7 +153,7 @@ pub(super) struct FollowFlags {
     /// Any release from 0.22 on, as in 1.66.0 or 1.13, or `latest`. Nothing on the wire tells, and
     /// servers before 1.13 and from 1.13 on do not understand each other's clients.
     /// Default: latest. Example: --dialect 1.12
-    // `requires` alone is not asked where --redis, which rules --tcp out, is given.
+    // `requires` alone is not checked where --redis, which rules --tcp out, is given.
     #[arg(long, value_name = "RELEASE", requires = "tcp", conflicts_with = "redis")]
     pub(super) dialect: Option<Dialect>,
 

@@ -1,4 +1,5 @@
-//! `synrepl follow`: events onto stdout, positions and a trace into files.
+//! `synrepl follow`: flags enter; events leave on stdout, diagnostics on stderr, positions and a
+//! trace in files. Positions are saved only once every event that they cover was written to stdout.
 
 mod setup;
 
@@ -24,19 +25,21 @@ use super::{
     warning::{Circumstances, Kind},
 };
 
-/// Time between looks at progress, positions and the trace.
+/// The time between two checks of progress, positions and the trace.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
-/// Housekeepings between two flushes of the trace.
+/// The number of housekeeping rounds between two flushes of the trace.
 const TRACE_FLUSH_EVERY: u32 = 4;
-/// Housekeepings between two progress lines where stderr is no terminal.
+/// The number of housekeeping rounds between two progress lines where stderr is no terminal.
 const PROGRESS_LINE_EVERY: u32 = 20;
 
 type Driver = JoinHandle<Result<(), DriverError>>;
 
-/// Follows until a reason to stop comes.
+/// Follows until a signal, the end of `--for`, a stdout that takes no more, or the end of the
+/// driver.
 ///
 /// # Errors
-/// Wrong flags or files, found out before anything is connected.
+/// Fails on wrong flags or files, or if signals cannot be listened for; nothing is connected
+/// before.
 pub(super) async fn run(flags: FollowFlags) -> Result<ExitCode, Failure> {
     let now = Instant::now();
     let until = match flags.duration {
@@ -82,21 +85,22 @@ struct Follow {
     diagnostics: Diagnostics<io::Stderr>,
     circumstances: Circumstances,
     progress: Progress,
-    /// Whether what is printed about connections is also said on stderr.
+    /// Whether events about connections, which stdout shows, are reported on stderr as well.
     tell_twice: bool,
-    /// Set once a stop was requested: when to stop at the latest.
+    /// The latest time to stop; set once a stop was requested.
     deadline: Option<Instant>,
     rounds: u32,
     failed: bool,
 }
 
-/// Why the loop ended.
+/// The reason why the loop ended.
 enum End {
-    /// The driver has stopped and all its events are out.
+    /// The driver has stopped, and all its events were written.
     Drained,
-    /// The driver did not stop in time. What was taken from it is out.
+    /// The driver did not stop in time; all events taken from it were written.
     TimedOut,
-    /// The reader of stdout is gone, or too slow to wait for. What it was given is unknown.
+    /// Stdout is closed or cannot be written to, or its reader is too slow. How much of the last
+    /// events it got is unknown.
     NoReader,
 }
 
@@ -111,13 +115,13 @@ impl Follow {
                 self.save_finally().await;
             }
             End::Drained | End::TimedOut => self.save_finally().await,
-            // The positions of the last save stand: they cover only what was read. The driver
-            // stops all the same, so that the trace is whole.
+            // The positions of the last save stay: they cover only what was written. The driver is
+            // stopped all the same, so that the trace is complete.
             End::NoReader => {
                 let handle = self.replication.handle();
                 handle.shutdown();
                 let drain = async { while self.replication.next().await.is_some() {} };
-                // If it takes longer, the trace breaks off, and nothing else depends on it.
+                // If the driver takes longer, the trace ends early; nothing else depends on it.
                 let _ = timeout(GRACE, drain).await;
             }
         }
@@ -128,7 +132,7 @@ impl Follow {
         ExitCode::from(if self.failed { FAILED } else { OK })
     }
 
-    /// Events to stdout, until the end.
+    /// Writes events to stdout until there is a reason to end.
     async fn follow(&mut self) -> End {
         let mut ticks = interval(HOUSEKEEPING);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -211,7 +215,7 @@ impl Follow {
         }
     }
 
-    /// All that was taken has been written, so the positions may be saved.
+    /// Offers the positions to the saver. Every event that was taken must have been written.
     async fn offer_positions(&mut self) {
         let Some(saver) = &mut self.saver else { return };
         let now = Instant::now();
@@ -263,7 +267,7 @@ fn begin_stop(replication: &Replication) {
     replication.handle().shutdown();
 }
 
-/// Why the driver stopped though nobody asked it to.
+/// The reason why the driver stopped without a request.
 async fn ended_by_itself(driver: Driver) -> String {
     match driver.await {
         Ok(Ok(())) => "following ended by itself".to_owned(),

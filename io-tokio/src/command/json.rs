@@ -13,8 +13,8 @@ use synrepl_core::{
 /// for stdout (warnings, ended waits, the end).
 ///
 /// Every line is one object whose first field is `type`; those of a follower and their fields are
-/// in the help of `synrepl follow`. Others, where a node accepts peers, publishes or keeps account
-/// of users (`peer` is the peer's number, counted from 0):
+/// listed in the help of `synrepl follow`. The others come from a node that accepts peers,
+/// publishes or tracks users (`peer` is the peer's number, counted from 0):
 ///
 /// | type | fields |
 /// |---|---|
@@ -24,12 +24,14 @@ use synrepl_core::{
 /// | `peer_command` | `peer`, `command` and its fields |
 /// | `published` | `stream`, `token` |
 /// | `user_syncing` | `instance_id` or `peer`, `user`, `device`, `syncing`, `last_sync_ms` |
-/// | `syncing_cleared` | `instance_id` or `peer`, `users`, `reason` (`stopped`, `silent`, `disconnected`) |
+/// | `syncing_cleared` | `instance_id` or `peer`, `users`, `reason` |
 /// | `federation_acked` | `token` |
 ///
-/// Rows stand in it as they came, but that line feeds between their tokens become spaces, so that a
-/// line stays a line. In commands and in texts for people access tokens are replaced: those are not
-/// the data that was asked for.
+/// The `reason` of `syncing_cleared` is `stopped`, `silent` or `disconnected`.
+///
+/// Rows are verbatim, except that line feeds between their JSON tokens become spaces, so that a
+/// line stays a line. In commands and in texts for people access tokens are replaced: they are not
+/// the data that was requested.
 pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
     match event {
         Event::Rows { source, token, rows, origin, position } => {
@@ -108,7 +110,8 @@ pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
         Event::FederationAcked { token } => {
             Object::of_type(out, "federation_acked").token("token", *token).end();
         }
-        // Said on stderr, not asked for here, or known from the end of the output.
+        // Warnings go to stderr, the command starts no waits, and the end of the output shows the
+        // stop.
         Event::Warning(_) | Event::WaitEnded { .. } | Event::Stopped => {}
         _ => {}
     }
@@ -133,8 +136,8 @@ const fn gap_reason_name(reason: &GapReason) -> &'static str {
     }
 }
 
-/// The number of a peer that connected to us, counted from 0. On a connection that we made, its
-/// own number.
+/// The number of a peer that connected to us, counted from 0; for a connection that we made, the
+/// connection's own number.
 const fn peer_number(conn: ConnectionId) -> u64 {
     match conn.accepted_number() {
         Some(number) => number,
@@ -218,7 +221,7 @@ fn of_source<'a>(out: &'a mut Vec<u8>, kind: &'static str, source: &Source) -> O
     Object::of_type(out, kind).text("stream", source.stream()).text("instance", source.instance())
 }
 
-/// A JSON object that is being written. Field names are ours and need no escape.
+/// A JSON object that is being written. Field names are our own and need no escape.
 pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
 }
@@ -238,7 +241,7 @@ impl<'a> Object<'a> {
         self.out.extend_from_slice(b"\":");
     }
 
-    /// A text of ours, without escapes.
+    /// Adds a field with a text of our own, which needs no escape.
     pub(super) fn name(mut self, key: &'static str, name: &'static str) -> Self {
         self.key(key);
         self.out.push(b'"');
@@ -247,14 +250,14 @@ impl<'a> Object<'a> {
         self
     }
 
-    /// Any text.
+    /// Adds a field with any text, escaped.
     pub(super) fn text(mut self, key: &'static str, text: &str) -> Self {
         self.key(key);
         append_text(self.out, text);
         self
     }
 
-    /// Any integer.
+    /// Adds a field with an integer.
     pub(super) fn number(mut self, key: &'static str, number: impl Into<i128>) -> Self {
         self.key(key);
         // Writing to memory does not fail.
@@ -284,7 +287,7 @@ impl<'a> Object<'a> {
         self.raw(key, if value { "true" } else { "false" })
     }
 
-    /// Any JSON.
+    /// Adds a field with any JSON text.
     pub(super) fn raw(mut self, key: &'static str, json: &str) -> Self {
         self.key(key);
         append_json(self.out, json);

@@ -1,4 +1,4 @@
-//! The library's own diagnostics, on stderr.
+//! The library's own diagnostics, written to stderr as far as the flags request them.
 
 use std::io::{self, IsTerminal as _};
 
@@ -10,10 +10,11 @@ use tracing_subscriber::{
 
 use super::flags::Loudness;
 
-/// Target of the line that the HTTP server writes for each request.
+/// The target of the line that the HTTP server writes for each request.
 const ACCESS: &str = "synrepl::access";
 
-/// Shows as much of them as `-v` asks for, and the line for each request if it is asked for.
+/// Shows the library's diagnostics up to the level that `-v` selects, and the line of each HTTP
+/// request if `access` is set.
 pub(super) fn show(loudness: &Loudness, access: bool) {
     let level = match loudness.verbose {
         0 => LevelFilter::OFF,
@@ -30,6 +31,6 @@ pub(super) fn show(loudness: &Loudness, access: bool) {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_filter(wanted);
-    // Fails only if there is one already, and then that one is to be used.
+    // This fails only if a subscriber is set already; then that one is to be used.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
 }

@@ -1,16 +1,17 @@
-//! Keeps a flood of one kind of message from flooding stderr.
+//! A limit on messages of one kind, so that a flood of them does not fill stderr. A kind and a time
+//! enter; the decision whether to print leaves, and later the number of messages held back.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-/// Messages of one kind that are said in full per window.
+/// The most messages of one kind that are printed in one window.
 pub(super) const SAID_MAX: u32 = 20;
-/// Length of a window, which starts with its first message.
+/// The length of a window, which starts with its first message.
 pub(super) const WINDOW: Duration = Duration::from_secs(60);
 
-/// Says yes to the first [`SAID_MAX`] messages of a kind in each [`WINDOW`], and counts the
-/// others. Holds one window per kind; `K` is an enum, so there are few.
+/// Admits the first [`SAID_MAX`] messages of a kind in each [`WINDOW`], and counts the others.
+/// Holds one window per kind; `K` is an enum, so there are few.
 #[derive(Debug)]
 pub(super) struct Limiter<K> {
     windows: BTreeMap<K, Window>,
@@ -28,10 +29,10 @@ impl<K: Copy + Ord> Limiter<K> {
         Self { windows: BTreeMap::new() }
     }
 
-    /// Whether a message of this kind may be said now. If not, it is counted.
+    /// Whether a message of this kind may be printed now. If not, it is counted.
     ///
-    /// Ask [`Limiter::ended`] first: a window that is over is not replaced here while it still
-    /// has a count to report.
+    /// Call [`Limiter::ended`] first: a window that is over is not replaced here while it still has
+    /// a count to report.
     pub(super) fn admits(&mut self, kind: K, now: Instant) -> bool {
         let window =
             self.windows.entry(kind).or_insert(Window { start: now, said: 0, held_back: 0 });
@@ -46,12 +47,13 @@ impl<K: Copy + Ord> Limiter<K> {
         false
     }
 
-    /// Takes the windows that are over, and gives the kinds that held something back.
+    /// Removes the windows that are over, and returns the kinds of which messages were held back,
+    /// with the number of these.
     pub(super) fn ended(&mut self, now: Instant) -> Vec<(K, u64)> {
         self.take(|window| now.saturating_duration_since(window.start) >= WINDOW)
     }
 
-    /// Takes all windows, at the end of the program.
+    /// Removes all windows, at the end of the program, and returns the same.
     pub(super) fn finish(&mut self) -> Vec<(K, u64)> {
         self.take(|_| true)
     }

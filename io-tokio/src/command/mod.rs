@@ -1,4 +1,5 @@
-//! The `synrepl` command: flags in, lines out. What it does with a deployment is the library's.
+//! The `synrepl` command. Flags, files and stdin enter; lines on stdout, diagnostics on stderr and
+//! an exit code leave. Following and publishing are done by the library.
 
 mod address;
 mod clock;
@@ -31,7 +32,7 @@ use self::{exit::Failure, flags::Command};
 
 pub(crate) use self::flags::Cli;
 
-/// Does what the flags say. The exit codes are those of the help text.
+/// Runs the subcommand that the flags name. The exit codes are those of the help text.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Demo(flags) => on_runtime(demo::run(flags)),
@@ -40,7 +41,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Replay(flags) => Ok(replay::run(&flags)),
     };
     result.unwrap_or_else(|failure| {
-        // If stderr is gone, the exit code has to do.
+        // If stderr cannot be written to, the exit code alone reports the failure.
         let _ = writeln!(io::stderr(), "error: {failure}");
         failure.code()
     })
@@ -55,8 +56,8 @@ fn on_runtime(
         .build()
         .map_err(|error| Failure::failed(format!("no threads or sockets to run on: {error}")))?;
     let result = runtime.block_on(program);
-    // A write to a stdout that nobody reads, or a read of stdin, may still hang on a thread; it
-    // must not hang us.
+    // A write to a stdout that nobody reads, or a read of stdin, may still block a thread; the
+    // process must not wait for it.
     runtime.shutdown_background();
     result
 }

@@ -1,4 +1,5 @@
-//! The file that positions are resumed from and saved to.
+//! The file of `--positions`. Positions are read from it at the start and saved to it; at any time,
+//! also after a power cut, it holds one whole saved value.
 
 use std::{
     fs::{self, File},
@@ -22,13 +23,14 @@ pub(super) struct PositionsFile {
 }
 
 impl PositionsFile {
-    /// Opens the file for following: what it holds, or no positions if it does not exist yet.
-    /// Saves the same value once, so that a directory that cannot be written to is found out now.
+    /// Opens the file, and returns it with the positions that it holds, none if it does not exist
+    /// yet. Saves the same value once, so that a directory that cannot be written to is found out
+    /// now.
     ///
     /// # Errors
-    /// A file that is not positions, or that cannot be read or written.
+    /// Fails if the file does not hold positions, or cannot be read or written.
     pub(super) fn open(path: &Path) -> Result<(Self, Positions), Failure> {
-        // A link stays a link: its target is replaced.
+        // A symbolic link stays a link: its target is replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let shown = path.display();
         let Some(name) = path.file_name() else {
@@ -88,7 +90,8 @@ impl PositionsFile {
     /// call or of one before, never a part.
     ///
     /// # Errors
-    /// What the system said; the file is then as before.
+    /// Returns the system's error. The file is then as before, unless only the flush of its
+    /// directory has failed.
     pub(super) fn save(&self, positions: &Positions) -> io::Result<()> {
         let mut text = serde_json::to_vec(positions)?;
         text.push(b'\n');
@@ -104,7 +107,7 @@ impl PositionsFile {
         self.sync_directory()
     }
 
-    /// Makes the rename itself outlive a power cut.
+    /// Flushes the directory, so that the rename itself outlives a power cut.
     fn sync_directory(&self) -> io::Result<()> {
         let directory = match self.path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -1,4 +1,5 @@
-//! Events onto stdout.
+//! The output of events to stdout. Events enter; chunks of JSON or text lines leave. A reader that
+//! does not read cannot keep the program from stopping.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -14,9 +15,9 @@ use tokio::{
 
 use super::{clock::TimeOfDay, flags::Format, json, stop::Stop, text::TextFormat};
 
-/// Bytes that are gathered before they are written, while more events wait.
+/// The number of bytes that are gathered before they are written, while more events wait.
 const CHUNK_BYTES: usize = 64 << 10;
-/// Time that a reader of stdout has to take the last lines once a stop was requested.
+/// The time that a reader of stdout has to take the last lines once a stop was requested.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// Gathers the lines of events, and writes them in chunks.
@@ -33,21 +34,21 @@ enum Lines {
     Text(TextFormat),
 }
 
-/// What became of a chunk.
+/// The outcome of writing a chunk.
 #[derive(Debug)]
 pub(super) enum Written {
-    /// It is out.
+    /// The chunk was written whole.
     Whole,
-    /// Nobody reads any more.
+    /// The pipe is closed: nobody reads.
     NobodyReads,
-    /// It did not go out within [`GRACE`] after a stop was requested. A part of it may be out.
+    /// The chunk was not written within [`GRACE`] after a stop was requested; a part of it may be.
     Stuck,
-    /// What the system said.
+    /// The system reported an error.
     Failed(io::Error),
 }
 
 impl Printer<tokio::io::Stdout> {
-    /// Prints to stdout. By default text to a terminal, JSON elsewhere.
+    /// A printer to stdout. By default it prints text to a terminal, JSON elsewhere.
     pub(super) fn stdout(format: Option<Format>) -> Self {
         let terminal = io::stdout().is_terminal();
         let wants_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -68,7 +69,7 @@ impl<W: AsyncWrite + Unpin> Printer<W> {
         Self { out, format, chunk: Vec::new() }
     }
 
-    /// Whether events come as text.
+    /// Whether events are printed as text.
     pub(super) const fn is_text(&self) -> bool {
         matches!(self.format, Lines::Text(_))
     }
@@ -81,7 +82,7 @@ impl<W: AsyncWrite + Unpin> Printer<W> {
         }
     }
 
-    /// Whether enough is gathered to be written although more events wait.
+    /// Whether enough lines are gathered to be written although more events wait.
     pub(super) const fn is_full(&self) -> bool {
         self.chunk.len() >= CHUNK_BYTES
     }
@@ -91,8 +92,8 @@ impl<W: AsyncWrite + Unpin> Printer<W> {
         self.chunk.is_empty()
     }
 
-    /// Writes and flushes what was gathered. A reader may take its time until `stop` is
-    /// requested, of which `stopping` is told once; then until `deadline`.
+    /// Writes and flushes the gathered lines. Waits without limit for a slow reader until `stop` is
+    /// requested; then calls `stopping`, once, and waits until `deadline`.
     pub(super) async fn write(
         &mut self,
         stop: &mut Stop,

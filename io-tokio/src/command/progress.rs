@@ -1,4 +1,5 @@
-//! How far the catch-up is.
+//! The progress of catch-up. Events enter; a progress line and the number of live sources leave.
+//! After a disconnect nothing is claimed until new events show it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,12 +13,13 @@ use synrepl_core::{
 };
 use tokio::time::Instant;
 
-/// Sources that are named in the line; of the others only the number.
+/// The most sources that the line names; of the others it states the number.
 const NAMED_MAX: usize = 3;
-/// Time without a change after which the number of live sources is said: they go live one by one.
+/// The time without a change after which the number of live sources is reported: sources go live
+/// one by one.
 const SETTLED_AFTER: Duration = Duration::from_millis(500);
 
-/// What is known of the catch-up from the events.
+/// The state of catch-up, as far as events show it.
 #[derive(Debug)]
 pub(super) struct Progress {
     behind: BTreeMap<Source, Behind>,
@@ -47,7 +49,7 @@ impl Progress {
         Self { behind: BTreeMap::new(), live: BTreeSet::new(), rows: 0, changed: now, live_said: 0 }
     }
 
-    /// Takes what an event says.
+    /// Updates the state from an event.
     pub(super) fn take(&mut self, event: &Event, now: Instant) {
         match event {
             Event::Rows { source, rows, origin, position, .. } => {
@@ -103,12 +105,12 @@ impl Progress {
         }
     }
 
-    /// Rows so far.
+    /// The number of rows so far.
     pub(super) const fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// How far the catch-up is; `None` if no source is behind.
+    /// The progress line; `None` if no source is behind.
     pub(super) fn line(&self) -> Option<String> {
         if self.behind.is_empty() {
             return None;
@@ -128,7 +130,7 @@ impl Progress {
         Some(line)
     }
 
-    /// `live on N sources`, once for each N that lasts while none is behind.
+    /// The note `live on N sources`, once for each N that lasts while no source is behind.
     pub(super) fn news(&mut self, now: Instant) -> Option<String> {
         let settled = now.saturating_duration_since(self.changed) >= SETTLED_AFTER;
         if !settled || !self.behind.is_empty() || self.live.len() == self.live_said {

@@ -1,4 +1,5 @@
-//! The file that `--record` writes.
+//! The trace file of `--record`. Inputs and actions enter from the driver; the lines of a trace
+//! leave. An error ends the recording, and nothing else.
 
 use std::{
     fs::File,
@@ -12,17 +13,18 @@ use synrepl_core::{Action, Input, trace::TraceLine};
 
 use super::exit::Failure;
 
-/// Bytes that are gathered before they are written.
+/// The number of bytes that are gathered before they are written.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// The end that the driver has: takes lines, writes them when many have gathered.
+/// The driver's end: takes lines, and writes them once [`BUFFER_BYTES`] have gathered.
 pub(super) struct TraceWriter(Arc<Mutex<Trace>>);
 
-/// The end that the command has: flushes, and learns of errors.
+/// The command's end: flushes the lines, and returns the error that ended the recording.
 #[derive(Clone)]
 pub(super) struct TraceFile(Arc<Mutex<Trace>>);
 
-/// After an error `file` is `None`, and lines are dropped.
+/// The file and its buffer, which both ends share. After an error `file` is `None`, and lines are
+/// dropped.
 struct Trace {
     file: Option<Box<dyn Write + Send>>,
     buffer: Vec<u8>,
@@ -32,7 +34,7 @@ struct Trace {
 /// Creates the file, or empties it.
 ///
 /// # Errors
-/// What the system said.
+/// Fails if the system cannot create the file.
 pub(super) fn create(path: &Path) -> Result<(TraceWriter, TraceFile), Failure> {
     let file = File::create(path).map_err(|error| {
         Failure::usage(format!("--record {}: cannot be created: {error}", path.display()))
@@ -47,7 +49,7 @@ fn over(file: Box<dyn Write + Send>) -> (TraceWriter, TraceFile) {
 }
 
 impl TraceFile {
-    /// Writes what has gathered. Gives the error that ended the recording, once.
+    /// Writes the gathered lines. Returns the error that ended the recording, once.
     pub(super) fn flush(&self) -> Option<io::Error> {
         let mut trace = lock(&self.0);
         trace.flush();
@@ -104,7 +106,7 @@ impl Trace {
     }
 }
 
-/// No code panics while holding the lock, so what it guards is never torn.
+/// Locks the trace. No code panics while holding the lock, so a poisoned one guards a whole value.
 fn lock(trace: &Mutex<Trace>) -> MutexGuard<'_, Trace> {
     trace.lock().unwrap_or_else(PoisonError::into_inner)
 }

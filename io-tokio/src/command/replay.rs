@@ -1,4 +1,5 @@
-//! `synrepl replay`: runs recorded traces through the core.
+//! `synrepl replay`: runs recorded traces through the core. Files enter; a result for each leaves
+//! on stdout, and the highest of their exit codes.
 
 use std::{
     fs::File,
@@ -23,7 +24,7 @@ const LINE_BYTES_MAX: u64 = 256 << 20;
 /// Longest piece of an action that is shown, in characters.
 const ACTION_CHARS_MAX: usize = 300;
 
-/// What became of one file.
+/// The outcome of replaying one file.
 enum Outcome {
     Same(Replay),
     Different(Box<Difference>),
@@ -31,7 +32,7 @@ enum Outcome {
     Unreadable(String),
 }
 
-/// Replays all files and tells of each. The exit code is the highest of theirs.
+/// Replays all files and prints the result of each. The exit code is the highest of theirs.
 pub(super) fn run(flags: &ReplayFlags) -> ExitCode {
     let mut stdout = io::stdout().lock();
     let format = flags
@@ -49,7 +50,7 @@ pub(super) fn run(flags: &ReplayFlags) -> ExitCode {
         if let Outcome::Unreadable(message) = &outcome {
             let _ = writeln!(io::stderr(), "error: {}: {message}", path.display());
         }
-        // Whoever closed stdout still wants the exit code.
+        // The exit code counts even if stdout is closed.
         let _ = stdout.write_all(told.as_bytes()).and_then(|()| stdout.flush());
     }
     ExitCode::from(code)
@@ -164,7 +165,7 @@ impl Outcome {
 }
 
 fn action_json(action: Option<&Action>) -> Option<String> {
-    // The core's types are always written without an error.
+    // Serialising the core's types does not fail.
     action.map(|action| serde_json::to_string(action).unwrap_or_default())
 }
 

@@ -1,4 +1,5 @@
-//! Saves positions beside the flow of events.
+//! Saves positions while events flow. Positions enter; the positions file leaves. No event waits
+//! for a save.
 
 use std::{io, time::Duration};
 
@@ -7,27 +8,27 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use super::positions_file::PositionsFile;
 
-/// Shortest time between two saves.
+/// The shortest time between two saves.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Saves positions at most once per [`INTERVAL`], one save at a time, on a thread of its own.
 #[derive(Debug)]
 pub(super) struct Saver {
     file: PositionsFile,
-    /// What the file holds, or will hold once the running save is done.
+    /// The positions that the file holds, or will hold once the running save is done.
     offered: Positions,
     last: Instant,
     running: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Saver {
-    /// Saves to `file`, which holds `positions`.
+    /// A saver to `file`, which holds `positions`.
     pub(super) const fn new(file: PositionsFile, positions: Positions, now: Instant) -> Self {
         Self { file, offered: positions, last: now, running: None }
     }
 
-    /// Begins a save if one is due and these positions are new. All that they cover must have
-    /// been written to stdout. Gives the error of an earlier save; the next one tries again.
+    /// Begins a save if one is due and these positions are new. Every event that they cover must
+    /// have been written to stdout. Returns the error of an earlier save; the next one tries again.
     pub(super) async fn offer(&mut self, positions: &Positions, now: Instant) -> io::Result<()> {
         if self.running.as_ref().is_some_and(|running| !running.is_finished()) {
             return Ok(());
@@ -42,7 +43,7 @@ impl Saver {
         result
     }
 
-    /// Saves for the last time.
+    /// Saves for the last time, if the file does not hold these positions yet.
     pub(super) async fn finish(&mut self, positions: &Positions) -> io::Result<()> {
         let earlier = self.reap().await;
         if earlier.is_ok() && *positions == self.offered {
@@ -60,7 +61,8 @@ impl Saver {
         let Some(running) = self.running.take() else { return Ok(()) };
         let result = running.await.map_err(io::Error::other).flatten();
         if result.is_err() {
-            // The file holds an older value; an empty one makes the next offer a new one.
+            // The file holds an older value; with empty positions here the next offer counts as
+            // new.
             self.offered = Positions::new();
         }
         result

@@ -1,5 +1,5 @@
-//! Secrets come from files and the environment, never from a flag, which every user of the
-//! machine could read in the list of processes.
+//! Secrets come from files and the environment, never from a flag, which every user of the machine
+//! could read in the list of processes. No message about a secret shows it.
 
 use std::{
     env,
@@ -15,12 +15,12 @@ use super::exit::Failure;
 /// Longest secret that is read, in bytes.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
-/// Where a secret may come from.
+/// The places that a secret may come from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SecretSource<'a> {
     /// The flag that names a file, for messages.
     pub(super) flag: &'static str,
-    /// Its value. Wins over the environment.
+    /// The value of the flag, which wins over the environment.
     pub(super) file: Option<&'a PathBuf>,
     /// The environment variable.
     pub(super) variable: &'static str,
@@ -31,7 +31,8 @@ impl SecretSource<'_> {
     /// variable is given.
     ///
     /// # Errors
-    /// A file that cannot be read, and a secret that is empty, too long or not UTF-8.
+    /// Fails if the file cannot be read, and if the secret is empty, too long, not UTF-8 or holds a
+    /// control character.
     pub(super) fn read(&self) -> Result<Option<Secret>, Failure> {
         let Some(path) = self.file else {
             return match env::var(self.variable) {

@@ -1,4 +1,6 @@
-//! `synrepl serve`: rows from stdin and HTTP into a log, and from there to followers.
+//! `synrepl serve`: rows enter on stdin and over HTTP, are kept in a log, and leave to followers
+//! over Redis, direct TCP and HTTP. Every line that was read is answered on stdout, or an error
+//! reports that there was no time.
 
 pub(super) mod flags;
 mod intake;
@@ -28,18 +30,20 @@ use super::{
     warning::{Circumstances, Kind},
 };
 
-/// Time between looks at progress.
+/// The time between two checks of progress.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
-/// Streams that are named in the progress line.
+/// The most streams that the progress line names.
 const NAMED_MAX: usize = 3;
 
 type Driver = JoinHandle<Result<(), DriverError>>;
 type Intake = JoinHandle<(End, io::Result<()>)>;
 
-/// Serves until a reason to stop comes.
+/// Serves until a signal, the end of `--for`, an end of stdin or stdout that is a reason to stop,
+/// or the end of the driver.
 ///
 /// # Errors
-/// Wrong flags or files, found out before anything is taken or sent.
+/// Fails on wrong flags or files, or if signals cannot be listened for; nothing is taken or sent
+/// before.
 pub(super) async fn run(flags: ServeFlags) -> Result<ExitCode, Failure> {
     let now = Instant::now();
     let until = flags.duration.and_then(|duration| now.checked_add(duration));
@@ -82,7 +86,7 @@ pub(super) async fn run(flags: ServeFlags) -> Result<ExitCode, Failure> {
         failed: false,
     };
     let code = serve.run(driver).await;
-    // Waits until the log is closed.
+    // Dropping the log waits until it is closed.
     drop(log);
     Ok(code)
 }
@@ -90,7 +94,7 @@ pub(super) async fn run(flags: ServeFlags) -> Result<ExitCode, Failure> {
 struct Serve {
     replication: Replication,
     stop: Stop,
-    /// Until stdin has ended, or nobody reads stdout.
+    /// The running intake; `None` once stdin has ended or nobody reads stdout.
     intake: Option<Intake>,
     http: Option<JoinHandle<()>>,
     diagnostics: Diagnostics<io::Stderr>,
@@ -98,11 +102,11 @@ struct Serve {
     taken: Arc<Taken>,
     until_eof: bool,
     ticks: Interval,
-    /// Ends the intake and HTTP.
+    /// Cancelled to end the intake and HTTP.
     ending: CancellationToken,
     must_stop: bool,
     driver_ended: bool,
-    /// Set once a stop was requested: when to stop at the latest.
+    /// The latest time to stop; set once a stop was requested.
     deadline: Option<Instant>,
     connected: bool,
     peers: u64,
@@ -110,7 +114,7 @@ struct Serve {
     failed: bool,
 }
 
-/// What a turn begins with.
+/// The reason why a wait ends.
 enum Wakeup {
     Stop,
     TimeIsUp,
@@ -120,23 +124,23 @@ enum Wakeup {
     Event(Option<Event>),
 }
 
-/// What is waited for.
+/// The condition that is waited for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Until {
     /// There is a reason to stop.
     Stop,
-    /// Everything that was taken is answered.
+    /// Every line and every HTTP request that was taken is answered.
     Answered,
     /// The driver has sent everything and closed its connections.
     Closed,
 }
 
-/// The time to stop in is over.
+/// The error that the time for stopping is over.
 struct TimedOut;
 
 impl Serve {
     async fn run(mut self, driver: Driver) -> ExitCode {
-        // Before a stop is asked for there is no time to be over.
+        // Without a request to stop there is no deadline that could be over.
         let _ = self.wait(Until::Stop).await;
         let by_itself = self.driver_ended;
         self.ending.cancel();
@@ -216,7 +220,7 @@ impl Serve {
         }
     }
 
-    /// Whether the end of the intake is a reason to stop.
+    /// Reports the end of the intake, and returns whether it is a reason to stop.
     fn must_stop_after(&mut self, ended: Result<(End, io::Result<()>), JoinError>) -> bool {
         match ended {
             Err(error) => {
@@ -280,7 +284,7 @@ impl Serve {
                 let (kind, told) = self.circumstances.sentence(warning);
                 self.diagnostics.problem(kind, now, &told);
             }
-            // Nothing is followed, and what others say is not for a writer.
+            // A writer follows nothing, and the commands of others do not concern it.
             Event::Rows { .. }
             | Event::Position { .. }
             | Event::Gap { .. }
@@ -329,7 +333,7 @@ impl Serve {
     }
 }
 
-/// The end of a task, if it runs; else nothing, ever.
+/// Waits for the end of a task; never completes if there is none.
 async fn joined<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
     match task {
         Some(task) => task.await,
@@ -337,7 +341,7 @@ async fn joined<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
     }
 }
 
-/// Why the driver stopped though nobody asked it to.
+/// The reason why the driver stopped without a request.
 async fn ended_by_itself(driver: Driver) -> String {
     match driver.await {
         Ok(Ok(())) => "publishing ended by itself".to_owned(),

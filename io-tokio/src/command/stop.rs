@@ -1,4 +1,4 @@
-//! When to stop: signals and `--for`.
+//! The requests to stop: Ctrl-C, SIGTERM and the end of `--for`.
 
 use std::io;
 
@@ -20,10 +20,10 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    /// From now on signals no longer end the program by themselves.
+    /// Listens for signals, which from then on no longer end the program by themselves.
     ///
     /// # Errors
-    /// The system refuses to tell of signals.
+    /// Fails if the system does not let the program listen for signals.
     pub(super) fn new(until: Option<Instant>) -> io::Result<Self> {
         Ok(Self {
             #[cfg(unix)]
@@ -34,7 +34,7 @@ impl Stop {
         })
     }
 
-    /// Ready on Ctrl-C, on SIGTERM, and when the time of `--for` is over. Cancel safe.
+    /// Completes on Ctrl-C, on SIGTERM (Unix), and when the time of `--for` is over. Cancel safe.
     pub(super) async fn requested(&mut self) {
         let over = async {
             match self.until {
@@ -58,7 +58,7 @@ impl Stop {
     }
 }
 
-/// From now on a Ctrl-C ends the program at once, wherever it hangs.
+/// Makes the next Ctrl-C end the program at once, whatever it waits for.
 pub(super) fn exit_on_interrupt() {
     tokio::spawn(async {
         if signal::ctrl_c().await.is_ok() {

@@ -1,4 +1,5 @@
-//! Events as lines for people.
+//! Events as text lines for people. An event and a time of day enter; at most one line leaves, in
+//! which the texts of others are cut and free of control characters.
 
 use std::io::Write as _;
 
@@ -17,11 +18,11 @@ const NAME_CHARS_MAX: usize = 40;
 /// Longest piece of a command's fields that is shown, in characters.
 const FIELDS_CHARS_MAX: usize = 200;
 
-/// Writes events as lines: time of day in UTC, and what the core says of the event. Those of a
-/// source stand in columns: stream, writer, token, and what happened.
+/// Writes events as lines: the time of day in UTC, and the event as the core words it. Lines about
+/// a source have columns: stream, writer, token, and what happened.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TextFormat {
-    /// Whether to colour; only for terminals.
+    /// Whether to use colours; set for terminals only.
     pub(super) colour: bool,
 }
 
@@ -107,7 +108,8 @@ impl TextFormat {
             | Event::FederationAcked { .. } => {
                 self.line(out, time, Colour::Dim, &event.to_string());
             }
-            // Said on stderr, not asked for here, or known from the end of the output.
+            // Warnings go to stderr, the command starts no waits, and the end of the output shows
+            // the stop.
             Event::Warning(_) | Event::WaitEnded { .. } | Event::Stopped => {}
             _ => {}
         }
@@ -155,7 +157,7 @@ fn fields(command: &Command) -> String {
     let mut line = Vec::new();
     json::append(&mut line, &Event::Command { command: command.clone() });
     let line = String::from_utf8_lossy(&line);
-    // {"type":"command","command":"NAME","field":...}: the fields alone are told.
+    // {"type":"command","command":"NAME","field":...}: only the fields are shown.
     match line.trim_end().strip_suffix('}').and_then(|line| line.splitn(3, ',').nth(2)) {
         Some(fields) => format!("  {}", Printable::new(fields, FIELDS_CHARS_MAX)),
         None => String::new(),

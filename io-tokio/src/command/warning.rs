@@ -1,5 +1,5 @@
-//! Warnings as sentences that a person can act on: the core states the fault, the hint here says
-//! which flag or file to look at.
+//! Warnings as sentences that a person can act on: the core states the fault, the hint here names
+//! the flag or file to look at.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -94,7 +94,7 @@ pub(super) struct Circumstances {
     pub(super) server_sends_missed_rows: bool,
     /// `--observe-only`.
     pub(super) observe_only: bool,
-    /// Names in `--instance`.
+    /// The names given in `--instance`.
     pub(super) instances: BTreeSet<String>,
     /// Whether a replication secret was given.
     pub(super) has_secret: bool,
@@ -106,15 +106,15 @@ impl Circumstances {
         (Kind::of(warning), format!("{warning}{}", self.hint(warning)))
     }
 
-    /// The sentence about rows that could not be had because nobody was named who has them; `None` if
-    /// the event is no such gap.
+    /// The sentence about rows that could not be had because no instance was named for their
+    /// source; `None` if the event is no such gap.
     pub(super) fn no_endpoint(event: &Event) -> Option<String> {
         let Event::Gap { source, reason: GapReason::NoEndpoint, .. } = event else { return None };
         Some(format!("{event}{}", pass_instance(source)))
     }
 
-    /// The continuation of the statement of the fault, which names the flag or file to look at. Empty
-    /// if there is nothing to do, or the statement says it.
+    /// The hint that follows the statement of the fault and names the flag or file to look at.
+    /// Empty if there is nothing to do, or the statement names it already.
     #[expect(clippy::wildcard_enum_match_arm, reason = "of the others there is no more to say")]
     fn hint(&self, warning: &Warning) -> String {
         match warning {
@@ -168,7 +168,7 @@ impl Circumstances {
         )
     }
 
-    /// The flag to look at. The meaning of the error is in its own text.
+    /// The flag to look at; the error's own text states its meaning.
     fn fetch_hint(&self, source: &Source, error: &FetchError) -> String {
         let writer = Printable::name(source.instance());
         match error {
@@ -196,7 +196,7 @@ impl Circumstances {
     }
 }
 
-/// The flag that names who has the rows of a source.
+/// The hint to name the instance that has the rows of a source.
 fn pass_instance(source: &Source) -> String {
     let writer = Printable::name(source.instance());
     format!(

@@ -1,4 +1,5 @@
-//! `synrepl demo`, as the README's first command runs it.
+//! `synrepl demo`, as the README's first command runs it: its faults take effect, nothing is lost,
+//! and an interrupted run shows no result.
 
 use serde_json::Value;
 
@@ -18,8 +19,8 @@ fn the_demonstration_breaks_everything_and_loses_nothing() {
     for follower in table["followers"].as_array().unwrap() {
         assert!(follower["cut"].as_u64() > Some(0), "nothing was cut: {table:#}");
     }
-    // On the bus the writer sends again what was lost with a connection; nothing may be left to
-    // fetch there.
+    // On the bus the writer sends again what was lost with a connection, so there may be nothing to
+    // fetch there; the sum over both followers counts.
     assert!(number("fetched") > 0, "the faults had no effect: {table:#}");
     for told in ["the writer is killed", "messages were lost", "the third peer was cut off"] {
         assert!(ran.stderr.contains(told), "{told:?} is not in the account: {}", ran.stderr);

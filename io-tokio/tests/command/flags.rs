@@ -1,10 +1,10 @@
-//! Help, and everything that is refused before anything is connected.
+//! The help of the command, and the refusal of wrong flags and files before anything is connected.
 
 use std::fs;
 
 use super::program::{ran, run, synrepl};
 
-/// Flags that are enough; nothing listens at the address.
+/// The flags that suffice; nothing listens at the address.
 const ENOUGH: [&str; 5] =
     ["follow", "--redis", "redis://127.0.0.1:1", "--server-name", "example.com"];
 

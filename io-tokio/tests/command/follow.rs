@@ -1,4 +1,5 @@
-//! `synrepl follow` with a real redis-server.
+//! `synrepl follow` against a real redis-server and an HTTP listener with fixed pages: what goes to
+//! stdout, stderr and files, and how it stops.
 
 use std::{
     fs,

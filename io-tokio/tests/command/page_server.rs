@@ -1,4 +1,4 @@
-//! The smallest possible replication listener.
+//! The smallest possible HTTP replication listener.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -8,7 +8,8 @@ use std::{
 
 use super::program::LIMIT;
 
-/// Answers every request with the same page, on loopback only, and tells of the requests.
+/// A listener on loopback that answers every request with the same page, and keeps the requests for
+/// the test.
 pub(crate) struct PageServer {
     address: SocketAddr,
     requests: Receiver<String>,
@@ -19,7 +20,7 @@ impl PageServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, requests) = channel();
-        // Ends when nobody wants to know of requests any more, or with the test.
+        // The thread ends once the receiver of requests is gone, or with the test.
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 stream.set_read_timeout(Some(LIMIT)).unwrap();
@@ -43,7 +44,7 @@ impl PageServer {
         format!("http://{}", self.address)
     }
 
-    /// The head of the next request.
+    /// The request line and headers of the next request.
     pub(crate) fn request(&self) -> String {
         self.requests.recv_timeout(LIMIT).unwrap()
     }

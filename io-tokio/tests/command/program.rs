@@ -1,4 +1,4 @@
-//! Runs the built command.
+//! Runs the built command as a process, and reads its output.
 
 use std::{
     io::{BufRead as _, BufReader, Read},
@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-/// Longest time that anything may take here; only a failure waits for it.
+/// The longest time that anything may take here; only a failing test waits that long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-/// The command, without what the environment of the test run could change.
+/// The command, without those variables of the test's environment that could change its behaviour.
 pub(crate) fn synrepl(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_synrepl"));
     command
@@ -22,7 +22,7 @@ pub(crate) fn synrepl(arguments: &[&str]) -> Command {
     command
 }
 
-/// What a run that ended by itself left behind.
+/// The result of a run that ended by itself.
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
@@ -44,7 +44,7 @@ pub(crate) fn ran(mut command: Command) -> Ran {
     }
 }
 
-/// A run whose output is read line by line. Killed when dropped.
+/// A running command whose output is read line by line. It is killed when dropped.
 pub(crate) struct Running {
     child: Child,
     stdout: Receiver<String>,
@@ -61,7 +61,7 @@ impl Running {
         running
     }
 
-    /// Starts the command with a stdout that the caller reads, or does not.
+    /// Starts the command, and leaves the reading of its stdout to the caller.
     pub(crate) fn start_unread(mut command: Command) -> (Self, ChildStdout) {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let out = child.stdout.take().unwrap();
@@ -70,7 +70,7 @@ impl Running {
         (Self { child, stdout, stderr, readers: vec![reader] }, out)
     }
 
-    /// Starts the command with a stdin to write to.
+    /// Starts the command with a stdin that the caller writes to.
     pub(crate) fn start_fed(mut command: Command) -> (Self, ChildStdin) {
         command.stdin(Stdio::piped());
         let mut running = Self::start(command);
@@ -99,12 +99,12 @@ impl Running {
         }
     }
 
-    /// Reads stdout until a line holds `text`, and gives all lines until then.
+    /// Reads stdout until a line holds `text`, and returns all lines up to and with it.
     pub(crate) fn stdout_until(&self, text: &str) -> Vec<String> {
         until(&self.stdout, text, &self.stderr)
     }
 
-    /// Reads stderr until a line holds `text`, and gives all lines until then.
+    /// Reads stderr until a line holds `text`, and returns all lines up to and with it.
     pub(crate) fn stderr_until(&self, text: &str) -> Vec<String> {
         until(&self.stderr, text, &self.stdout)
     }
@@ -122,13 +122,13 @@ impl Running {
             match self.stderr.recv_timeout(time) {
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => return None,
-                // Only the end of the program closes its stderr.
+                // The stderr of the program is closed only by its end.
                 Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap().code(),
             }
         }
     }
 
-    /// Waits for the end, and gives what was left on stdout and stderr.
+    /// Waits for the end, and returns the status and the unread lines of stdout and stderr.
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>, Vec<String>) {
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
@@ -140,7 +140,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It has ended already, unless the test failed.
+        // The command has ended already, unless the test failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

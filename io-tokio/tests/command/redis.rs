@@ -1,4 +1,4 @@
-//! A Redis server of our own.
+//! A real redis-server for one test.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -8,7 +8,7 @@ use std::{
 
 use super::program::LIMIT;
 
-/// A Redis server on a port of its own, on loopback only. Stopped when dropped.
+/// A redis-server on a port of its own, on loopback only, which is stopped when dropped.
 pub(crate) struct Redis {
     child: Child,
     port: u16,
@@ -20,9 +20,9 @@ impl Redis {
         Self::start_with(&[])
     }
 
-    /// The same, with more settings.
+    /// Starts the server with more settings.
     pub(crate) fn start_with(settings: &[&str]) -> Self {
-        // The port may be taken between our look and the server's start; then the next is tried.
+        // Another process may take the port before the server does; then the next one is tried.
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             if let Some(redis) = Self::start_at(port, settings) {
@@ -49,7 +49,7 @@ impl Redis {
         let log = BufReader::new(stdout?);
         let mut lines = log.lines().map_while(Result::ok);
         lines.by_ref().find(|line| line.contains("Ready to accept connections"))?;
-        // Keeps the pipe from filling up; ends with the server.
+        // This thread keeps the pipe from filling up, and ends with the server.
         std::thread::spawn(move || lines.for_each(drop));
         Some(redis)
     }
@@ -59,7 +59,7 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Publishes a message, and gives the number of its subscribers.
+    /// Publishes a message, and returns the number of its receivers.
     pub(crate) fn publish(&self, channel: &str, message: &str) -> u64 {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
@@ -76,7 +76,7 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        // It is of no use any more, however it ends.
+        // The server is not needed any more, so errors do not matter.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! `synrepl replay` on small traces.
+//! `synrepl replay` on small traces that the test writes: what it prints and its exit codes.
 
 use std::{fs, path::PathBuf};
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::program::{Ran, run};
 
 const HEADER: &str = r#"{"synrepl_trace":1,"version":"0.1.0","config":{"instance":"watcher"}}"#;
-/// What every node asks for first.
+/// The action that every node starts with.
 const CONNECT: &str = r#"{"action":{"Connect":{"conn":1}}}"#;
 const TICK: &str = r#"{"now":1000,"input":"Tick"}"#;
 

@@ -1,4 +1,5 @@
-//! `synrepl serve` as a whole: rows in, acknowledgements, stops, restarts.
+//! `synrepl serve` as a process: every line is answered in order, and what was acknowledged is kept
+//! and given out over HTTP, direct TCP and a real redis-server, through stops, kills and restarts.
 
 use std::io::Write as _;
 
@@ -139,7 +140,7 @@ fn what_is_answered_at_a_stop_is_exactly_what_is_kept() {
         let directory = LogDirectory::new();
         let mut writer = directory.serve(&HTTP);
         let mut feed = writer.take_feed();
-        // Fed without end until the other side is gone.
+        // The feeder writes until the other side of the pipe is gone.
         let feeder = std::thread::spawn(move || {
             let mut number = 0;
             while feed.write_all(batch("s", number).as_bytes()).is_ok() {

@@ -1,4 +1,4 @@
-//! A running `synrepl serve`.
+//! Starts `synrepl serve` on a log of the test's own, feeds it, and reads its answers.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ impl LogDirectory {
         self.0.path().join(name)
     }
 
-    /// Serves the log with these flags as well.
+    /// Serves the log, with these flags added.
     pub(crate) fn serve(&self, flags: &[&str]) -> Writer {
         let log = self.log();
         self.serve_flags(&[&["--log", &log], flags].concat())
@@ -37,12 +37,12 @@ impl LogDirectory {
     /// Serves with these flags alone, and waits until it listens.
     pub(crate) fn serve_flags(&self, flags: &[&str]) -> Writer {
         let file = self.path("addresses.json");
-        // What an earlier run left there.
+        // An earlier run may have left its file there.
         let _ = fs::remove_file(&file);
         let path = file.to_str().unwrap();
         let command = synrepl(&[&["serve", "--addresses-file", path], flags].concat());
         let (running, feed) = Running::start_fed(command);
-        // Said last of all, and the file is written by then.
+        // This is the last line of the start; the file is written by then.
         running.stderr_until("listening");
         Writer { running, feed: Some(feed), addresses: addresses(&file) }
     }
@@ -52,7 +52,7 @@ fn addresses(file: &Path) -> serde_json::Value {
     serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap()
 }
 
-/// One run. Killed when dropped.
+/// One run of `synrepl serve`, which is killed when dropped.
 pub(crate) struct Writer {
     pub(crate) running: Running,
     feed: Option<ChildStdin>,
@@ -68,7 +68,7 @@ impl Writer {
         self.addresses["tcp"][index].as_str().unwrap()
     }
 
-    /// Writes to its stdin.
+    /// Writes to the process's stdin.
     pub(crate) fn feed(&mut self, text: &str) {
         self.feed.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
@@ -86,7 +86,7 @@ impl Writer {
         self.running.next_line().expect("it has closed its stdout")
     }
 
-    /// Status and body of the answer to a request; `head` is all of it but the host.
+    /// The status and body of the answer to a request; `head` is its head without the host.
     pub(crate) fn ask(&self, head: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.http()).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();

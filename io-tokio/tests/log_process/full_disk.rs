@@ -1,4 +1,5 @@
-//! A process whose files cannot grow any more.
+//! A process whose files cannot grow any more, as on a full disk: whole batches fail, and appends
+//! work again once there is room.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 

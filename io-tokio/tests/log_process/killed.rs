@@ -1,4 +1,5 @@
-//! A process that is killed while it appends, again and again.
+//! A process that is killed while it appends, again and again: acknowledged batches stay, and no
+//! token is reused.
 
 use std::{
     collections::BTreeMap,
@@ -17,10 +18,10 @@ use crate::program::{self, STREAMS};
 const LIVES: u64 = 20;
 const SEED: u64 = 0x5eed;
 
-/// A batch: life, number within the life, rows.
+/// A batch: the life of the process that appended it, its number there, and its number of rows.
 type Batch = (u64, u64, u64);
 
-/// What was acknowledged, or has been seen in the log: it must stay as it is.
+/// The batches that were acknowledged, or found in the log: each must stay as it is.
 #[derive(Default)]
 struct Known(BTreeMap<(String, i64), Batch>);
 
@@ -40,13 +41,14 @@ pub(crate) fn acknowledged_batches_outlive_the_process_and_tokens_are_never_reus
     let mut known = Known::default();
     let mut chance = SEED;
     for life in 1..=LIVES {
-        // Under load, or at rest.
+        // The process is killed under load or at rest.
         let kill = match next(&mut chance) % 3 {
             0 => Kill::AtRest(1 + next(&mut chance) % 3),
             _ => Kill::Answered(1 + next(&mut chance) % 3_000),
         };
         append_and_kill(&path, life, kill, &mut known);
-        // In between, the next life has to mend what the kill left behind.
+        // Where the log is not opened in between, the next life has to repair what the kill left
+        // behind.
         if next(&mut chance).is_multiple_of(2) || life == LIVES {
             compare(&path, &mut known);
         }
@@ -54,7 +56,7 @@ pub(crate) fn acknowledged_batches_outlive_the_process_and_tokens_are_never_reus
     assert!(known.0.len() > 3_000, "{} batches in all", known.0.len());
 }
 
-/// xorshift: when to kill depends on the seed alone.
+/// The next number of xorshift, so that the moments of the kills depend on the seed alone.
 fn next(chance: &mut u64) -> u64 {
     *chance ^= *chance << 13;
     *chance ^= *chance >> 7;
@@ -62,12 +64,12 @@ fn next(chance: &mut u64) -> u64 {
     *chance
 }
 
-/// When to kill.
+/// The moment of a kill.
 #[derive(Clone, Copy, Debug)]
 enum Kill {
-    /// When so many appends were answered, and others are under way.
+    /// This many appends were answered, and others are under way.
     Answered(u64),
-    /// When it rests for this time, and nothing is under way.
+    /// The process has rested this many times, and no append is under way.
     AtRest(u64),
 }
 
@@ -78,8 +80,8 @@ fn append_and_kill(path: &Path, life: u64, kill: Kill, known: &mut Known) {
     let mut line = String::new();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let (mut answered, mut rests, mut killed) = (0, 0, false);
-    // What it said before it was killed counts, also what is read only afterwards; but not a line
-    // that the kill has cut.
+    // Every line that was printed before the kill counts, also one that is read only afterwards,
+    // but not a line that the kill has cut.
     while lines.read_line(&mut line).unwrap() > 0 && line.ends_with('\n') {
         let words: Vec<_> = line.trim_end().split(' ').collect();
         match words[..] {
@@ -109,7 +111,7 @@ fn append_and_kill(path: &Path, life: u64, kill: Kill, known: &mut Known) {
     child.wait().unwrap();
 }
 
-/// Everything in the log against everything known.
+/// Compares all batches of the log with those that are known, and adds the new ones to them.
 fn compare(path: &Path, known: &mut Known) {
     let log = SqliteLog::open(path, SqliteOptions::default()).unwrap();
     let mut found = Known::default();
@@ -133,7 +135,7 @@ fn compare(path: &Path, known: &mut Known) {
     }
 }
 
-/// All batches of a stream, whose tokens must follow each other.
+/// All batches of a stream. Checks that their tokens follow each other without a hole.
 fn batches(log: &SqliteLog, stream: &'static str) -> Vec<(i64, Vec<Row>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut batches = Vec::<(i64, Vec<Row>)>::new();
@@ -158,7 +160,7 @@ fn batches(log: &SqliteLog, stream: &'static str) -> Vec<(i64, Vec<Row>)> {
     }
 }
 
-/// The batch that these rows are, all of them, in order.
+/// The batch of these rows. Checks that they are all of it, in order.
 fn whole(rows: &[Row]) -> Batch {
     let (life, number, _, count): (u64, u64, u64, u64) = rows[0].parse().unwrap();
     let expected: Vec<_> =

@@ -1,6 +1,8 @@
-//! The log on disk, written by a process that is killed, or that runs out of disk.
+//! The SQLite log, written by a process that is killed or runs out of disk: acknowledged batches
+//! stay, and a batch is there whole or not at all.
 //!
-//! The process is this test itself, started anew with arguments of its own; so it has no harness.
+//! The process is this test program itself, started again with arguments of its own; so the target
+//! has no harness.
 
 #![allow(
     clippy::unwrap_used,
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
             _ => {}
         }
     }
-    // As with any other test: words choose, flags are of no use here.
+    // Words select tests, as in any test program; flags are ignored.
     let words: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let mut failed = false;
     for (name, test) in TESTS {
@@ -52,10 +54,10 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(failed))
 }
 
-/// This program, to be started in another mode.
+/// The command that starts this program in another mode.
 fn program(arguments: &[&str]) -> std::process::Command {
     let mut program = std::process::Command::new("sh");
-    // A file that becomes too long is then an error, as a full disk is.
+    // Without the signal a file that becomes too long is an error, as a full disk is.
     program.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
     program.arg(env::current_exe().unwrap()).args(arguments);
     program.stdin(Stdio::piped()).stdout(Stdio::piped());

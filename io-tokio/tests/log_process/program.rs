@@ -1,4 +1,4 @@
-//! The process that writes the log.
+//! The process that writes the log, on the orders of the tests in this folder.
 
 use std::{
     collections::VecDeque,
@@ -17,14 +17,14 @@ use tokio::runtime::{Builder, Runtime};
 pub(crate) const STREAMS: [&str; 3] = ["events", "receipts", "typing"];
 const IN_FLIGHT: usize = 64;
 
-/// A row that says which batch it belongs to, and which of how many it is.
+/// A row that names its batch, its index there, and the number of rows of the batch.
 pub(crate) fn row(life: u64, number: u64, index: u64, count: u64) -> String {
     format!("[{life},{number},{index},{count}]")
 }
 
-/// Batches of 1 to 5 rows to each of three streams in turn, many under way at a time, until it is
-/// killed. Every answer is a line: stream, token, number of the batch, rows. Now and then all have
-/// been answered: it says `idle` and waits for a line.
+/// Appends batches of 1 to 5 rows to each of three streams in turn, many under way at a time, until
+/// the process is killed. Prints a line for each answer: stream, token, number of the batch, number
+/// of rows. Now and then it waits until all are answered, prints `idle` and waits for a line.
 pub(crate) fn append_for_ever(path: &str, life: u64) -> ExitCode {
     let log = SqliteLog::open(path, SqliteOptions::default()).unwrap();
     let mut under_way = VecDeque::<(&str, u64, u64, AppendFuture)>::new();
@@ -53,8 +53,8 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().build().unwrap()
 }
 
-/// What it is told on stdin, a line each, and answered on stdout: `append ROWS BYTES` appends a
-/// batch of rows of that length, `limit BYTES` keeps files from growing longer.
+/// Carries out the commands on stdin, one a line, and answers each on stdout: `append ROWS BYTES`
+/// appends a batch of rows of that length, `limit BYTES` keeps files from growing longer.
 pub(crate) fn append_on_command(path: &str) -> ExitCode {
     let log = SqliteLog::open(path, SqliteOptions::default()).unwrap();
     for line in io::stdin().lock().lines() {

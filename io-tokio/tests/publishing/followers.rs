@@ -1,3 +1,5 @@
+//! Drivers as followers of a writer over direct TCP: each dialect catches up and goes on live.
+
 use std::{sync::atomic::Ordering, time::Duration};
 
 use synrepl::{
@@ -12,7 +14,7 @@ use super::{
 };
 use crate::servers::until;
 
-/// A follower over direct TCP that wants everything from the beginning.
+/// A follower over direct TCP that starts from the beginning.
 fn follower(writer: &Writer, dialect: Dialect, pages: FromLog) -> Replication {
     Builder::tcp(&writer.address(dialect).to_string(), dialect)
         .unwrap()
@@ -24,7 +26,7 @@ fn follower(writer: &Writer, dialect: Dialect, pages: FromLog) -> Replication {
         .unwrap()
 }
 
-/// The rows up to this token: token, row and how it came.
+/// The rows up to this token, each with its token and origin.
 async fn rows_upto(replication: &mut Replication, last: i64) -> Vec<(i64, String, Origin)> {
     let mut found = Vec::new();
     while found.last().is_none_or(|(token, _, _)| *token < last) {
@@ -50,7 +52,7 @@ async fn followers_of_every_dialect_catch_up_and_go_on_live() {
         assert!(rows.iter().all(|(_, _, origin)| *origin == Origin::CatchUp), "{dialect}");
         let tokens: Vec<_> = rows.iter().map(|(token, _, _)| *token).collect();
         assert_eq!(tokens, (1..=50).collect::<Vec<_>>(), "{dialect}");
-        // The oldest dialect brings them over the connection.
+        // In the oldest dialect missed rows come over the connection, not in pages.
         let fetched = pages.pages.load(Ordering::Relaxed);
         assert_eq!(fetched > 0, dialect.names_instances(), "{dialect}: {fetched} pages");
         until(&mut follower, |event| matches!(event, Event::Live { .. }).then_some(())).await;
@@ -102,7 +104,7 @@ async fn what_a_follower_says_of_itself_reaches_the_writer() {
     follower.handle().syncing("@a:example.com", None, true).await.unwrap();
     let user = writer.until(|event| match event {
         Event::UserSyncing { sync, .. } => {
-            // Five letters, drawn at each start.
+            // The instance id is five letters, drawn at each start.
             let id = sync.instance_id.as_deref().unwrap();
             assert!(id.len() == 5 && id.chars().all(|c| c.is_ascii_alphabetic()), "{id}");
             Some((sync.user.to_string(), sync.syncing))
@@ -110,7 +112,7 @@ async fn what_a_follower_says_of_itself_reaches_the_writer() {
         _ => None,
     });
     assert_eq!(user.await, ("@a:example.com".to_owned(), true));
-    // Said before the connection closes.
+    // The reports are cleared before the connection closes.
     follower.shutdown().await;
     writer.until(|event| matches!(event, Event::SyncingCleared { .. }).then_some(())).await;
 }

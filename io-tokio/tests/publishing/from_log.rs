@@ -1,4 +1,4 @@
-//! Missed rows, straight from the writer's log.
+//! A fetch source that reads missed rows straight from the writer's log.
 
 use std::sync::{
     Arc,
@@ -7,11 +7,11 @@ use std::sync::{
 
 use synrepl::{FetchFuture, FetchRequest, FetchSource, core::stream::FetchError, log::LogStore};
 
-/// Pages of at most 7 rows.
+/// A fetch source that gives out pages of at most 7 rows.
 #[derive(Clone)]
 pub(crate) struct FromLog {
     log: Arc<dyn LogStore>,
-    /// Pages given out.
+    /// The number of pages requested so far.
     pub(crate) pages: Arc<AtomicU32>,
 }
 

@@ -1,3 +1,6 @@
+//! A writer against bare sockets as its peers, in each dialect: every peer gets each batch whole
+//! and in order, and a bad or slow peer harms no other.
+
 use std::collections::BTreeSet;
 
 use synrepl::{Dialect, Event, core::Warning};
@@ -8,7 +11,7 @@ use super::{
     writer::{DIALECTS, LIMIT, Writer},
 };
 
-/// What a follower hears of batches of one row each.
+/// The rows that a follower receives of batches of one row each.
 fn numbered(tokens: std::ops::RangeInclusive<i64>) -> Vec<(String, String)> {
     tokens.map(|token| (token.to_string(), format!("[{token}]"))).collect()
 }
@@ -64,9 +67,9 @@ async fn a_follower_that_takes_nothing_is_cut_off_and_the_others_hear_everything
     for number in 0..20 {
         good.push(Raw::follow(&writer, DIALECTS[number % 3]).await);
     }
-    // More than the system's buffers and the queue take together.
+    // All rows together are more than the system's buffers and the queue take.
     let filler = "x".repeat(10_000);
-    // Each row is waited for, while the one that is stuck holds nobody up.
+    // Every row is waited for, so the peer that is stuck must not hold up the others.
     for token in 2..=COUNT {
         writer.append(&[&format!("[{token},\"{filler}\"]")]).await;
         for follower in &mut good {
@@ -82,7 +85,7 @@ async fn a_follower_that_takes_nothing_is_cut_off_and_the_others_hear_everything
         .await;
     assert!(pending <= 1_000, "{pending}");
     writer.until(|event| matches!(event, Event::PeerDisconnected { .. }).then_some(())).await;
-    // What it finds when it looks at last has no hole.
+    // The rows that the stuck peer reads at last have no hole.
     let mut expected = 2;
     while let Some((token, _)) = stuck.row().await {
         assert_eq!(token, expected.to_string());
@@ -152,7 +155,7 @@ async fn publishing_goes_on_while_the_application_takes_no_events() {
     const COUNT: i64 = 300;
     let writer = Writer::start(|builder| builder.limits(|l| l.events_queued_max = 8)).await;
     let mut followers = Vec::new();
-    // Each comes with an event: more of them than find room.
+    // Each connection raises an event, and together these are more than the queue takes.
     for _ in 0..8 {
         followers.push(Raw::follow(&writer, Dialect::V1_22).await);
     }

@@ -1,4 +1,4 @@
-//! A follower that speaks for itself: a bare socket and its lines.
+//! A follower that is a bare socket and its lines, without any code of ours between.
 
 use synrepl::Dialect;
 use tokio::{
@@ -15,7 +15,7 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    /// Connects, and waits until rows of stream `s` come.
+    /// Connects, subscribes, and waits until stream `s` is announced.
     pub(crate) async fn follow(writer: &Writer, dialect: Dialect) -> Self {
         let mut raw = Self::connect(writer, dialect).await;
         if dialect.names_instances() {
@@ -28,7 +28,7 @@ impl Raw {
         raw
     }
 
-    /// Connects, and says nothing.
+    /// Connects, reads the greeting, and sends nothing.
     pub(crate) async fn connect(writer: &Writer, dialect: Dialect) -> Self {
         let stream = TcpStream::connect(writer.address(dialect)).await.unwrap();
         let mut raw = Self { stream: BufReader::new(stream), dialect };
@@ -51,7 +51,7 @@ impl Raw {
         }
     }
 
-    /// The next line that begins so.
+    /// The next line that begins with `start`.
     pub(crate) async fn hear_of(&mut self, start: &str) -> String {
         loop {
             let line = self.line().await.expect("the writer closed the connection");
@@ -72,7 +72,7 @@ impl Raw {
         }
     }
 
-    /// The rows up to the one that ends this token.
+    /// The rows up to the last one of this token.
     pub(crate) async fn rows_upto(&mut self, token: i64) -> Vec<(String, String)> {
         let mut rows = Vec::new();
         loop {

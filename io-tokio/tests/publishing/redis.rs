@@ -1,3 +1,6 @@
+//! A writer on a Redis bus: against a scripted server, when a row counts as published and what is
+//! sent again; against a real redis-server, that no row is lost or repeated.
+
 use std::sync::Arc;
 
 use synrepl::{
@@ -11,7 +14,7 @@ use crate::{
     servers::{connected, disconnected, redis::Redis as RealRedis, until},
 };
 
-/// The next `Published`.
+/// The token of the next `Published`.
 async fn published(replication: &mut Replication) -> Token {
     until(replication, |event| match event {
         Event::Published { stream, token } => {
@@ -23,7 +26,7 @@ async fn published(replication: &mut Replication) -> Token {
     .await
 }
 
-/// A writer on a scripted server, which has answered up to here.
+/// A writer on a scripted server, which has answered every command so far.
 async fn writer(
     build: impl FnOnce(Builder<Script>) -> Builder<Script>,
 ) -> (Replication, Network, Redis) {
@@ -38,7 +41,8 @@ async fn append(replication: &Replication, row: &str) -> Token {
     replication.handle().append("s", [row]).await.unwrap()
 }
 
-/// The next PUBLISH, not answered. What announces nothing new is left out.
+/// The text of the next PUBLISH, which is left unanswered. A REPLICATE and a POSITION that
+/// announces nothing new are answered and left out.
 async fn next_publish(redis: &mut Redis) -> String {
     loop {
         let command = redis.publisher.command().await.expect("the driver closed the connection");

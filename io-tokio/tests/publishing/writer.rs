@@ -1,4 +1,4 @@
-//! The writer under test.
+//! The writer under test: a driver that listens for direct TCP, on loopback.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -8,10 +8,11 @@ use synrepl::{
 };
 use tokio::{net::TcpListener, time::timeout};
 
-/// Longest time that anything may take here; only a failure waits for it.
+/// The longest time that anything may take here; only a failing test waits that long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-/// Those of the three groups that differ in what they do, not only in the form of their lines.
+/// One dialect of each of the three groups that differ in what they do, not only in the form of
+/// their lines.
 pub(crate) const DIALECTS: [Dialect; 3] = [Dialect::V0_23, Dialect::V1_13, Dialect::V1_22];
 
 pub(crate) struct Writer {
@@ -45,7 +46,7 @@ impl Writer {
         writer
     }
 
-    /// Where this dialect is spoken.
+    /// The address at which this dialect is spoken.
     pub(crate) fn address(&self, dialect: Dialect) -> SocketAddr {
         let found = self.addresses.iter().find(|(spoken, _)| *spoken == dialect);
         found.expect("one of DIALECTS").1

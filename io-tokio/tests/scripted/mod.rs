@@ -1,4 +1,5 @@
-//! A network whose far end is played by the test.
+//! A network whose far end the test plays: Redis servers without sockets, and a fetch source with
+//! fixed answers.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -18,11 +19,11 @@ use tokio::{
     sync::mpsc,
 };
 
-/// Connections of which the test holds the other end.
+/// A connector whose connections end at the test.
 #[derive(Clone)]
 pub(crate) struct Script(mpsc::Sender<DuplexStream>);
 
-/// Where the test gets the other ends, in the order in which they were opened.
+/// The far ends of the connections, in the order in which they were opened.
 pub(crate) struct Network(mpsc::Receiver<DuplexStream>);
 
 pub(crate) fn network() -> (Script, Network) {
@@ -60,7 +61,7 @@ impl Network {
     }
 }
 
-/// A Redis server as the driver sees it.
+/// The far ends of the two connections that the driver has to Redis.
 pub(crate) struct Redis {
     pub(crate) publisher: Peer,
     pub(crate) subscriber: Peer,
@@ -85,7 +86,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// The next command that the driver sends; `None` when it has closed.
+    /// The next command of the driver; `None` once it has closed the connection.
     pub(crate) async fn command(&mut self) -> Option<Vec<String>> {
         loop {
             if let Some(frame) = self.decoder.decode(&mut self.input).unwrap() {
@@ -107,13 +108,13 @@ impl Peer {
         assert_eq!(self.command().await, None);
     }
 
-    /// Confirms the first subscription: that of the channel to which no Synapse listens.
+    /// Confirms the first subscription, which is of the channel to which no Synapse listens.
     pub(crate) async fn subscribe_apart(&mut self) {
         self.expect(&["SUBSCRIBE", "example.com/synrepl"]).await;
         self.say("*3\r\n$9\r\nsubscribe\r\n$19\r\nexample.com/synrepl\r\n:1\r\n").await;
     }
 
-    /// Says that `text` was published.
+    /// Sends `text` as a message of the deployment's channel.
     pub(crate) async fn message(&mut self, text: &str) {
         let length = text.len();
         let frame = format!("*3\r\n$7\r\nmessage\r\n$11\r\nexample.com\r\n${length}\r\n{text}\r\n");
@@ -151,7 +152,7 @@ pub(crate) async fn disconnect_reason(replication: &mut Replication) -> String {
     }
 }
 
-/// Pages given out in order; the requests are kept.
+/// A fetch source that answers with these results in order, and then never.
 #[derive(Default)]
 pub(crate) struct Pages {
     pages: Mutex<VecDeque<Result<Page, FetchError>>>,

@@ -1,20 +1,20 @@
-//! Certificates for one test.
+//! Certificates for one test, as files that are removed with it.
 
 use std::{fs, path::PathBuf};
 
 use tempfile::TempDir;
 
-/// A self-signed certificate and its key, as PEM files that go with it.
+/// A self-signed certificate and its key, as PEM files that are removed when it is dropped.
 pub(crate) struct Certificate {
     directory: TempDir,
-    /// The certificate, DER.
+    /// The certificate, as DER.
     pub(crate) der: Vec<u8>,
-    /// Its private key, PKCS #8 DER.
+    /// The private key, as PKCS #8 DER.
     pub(crate) key_der: Vec<u8>,
 }
 
 impl Certificate {
-    /// One for the host `name`, which may be an IP address.
+    /// Makes a certificate for the host `name`, which may be an IP address.
     pub(crate) fn new(name: &str) -> Self {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -23,7 +23,7 @@ impl Certificate {
         Self { directory, der: made.cert.der().to_vec(), key_der: made.signing_key.serialize_der() }
     }
 
-    /// The certificate, which is its own CA.
+    /// The PEM file of the certificate, which is its own CA.
     pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().join("cert.pem")
     }

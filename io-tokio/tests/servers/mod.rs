@@ -1,4 +1,5 @@
-//! The other parties of a deployment, as real servers on loopback.
+//! The other parties of a deployment on loopback: a real redis-server, and a writer's HTTP listener
+//! played by the test.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -11,10 +12,10 @@ use std::time::Duration;
 use synrepl::{Event, Replication, core::ConnectionId};
 use tokio::time::timeout;
 
-/// Longest time that anything may take here; only a failure waits for it.
+/// The longest time that anything may take here; only a failing test waits that long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-/// The next event for which `wanted` finds something.
+/// Takes events until `wanted` returns a value, and returns that.
 pub(crate) async fn until<T>(
     replication: &mut Replication,
     mut wanted: impl FnMut(Event) -> Option<T>,

@@ -1,4 +1,4 @@
-//! A redis-server of one test alone.
+//! A real redis-server for one test.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -17,7 +17,7 @@ use tokio::{
 
 use super::certificate::Certificate;
 
-/// A redis-server on loopback and on a Unix socket. Ended when dropped.
+/// A redis-server on loopback and on a Unix socket, which is stopped when dropped.
 pub(crate) struct Redis {
     port: u16,
     directory: TempDir,
@@ -26,12 +26,12 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Starts it with TCP on a free port, and waits until it takes connections.
+    /// Starts the server with TCP on a free port, and waits until it accepts connections.
     pub(crate) fn start(options: &[&str]) -> Self {
         Self::start_on("--port", options)
     }
 
-    /// The same with TLS only.
+    /// Starts the server with TLS on a free port, and no plain TCP.
     pub(crate) fn start_tls(certificate: &Certificate) -> Self {
         let (certificate, key) = (certificate.path(), certificate.key_path());
         let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
@@ -50,7 +50,7 @@ impl Redis {
 
     fn start_on(port_option: &str, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        // The port may be taken between our look and the server's start; then the next is tried.
+        // Another process may take the port before the server does; then the next one is tried.
         for _ in 0..5 {
             let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let port = free.port();
@@ -69,7 +69,7 @@ impl Redis {
     }
 
     pub(crate) fn stop(&mut self) {
-        // It is of no use any more, however it ends.
+        // The server is not needed any more, so errors do not matter.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -78,7 +78,7 @@ impl Redis {
         self.port
     }
 
-    /// Its address over TCP, without a password.
+    /// The server's URL over TCP, without a password.
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
@@ -87,7 +87,7 @@ impl Redis {
         self.directory.path().join("redis.sock")
     }
 
-    /// Another client, on the Unix socket.
+    /// A new client, on the Unix socket.
     pub(crate) async fn client(&self) -> Client {
         Client {
             stream: UnixStream::connect(self.socket()).await.unwrap(),
@@ -97,7 +97,7 @@ impl Redis {
     }
 }
 
-/// The running server, or `None` if it ended at once.
+/// Starts a server; `None` if it ended at once.
 fn spawn(directory: &Path, options: &[String]) -> Option<Child> {
     let mut child = Process::new("redis-server")
         .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
@@ -115,9 +115,9 @@ fn spawn(directory: &Path, options: &[String]) -> Option<Child> {
         });
     if let Some(stdout) = child.stdout.take() {
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
-        // Said once all its sockets listen.
+        // The server prints this once all its sockets listen.
         if lines.by_ref().any(|line| line.contains("eady to accept connections")) {
-            // Keeps the pipe from filling up; ends with the server.
+            // This thread keeps the pipe from filling up, and ends with the server.
             std::thread::spawn(move || lines.for_each(drop));
             return Some(child);
         }
@@ -132,7 +132,7 @@ impl Drop for Redis {
     }
 }
 
-/// Another instance of the deployment, or its administrator.
+/// A Redis client that plays another instance of the deployment, or its administrator.
 pub(crate) struct Client {
     stream: UnixStream,
     decoder: RespDecoder,
@@ -149,7 +149,7 @@ impl Client {
         self.reply().await
     }
 
-    /// Publishes on the deployment's channel and returns how many heard it.
+    /// Publishes on the deployment's channel and returns the number of receivers.
     pub(crate) async fn publish(&mut self, text: &str) -> i64 {
         match self.command(&["PUBLISH", "example.com", text]).await {
             Frame::Integer(count) => count,
@@ -162,7 +162,7 @@ impl Client {
         self.command(&["SUBSCRIBE", "example.com"]).await;
     }
 
-    /// Waits for a message.
+    /// Waits until a message with the text `expected` is received.
     pub(crate) async fn hear(&mut self, expected: &str) {
         let heard = async {
             loop {

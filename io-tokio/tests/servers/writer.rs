@@ -1,4 +1,4 @@
-//! A writer's replication listener, over any kind of stream.
+//! A writer's HTTP replication listener played by the test, over any kind of stream.
 
 use std::{
     convert::Infallible,
@@ -16,9 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub(crate) struct Log(Arc<Mutex<Contents>>);
 
 struct Contents {
-    /// Tokens, rising; the row of token 7 is `["r7"]`.
+    /// The tokens, rising; the row of token 7 is `["r7"]`.
     tokens: Vec<i64>,
-    /// Rows of one page at most.
+    /// The most rows of one page.
     page_rows: usize,
     secret: Option<&'static str>,
     requests: Vec<Asked>,
@@ -39,7 +39,7 @@ impl Log {
         Self(Arc::new(Mutex::new(contents)))
     }
 
-    /// Answers only who knows `secret`, as Synapse does.
+    /// Answers only requests that carry `secret`, as Synapse does.
     pub(crate) fn with_secret(self, secret: &'static str) -> Self {
         self.0.lock().unwrap().secret = Some(secret);
         self
@@ -53,7 +53,7 @@ impl Log {
         self.0.lock().unwrap().requests.clone()
     }
 
-    /// Answers on one connection until it is closed.
+    /// Serves one connection until it is closed.
     pub(crate) async fn serve(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin,

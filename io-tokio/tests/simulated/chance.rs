@@ -1,6 +1,6 @@
-//! The only source of chance, besides the simulated network's own.
+//! The only source of random numbers besides the simulated network's own.
 
-/// Numbers that depend on the seed alone (splitmix64).
+/// A source of numbers that depend on the seed alone (splitmix64).
 #[derive(Clone, Debug)]
 pub(super) struct Chance(u64);
 

@@ -1,4 +1,4 @@
-//! What goes wrong, and when.
+//! The faults of a run, and their times.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -6,7 +6,7 @@ use turmoil::Sim;
 
 use super::chance::Chance;
 
-/// When the last fault is over.
+/// The time at which the last fault is over.
 pub(super) const OVER: Duration = Duration::from_secs(4 + 14 * SLOTS);
 
 const SLOTS: u64 = 7;
@@ -14,12 +14,12 @@ const SLOTS: u64 = 7;
 /// One change of the network or a host.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// What is sent between the two waits.
+    /// Messages between the two hosts are held back until the release.
     Hold(&'static str, &'static str),
     Release(&'static str, &'static str),
-    /// What is sent between the two is lost; open connections never recover from that.
+    /// Messages between the two hosts are lost; open connections never recover from that.
     Partition(&'static str, &'static str),
-    /// The same in one direction.
+    /// Messages from the first host to the second are lost.
     PartitionOneWay(&'static str, &'static str),
     Repair(&'static str, &'static str),
     Crash(&'static str),
@@ -32,7 +32,8 @@ pub(super) struct Faults(VecDeque<(Duration, Step)>);
 
 impl Faults {
     pub(super) fn new(chance: &mut Chance) -> Self {
-        // In seconds after the beginning of the slot. A slot is long enough to recover in.
+        // Times are in seconds after the beginning of the slot. A slot is long enough to recover
+        // in.
         let mut kinds: Vec<Vec<(u64, Step)>> = vec![
             vec![(0, Step::Hold("follower", "redis")), (2, Step::Release("follower", "redis"))],
             vec![(0, Step::Partition("follower", "redis")), (4, Step::Repair("follower", "redis"))],
@@ -42,7 +43,7 @@ impl Faults {
             ],
             vec![(0, Step::Crash("redis")), (5, Step::Bounce("redis"))],
             vec![
-                // The follower has to fetch from p1, and cannot.
+                // The follower has to fetch from p1, which it cannot reach.
                 (0, Step::Partition("follower", "p1")),
                 (0, Step::Crash("redis")),
                 (1, Step::Bounce("redis")),
@@ -65,7 +66,7 @@ impl Faults {
         Self(steps)
     }
 
-    /// Applies what is due.
+    /// Applies the steps that are due.
     pub(super) fn apply(&mut self, sim: &mut Sim<'_>) {
         while let Some((_, step)) = self.0.pop_front_if(|(at, _)| *at <= sim.elapsed()) {
             match step {

@@ -1,4 +1,4 @@
-//! The driver under test and its application.
+//! The follower: the driver under test, and an application that takes its events.
 
 use std::{cell::RefCell, collections::BTreeMap, io, rc::Rc, time::Duration};
 
@@ -14,10 +14,10 @@ use super::{
     writer::{Batch, CHANNEL, HTTP_PORT, SECRET, Writer},
 };
 
-/// After everything has arrived, nothing more may for this long: twice the longest retry.
+/// The time for which no more rows may come after all have arrived: twice the longest retry.
 const QUIET: Duration = Duration::from_secs(20);
 
-/// The simulated network.
+/// The simulated network, as a connector.
 #[derive(Clone)]
 struct Simulated;
 
@@ -32,7 +32,7 @@ impl Connector for Simulated {
     }
 }
 
-/// What the application was told.
+/// The events that the application was given.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heard(Rc<RefCell<Contents>>);
 
@@ -43,7 +43,7 @@ struct Contents {
 }
 
 impl Heard {
-    /// All events, each with its time.
+    /// All events as text, each with its time.
     pub(super) fn events(&self) -> Vec<String> {
         self.0.borrow().events.clone()
     }
@@ -66,7 +66,7 @@ impl Heard {
     }
 }
 
-/// Follows until everything that the writers wrote has arrived, and some time longer.
+/// Follows until every row of the writers has arrived, and [`QUIET`] longer.
 pub(super) async fn follow(seed: u64, writers: Vec<Writer>, heard: Heard) -> turmoil::Result {
     let mut replication = start(seed, &writers)?;
     while !is_complete(&replication, &writers) {
@@ -101,7 +101,7 @@ fn start(seed: u64, writers: &[Writer]) -> Result<Replication, Box<dyn std::erro
             limits.ping_interval = Duration::from_secs(2);
             limits.ping_timeout = Duration::from_secs(2);
             limits.fetch_timeout = Duration::from_secs(3);
-            // Small enough that the driver has to wait for the application.
+            // The queue is so small that the driver has to wait for the application.
             limits.events_queued_max = 4;
         });
     for writer in writers {

@@ -1,4 +1,4 @@
-//! A Redis server with the commands that publish/subscribe needs, and a client for it.
+//! A simulated Redis server with the commands that publish/subscribe needs, and a client for it.
 
 use std::{cell::RefCell, io, rc::Rc};
 
@@ -14,25 +14,25 @@ use turmoil::net::{TcpListener, TcpStream};
 pub(super) const PORT: u16 = 6379;
 pub(super) const PASSWORD: &str = "wonderland";
 
-/// Messages that wait for one subscriber. A slower one is cut off, as Redis does it.
+/// The most messages that wait for one subscriber. A slower one is cut off, as Redis does it.
 const OUTBOX: usize = 4_096;
 
 #[derive(Default)]
 struct Hub {
-    /// In the order in which they subscribed.
+    /// The subscribers, in the order in which they subscribed.
     subscribers: Vec<Subscriber>,
     connections: u64,
 }
 
 struct Subscriber {
-    /// The number of its connection.
+    /// The number of the subscriber's connection.
     number: u64,
     channels: Vec<Bytes>,
     outbox: mpsc::Sender<Bytes>,
 }
 
 impl Hub {
-    /// Hands a message to all who listen, and says how many they are.
+    /// Hands a message to all subscribers of the channel, and returns their number.
     fn publish(&mut self, channel: &Bytes, payload: &Bytes) -> usize {
         let mut message = BytesMut::new();
         encode_command(&[b"message", channel, payload], &mut message);
@@ -44,7 +44,7 @@ impl Hub {
     }
 }
 
-/// The server, until it is crashed. What its clients had subscribed to is gone then.
+/// Runs the server until its host is crashed. The subscriptions of its clients are gone then.
 pub(super) async fn serve() -> turmoil::Result {
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     let hub = Rc::new(RefCell::new(Hub::default()));
@@ -52,7 +52,7 @@ pub(super) async fn serve() -> turmoil::Result {
     loop {
         tokio::select! {
             biased;
-            // A client that breaks off is none of the server's business; a panic is ours.
+            // A connection that breaks does not concern the server; a panic ends the test.
             Some(ended) = clients.join_next() => drop(ended.unwrap()),
             accepted = listener.accept() => {
                 clients.spawn_local(serve_client(accepted?.0, Rc::clone(&hub)));
@@ -78,7 +78,7 @@ async fn serve_client(mut stream: TcpStream, hub: Rc<RefCell<Hub>>) -> io::Resul
             biased;
             message = messages.recv() => match message {
                 Some(message) => stream.write_all(&message).await?,
-                // Too slow: cut off.
+                // The client was too slow and is cut off.
                 None => return Ok(()),
             },
             read = stream.read_buf(&mut input) => if read? == 0 {
@@ -126,7 +126,7 @@ fn answer(
 fn words(frame: Frame) -> Vec<Bytes> {
     let parts = match frame {
         Frame::Array(parts) => parts,
-        // What the decoder of a subscriber takes for a message is no command.
+        // The decoder takes some arrays for a subscriber's messages; they are no commands.
         other => panic!("not a command: {other:?}"),
     };
     let word = |part| match part {

@@ -1,4 +1,5 @@
-//! One run: the hosts, the network and its faults.
+//! One run: the hosts, the network and its faults. A seed enters; what was written and what was
+//! delivered leaves.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,7 @@ use super::{
     writer::Writer,
 };
 
-/// What a run left behind.
+/// The result of a run: the writers with their logs, and the events of the follower.
 pub(super) struct Ran {
     pub(super) writers: Vec<Writer>,
     pub(super) heard: Heard,

@@ -1,4 +1,4 @@
-//! What must hold in every run.
+//! The properties that hold in every run.
 
 use super::run::run;
 
@@ -18,7 +18,7 @@ fn every_row_arrives_once_and_in_order_whatever_the_network_does() {
         }
         events.extend(ran.heard.events());
     }
-    // The faults were felt, each in its own way.
+    // Every kind of fault has left its sign in the events.
     for sign in [
         "ping timeout: nothing came on the",
         "within 2s: it did not take the connection",
@@ -46,6 +46,6 @@ fn the_same_seed_gives_the_same_events_at_the_same_times() {
         assert_eq!(first.len(), second.len(), "seed {seed}");
         runs.push(first);
     }
-    // It is the seed that decides.
+    // Another seed gives another run.
     assert!(runs[0] != runs[1]);
 }

@@ -1,5 +1,5 @@
-//! An instance that writes streams: on a schedule into its log and onto the bus, with the log
-//! behind its HTTP listener.
+//! An instance that writes streams on a schedule: into its log and onto the bus. Its HTTP listener
+//! serves catch-up from the log.
 
 use std::{
     cell::RefCell, collections::BTreeMap, convert::Infallible, future::ready, io, rc::Rc,
@@ -24,16 +24,16 @@ pub(super) const HTTP_PORT: u16 = 9093;
 pub(super) const CHANNEL: &str = "example.com";
 pub(super) const SECRET: &str = "white-rabbit";
 
-/// Rows of one page, unless one batch alone has more.
+/// The most rows of one page, unless one batch alone has more.
 const PAGE_ROWS: usize = 15;
 
-/// Time for an answer of Redis.
+/// The longest time that Redis may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The rows of one token.
 pub(super) type Batch = (i64, Vec<String>);
 
-/// A writer. What it has written outlives its crashes.
+/// A writer. Its log outlives its crashes.
 #[derive(Clone)]
 pub(super) struct Writer(Rc<Shared>);
 
@@ -42,7 +42,7 @@ struct Shared {
     log: RefCell<BTreeMap<&'static str, Vec<Batch>>>,
     chance: RefCell<Chance>,
     written: Notify,
-    /// Writes no more from this time of the simulation on.
+    /// The time of the simulation from which on it writes no more.
     until: Duration,
 }
 
@@ -67,7 +67,7 @@ impl Writer {
         self.0.name
     }
 
-    /// Everything that was written, by stream.
+    /// All batches that were written, by stream.
     pub(super) fn log(&self) -> BTreeMap<&'static str, Vec<Batch>> {
         self.0.log.borrow().clone()
     }
@@ -78,9 +78,9 @@ impl Writer {
         turmoil::sim_elapsed().unwrap() > self.0.until + Duration::from_secs(1)
     }
 
-    /// The instance, until it is crashed.
+    /// Runs the instance until it is crashed.
     pub(super) async fn run(self) -> turmoil::Result {
-        // In one task, so that a panic ends the simulation.
+        // All parts run in one task, so that a panic ends the simulation.
         tokio::select! {
             biased;
             () = self.write() => {}
@@ -115,7 +115,8 @@ impl Writer {
 
     async fn publish(&self) {
         loop {
-            // However the session ended, the next one announces what may have been lost.
+            // The next session announces what may have been lost, so the end of this one does not
+            // matter.
             let _ = self.session().await;
             sleep(Duration::from_secs(1)).await;
         }
@@ -135,7 +136,7 @@ impl Writer {
                 message = subscriber.next() => if let Frame::Message { payload, .. } = message?
                     && payload.starts_with(b"REPLICATE")
                 {
-                    // Not ahead of rows that are still unsent.
+                    // An announcement must not go ahead of rows that are still unsent.
                     self.send_rows(&mut publisher, &mut sent).await?;
                     self.announce(&mut publisher, &sent).await?;
                 },
@@ -187,7 +188,7 @@ impl Writer {
         loop {
             tokio::select! {
                 biased;
-                // A client that breaks off is none of the server's business; a panic is ours.
+                // A connection that breaks does not concern the server; a panic ends the test.
                 Some(ended) = clients.join_next() => drop(ended.unwrap()),
                 accepted = listener.accept() => {
                     let (stream, _) = accepted?;
@@ -238,7 +239,7 @@ impl Writer {
     }
 }
 
-/// Publishes and waits until Redis has it.
+/// Publishes a message and waits until Redis has taken it.
 async fn say(publisher: &mut Client, text: &str) -> io::Result<()> {
     publisher.send(&[b"PUBLISH", CHANNEL.as_bytes(), text.as_bytes()]).await?;
     match timeout(PATIENCE, publisher.next()).await?? {

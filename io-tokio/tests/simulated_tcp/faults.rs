@@ -1,4 +1,4 @@
-//! What goes wrong, and when.
+//! The faults of a run, and their times.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -6,24 +6,25 @@ use turmoil::Sim;
 
 use super::{chance::Chance, network::OpenStreams};
 
-/// The writer, and the hosts of its followers.
+/// The host of the writer.
 pub(super) const WRITER: &str = "writer";
 pub(super) const FOLLOWERS: [&str; 3] = ["follower-0", "follower-1", "follower-2"];
 
-/// Long enough to recover in: a silent connection is given up after 25 s, looked at every 5 s.
+/// The length of a slot, in which every follower can recover: a silent connection is given up after
+/// 25 s, checked every 5 s.
 const SLOT_SECONDS: u64 = 45;
 const SLOTS: u64 = 4;
 
-/// When the last fault is over.
+/// The time at which the last fault is over.
 pub(super) const OVER: Duration = Duration::from_secs(4 + SLOT_SECONDS * SLOTS);
 
 /// One change of the network or a host.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// What is sent between the two waits.
+    /// Messages between the follower and the writer are held back until the release.
     Hold(&'static str),
     Release(&'static str),
-    /// What is sent between the two is lost; open connections never recover from that.
+    /// Messages between the two are lost; open connections never recover from that.
     Partition(&'static str),
     Repair(&'static str),
     Crash,
@@ -39,10 +40,10 @@ impl Faults {
     pub(super) fn new(chance: &mut Chance) -> Self {
         let mut whom = || FOLLOWERS[usize::try_from(chance.between(0, 2)).unwrap()];
         let (held, cut, parted) = (whom(), whom(), whom());
-        // In seconds after the beginning of the slot.
+        // Times are in seconds after the beginning of the slot.
         let mut kinds: Vec<Vec<(u64, Step)>> = vec![
             vec![(0, Step::Hold(held)), (3, Step::Release(held))],
-            // Longer than either side waits.
+            // This is longer than either side waits.
             vec![(0, Step::Partition(cut)), (33, Step::Repair(cut))],
             vec![(0, Step::Crash), (2, Step::Bounce)],
             vec![
@@ -67,7 +68,7 @@ impl Faults {
         Self(steps)
     }
 
-    /// Applies what is due.
+    /// Applies the steps that are due.
     pub(super) fn apply(&mut self, sim: &mut Sim<'_>, open: &OpenStreams) {
         while let Some((_, step)) = self.0.pop_front_if(|(at, _)| *at <= sim.elapsed()) {
             match step {

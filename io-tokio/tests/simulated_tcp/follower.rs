@@ -10,10 +10,10 @@ use super::{
     writer::{Batch, STREAMS, Writer},
 };
 
-/// After everything has arrived, nothing more may for this long: twice the longest retry.
+/// The time for which no more rows may come after all have arrived: twice the longest retry.
 const QUIET: Duration = Duration::from_secs(20);
 
-/// What the application was told.
+/// The events that the application was given.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heard(Rc<RefCell<Contents>>);
 
@@ -24,7 +24,7 @@ struct Contents {
 }
 
 impl Heard {
-    /// All events, each with its time.
+    /// All events as text, each with its time.
     pub(super) fn events(&self) -> Vec<String> {
         self.0.borrow().events.clone()
     }
@@ -45,12 +45,12 @@ impl Heard {
     }
 }
 
-/// Under what name the rows come.
+/// The instance name under which the rows come.
 fn instance(dialect: Dialect) -> &'static str {
     if dialect.names_instances() { "writer" } else { "master" }
 }
 
-/// Follows until everything that was written has arrived, and some time longer.
+/// Follows until every row that was written has arrived, and [`QUIET`] longer.
 pub(super) async fn follow(
     seed: u64,
     (dialect, port): (Dialect, u16),
@@ -66,7 +66,7 @@ pub(super) async fn follow(
         .fetch_source(writer.pages())
         .limits(|limits| {
             limits.connect_timeout = Duration::from_secs(2);
-            // Small enough that the driver has to wait for the application.
+            // The queue is so small that the driver has to wait for the application.
             limits.events_queued_max = 4;
         })
         .spawn()?;

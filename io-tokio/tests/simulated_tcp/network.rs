@@ -1,4 +1,4 @@
-//! The simulated network, as the driver sees it.
+//! The simulated network, as the connector and the listener of drivers.
 
 use std::{
     collections::BTreeMap,
@@ -26,9 +26,9 @@ impl Connector for Simulated {
     }
 }
 
-/// The streams that the writer has accepted, in that order. As it dies its tasks are dropped in an
-/// order that is another one in each run, and each stream that is dropped draws from the chance of
-/// the network: so the first of them closes all.
+/// The connections that the writer has accepted, in that order. When the writer dies, its tasks are
+/// dropped in an order that differs from run to run, and each connection that is dropped draws from
+/// the network's random numbers; so the first of them that is dropped closes all.
 #[derive(Clone, Default)]
 pub(super) struct OpenStreams(Arc<Mutex<Open>>);
 
@@ -42,7 +42,7 @@ struct Open {
 type Slot = Arc<Mutex<Option<TcpStream>>>;
 
 impl OpenStreams {
-    /// The writer is about to die, or has died.
+    /// Sets whether the writer is dying: from just before its crash until just after it.
     pub(super) fn set_dying(&self, dying: bool) {
         lock(&self.0).dying = dying;
     }
@@ -57,7 +57,7 @@ impl OpenStreams {
     }
 }
 
-/// The writer's end of a stream.
+/// The writer's end of a connection.
 pub(super) struct Accepted {
     slot: Slot,
     number: u64,

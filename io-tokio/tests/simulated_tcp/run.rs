@@ -1,4 +1,5 @@
-//! One run: the hosts, the network and its faults.
+//! One run: the hosts, the network and its faults. A seed enters; what was written and what was
+//! delivered leaves.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,10 +12,10 @@ use super::{
     writer::{SPOKEN, Writer},
 };
 
-/// What a run left behind.
+/// The result of a run.
 pub(super) struct Ran {
     pub(super) writer: Writer,
-    /// Of the follower of each dialect.
+    /// The events of each dialect's follower.
     pub(super) heard: [Heard; 3],
 }
 

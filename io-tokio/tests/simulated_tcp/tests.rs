@@ -1,4 +1,4 @@
-//! What must hold in every run.
+//! The properties that hold in every run.
 
 use super::{run::run, writer::STREAMS};
 
@@ -19,7 +19,7 @@ fn every_follower_gets_every_row_once_and_in_order_whatever_happens() {
         }
         events.extend(ran.heard.iter().flat_map(|heard| heard.events()));
     }
-    // The faults were felt, each in its own way.
+    // Every kind of fault has left its sign in the events.
     for sign in [
         "the other side closed the connection",
         "ping timeout",
@@ -46,6 +46,6 @@ fn the_same_seed_gives_the_same_events_at_the_same_times() {
         assert_eq!(at, None);
         assert_eq!(first.len(), second.len());
     }
-    // It is the seed that decides.
+    // Another seed gives another run.
     assert!(first[0].events() != other[0].events());
 }

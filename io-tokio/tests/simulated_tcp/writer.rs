@@ -16,7 +16,7 @@ use super::{
 
 pub(super) const STREAMS: [&str; 2] = ["events", "receipts"];
 
-/// Each dialect and where it is spoken.
+/// Each dialect, with the port at which it is spoken.
 pub(super) const SPOKEN: [(Dialect, u16); 3] =
     [(Dialect::V0_23, 9_023), (Dialect::V1_13, 9_113), (Dialect::V1_22, 9_122)];
 
@@ -32,7 +32,7 @@ struct Shared {
     open: OpenStreams,
     written: RefCell<Vec<(&'static str, Batch)>>,
     chance: RefCell<Chance>,
-    /// Writes no more from this time of the simulation on.
+    /// The time of the simulation from which on it writes no more.
     until: Duration,
 }
 
@@ -47,7 +47,7 @@ impl Writer {
         }))
     }
 
-    /// What was written to `stream`.
+    /// The batches that were written to `stream`.
     pub(super) fn written(&self, stream: &str) -> Vec<Batch> {
         let written = self.0.written.borrow();
         written.iter().filter(|(name, _)| *name == stream).map(|(_, batch)| batch.clone()).collect()
@@ -59,17 +59,17 @@ impl Writer {
         turmoil::sim_elapsed().unwrap() > self.0.until + Duration::from_secs(1)
     }
 
-    /// What its followers are connected by.
+    /// The connections of its followers.
     pub(super) fn open_streams(&self) -> &OpenStreams {
         &self.0.open
     }
 
-    /// Missed rows, from its log as it stands.
+    /// A fetch source that reads missed rows from the writer's log.
     pub(super) fn pages(&self) -> impl FetchSource + use<> {
         Pages(Arc::clone(&self.0.log))
     }
 
-    /// One life of the process.
+    /// Runs the process for one life, until it is crashed.
     pub(super) async fn run(self) -> turmoil::Result {
         let mut builder = Builder::standalone()
             .connector(Simulated)
@@ -84,7 +84,7 @@ impl Writer {
         let handle = replication.handle();
         loop {
             let wait = Duration::from_millis(self.between(20, 400));
-            // Takes what events there are meanwhile.
+            // The application takes the events that come meanwhile.
             let events = async { while replication.next().await.is_some() {} };
             if timeout(wait, events).await.is_ok() {
                 return Err("the driver of the writer ended".into());

@@ -1,9 +1,10 @@
-//! From a Redis socket to the application: the whole driver, in the same run as the `redis` crate
-//! that receives the same bytes and does nothing with them.
+//! Measures the way from a Redis socket to the application: the whole driver, in the same run as
+//! the `redis` crate that receives the same bytes and does nothing with them.
 //!
-//! First from a stand-in server, so that reading alone is measured; then through a real
-//! redis-server (left out with a word if none is in PATH). CPU time is that of the reading thread.
-//! Ends with status 1 if the driver takes more than the `redis` crate doing nothing.
+//! The bytes come first from a stand-in server, so that reading alone is measured; then through a
+//! real redis-server (left out with a note if none is in PATH). CPU time is that of the reading
+//! thread. The bench ends with status 1 if the driver takes more than the `redis` crate doing
+//! nothing.
 
 #[path = "../../../core/benches/workload/corpus.rs"]
 mod corpus;
@@ -17,10 +18,10 @@ use std::{process::ExitCode, time::Duration};
 use readers::{Reader, Reading};
 use workload::Workload;
 
-/// Turns of each reader at the stand-in server, and at the real one.
+/// The number of turns of each reader at the stand-in server, and at the real one.
 const ROUNDS: usize = 9;
 const ROUNDS_REAL: usize = 5;
-/// Times that the corpus is published through the real server in each round.
+/// The number of times that the corpus is published through the real server in each round.
 const REPEATS: usize = 5;
 
 /// The server name, which is also the name of the channel.
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!held))
 }
 
-/// What each reader made of each round, round by round.
+/// The result of each reader in each round, round by round.
 fn take_turns<R>(rounds: usize, mut pass: impl FnMut(Reader) -> R) -> Vec<(Reader, R)> {
     (0..rounds).flat_map(|_| Reader::ALL).map(|reader| (reader, pass(reader))).collect()
 }

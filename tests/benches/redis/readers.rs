@@ -1,4 +1,4 @@
-//! Who reads: our driver, the `redis` crate doing nothing, and a bare socket.
+//! The readers that are compared: our driver, the `redis` crate doing nothing, and a bare socket.
 
 use std::{hint::black_box, io::Read as _, net::TcpStream, thread, time::Duration};
 
@@ -30,7 +30,7 @@ impl Reader {
     }
 }
 
-/// From the confirmed subscription to the last message.
+/// The cost of reading from the confirmed subscription to the last message.
 #[derive(Clone, Copy)]
 pub(crate) struct Reading {
     /// CPU time of the reading thread.
@@ -61,7 +61,8 @@ fn time(clock: ClockId) -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("nanoseconds"))
 }
 
-/// One reader on a thread of its own reads the whole workload; calls `subscribed` when it listens.
+/// Lets one reader, on a thread of its own, read the whole workload; calls `subscribed` when it is
+/// subscribed.
 pub(crate) fn read<R: Send>(
     reader: Reader,
     url: &str,

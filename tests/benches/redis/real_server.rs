@@ -1,4 +1,4 @@
-//! The same through a redis-server of our own, saturated by one publisher.
+//! A real redis-server of the bench's own, saturated by one publisher.
 
 use std::{
     fs,
@@ -22,14 +22,14 @@ pub(crate) struct Server {
     child: Child,
 }
 
-/// One reader's pass, and what the server spent on it.
+/// One reader's pass, and the CPU time of the server during it.
 pub(crate) struct Pass {
     reading: Reading,
     server_cpu: Duration,
 }
 
 impl Server {
-    /// A redis-server on a free port of 127.0.0.1, in memory alone, that waits for slow
+    /// Starts a redis-server on a free port of 127.0.0.1, in memory alone, that waits for slow
     /// subscribers.
     pub(crate) fn start() -> io::Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -65,7 +65,7 @@ impl Server {
         Pass { reading, server_cpu: self.cpu_time() - cpu_before }
     }
 
-    /// User and system time, from `/proc/PID/stat`.
+    /// The server's user and system time, from `/proc/PID/stat`.
     fn cpu_time(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("/proc");
         // The name in parentheses may hold spaces; the times are fields 14 and 15.
@@ -82,7 +82,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Nothing is kept, so there is nothing to wait for.
+        // The server keeps nothing, so there is nothing to wait for.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -93,7 +93,7 @@ fn publish(port: u16, commands: &[bytes::Bytes], messages: usize) -> io::Result<
     let replies: JoinHandle<io::Result<()>> = {
         let mut stream = stream.try_clone()?;
         thread::spawn(move || {
-            // One subscriber each time: `:1` and its end.
+            // Each message has one subscriber, so each reply is `:1` and its line end.
             let mut missing = messages * ":1\r\n".len();
             let mut buffer = vec![0; 64 * 1024];
             while missing > 0 {
@@ -109,7 +109,7 @@ fn publish(port: u16, commands: &[bytes::Bytes], messages: usize) -> io::Result<
     replies.join().unwrap_or_else(|_| Err(io::Error::other("the replies")))
 }
 
-/// Medians, by reader.
+/// Prints the medians of each reader.
 #[expect(clippy::print_stdout, reason = "the table is what it is for")]
 pub(crate) fn print_passes(passes: &[(Reader, Pass)], messages: usize) {
     println!(

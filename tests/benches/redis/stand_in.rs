@@ -1,4 +1,4 @@
-//! A server that says what Redis says to a subscriber, from memory.
+//! A server that sends a subscriber, from memory, what Redis would send.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -24,7 +24,7 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let (stream, messages) = (stream.expect("a connection"), Arc::clone(&messages));
-                // A reader that has seen enough closes: an error here is its business.
+                // A reader closes the connection once it has read enough, so an error here is none.
                 thread::spawn(move || serve(stream, &messages));
             }
         });

@@ -7,18 +7,19 @@ use synrepl::core::wire::encode_command;
 
 use crate::{CHANNEL, corpus};
 
-/// Lines, before which every source of them says that it stands at token 1, below all of them.
+/// The lines of a workload. Before them every source announces token 1, which is below all of
+/// theirs.
 pub(crate) struct Workload {
     lines: Vec<String>,
     pub(crate) messages: usize,
-    /// Bytes that a subscriber receives.
+    /// The number of bytes that a subscriber receives.
     pub(crate) message_bytes: usize,
-    /// Rows among them, all of which are delivered live.
+    /// The number of rows, all of which are delivered live.
     pub(crate) rows: u64,
 }
 
 impl Workload {
-    /// The corpus so many times over, each time with higher tokens.
+    /// Repeats the corpus so many times, each time with higher tokens.
     pub(crate) fn new(corpus: &[u8], repeats: usize) -> Self {
         let text = std::str::from_utf8(corpus).expect("UTF-8");
         let mut sources = BTreeSet::new();
@@ -37,7 +38,7 @@ impl Workload {
             .collect();
         lines.extend(text.lines().map(str::to_owned));
         for repeat in 1..repeats {
-            // The first announcement of a repeat would speak of tokens that no row had.
+            // The first announcement of a repeat would name tokens that no row had.
             let again = text.lines().filter(|line| !line.starts_with("POSITION "));
             lines.extend(again.map(|line| later(line, repeat)));
         }
@@ -47,12 +48,12 @@ impl Workload {
         workload
     }
 
-    /// What a subscriber receives, in pieces of up to 64 KiB.
+    /// The messages that a subscriber receives, in pieces of up to 64 KiB.
     pub(crate) fn as_messages(&self) -> Vec<BytesMut> {
         self.encoded(b"message")
     }
 
-    /// What a publisher sends, in pieces of up to 64 KiB.
+    /// The commands that a publisher sends, in pieces of up to 64 KiB.
     pub(crate) fn as_publishes(&self) -> Vec<BytesMut> {
         self.encoded(b"PUBLISH")
     }

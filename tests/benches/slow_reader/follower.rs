@@ -14,7 +14,7 @@ use std::{
 
 use crate::{Failure, PHASES};
 
-/// Longest time without a row, at the end.
+/// The longest time without a row, at the end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The latencies of each phase.
@@ -28,7 +28,7 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Subscribes, and has the writer's announcement.
+    /// Subscribes, and reads the writer's greeting.
     pub(crate) fn start(
         address: SocketAddr,
         start: Instant,
@@ -65,7 +65,7 @@ impl Follower {
         Ok(Self { stream, seen, thread })
     }
 
-    /// Checks that every row came, in order, and gives the latencies.
+    /// Checks that every row came, in order, and returns the latencies.
     pub(crate) fn finish(self, rows: u64) -> Result<Latencies, Failure> {
         for expected in 1..=rows {
             let number = self.seen.recv_timeout(PATIENCE)?;
@@ -78,7 +78,8 @@ impl Follower {
     }
 }
 
-/// The number of a row and when it was written, in microseconds, of `RDATA bench NAME TOKEN [...]`.
+/// The number of a row and the time at which it was written, in microseconds, of `RDATA bench NAME
+/// TOKEN [...]`.
 fn row(line: &str) -> Option<(u64, u64)> {
     let row = line.strip_prefix("RDATA ")?.split_once('[')?.1;
     let mut fields = row.split(',');

@@ -1,9 +1,10 @@
-//! What a follower that stops reading costs the others: nothing (promise P5).
+//! Shows that a follower that stops reading costs the others nothing (promise P5).
 //!
 //! `synrepl serve` writes to 20 followers over direct TCP, each on a thread. Then one more connects
-//! and never reads. Measured before, during and after: the time from handing a row to the writer
-//! until a follower has it (a durable append included), and the writer's memory. The bench fails if
-//! the sleeper is not cut off at the limit, if a follower misses a row, or if the others feel it.
+//! and never reads. Two figures are measured before, during and after: the time from handing a row
+//! to the writer until a follower has it (a durable append included), and the writer's memory. The
+//! bench fails if the sleeper is not cut off at the limit, if a follower misses a row, or if delay
+//! or memory grows beyond its bound.
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 #![expect(clippy::disallowed_methods, reason = "it measures time, and writes at a pace")]
 
@@ -31,21 +32,21 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 const FOLLOWERS: usize = 20;
 const PHASES: [&str; 3] = ["before", "with a sleeper", "after"];
-/// Rows a second.
+/// The number of rows per second.
 const RATE: u32 = 5_000;
-/// Time of the phases without a sleeper.
+/// The time of each phase without a sleeper.
 const QUIET: Duration = Duration::from_secs(4);
-/// Time in which the sleeper must be cut off: what the system buffers for it, and 10,000 commands,
-/// are written in 5 s.
+/// The time in which the sleeper must be cut off: what the system buffers for it, and 10,000
+/// commands, are written in 5 s.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The size of an event's row.
 const PADDING: usize = 300;
-/// The others may have this much more to wait in the slowest hundredth, as a factor.
+/// The factor by which the slowest hundredth of the others' rows may take longer.
 const SLOWER_MAX: f64 = 3.0;
-/// Memory that the sleeper may cost: its queue of 10,000 commands, and what goes with it.
+/// The memory that the sleeper may cost: its queue of 10,000 commands, and what goes with it.
 const GROWTH_KIB_MAX: u64 = 24 << 10;
 
-/// What was seen in one phase.
+/// The figures of one phase.
 struct Seen {
     median: Duration,
     slowest_hundredth: Duration,
@@ -93,7 +94,7 @@ fn run() -> Result<(), Failure> {
                 }
                 writer.input().flush()?;
                 *rss = (*rss).max(writer.rss_kib()?);
-                // Time itself: rows come at a steady rate, as a writer's do.
+                // Rows come at a steady rate, as a writer's do.
                 thread::sleep(Duration::from_millis(2));
             }
             Ok::<(), Failure>(())
@@ -103,7 +104,7 @@ fn run() -> Result<(), Failure> {
         let until = Instant::now() + time;
         move || Instant::now() < until
     };
-    // The first second is not of interest: everything grows to its size.
+    // The first second does not count: buffers grow to their size in it.
     let mut ignored = 0;
     phase.store(PHASES.len(), Ordering::Relaxed);
     write_while(&mut writer, &mut quiet(Duration::from_secs(1)), &mut ignored)?;

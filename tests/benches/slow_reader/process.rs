@@ -1,4 +1,4 @@
-//! The writer as a process of its own, so that its memory can be told from ours.
+//! The writer as a process of its own, so that its memory is measured apart from that of the bench.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::Failure;
 
-/// Longest time for the writer to listen, and to acknowledge what it was given.
+/// The longest time for the writer to listen, and to acknowledge what it was given.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Writer {
@@ -30,7 +30,7 @@ pub(crate) struct Writer {
     _directory: TempDir,
 }
 
-/// Whether a line of stderr had certain words.
+/// A flag that is set once a line of stderr has had certain words.
 #[derive(Clone)]
 pub(crate) struct Watch(Arc<AtomicBool>);
 
@@ -89,7 +89,7 @@ impl Writer {
         &mut self.input
     }
 
-    /// Resident memory now.
+    /// The present resident memory of the writer, in KiB.
     pub(crate) fn rss_kib(&self) -> Result<u64, Failure> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -97,7 +97,7 @@ impl Writer {
         Ok(kib.parse()?)
     }
 
-    /// Notes from now on whether a line of stderr has these words.
+    /// Watches for a line of stderr with these words from now on.
     pub(crate) fn watch_for(&self, words: &'static str) -> Watch {
         let watch = Watch(Arc::default());
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +118,8 @@ impl Writer {
             if Instant::now() >= end {
                 return Err(format!("the writer {otherwise} within {PATIENCE:?}").into());
             }
-            // Looks again: what is waited for is counted by threads that read the writer's outputs.
+            // The condition is polled: threads that read the writer's outputs count what is waited
+            // for.
             thread::sleep(Duration::from_millis(10));
         }
         Ok(())
@@ -127,7 +128,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // It is of no use any more, however it ends.
+        // The writer is not needed any more, so errors do not matter.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,9 +1,9 @@
-//! Servers that mean their clients no good. `hostile_peers` has those that connect to us; here are
-//! those that we connect to, beside honest ones.
+//! Hostile servers, beside honest ones, against the processes of ours that connect to them. The
+//! clients that connect to us are in `hostile_peers`.
 //!
-//! Each row of a table is an attack ([`attacks`]), each column of this a victim. After each attack:
-//! the victim's memory within its bound, what it said to a person, who else goes on, and, once the
-//! server behaves, every row once and in order.
+//! Each row of a table is an attack ([`attacks`]), each column of this table a victim. After each
+//! attack these hold: the victim's memory is within its bound, stderr reports the fault, others go
+//! on, and, once the server behaves, every row has come once and in order.
 //!
 //! | | listener | HTTP endpoint | Redis reader | catch-up client | direct TCP client |
 //! | --- | --- | --- | --- | --- | --- |
@@ -16,12 +16,12 @@
 //! | half-open connections | peers | peers | makes two | makes eight | makes one |
 //! | replies that never end | takes none | takes none | here | here | here |
 //! | gzip bombs | no coding | peers | here, as noise | here | no coding |
-//! | what was never asked for | peers | peers | here | here | here |
-//! | secrets told back | knows none | peers | here | here | knows none |
+//! | what was never requested | peers | peers | here | here | here |
+//! | secrets sent back | knows none | peers | here | here | knows none |
 //!
 //! *peers*: `hostile_peers`. *unit*: `io-tokio/src/http/server/tests/hostile.rs`, where time is
-//! short. *no arrays*, *no coding*: the format has none. *takes none*: it asks for nothing.
-//! *makes two*: it is the one that connects, and no server can make it connect more often.
+//! short. *no arrays*, *no coding*: the format has none. *takes none*: it requests nothing. *makes
+//! two*: it is the one that connects, and no server can make it connect more often.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
 #![allow(clippy::print_stdout, reason = "what was measured is to be seen")]
@@ -45,40 +45,40 @@ use crate::{
 };
 
 const SERVER: &str = "example.com";
-/// Secrets that are looked for in all that a victim writes.
+/// The secrets that are searched for in all that a victim writes.
 const SECRETS: [&str; 3] = [REPLICATION_SECRET, REDIS_PASSWORD, TOKEN];
 const REPLICATION_SECRET: &str = "canary-replication-5d1c";
 const REDIS_PASSWORD: &str = "canary-redis-9b7e";
 /// An access token of a user.
 const TOKEN: &str = "syt_canary_1f0a";
-/// How long a step may take before it counts as stuck.
+/// The longest time of a step before it counts as stuck.
 const STEP: Duration = Duration::from_secs(60);
-/// Rows that are attacked at the same time: they mostly wait.
+/// The number of attacks that run at the same time: they mostly wait.
 const AT_ONCE: usize = 4;
 
 /// A process under attack, and those beside it.
 trait Victim {
-    /// What it is called in the table.
+    /// The name of the victim in the table.
     const NAME: &'static str;
-    /// Everything is well, and some rows have gone through.
+    /// Starts everything. Returns when all is well and some rows have gone through.
     fn set() -> Self;
-    /// The server that turns.
+    /// The server that becomes hostile.
     fn impostor(&self) -> &Impostor;
-    /// Makes it meet the attack, if it does not by itself.
+    /// Makes the victim meet the attack, if it does not by itself.
     fn provoke(&mut self);
-    /// Waits for a line that tells a person of it.
+    /// Waits for a line on standard error that reports the attack, and returns it.
     fn wait_until_told(&self, words: &[&str]) -> String;
-    /// What does not depend on the hostile server goes on.
+    /// Checks that what does not depend on the hostile server goes on.
     fn check_others(&mut self, during: &str);
-    /// The server behaves again: every row came once and in order.
+    /// Checks, once the server behaves again, that every row came once and in order.
     fn check_recovery(&mut self, after: &str);
-    /// The most memory that it has had, in bytes.
+    /// The most memory that the victim has had, in bytes.
     fn peak_memory(&self) -> u64;
-    /// All that it has written.
+    /// Everything that the victim has written.
     fn written(&self) -> String;
 }
 
-/// Attacks a victim of its own with each row.
+/// Runs each row of the table against a victim of its own.
 fn run<V: Victim>(rows: &[Row]) {
     let only = std::env::var("SYNREPL_ATTACK").ok();
     let rows: Vec<&Row> =
@@ -87,7 +87,7 @@ fn run<V: Victim>(rows: &[Row]) {
     thread::scope(|scope| {
         let worker = || {
             while let Some(row) = rows.get(next.fetch_add(1, Ordering::SeqCst)) {
-                // The other rows are worth a look all the same.
+                // A failure of one row does not keep the others from running.
                 if catch_unwind(|| attack::<V>(row)).is_err() {
                     failed.lock().unwrap().push(row.name);
                 }

@@ -1,4 +1,5 @@
-//! Who is attacked, and who goes on beside.
+//! The victims: processes of `synrepl` with one hostile server, and those beside them that must go
+//! on.
 
 use std::{
     collections::BTreeMap,
@@ -23,8 +24,8 @@ use tempfile::TempDir;
 
 use crate::{REDIS_PASSWORD, REPLICATION_SECRET, SERVER, STEP, Victim};
 
-/// Within this a row must be with whom the attack is none of. Debug builds on a busy machine; alone
-/// it takes milliseconds.
+/// The longest time until a row has reached a follower that the attack does not concern. It is for
+/// debug builds on a busy machine; alone a row takes milliseconds.
 const IN_TIME: Duration = Duration::from_secs(10);
 
 /// The folder of a victim, with its secrets.
@@ -46,7 +47,7 @@ impl Folder {
         self.path(name).display().to_string()
     }
 
-    /// `synrepl follow`, under its own name.
+    /// Starts `synrepl follow` under this name.
     fn follow(&self, name: &str, flags: &[&str]) -> Follower {
         let secret = self.flag("secret");
         let common = ["--secret-file", &secret, "--name", name, "-vvv"];
@@ -54,7 +55,7 @@ impl Folder {
         Follower::launch(self.0.path(), name, &format!("{name}.positions"), &flags).unwrap()
     }
 
-    /// `synrepl serve`, and where it listens.
+    /// Starts `synrepl serve`, and returns it with its addresses.
     fn serve(&self, flags: &[&str]) -> (Writer, Addresses) {
         let [secret, log, addresses] = ["secret", "log", "addresses"].map(|name| self.flag(name));
         let mut all = vec!["--log", &log, "--server-name", SERVER, "--http", "127.0.0.1:0"];
@@ -67,10 +68,10 @@ impl Folder {
         (writer, serde_json::from_str(&addresses).unwrap())
     }
 
-    /// Everything in it but what holds the secrets.
+    /// The content of all files in the folder, but of those that hold the secrets.
     fn written(&self) -> String {
         let read = |path: &Path| {
-            // One that is being replaced is gone for a moment.
+            // A file that is being replaced is gone for a moment.
             String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
         };
         let files = fs::read_dir(self.0.path()).unwrap().map(|file| file.unwrap().path());
@@ -99,7 +100,7 @@ fn row(source: &Source, token: i64) -> String {
     format!("RDATA {} {} {token} [\"{}\",{token}]", source.stream, source.instance, source.instance)
 }
 
-/// Tokens of the rows of `source`, as they came.
+/// The tokens of the rows of `source`, in the order in which they came.
 fn tokens(follower: &Follower, source: &Source) -> Vec<i64> {
     let of = |line: &Line| {
         let is_of = line.source().as_ref() == Some(source);
@@ -114,7 +115,7 @@ fn assert_complete(follower: &Follower, source: &Source, from: i64, upto: i64, w
     assert_eq!(tokens(follower, source), expected, "{source} after {what}");
 }
 
-/// Two played writers of `events` on a real Redis, and `synrepl follow`.
+/// Two writers of `events`, played by the test on a real Redis, and `synrepl follow`.
 struct Played {
     follower: Follower,
     deployment: Deployment,
@@ -125,7 +126,7 @@ struct Played {
 }
 
 impl Played {
-    /// The impostor stands in front of Redis, or of p1's listener.
+    /// Starts everything, with the impostor in front of Redis or of p1's listener.
     fn set(in_front_of_redis: bool) -> Self {
         let redis = redis_server();
         let deployment = Deployment::start(redis.address(), SERVER).unwrap();
@@ -169,7 +170,7 @@ impl Played {
         }
     }
 
-    /// Rows that only the writer's log has, until something behind them is said.
+    /// Adds rows to the writer's log without publishing them, then announces a token behind them.
     fn write_rows(&self, writer: &str, count: i64) {
         for _ in 0..count {
             let next = self.last(writer) + 1;
@@ -199,14 +200,15 @@ impl Victim for RedisReader {
         &self.0.impostor
     }
 
-    /// It connects again by itself.
+    /// Nothing needs to be done: the victim connects again by itself.
     fn provoke(&mut self) {}
 
     fn wait_until_told(&self, words: &[&str]) -> String {
         self.0.follower.wait_for_stderr_line(words, 0, STEP).unwrap()
     }
 
-    /// Nothing of it is independent of its Redis: [`RedisWriter`] has others.
+    /// Publishes rows, and checks nothing: all of this victim depends on its Redis. [`RedisWriter`]
+    /// has others.
     fn check_others(&mut self, _: &str) {
         ["p1", "p2"].into_iter().for_each(|writer| self.0.say_rows(writer, 2));
     }
@@ -230,10 +232,10 @@ impl Victim for RedisReader {
     }
 }
 
-/// The catch-up client of `synrepl follow`, whose listener of p1 is hostile.
+/// The catch-up client of `synrepl follow`, for which the listener of p1 is hostile.
 pub(crate) struct CatchUp {
     played: Played,
-    /// Where p1 stood before the attack.
+    /// The position of p1 before the attack.
     before: i64,
     missed: Vec<i64>,
 }
@@ -262,7 +264,8 @@ impl Victim for CatchUp {
         self.played.follower.wait_for_stderr_line(&words, 0, STEP).unwrap()
     }
 
-    /// p2 goes on live, and its missed rows are fetched; p1 passes over nothing.
+    /// Checks that p2 goes on live and that its missed rows are fetched, while p1 passes over
+    /// nothing.
     fn check_others(&mut self, during: &str) {
         self.played.say_rows("p1", 2);
         self.played.say_rows("p2", 2);
@@ -349,7 +352,7 @@ impl Victim for RedisWriter {
         &self.impostor
     }
 
-    /// It connects again by itself.
+    /// Nothing needs to be done: the victim connects again by itself.
     fn provoke(&mut self) {}
 
     fn wait_until_told(&self, words: &[&str]) -> String {
@@ -376,7 +379,7 @@ impl Victim for RedisWriter {
     }
 }
 
-/// `synrepl follow` of a hostile main process over direct TCP; its catch-up is honest.
+/// `synrepl follow` of a hostile main process over direct TCP; the listener for catch-up is honest.
 pub(crate) struct LineReader {
     follower: Follower,
     writer: Writer,
@@ -420,14 +423,14 @@ impl Victim for LineReader {
         &self.impostor
     }
 
-    /// It connects again by itself.
+    /// Nothing needs to be done: the victim connects again by itself.
     fn provoke(&mut self) {}
 
     fn wait_until_told(&self, words: &[&str]) -> String {
         self.follower.wait_for_stderr_line(words, 0, STEP).unwrap()
     }
 
-    /// It has but one connection.
+    /// Appends rows, and checks nothing: the victim has but one connection.
     fn check_others(&mut self, _: &str) {
         self.append();
     }

@@ -1,4 +1,5 @@
-//! The account of the demonstration: what was written, and what became of it.
+//! The account of the demonstration. Rows written, acknowledgements and events enter; a table
+//! leaves that compares what was written with what each follower was given.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -11,11 +12,11 @@ use synrepl_core::{
 /// A row of the demonstration, by its stream and its number there.
 pub(super) type RowId = (String, u64);
 
-/// What the writer was given and what it acknowledged.
+/// The rows that the writer was given, and which of them it acknowledged.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    /// True once acknowledged. A row that was never acknowledged may be in the log or not: the
-    /// writer was killed over it.
+    /// The value is true once the row was acknowledged. A row that never was may be in the log or
+    /// not: the writer was killed before it answered.
     rows: BTreeMap<RowId, bool>,
 }
 
@@ -28,30 +29,31 @@ impl Written {
         self.rows.insert(row, true);
     }
 
-    /// Rows that were acknowledged.
+    /// The rows that were acknowledged.
     pub(super) fn acknowledged(&self) -> impl Iterator<Item = &RowId> {
         self.rows.iter().filter(|(_, acknowledged)| **acknowledged).map(|(row, _)| row)
     }
 }
 
-/// What one follower was given.
+/// The deliveries to one follower.
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
-    /// How often each row came.
+    /// The number of times that each row was delivered.
     times: BTreeMap<RowId, u32>,
     /// The last token of each stream.
     tokens: BTreeMap<String, Token>,
     pub(super) fetched: u64,
     pub(super) connections_lost: u64,
-    /// Rows that were not the writer's, gaps, and tokens that did not rise.
+    /// A sentence for each row that the writer did not write, each gap, and each token that did not
+    /// rise.
     pub(super) wrong: Vec<String>,
 }
 
-/// Sentences kept of what went wrong.
+/// The most sentences that are kept about faults.
 const WRONG_MAX: usize = 20;
 
 impl Delivered {
-    /// Takes note of an event.
+    /// Records an event.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others bring no rows")]
     pub(super) fn take(&mut self, event: &Event) {
         match event {
@@ -88,13 +90,13 @@ impl Delivered {
         self.times.contains_key(row)
     }
 
-    /// Different rows that came.
+    /// The number of different rows that were delivered.
     pub(super) fn rows(&self) -> usize {
         self.times.len()
     }
 }
 
-/// The result: one line per follower, and the sum.
+/// The result: the totals, and one line per follower.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Table {
     written: usize,
@@ -114,8 +116,8 @@ struct Line {
 }
 
 impl Table {
-    /// Compares what was written with what each follower was given. A row that was not
-    /// acknowledged, and is in the log all the same, was written too.
+    /// Compares what was written with what each follower was given. A row that was not acknowledged
+    /// counts as written if any follower has it, for then it is in the log.
     pub(super) fn of(
         written: &Written,
         faults: u64,
@@ -159,8 +161,8 @@ impl Table {
             && self.lines.iter().all(|line| line.lost == 0 && line.repeated == 0)
     }
 
-    /// As one JSON object. `delivered` counts the rows that every follower has, the others are
-    /// sums over the followers.
+    /// The table as one JSON object. `delivered` is the lowest number of any follower; `lost`,
+    /// `repeated`, `fetched` and `cut` are sums over the followers.
     pub(super) fn to_json(&self) -> String {
         let sum = |of: fn(&Line) -> u64| self.lines.iter().map(of).sum::<u64>();
         let delivered = self.lines.iter().map(|line| line.delivered).min().unwrap_or(0);
@@ -192,7 +194,7 @@ impl Table {
         .to_string()
     }
 
-    /// For people.
+    /// The table as text for people.
     pub(super) fn to_text(&self) -> String {
         let mut text = format!(
             "{:<22}{:>10}{:>8}{:>10}{:>11}{:>7}{:>10}\n",

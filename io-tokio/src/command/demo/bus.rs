@@ -1,5 +1,5 @@
-//! A pub/sub server in this process, speaking Redis's protocol: the demonstration needs no set-up,
-//! and a bus that fails on purpose.
+//! A pub/sub server in this process that speaks Redis's protocol, and loses messages or drops
+//! connections on purpose. With it the demonstration needs no set-up.
 
 use std::{
     io,
@@ -21,12 +21,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Frames that wait for one connection; more cut it off, as Redis does to slow subscribers.
+/// The most frames that wait for one connection. A reply beyond that ends the connection, a message
+/// beyond that its subscription; Redis, too, cuts off slow subscribers.
 const QUEUE_FRAMES_MAX: usize = 65_536;
-/// Connections at a time; the demonstration makes six.
+/// The most connections at a time; the demonstration makes six.
 const CONNECTIONS_MAX: usize = 64;
 
-/// A running server. Ends when dropped.
+/// A running server, which ends when dropped.
 pub(super) struct Bus {
     shared: Arc<Shared>,
     port: u16,
@@ -35,14 +36,14 @@ pub(super) struct Bus {
 
 struct Shared {
     state: Mutex<State>,
-    /// PUBLISHes are taken, and neither delivered nor answered.
+    /// Whether PUBLISHes are taken, and neither delivered nor answered.
     swallows: AtomicBool,
     swallowed: AtomicU64,
 }
 
 struct State {
     subscribers: Vec<Subscriber>,
-    /// Ends every connection there is.
+    /// Cancelled to end every present connection.
     cut: CancellationToken,
     connections: usize,
 }
@@ -53,14 +54,15 @@ struct Subscriber {
 }
 
 impl Shared {
-    /// No code panics while holding it, so it is never torn.
+    /// Locks the state. No code panics while holding the lock, so a poisoned one guards a whole
+    /// value.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Bus {
-    /// Listens on a free port of the loopback address.
+    /// Starts a server on a free port of the loopback address.
     pub(super) async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
@@ -80,17 +82,17 @@ impl Bus {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// From now on messages vanish.
+    /// Loses every message from now on, until [`Bus::cut`].
     pub(super) fn swallow(&self) {
         self.shared.swallows.store(true, Ordering::Relaxed);
     }
 
-    /// Messages that vanished so far.
+    /// The number of messages lost so far.
     pub(super) fn swallowed(&self) -> u64 {
         self.shared.swallowed.load(Ordering::Relaxed)
     }
 
-    /// Ends all connections. New ones work again.
+    /// Ends all connections. New ones work, and lose no messages.
     pub(super) fn cut(&self) {
         let mut state = self.shared.state();
         state.subscribers.clear();
@@ -118,7 +120,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         };
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            // How it ends makes no difference to the others.
+            // The way that a connection ends makes no difference to the others.
             let _ended = cut.run_until_cancelled(serve(stream, &shared)).await;
             shared.state().connections -= 1;
         });
@@ -161,7 +163,7 @@ async fn read(
     }
 }
 
-/// Does what a command says; the reply, if it gets one.
+/// Carries out a command, and returns its reply, if it has one.
 fn handle(
     frame: Frame,
     shared: &Shared,

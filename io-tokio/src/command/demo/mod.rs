@@ -1,4 +1,6 @@
-//! `synrepl demo`: a writer, two followers, and everything that can go wrong between them.
+//! `synrepl demo`: a writer, two followers, and faults on purpose between them. An account of the
+//! run and a table leave; the exit code is 0 only if every follower got every row once and in
+//! order.
 
 mod account;
 mod bus;
@@ -34,26 +36,27 @@ use super::{
 };
 
 const SERVER_NAME: &str = "demo.example";
-/// Batches per second, of 1.5 rows on average.
+/// The usual number of batches per second, of 1.5 rows on average.
 const USUAL_RATE: u32 = 1_500;
-/// The same while a reader is stalled, so that its queue fills.
+/// The number of batches per second while a peer does not read, so that its queue fills.
 const HIGH_RATE: u32 = 12_000;
-/// Rows that are more than the system buffers for a connection and the writer keeps for a peer.
+/// A number of rows that is more than the system buffers for a connection and the writer keeps for
+/// a peer.
 const SLEEPER_ROWS: usize = 35_000;
-/// Time that everyone has to become complete once the faults are over.
+/// The time that the writer and its followers have to become complete once the faults are over.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Time between two looks at whether everyone is complete.
+/// The time between two checks whether all are complete.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Runs the demonstration.
 ///
 /// # Errors
-/// What it needs of the system and does not get.
+/// Fails if the system does not give what the demonstration needs, or if the writer fails.
 pub(super) async fn run(flags: DemoFlags) -> Result<ExitCode, Failure> {
     let directory = tempfile::tempdir()
         .map_err(|error| Failure::failed(format!("no temporary directory: {error}")))?;
     let interrupted = async {
-        // Without signals the demonstration ends by itself.
+        // If signals cannot be listened for, the demonstration runs to its end.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -83,7 +86,7 @@ fn verdict(table: &Table) -> &'static str {
     }
 }
 
-/// A reader of stdout that went away takes nothing from the exit code.
+/// Prints to stdout. A reader of stdout that went away does not change the exit code.
 fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
@@ -96,7 +99,7 @@ struct Demo {
     followers: [Follower; 2],
     faults: u64,
     started: Instant,
-    /// The account goes to stderr when stdout is for the JSON.
+    /// Whether stdout is for the JSON; the account then goes to stderr.
     json: bool,
 }
 
@@ -107,7 +110,7 @@ async fn pause(seconds: f64) {
 struct Follower {
     name: &'static str,
     delivered: Arc<Mutex<Delivered>>,
-    /// Ends the following when dropped.
+    /// The task that takes the events; it ends when dropped.
     _task: tokio::task::JoinSet<()>,
 }
 
@@ -125,7 +128,8 @@ impl Follower {
     }
 }
 
-/// No code panics while holding one of these, so what is inside is never torn.
+/// Locks a shared value. No code panics while holding such a lock, so a poisoned one guards a whole
+/// value.
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -180,7 +184,7 @@ impl Demo {
         })
     }
 
-    /// Writes, breaks things, mends them, and compares.
+    /// Runs the writer and the faults, waits until all are complete, and compares.
     async fn play(&mut self) -> Result<Table, Failure> {
         self.tell("   time  written     bus     tcp\n");
         self.say("a writer with a durable log, two followers, everything on loopback");
@@ -209,7 +213,7 @@ impl Demo {
 
     async fn break_things(&mut self, orders: &mpsc::Sender<Order>) {
         let order = async |order| {
-            // The writer's end is seen elsewhere.
+            // If the writer has ended, `play` reports it.
             let _ = orders.send(order).await;
         };
         order(Order::Rate(USUAL_RATE)).await;
@@ -264,7 +268,8 @@ impl Demo {
         self.say("no more rows and no more faults; waiting until everyone has everything");
     }
 
-    /// Until so many more rows are acknowledged; not for ever, on a slow machine.
+    /// Waits until so many more rows are acknowledged, at most [`PATIENCE`]: the machine may be
+    /// slow.
     async fn wait_until_written(&self, rows: usize) {
         let written = || lock(&self.written).acknowledged().count();
         let (enough, end) = (written() + rows, Instant::now() + PATIENCE);
@@ -277,7 +282,7 @@ impl Demo {
         while Instant::now() < end {
             let wanted = lock(&self.written).acknowledged().count();
             if self.followers.iter().all(|follower| lock(&follower.delivered).rows() >= wanted) {
-                // What would come twice comes soon.
+                // A row that comes twice would come within this time.
                 sleep(4 * LOOK_EVERY).await;
                 return;
             }
@@ -300,7 +305,7 @@ impl Demo {
         self.say(&format!("FAULT {what}"));
     }
 
-    /// One line of the account, with how far everyone is.
+    /// Prints one line of the account, with the numbers of rows written and delivered so far.
     fn say(&self, what: &str) {
         let written = lock(&self.written).acknowledged().count();
         let [bus, tcp] = self.followers.each_ref().map(|one| lock(&one.delivered).rows());
@@ -317,8 +322,8 @@ impl Demo {
     }
 }
 
-/// Two addresses on which nobody listens. Another process may take them before the writer does;
-/// it says so then.
+/// Two addresses on which nobody listens. Another process may take them before the writer does; the
+/// writer then reports it.
 fn free_addresses() -> io::Result<(SocketAddr, SocketAddr)> {
     let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let (one, other) = (free()?, free()?);

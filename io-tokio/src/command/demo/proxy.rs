@@ -1,4 +1,4 @@
-//! A wire between a follower and the writer that can be cut, inside a line too.
+//! A proxy between a follower and the writer that can cut the connection, inside a line too.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -11,20 +11,20 @@ use tokio::{
     sync::watch,
 };
 
-/// Bytes passed on at once.
+/// The most bytes that are passed on at once.
 const CHUNK_BYTES: usize = 16 << 10;
 
-/// What the wire does.
+/// The present behaviour of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// Passes everything on.
+    /// Everything is passed on.
     Passing,
     /// The next chunk is passed on up to its middle; then the connection ends, and new ones end
     /// at once.
     Cut,
 }
 
-/// A running wire. Ends when dropped, with its connections.
+/// A running proxy, which ends with its connections when dropped.
 pub(super) struct Proxy {
     mode: Arc<watch::Sender<Mode>>,
     address: SocketAddr,
@@ -32,7 +32,7 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// A wire to `writer`, with a free port of the loopback address at the follower's end.
+    /// Starts a proxy to `writer` that listens on a free port of the loopback address.
     pub(super) async fn start(writer: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -41,7 +41,7 @@ impl Proxy {
         Ok(Self { mode, address, task })
     }
 
-    /// Where the follower connects to.
+    /// The address that the follower connects to.
     pub(super) const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -61,10 +61,10 @@ impl Drop for Proxy {
     }
 }
 
-/// One connection at a time: a follower has no more.
+/// Serves one connection at a time: a follower makes no more.
 async fn accept(listener: TcpListener, writer: SocketAddr, mode: Arc<watch::Sender<Mode>>) {
     while let Ok((follower, _)) = listener.accept().await {
-        // How it ends is for the follower to see.
+        // The follower notices by itself how the connection ends.
         let _ended = pass(follower, writer, mode.subscribe()).await;
     }
 }

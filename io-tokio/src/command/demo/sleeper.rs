@@ -1,4 +1,4 @@
-//! A peer that asks for everything and reads nothing.
+//! A peer that requests every stream and reads nothing until the end.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -8,11 +8,11 @@ use tokio::{
     time::timeout,
 };
 
-/// What the system buffers for it: little, so that the writer notices soon.
+/// The receive buffer of the peer: small, so that the writer notices soon that nobody reads.
 const RECEIVE_BUFFER_BYTES: u32 = 16 << 10;
-/// Time to read what was on the way, at the end.
+/// The longest time to read, at the end, what is still on its way.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// What is kept of it: the last lines are of interest.
+/// The most bytes of it that are kept: only the last lines are of interest.
 const TAIL_BYTES: usize = 256;
 
 /// A connection to the writer on which nobody reads.
@@ -27,8 +27,9 @@ impl Sleeper {
         Ok(Self(stream))
     }
 
-    /// Reads at last. Whether the writer has ended the connection, and what ERROR it said last:
-    /// none, if the connection was gone before there was room for one.
+    /// Reads to the end of the connection. Returns `None` if the writer has not ended it; else the
+    /// ERROR that it sent last. There is no ERROR if the connection was gone before there was room
+    /// for one.
     pub(super) async fn wake_up(mut self) -> Option<Option<String>> {
         let mut tail = Vec::new();
         let mut chunk = vec![0; 64 << 10];

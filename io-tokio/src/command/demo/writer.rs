@@ -1,4 +1,5 @@
-//! The writer: `synrepl serve` as a process of its own, which can be killed.
+//! The writer: `synrepl serve` as a process of its own, which can be killed. Orders enter; rows go
+//! to its stdin, and each acknowledgement of it is recorded.
 
 use std::{
     collections::VecDeque,
@@ -24,31 +25,31 @@ use super::account::{RowId, Written};
 
 /// The streams that are written, in turn.
 pub(super) const STREAMS: [&str; 3] = ["events", "receipts", "presence"];
-/// The name of the writer.
+/// The instance name of the writer.
 pub(super) const NAME: &str = "writer";
-/// Time between two helpings of rows.
+/// The time between two portions of rows.
 const HELPING_EVERY: Duration = Duration::from_millis(10);
-/// Rows share a token in batches of 1 to this many.
+/// The most rows of a batch; batches have 1 to this many.
 const BATCH_ROWS_MAX: u64 = 5;
-/// Batches that may be without an acknowledgement: a writer that is slow is waited for.
+/// The most batches without an acknowledgement; a writer that is slow is waited for.
 const OUTSTANDING_MAX: usize = 20_000;
 /// The text in every row: with it, a row has about the size of an event's.
 const TEXT: &str = "all work and no play makes a dull row; all work and no play makes a dull row; \
                     all work and no play makes a dull row; all work and no play makes a dull row; \
                     all work and no play makes a dull row; all work and no play makes a dull row";
 
-/// What the writer is told.
+/// An order to the writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Batches to hand over per second, from now on.
+    /// The number of batches to hand over per second, from now on.
     Rate(u32),
-    /// End the process without warning.
+    /// The process is killed without warning.
     Kill,
-    /// Begin it again, on the same log.
+    /// The process is started again, on the same log.
     Start,
 }
 
-/// Where the writer keeps and offers its rows.
+/// The program of the writer, its directory, and the addresses at which it offers its rows.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) program: PathBuf,
@@ -59,12 +60,12 @@ pub(super) struct Plan {
     pub(super) http: SocketAddr,
 }
 
-/// The process and what it owes.
+/// The process, and the batches that it has not acknowledged.
 pub(super) struct Writer {
     plan: Plan,
     process: Option<Process>,
     written: Arc<Mutex<Written>>,
-    /// Handed over and not acknowledged, oldest first.
+    /// The batches handed over and not acknowledged, oldest first.
     outstanding: VecDeque<Vec<RowId>>,
     next: [u64; STREAMS.len()],
     batches: u64,
@@ -121,11 +122,12 @@ impl Writer {
         })
     }
 
-    /// Does as told until there are no more orders and everything is acknowledged. The process
-    /// lives on, so that what was missed can be fetched, until the writer is dropped.
+    /// Carries out orders until there are no more and everything is acknowledged. The process runs
+    /// on until the writer is dropped, so that missed rows can be fetched.
     ///
     /// # Errors
-    /// What the process did that it was not told to.
+    /// Fails if the process cannot be started, ends by itself, refuses a batch, or acknowledges one
+    /// that it was not given.
     pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) -> Result<Self, String> {
         let mut helpings = interval(HELPING_EVERY);
         helpings.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -212,13 +214,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends the process as a crash would. What it said before still counts; what it owes is in the
-    /// log or not, and nobody is told.
+    /// Kills the process, as a crash would. Acknowledgements that it printed before still count; a
+    /// batch without one may be in the log or not.
     async fn kill(&mut self) -> Result<(), String> {
         let Some(mut process) = self.process.take() else { return Ok(()) };
         process.child.kill().await.map_err(|error| format!("the writer lives on: {error}"))?;
         while let Ok(Some(line)) = process.answers.next_line().await {
-            // A line that broke off is none.
+            // A line that the kill cut is no acknowledgement.
             if serde_json::from_str::<Answer>(&line).is_ok() {
                 self.on_answer(Ok(Some(line)))?;
             }
@@ -227,7 +229,7 @@ impl Writer {
         Ok(())
     }
 
-    /// What the process said last on stderr.
+    /// The last line of the process on stderr, behind a colon; empty if there is none.
     fn last_words(&self) -> String {
         let said = std::fs::read_to_string(self.plan.directory.join("writer.stderr"));
         let said = said.unwrap_or_default();
@@ -235,7 +237,7 @@ impl Writer {
     }
 }
 
-/// How many rows a batch has beyond its first: mostly none, as on a real server.
+/// The number of rows of a batch beyond its first: mostly none, as on a real server.
 fn batch_extra(batch: u64) -> usize {
     if batch.is_multiple_of(4) {
         usize::try_from(batch / 4 % BATCH_ROWS_MAX).unwrap_or_default()

@@ -1,4 +1,5 @@
-//! From flags to everything that a run needs, with every mistake found before it starts.
+//! The set-up of `synrepl follow`: flags enter, a [`Setup`] leaves. Every mistake in flags and
+//! files is found before anything is connected.
 
 use std::{
     collections::BTreeSet,
@@ -22,7 +23,7 @@ use crate::command::{
     warning::Circumstances,
 };
 
-/// What a run needs.
+/// Everything that a run needs.
 pub(super) struct Setup {
     pub(super) builder: Builder,
     pub(super) positions: Option<(PositionsFile, Positions)>,
@@ -30,7 +31,7 @@ pub(super) struct Setup {
     pub(super) diagnostics: Diagnostics<io::Stderr>,
     pub(super) printer: Printer<tokio::io::Stdout>,
     pub(super) circumstances: Circumstances,
-    /// Whether what is printed about connections is also said on stderr.
+    /// Whether events about connections, which stdout shows, are reported on stderr as well.
     pub(super) tell_twice: bool,
 }
 
@@ -58,7 +59,7 @@ pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
         Some((_, positions)) => builder.positions(positions.clone()),
         None => builder,
     };
-    // Last, for it empties an existing file.
+    // The trace is created last, because that empties an existing file.
     let (builder, trace) = match flags.record.as_deref().map(record::create).transpose()? {
         Some((writer, file)) => (builder.record(writer), Some(file)),
         None => (builder, None),
@@ -94,7 +95,7 @@ pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
     Ok(Setup { builder, positions, trace, diagnostics, printer, circumstances, tell_twice })
 }
 
-/// What each flag allows, but not all of them together.
+/// Refuses flags that are valid one by one but not together, and an `--audit` below one second.
 fn check_combination(flags: &FollowFlags) -> Result<(), Failure> {
     if server_sends_missed_rows(flags) {
         if flags.observe_only {
@@ -135,7 +136,7 @@ fn check_combination(flags: &FollowFlags) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the connection itself brings what was missed (`protocol.md` 4.2).
+/// Whether the server sends missed rows over the connection itself (`protocol.md` 4.2).
 fn server_sends_missed_rows(flags: &FollowFlags) -> bool {
     flags.tcp.is_some() && !flags.dialect.unwrap_or_default().names_instances()
 }
@@ -170,7 +171,7 @@ fn builder(flags: &FollowFlags) -> Result<Builder, Failure> {
     Ok(builder)
 }
 
-/// How the deployment is reached.
+/// The builder for the transport that the flags name: direct TCP or Redis.
 fn connection(flags: &FollowFlags, ca_file: Option<&str>) -> Result<Builder, Failure> {
     if let Some(address) = &flags.tcp {
         let builder = Builder::tcp(address, flags.dialect.unwrap_or_default())
@@ -186,7 +187,7 @@ fn connection(flags: &FollowFlags, ca_file: Option<&str>) -> Result<Builder, Fai
         variable: "SYNREPL_REDIS_PASSWORD",
     }
     .read()?;
-    // One of the two is there: the flags say so themselves.
+    // `--redis` is given here: the parser requires it where `--tcp` is absent.
     let url = flags.redis.as_deref().unwrap_or_default();
     let url = address::redis(url, password.as_ref(), ca_file);
     Builder::redis(&url, flags.server_name.as_deref().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! The flags of `synrepl serve`, and what `--help` says about them.
+//! The flags of `synrepl serve`, and its help texts. The doc comment of a flag is its help text.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -182,11 +182,11 @@ pub(in crate::command) struct ServeFlags {
     pub(super) loudness: Loudness,
 }
 
-/// One `--tcp`.
+/// The parsed value of one `--tcp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TcpFlag {
     pub(super) address: String,
-    /// The release as it was given.
+    /// The release as the flag gives it.
     pub(super) release: String,
     pub(super) dialect: Dialect,
 }

@@ -1,4 +1,5 @@
-//! Rows in from stdin, acknowledgements out on stdout, in the same order.
+//! The intake of rows: lines enter on stdin, acknowledgements leave on stdout in the same order.
+//! While the log or the reader of stdout is slow, nothing is read.
 
 use std::{io, sync::Arc};
 
@@ -15,21 +16,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::lines::{Line, Lines};
 
-/// Longest line, in bytes: a batch of the core's limit of 8 MiB, and some for its form.
+/// The longest line, in bytes: a batch of the core's limit of 8 MiB, and some for its form as JSON.
 pub(super) const LINE_BYTES_MAX: usize = (8 << 20) + (64 << 10);
-/// Lines that were read and are not acknowledged. While there are so many, none is read.
+/// The most lines that were read and are not acknowledged. While there are so many, none is read.
 const LINES_MAX: usize = 4_096;
-/// Bytes of these lines, but that one line is always read.
+/// The most bytes of these lines, besides one line that was read and waits for room.
 const BYTES_MAX: usize = 32 << 20;
-/// Bytes of acknowledgements that are written together.
+/// The number of bytes of acknowledgements that are written together.
 const CHUNK_BYTES: usize = 16 << 10;
 
-/// Why no more lines are read.
+/// The reason why no more lines are read.
 #[derive(Debug)]
 pub(super) enum End {
     /// Stdin has ended.
     Eof,
-    /// It was asked for.
+    /// A stop was requested.
     Stopped,
     /// Nobody reads the acknowledgements, so nothing more is taken.
     NoReader,
@@ -37,11 +38,11 @@ pub(super) enum End {
     Failed(io::Error),
 }
 
-/// The acknowledgement of one line, or what it comes from.
+/// A line that is not acknowledged yet, with the outcome that it will have.
 struct Pending {
     line: u64,
     outcome: Outcome,
-    /// The line's share of what may be in memory.
+    /// The line's share of [`BYTES_MAX`], given back when it is acknowledged.
     _share: OwnedSemaphorePermit,
 }
 
@@ -52,12 +53,12 @@ enum Outcome {
 
 /// Reads lines from `input` until it ends or `stop` is cancelled; appends each as a batch, in
 /// order; writes one line to `output` per batch, in the same order, once the batch is durable.
-/// Of what was read whole, everything is answered before this returns. Blank lines are left out.
+/// Every line that was read whole is answered before this returns. Blank lines are left out.
 ///
 /// While appending or the reader of `output` is slow, nothing is read.
 ///
 /// # Errors
-/// `output` cannot be written to. What was read whole is appended all the same.
+/// Fails if `output` cannot be written to. Batches that were begun are appended all the same.
 pub(super) async fn run(
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin,
@@ -95,7 +96,7 @@ async fn read(
             Err(error) => break End::Failed(error),
         }
     };
-    // Whoever wrote these lines cannot take them back.
+    // The sender of these lines cannot take them back, so they are taken as well.
     while let Some(line) = lines.next_buffered() {
         number += 1;
         if take(line, number, &log, &room, &pending).await.is_err() {
@@ -105,7 +106,7 @@ async fn read(
     end
 }
 
-/// Nobody takes acknowledgements any more.
+/// The error that nobody takes acknowledgements any more.
 struct NoReader;
 
 async fn take(
@@ -137,11 +138,12 @@ async fn take(
     Ok(())
 }
 
-/// Begins to append a batch. The call alone gives it its place behind those before it.
+/// Begins to append a batch. The call alone fixes its place behind the batches before it.
 fn append(text: &Bytes, log: &Arc<dyn LogStore>) -> Outcome {
     match JsonBatch::from_json(text) {
         Ok(JsonBatch { stream, rows, .. }) => {
-            // A task of its own, since all of them are to go on, not only the first in line.
+            // Each append has a task of its own, so that all of them go on, not only the first in
+            // line.
             let task = tokio::spawn(log.append(stream.clone(), rows));
             Outcome::Append { stream, task }
         }
@@ -156,7 +158,7 @@ async fn acknowledge(
     let mut chunk = Vec::new();
     loop {
         let next = answers.try_recv().ok();
-        // What is gathered goes out before anything is waited for.
+        // Gathered acknowledgements are written before anything is waited for.
         let waits = !next.as_ref().is_some_and(Pending::is_ready);
         if !chunk.is_empty() && (waits || chunk.len() >= CHUNK_BYTES) {
             if let Err(error) = write(&mut output, &chunk).await {
@@ -182,7 +184,7 @@ async fn write(output: &mut (impl AsyncWrite + Unpin), chunk: &[u8]) -> io::Resu
     output.flush().await
 }
 
-/// Ends what was begun: a batch dropped now would leave its fate open.
+/// Waits for every append that was begun: a batch dropped now might be in the log or not.
 async fn finish(first: Option<Pending>, mut answers: mpsc::Receiver<Pending>) {
     let mut next = first;
     while let Some(pending) = next {
@@ -199,7 +201,7 @@ impl Pending {
         }
     }
 
-    /// Waits for the outcome, and appends its line.
+    /// Waits for the outcome, and appends the line's acknowledgement to `out`.
     async fn answer(self, out: &mut Vec<u8>) {
         let error = match self.outcome {
             Outcome::Refused(error) => error,

@@ -1,40 +1,41 @@
-//! Lines of stdin, of a limited length.
+//! Splits a reader into lines of a limited length. Bytes enter, lines leave; of a line that is too
+//! long only the length is kept, so memory is bounded.
 
 use std::{io, mem};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// Bytes asked of the reader at once.
+/// The number of bytes that are requested of the reader at once.
 const READ_BYTES: usize = 64 << 10;
 
 /// One line, without its line end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// Its bytes.
+    /// The bytes of the line.
     Whole(Bytes),
-    /// It was longer than allowed; it is skipped.
+    /// The line was longer than allowed; it is skipped.
     TooLong {
-        /// Its length.
+        /// The length of the line.
         bytes: u64,
     },
 }
 
-/// Takes a reader apart into lines. Of a line that is too long only the length is kept.
+/// Splits a reader into lines. Of a line that is too long only the length is kept.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
     reader: R,
     bytes_max: usize,
     buffer: BytesMut,
-    /// Bytes at the front of the buffer that hold no line end.
+    /// The number of bytes at the front of the buffer that hold no line end.
     searched: usize,
-    /// Bytes of a line that is too long and was thrown away so far.
+    /// The number of bytes dropped so far of a line that is too long.
     skipped: u64,
     ended: bool,
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
-    /// Lines of at most `bytes_max` bytes.
+    /// Splits `reader` into lines of at most `bytes_max` bytes.
     pub(super) fn new(reader: R, bytes_max: usize) -> Self {
         let buffer = BytesMut::new();
         Self { reader, bytes_max, buffer, searched: 0, skipped: 0, ended: false }
@@ -43,7 +44,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// The next line; `None` at the end. The last line needs no line end.
     ///
     /// # Errors
-    /// What the system said.
+    /// Returns the error of the reader.
     ///
     /// # Cancel safety
     /// Cancel safe.
@@ -60,7 +61,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    /// The next line, if it was read whole before.
+    /// The next line, if the buffer holds it whole.
     pub(super) fn next_buffered(&mut self) -> Option<Line> {
         let unsearched = &self.buffer[self.searched..];
         let Some(at) = unsearched.iter().position(|byte| *byte == b'\n') else {
@@ -76,13 +77,13 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         Some(line)
     }
 
-    /// What is left behind the last line end.
+    /// The rest behind the last line end; `None` if there is none.
     fn last(&mut self) -> Option<Line> {
         let rest = self.buffer.len();
         (rest > 0 || self.skipped > 0).then(|| self.cut(rest))
     }
 
-    /// The line that ends before `end`.
+    /// Takes the line that ends before `end` out of the buffer.
     fn cut(&mut self, end: usize) -> Line {
         if self.skipped > 0 || end > self.bytes_max {
             self.skip(end);
@@ -115,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives so many bytes at a time.
+    /// A reader that gives so many bytes at a time.
     struct Pieces<'a>(&'a [u8], usize);
 
     impl AsyncRead for Pieces<'_> {

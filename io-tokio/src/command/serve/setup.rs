@@ -1,4 +1,5 @@
-//! From flags to everything that a run needs, with every mistake found before it starts.
+//! The set-up of `synrepl serve`: flags enter, a [`Setup`] leaves, with the log open and the
+//! listeners bound. Every mistake in flags and files is found before any row is taken or sent.
 
 use std::{
     fs,
@@ -27,10 +28,10 @@ use crate::command::{
     secrets::SecretSource, warning::Circumstances,
 };
 
-/// Time that HTTP requests under way have at a stop: less than everything together.
+/// The time that running HTTP requests have at a stop: less than the whole stop has.
 const HTTP_GRACE: Duration = GRACE.saturating_sub(Duration::from_secs(1));
 
-/// What a run needs.
+/// Everything that a run needs.
 pub(super) struct Setup {
     pub(super) log: Arc<dyn LogStore>,
     pub(super) taken: Arc<Taken>,
@@ -41,7 +42,7 @@ pub(super) struct Setup {
     pub(super) until_eof: bool,
 }
 
-/// Opens the log, listens, fills the builder, and says what is served where.
+/// Opens the log, listens, fills the builder, and prints what is served where.
 pub(super) async fn set_up(flags: ServeFlags) -> Result<Setup, Failure> {
     library_log::show(&flags.loudness, flags.access_log);
     let is_served = flags.http.is_some() || flags.redis.is_some() || !flags.tcp.is_empty();
@@ -141,7 +142,7 @@ fn builder(flags: &ServeFlags) -> Result<Builder, Failure> {
     } else {
         builder.stream_writer(&flags.stream_writer)
     };
-    // Nothing is followed.
+    // With an empty list of streams nothing is followed.
     Ok(builder.instance(&flags.name).streams(Vec::<String>::new()))
 }
 
@@ -187,7 +188,7 @@ fn told_log(flags: &ServeFlags, log: &dyn LogStore) -> String {
     }
 }
 
-/// Which stream goes out where on Redis.
+/// The note that states on which Redis channel each stream goes out.
 fn told_channels(flags: &ServeFlags, server_name: &Printable<'_>) -> String {
     let name = Printable::name(&flags.name);
     if flags.announce_unknown_streams {
@@ -229,7 +230,7 @@ async fn listen(flag: &str, address: &str) -> Result<(TcpListener, SocketAddr), 
     Ok((listener, at))
 }
 
-/// What was listened on.
+/// The addresses that are listened on.
 #[derive(Debug, Default)]
 struct Addresses {
     tcp: Vec<SocketAddr>,
@@ -237,7 +238,7 @@ struct Addresses {
 }
 
 impl Addresses {
-    /// Writes the file whole, or not at all: whoever waits for it reads it at once.
+    /// Writes the file whole, or not at all: a program that waits for it reads it at once.
     fn write(&self, path: &Path) -> Result<(), Failure> {
         let tcp: Vec<String> = self.tcp.iter().map(SocketAddr::to_string).collect();
         let json = json!({"tcp": tcp, "http": self.http.map(|at| at.to_string())});

@@ -1,4 +1,5 @@
-//! Counts what goes into the log, whoever appends it.
+//! A log that counts appends, whether they come from stdin or over HTTP. Batches pass through
+//! unchanged, and are counted once the log has answered.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +15,7 @@ use synrepl_core::{
     stream::{Row, Span, Token},
 };
 
-/// What was appended so far.
+/// The counts of appends so far.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     batches: AtomicU64,
@@ -23,17 +24,17 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// Batches that are in the log.
+    /// The number of batches that are in the log.
     pub(super) fn batches(&self) -> u64 {
         self.batches.load(Ordering::Relaxed)
     }
 
-    /// Their rows.
+    /// The number of rows in these batches.
     pub(super) fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
     }
 
-    /// Batches that the log refused, or failed to take.
+    /// The number of batches that the log refused, or failed to take.
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
@@ -46,7 +47,7 @@ pub(super) struct CountedLog<L> {
 }
 
 impl<L: LogStore> CountedLog<L> {
-    /// Counts into `taken`.
+    /// Counts the appends to `log` in `taken`.
     pub(super) const fn new(log: L, taken: Arc<Taken>) -> Self {
         Self { log, taken }
     }

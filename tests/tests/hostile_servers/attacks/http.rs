@@ -1,11 +1,11 @@
-//! Attacks of a replication listener on who asks it for rows.
+//! Attacks of an HTTP replication listener on a client that fetches rows from it.
 
 use synrepl_tests::impostor::Then;
 
 use super::{LONG, Row, attack, many, row};
 use crate::REPLICATION_SECRET;
 
-/// The place of an answer, and heads of answers.
+/// The place at which a request has ended, and heads of answers.
 const ASKED: &[u8] = b"\r\n\r\n";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
@@ -22,7 +22,7 @@ fn page(updates: &str, upto: &str) -> Vec<u8> {
     answer("", format!("{{\"updates\":{updates},\"upto_token\":{upto},\"limited\":false}}"))
 }
 
-/// What a replication listener can do to who asks it.
+/// The attacks that an HTTP replication listener can make on its clients.
 pub(crate) fn catch_up() -> Vec<Row> {
     const NOT_HTTP: &[&str] = &["http://127.0.0.1:", "not HTTP", "--instance p1="];
     const NO_PAGE: &[&str] = &["http://127.0.0.1:", "not a page", "--instance p1="];

@@ -1,11 +1,11 @@
-//! Attacks of whoever may PUBLISH on a deployment's channel.
+//! Attacks by messages, from any client that may PUBLISH on a deployment's channel.
 
 use synrepl_tests::impostor::Then;
 
 use super::{CONFIRMED, LONG, Row, SUBSCRIBE, attack, confirmed, message, row};
 use crate::TOKEN;
 
-/// What whoever may PUBLISH can do to those that listen.
+/// The attacks that such a client can make on the subscribers.
 pub(crate) fn messages() -> Vec<Row> {
     const BAD_INTEGER: &[&str] = &["is not a command", "expected an integer within 64 bits"];
     vec![

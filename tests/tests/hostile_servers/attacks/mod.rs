@@ -1,4 +1,5 @@
-//! The attacks, a row each: bytes, what a person is to be told, and how much memory they may cost.
+//! The attacks, a row each: the bytes, the words of the report on standard error, and the memory
+//! that they may cost.
 
 mod http;
 mod messages;
@@ -13,15 +14,16 @@ pub(crate) use self::{http::catch_up, messages::messages, redis::redis, tcp::dir
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) attack: fn() -> Attack,
-    /// Words of one line on standard error.
+    /// The words that one line on standard error must hold.
     pub(crate) told: &'static [&'static str],
-    /// So many bytes of the attack have to be taken, where no error ends it sooner.
+    /// The number of bytes of the attack that must be taken, where no error ends it sooner.
     pub(crate) floods: Option<u64>,
     /// The most memory that the victim may ever have had, in bytes.
     pub(crate) memory_max: u64,
 }
 
-/// A victim begins with 17 MiB in a debug build; what little it is told costs little.
+/// The usual bound on memory: a victim begins with 17 MiB in a debug build, and few bytes cost
+/// little.
 const MEMORY_MAX: u64 = 40 << 20;
 
 const fn row(name: &'static str, attack: fn() -> Attack, told: &'static [&'static str]) -> Row {
@@ -42,14 +44,14 @@ fn attack(after: &'static [u8], says: impl Into<Vec<u8>>, then: Then) -> Attack 
     Attack { after, says: says.into(), then }
 }
 
-/// 64 KiB of this, whatever the number.
+/// The piece of an endless attack, whatever its number: 64 KiB of these bytes.
 fn many(piece: &[u8]) -> Vec<u8> {
     piece.repeat((64 << 10) / piece.len())
 }
 
 const LONG: &str = "1208925819614629174706176";
 
-/// The subscription's place, and its confirmation.
+/// The place of the subscription, and its confirmation.
 const SUBSCRIBE: &[u8] = b"SUBSCRIBE";
 const CONFIRMED: &str = "*3\r\n$9\r\nsubscribe\r\n$19\r\nexample.com/synrepl\r\n:1\r\n\
                          *3\r\n$9\r\nsubscribe\r\n$19\r\nexample.com/USER_IP\r\n:2\r\n\

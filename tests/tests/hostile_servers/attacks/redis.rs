@@ -1,11 +1,11 @@
-//! Attacks of a Redis on those that connect to it.
+//! Attacks of a Redis on the clients that connect to it.
 
 use synrepl_tests::impostor::Then;
 
 use super::{LONG, Row, SUBSCRIBE, attack, bulk, many, message, row};
 use crate::REDIS_PASSWORD;
 
-/// What a Redis can do to a connection.
+/// The attacks that a Redis can make on a connection.
 pub(crate) fn redis() -> Vec<Row> {
     const LINE: &[&str] = &["no connection: ", "the end of the line after at most 4096 bytes"];
     vec![

@@ -1,13 +1,13 @@
-//! Attacks of a main process on its workers.
+//! Attacks of a main process on its workers over direct TCP.
 
 use synrepl_tests::impostor::Then;
 
 use super::{LONG, Row, attack, many, row};
 
-/// What a main process can do to its workers over direct TCP.
+/// The attacks that a main process can make on its workers.
 pub(crate) fn direct_tcp() -> Vec<Row> {
     const SERVER: &str = "SERVER example.com\nPING 1\n";
-    /// Whatever the client says, nothing of the honest server comes before.
+    /// The place of an attack that begins at once: nothing of the honest server comes before.
     const AT_ONCE: &[u8] = b"";
     const BAD_INTEGER: &[&str] = &["is not a command", "expected an integer within 64 bits"];
     vec![

@@ -1,4 +1,5 @@
-//! The intake against a log that can be told when to go on.
+//! The intake against a log that makes a batch durable whenever the test permits it: order,
+//! back-pressure, and what is answered after a stop.
 
 use std::{
     collections::BTreeMap,
@@ -20,10 +21,11 @@ use tokio::{
 
 use super::*;
 
-/// Longest time that anything may take here; only a failure waits for it.
+/// The longest time that anything may take here; only a failing test waits that long.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Keeps batches in order of the calls; each becomes durable when there is a permit for it.
+/// A log that keeps batches in the order of the calls; each becomes durable when there is a permit
+/// for it.
 struct GatedLog {
     batches: Mutex<Vec<(String, Vec<Row>)>>,
     permits: Arc<Semaphore>,
@@ -123,7 +125,7 @@ async fn a_bad_line_has_an_error_in_its_place_and_the_next_goes_on() {
     assert_eq!(log.calls(), 3, "nothing of a bad line is kept");
 }
 
-/// A stdin that never blocks, and counts the lines that were asked of it.
+/// A stdin that never blocks, and counts the lines that were read from it.
 struct Endless {
     line: Vec<u8>,
     given: Arc<AtomicUsize>,
@@ -141,7 +143,7 @@ impl AsyncRead for Endless {
     }
 }
 
-/// Lets everything else go on until nothing more happens.
+/// Yields to all other tasks until `look` no longer changes, and returns its value.
 async fn settled(mut look: impl FnMut() -> usize) -> usize {
     let (mut last, mut same) = (look(), 0);
     while same < 100 {
@@ -169,7 +171,7 @@ async fn a_slow_log_stops_the_reading_of_stdin() {
     task.abort();
 }
 
-/// More lines than one read brings.
+/// A number of lines that is more than one read brings.
 const READ_AHEAD: usize = (64 << 10) / 20;
 
 #[tokio::test]
@@ -180,7 +182,7 @@ async fn a_reader_that_does_not_take_acknowledgements_stops_the_reading_of_stdin
     let dynamic: Arc<dyn LogStore> = Arc::<GatedLog>::clone(&log);
     let task = tokio::spawn(run(input, output, dynamic, CancellationToken::new()));
     let calls = settled(|| log.calls()).await;
-    // What fills a chunk and the queue, and no more.
+    // Lines are taken until a chunk and the queue are full, and no more.
     assert!(calls < LINES_MAX + 2 * CHUNK_BYTES / 20, "{calls}");
     task.abort();
 }
@@ -233,7 +235,7 @@ async fn a_stop_while_the_log_is_slow_leaves_no_line_that_was_read() {
     stop.cancel();
     log.permits.add_permits(text.len());
     let lines = all_lines(acknowledged).await;
-    // Reads are of 64 KiB, so some hundred lines were read that could not be begun with.
+    // A read brings 64 KiB, so some hundred lines were read whose append could not begin.
     assert!(lines.len() > begun + 100, "{} after {begun}", lines.len());
     assert_eq!(lines.len(), log.calls());
     assert!(matches!(timeout(LIMIT, task).await.unwrap().unwrap().0, End::Stopped));
