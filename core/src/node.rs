@@ -27,7 +27,7 @@ use crate::{
     input::Input,
     planted::planted,
     publish::Publisher,
-    queries::Asker,
+    queries::Requester,
     sources::{Role, Sources},
     stats::Stats,
     stream::{Positions, Source, Span, Token},
@@ -173,10 +173,10 @@ impl Node {
             self.connections.upstream.replicate_again(&mut self.env);
         }
         while let Some(next) = self.env.queries.next_in_line(&self.env.config) {
-            self.follow(next, Follower::on_slot);
+            self.with_follower(next, Follower::on_slot);
         }
         while let Some(next) = self.env.queries.next_audit(&self.env.config) {
-            self.follow(next, Follower::on_audit_slot);
+            self.with_follower(next, Follower::on_audit_slot);
         }
         Ok(())
     }
@@ -235,9 +235,11 @@ impl Node {
                 match self.role_of(&stream, &instance) {
                     Some(Role::Followed(source)) => {
                         self.env.stats.rdata += 1;
-                        self.follow(source, |follower, env| follower.on_row(env, token, row));
+                        self.with_follower(source, |follower, env| {
+                            follower.on_row(env, token, row)
+                        });
                     }
-                    role => self.on_unwanted(role, &stream, token),
+                    role => self.on_not_followed(role, &stream, token),
                 }
             }
             Command::Position(position) => {
@@ -245,9 +247,9 @@ impl Node {
                     Some(Role::Followed(source)) => {
                         self.env.stats.positions += 1;
                         let span = Span::new(position.prev, position.token);
-                        self.follow(source, |follower, env| follower.on_position(env, span));
+                        self.with_follower(source, |follower, env| follower.on_position(env, span));
                     }
-                    role => self.on_unwanted(role, &position.stream, Some(position.token)),
+                    role => self.on_not_followed(role, &position.stream, Some(position.token)),
                 }
             }
             Command::LockReleased(lock) if lock.instance == self.env.config.instance => {
@@ -255,20 +257,20 @@ impl Node {
             }
             command => {
                 if matches!(command, Command::Replicate(_)) {
-                    self.publisher.on_asked_on_bus(&mut self.connections, &mut self.env);
+                    self.publisher.on_replicate_on_bus(&mut self.connections, &mut self.env);
                 }
                 self.relay(None, &command);
-                if let Some(command) = self.keep_account(conn, command) {
+                if let Some(command) = self.take_report(conn, command) {
                     self.env.notify(Event::Command { command });
                 }
             }
         }
     }
 
-    fn on_unwanted(&mut self, role: Option<Role>, stream: &str, token: Option<Token>) {
+    fn on_not_followed(&mut self, role: Option<Role>, stream: &str, token: Option<Token>) {
         if role == Some(Role::Own) {
             self.env.stats.echoes += 1;
-            if !self.publisher.on_own_name(stream, token) {
+            if !self.publisher.on_echo(stream, token) {
                 self.connections.upstream.on_duplicate_instance(&mut self.env);
             }
         } else {
@@ -289,7 +291,7 @@ impl Node {
         }
         if planted!(self.env.config, UpsetsOthers) {
             for index in 0..self.followers.len() {
-                self.follow(SourceIndex::after(index), |follower, env| {
+                self.with_follower(SourceIndex::after(index), |follower, env| {
                     follower.on_malformed(env, None);
                 });
             }
@@ -299,7 +301,7 @@ impl Node {
             // named.
             && let Some(Role::Followed(source)) = self.sources.find(&row.stream, &row.instance)
         {
-            self.follow(source, |follower, env| follower.on_malformed(env, row.token));
+            self.with_follower(source, |follower, env| follower.on_malformed(env, row.token));
         }
     }
 
@@ -307,7 +309,7 @@ impl Node {
         if !matches!(self.connections.upstream.link, Link::Closing(_)) {
             self.connections.upstream.on_connected(conn, &mut self.env);
             self.publisher.on_bus_up(&mut self.connections, &mut self.env);
-            self.say_all_users();
+            self.report_all_users();
         }
     }
 
@@ -324,7 +326,7 @@ impl Node {
             None => Lost { reason: &reason, blame: Blame::Unknown },
         };
         for index in 0..self.followers.len() {
-            self.follow(SourceIndex::after(index), |follower, env| {
+            self.with_follower(SourceIndex::after(index), |follower, env| {
                 follower.on_disconnected(env, &lost);
             });
         }
@@ -338,11 +340,11 @@ impl Node {
 
     fn on_fetched(&mut self, fetch: FetchId, outcome: FetchOutcome) {
         match self.env.queries.take(fetch) {
-            Some(Asker::CatchUp(source)) => {
-                self.follow(source, |follower, env| follower.on_fetched(env, outcome));
+            Some(Requester::CatchUp(source)) => {
+                self.with_follower(source, |follower, env| follower.on_fetched(env, outcome));
             }
-            Some(Asker::Audit(source)) => {
-                self.follow(source, |follower, env| follower.on_audit_fetched(env, outcome));
+            Some(Requester::Audit(source)) => {
+                self.with_follower(source, |follower, env| follower.on_audit_fetched(env, outcome));
             }
             None => self.env.stats.fetches_stale += 1,
         }
@@ -410,11 +412,11 @@ impl Node {
         if self.env.config.streams.as_ref().is_some_and(|wanted| !wanted.contains(stream)) {
             return Some(Role::Ignored);
         }
-        self.take_in(Source::new(stream, instance))
+        self.add_source(Source::new(stream, instance))
     }
 
     #[cold]
-    fn take_in(&mut self, source: Source) -> Option<Role> {
+    fn add_source(&mut self, source: Source) -> Option<Role> {
         let role = Role::Followed(SourceIndex::after(self.followers.len()));
         if !self.sources.insert(source.clone(), role) {
             if !self.source_limit_reported {
@@ -449,7 +451,7 @@ impl Node {
     }
 
     /// Applies `act` to the follower of a source, and accounts for the bytes that it keeps then.
-    fn follow<R>(
+    fn with_follower<R>(
         &mut self,
         source: SourceIndex,
         act: impl FnOnce(&mut Follower, &mut Env) -> R,

@@ -9,7 +9,7 @@ use crate::{config::Config, time::Timestamp};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct KeepAlive {
     last_sent: Timestamp,
-    last_heard: Timestamp,
+    last_received: Timestamp,
     /// Whether the peer has sent a PING: only then does its silence mean something. A person who
     /// types by hand sends none.
     peer_pings: bool,
@@ -27,7 +27,7 @@ pub(crate) enum Due {
 
 impl KeepAlive {
     pub(crate) const fn new(now: Timestamp) -> Self {
-        Self { last_sent: now, last_heard: now, peer_pings: false }
+        Self { last_sent: now, last_received: now, peer_pings: false }
     }
 
     /// Notes that something was sent.
@@ -36,14 +36,15 @@ impl KeepAlive {
     }
 
     /// Notes that a valid command was received; nothing else counts as a sign of life.
-    pub(crate) const fn on_heard(&mut self, now: Timestamp, is_ping: bool) {
-        self.last_heard = now;
+    pub(crate) const fn on_received(&mut self, now: Timestamp, is_ping: bool) {
+        self.last_received = now;
         self.peer_pings |= is_ping;
     }
 
     /// Returns what is due now.
     pub(crate) fn look(&self, now: Timestamp, config: &Config) -> Due {
-        if self.peer_pings && now.saturating_since(self.last_heard) > config.connection.ping_timeout
+        if self.peer_pings
+            && now.saturating_since(self.last_received) > config.connection.ping_timeout
         {
             Due::TimedOut
         } else if now.saturating_since(self.last_sent) >= config.connection.ping_every {
@@ -76,14 +77,14 @@ mod tests {
     fn silence_ends_a_connection_only_after_a_ping_of_the_peer() {
         let config = Config::default();
         let mut life = KeepAlive::new(at(0));
-        life.on_heard(at(1), false);
+        life.on_received(at(1), false);
         life.on_sent(at(1_000));
         assert_eq!(life.look(at(1_000), &config), Due::Nothing);
-        life.on_heard(at(1_000), true);
+        life.on_received(at(1_000), true);
         life.on_sent(at(1_025));
         assert_eq!(life.look(at(1_025), &config), Due::Nothing);
         assert_eq!(life.look(at(1_026), &config), Due::TimedOut);
-        life.on_heard(at(1_026), false);
+        life.on_received(at(1_026), false);
         assert_eq!(life.look(at(1_026), &config), Due::Nothing);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{keep_alive::KeepAlive, untaken::Untaken};
+use super::{keep_alive::KeepAlive, untaken::SendQueue};
 use crate::{
     config::Config,
     ids::{ConnectionId, OwnIndex, ReadId},
@@ -23,9 +23,9 @@ pub(crate) struct Peer {
     /// Whether the application was notified of the peer.
     pub(crate) announced: bool,
     pub(super) keep_alive: KeepAlive,
-    pub(super) untaken: Untaken,
+    pub(super) untaken: SendQueue,
     /// Whether it has taken something since the last look.
-    pub(super) moved: bool,
+    pub(super) took_since_look: bool,
     /// The streams that it has requested; oldest dialect only.
     pub(crate) subscriptions: BTreeMap<OwnIndex, Subscription>,
     /// The state of the read for one of them; oldest dialect only.
@@ -64,8 +64,8 @@ impl Peer {
             open: true,
             announced: true,
             keep_alive: KeepAlive::new(now),
-            untaken: Untaken::default(),
-            moved: false,
+            untaken: SendQueue::default(),
+            took_since_look: false,
             subscriptions: BTreeMap::new(),
             reading: PeerReading::Idle,
         }

@@ -122,7 +122,7 @@ impl Peers {
     }
 
     /// Returns whether a peer takes rows of the stream.
-    pub(crate) fn anyone_takes(&self, stream: OwnIndex) -> bool {
+    pub(crate) fn has_subscriber(&self, stream: OwnIndex) -> bool {
         self.list.iter().any(|peer| peer.takes(stream))
     }
 
@@ -147,7 +147,7 @@ impl Peers {
         env.stats.peers_now += 1;
         env.notify(Event::PeerConnected { conn, dialect });
         if open >= env.config.publish.peers_max as usize {
-            self.say_error(conn, ByteString::from_static("Too many connections"), env);
+            self.send_error_and_close(conn, ByteString::from_static("Too many connections"), env);
             env.notify(Event::Warning(Warning::TooManyPeers { conn }));
             return;
         }
@@ -177,13 +177,18 @@ impl Peers {
 
     /// Notes a sign of life. Returns whether the peer may send this command at all; if not, it is
     /// cut off.
-    pub(crate) fn may_say(&mut self, conn: ConnectionId, command: &Command, env: &mut Env) -> bool {
+    pub(crate) fn may_send(
+        &mut self,
+        conn: ConnectionId,
+        command: &Command,
+        env: &mut Env,
+    ) -> bool {
         let Some(peer) = self.open(conn) else { return false };
         if !direction::client_may_send(command, peer.dialect) {
             self.refuse(conn, format!("invalid command: {}", command.name()), env);
             return false;
         }
-        peer.keep_alive.on_heard(env.now, matches!(command, Command::Ping(_)));
+        peer.keep_alive.on_received(env.now, matches!(command, Command::Ping(_)));
         true
     }
 
@@ -267,14 +272,15 @@ impl Peers {
         let peer = &mut self.list[index];
         let was_half_full = peer.untaken.is_half_full(config);
         peer.untaken.take(count);
-        peer.moved = true;
+        peer.took_since_look = true;
         was_half_full && peer.has_room(config)
     }
 
     /// Handles the time for a look: sends a PING, or gives up a peer that is dead or takes nothing.
     pub(crate) fn on_keep_alive_due(&mut self, conn: ConnectionId, env: &mut Env) {
         let Some(peer) = self.open(conn) else { return };
-        let stalled = !std::mem::take(&mut peer.moved) && peer.untaken.is_half_full(&env.config);
+        let stalled =
+            !std::mem::take(&mut peer.took_since_look) && peer.untaken.is_half_full(&env.config);
         match peer.keep_alive.look(env.now, &env.config) {
             Due::TimedOut => {
                 self.refuse(conn, "ping timeout".to_owned(), env);
@@ -294,7 +300,7 @@ impl Peers {
     fn cut_off_slow(&mut self, conn: ConnectionId, env: &mut Env) {
         let Some(peer) = self.open(conn) else { return };
         let pending = u32::try_from(peer.untaken.len()).unwrap_or(u32::MAX);
-        self.say_error(conn, ByteString::from_static("Failed to keep up"), env);
+        self.send_error_and_close(conn, ByteString::from_static("Failed to keep up"), env);
         env.notify(Event::Warning(Warning::PeerTooSlow { conn, pending }));
     }
 
@@ -303,11 +309,11 @@ impl Peers {
         if self.open(conn).is_none() {
             return;
         }
-        self.say_error(conn, ByteString::from(told.as_str()), env);
+        self.send_error_and_close(conn, ByteString::from(told.as_str()), env);
         env.notify(Event::Warning(Warning::PeerRefused { conn, told }));
     }
 
-    fn say_error(&mut self, conn: ConnectionId, text: ByteString, env: &mut Env) {
+    fn send_error_and_close(&mut self, conn: ConnectionId, text: ByteString, env: &mut Env) {
         let Some(peer) = self.open(conn) else { return };
         let command = Command::Error(text);
         // The ERROR is sent however full the queue is.
@@ -342,7 +348,12 @@ impl Peers {
     }
 
     /// Handles a connection that is accepted while the node is stopping: it is closed at once.
-    pub(crate) fn accept_not(&mut self, conn: ConnectionId, dialect: Dialect, env: &mut Env) {
+    pub(crate) fn refuse_while_stopping(
+        &mut self,
+        conn: ConnectionId,
+        dialect: Dialect,
+        env: &mut Env,
+    ) {
         self.newest = Some(conn);
         self.list.push(Peer { announced: false, ..Peer::new(conn, dialect, env.now) });
         env.stats.peers_now += 1;

@@ -30,9 +30,9 @@ pub(super) struct Server {
 
 /// What follows from a command of the server, or from a look whether it is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum Verdict {
     /// The command is for the node.
-    Passed,
+    ForNode,
     /// The command only manages the connection, or is ignored.
     Done,
     /// The server gets this text as ERROR, and the connection is closed.
@@ -59,8 +59,8 @@ impl Server {
         conn: ConnectionId,
         command: &Command,
         env: &mut Env,
-    ) -> Heard {
-        self.life.on_heard(env.now, matches!(command, Command::Ping(_)));
+    ) -> Verdict {
+        self.life.on_received(env.now, matches!(command, Command::Ping(_)));
         if matches!(command, Command::Rdata(_) | Command::Position(_)) {
             // A server sends its name before everything else.
             if !self.named && env.config.server_name.is_some() {
@@ -72,34 +72,34 @@ impl Server {
             {
                 let configured = self.dialect;
                 env.notify(Event::Warning(Warning::WrongDialect { configured }));
-                return Heard::Refused("failed to parse line");
+                return Verdict::Refused("failed to parse line");
             }
-            return Heard::Passed;
+            return Verdict::ForNode;
         }
         if !server_may_send(command, self.dialect) {
             let command = command.name().to_owned();
             env.notify(Event::Warning(Warning::WrongDirection { conn, command }));
-            return Heard::Done;
+            return Verdict::Done;
         }
         if let Command::Server(found) = command {
             if env.config.server_name.as_ref().is_some_and(|expected| expected != found) {
                 return wrong_server(found.clone(), env);
             }
             self.named = true;
-            return Heard::Done;
+            return Verdict::Done;
         }
         if let Command::Error(text) = command {
             let text = text.clone();
             env.notify(Event::Warning(Warning::PeerError { conn, text }));
-            return Heard::Done;
+            return Verdict::Done;
         }
-        if matches!(command, Command::Ping(_)) { Heard::Done } else { Heard::Passed }
+        if matches!(command, Command::Ping(_)) { Verdict::Done } else { Verdict::ForNode }
     }
 
     /// Looks whether the server is alive. Sends a PING if one is due.
-    pub(super) fn look(&mut self, conn: ConnectionId, env: &mut Env) -> Heard {
+    pub(super) fn look(&mut self, conn: ConnectionId, env: &mut Env) -> Verdict {
         match self.life.look(env.now, &env.config) {
-            Due::TimedOut => return Heard::Refused("ping timeout"),
+            Due::TimedOut => return Verdict::Refused("ping timeout"),
             Due::Ping => {
                 ping(conn, env);
                 self.life.on_sent(env.now);
@@ -107,7 +107,7 @@ impl Server {
             Due::Nothing => {}
         }
         env.timers.set(TimerKey::KeepAlive(conn), env.now + env.config.connection.ping_every);
-        Heard::Done
+        Verdict::Done
     }
 
     /// Returns whether the application may have this command sent. The subscriptions of the oldest
@@ -129,8 +129,8 @@ fn ping(conn: ConnectionId, env: &mut Env) {
     env.send(conn, Command::Ping(text));
 }
 
-fn wrong_server(found: ByteString, env: &mut Env) -> Heard {
+fn wrong_server(found: ByteString, env: &mut Env) -> Verdict {
     let expected = env.config.server_name.as_deref().unwrap_or_default().to_owned();
     env.notify(Event::Warning(Warning::WrongServer { expected, found }));
-    Heard::Refused("Wrong remote")
+    Verdict::Refused("Wrong remote")
 }

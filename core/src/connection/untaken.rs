@@ -7,7 +7,7 @@ use crate::{config::Config, planted::planted, wire::Command};
 
 /// The commands that a peer has not taken, as their sizes, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Untaken {
+pub(crate) struct SendQueue {
     sizes: VecDeque<u32>,
     bytes: u64,
 }
@@ -28,7 +28,7 @@ pub(super) fn size_of_line(command: &Command) -> u32 {
     u32::try_from(text + LINE_OVERHEAD_BYTES).unwrap_or(u32::MAX)
 }
 
-impl Untaken {
+impl SendQueue {
     pub(super) fn len(&self) -> usize {
         self.sizes.len()
     }
@@ -76,7 +76,7 @@ mod tests {
             publish: PublishConfig { peer_pending_max: 3, ..PublishConfig::default() },
             ..Config::default()
         };
-        let mut untaken = Untaken::default();
+        let mut untaken = SendQueue::default();
         for _ in 0..3 {
             assert!(!untaken.would_overflow(1, &config));
             untaken.push(1);
@@ -92,14 +92,14 @@ mod tests {
             publish: PublishConfig { peer_pending_bytes_max: 100, ..PublishConfig::default() },
             ..Config::default()
         };
-        let mut untaken = Untaken::default();
+        let mut untaken = SendQueue::default();
         assert!(!untaken.would_overflow(1_000, &config));
         untaken.push(60);
         assert!(untaken.is_half_full(&config));
         assert!(!untaken.would_overflow(40, &config));
         assert!(untaken.would_overflow(41, &config));
         untaken.take(1);
-        assert_eq!(untaken, Untaken::default());
+        assert_eq!(untaken, SendQueue::default());
     }
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
             ..Config::default()
         };
         let of = |sizes: &[u32]| {
-            let mut untaken = Untaken::default();
+            let mut untaken = SendQueue::default();
             sizes.iter().for_each(|size| untaken.push(*size));
             untaken
         };

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use bytestring::ByteString;
 
-use super::server::{Heard, Server};
+use super::server::{Server, Verdict};
 use crate::{
     action::Action,
     config::{Channel, Transport},
@@ -49,13 +49,13 @@ pub(crate) struct Session {
     server: Option<Server>,
     since: Timestamp,
     /// Whether a command other than REPLICATE was received.
-    heard: bool,
+    received_any: bool,
     /// Whether a POSITION was received.
-    positioned: bool,
+    received_position: bool,
     /// The number of REPLICATEs sent.
-    asked: u32,
+    replicates_sent: u32,
     /// The number of REPLICATEs sent since all known sources had announced their positions.
-    asked_in_vain: u32,
+    replicates_unanswered: u32,
     /// Whether the application was warned that another instance has our name.
     duplicate_reported: bool,
 }
@@ -120,10 +120,10 @@ impl Upstream {
             conn,
             server,
             since: env.now,
-            heard: false,
-            positioned: false,
-            asked: 0,
-            asked_in_vain: 0,
+            received_any: false,
+            received_position: false,
+            replicates_sent: 0,
+            replicates_unanswered: 0,
             duplicate_reported: false,
         });
         env.timers.set(TimerKey::NothingHeard, env.now + env.config.connection.nothing_heard_after);
@@ -168,12 +168,12 @@ impl Upstream {
     fn replicate(&mut self, env: &mut Env) {
         let Link::Up(session) = &mut self.link else { return };
         let is_silent = env.config.observe_only && !planted!(env.config, ObserverAsks);
-        if is_silent || planted!(env.config, NeverAsksAgain if session.asked > 0) {
+        if is_silent || planted!(env.config, NeverAsksAgain if session.replicates_sent > 0) {
             return;
         }
         let conn = session.conn;
         if env.config.transport.catches_up_in_band() {
-            if session.asked > 0 {
+            if session.replicates_sent > 0 {
                 return;
             }
             for command in inband::subscriptions(&env.config, &self.unknown).collect::<Vec<_>>() {
@@ -185,10 +185,11 @@ impl Upstream {
         if let Some(server) = &mut session.server {
             server.on_sent(env.now);
         }
-        session.asked = session.asked.saturating_add(1);
-        session.asked_in_vain = session.asked_in_vain.saturating_add(1);
+        session.replicates_sent = session.replicates_sent.saturating_add(1);
+        session.replicates_unanswered = session.replicates_unanswered.saturating_add(1);
         env.stats.replicates += 1;
-        let delay = env.jitter.delay(env.config.connection.replicate_retry, session.asked_in_vain);
+        let delay =
+            env.jitter.delay(env.config.connection.replicate_retry, session.replicates_unanswered);
         env.timers.set(TimerKey::Replicate, env.now + delay);
     }
 
@@ -211,20 +212,24 @@ impl Upstream {
     /// was received at all.
     pub(crate) fn on_replicate_due(&mut self, unanswered: Option<Source>, env: &mut Env) {
         let Link::Up(session) = &mut self.link else { return };
-        if unanswered.is_none() && session.positioned {
-            session.asked_in_vain = 0;
+        if unanswered.is_none() && session.received_position {
+            session.replicates_unanswered = 0;
             return;
         }
         if let Some(example) = unanswered {
-            let (sources, asked) = (env.unconfirmed, session.asked);
-            env.notify(Event::Warning(Warning::Unanswered { sources, example, asked }));
+            let (sources, replicates_sent) = (env.unconfirmed, session.replicates_sent);
+            env.notify(Event::Warning(Warning::Unanswered {
+                sources,
+                example,
+                asked: replicates_sent,
+            }));
         }
         self.replicate(env);
     }
 
-    pub(crate) fn on_nothing_heard_due(&self, env: &mut Env) {
+    pub(crate) fn on_silence_due(&self, env: &mut Env) {
         if let Link::Up(session) = &self.link
-            && !session.heard
+            && !session.received_any
         {
             let after = env.now.saturating_since(session.since);
             env.notify(Event::Warning(Warning::NothingHeard { after }));
@@ -236,24 +241,24 @@ impl Upstream {
     pub(crate) fn on_command(&mut self, command: &Command, env: &mut Env) -> bool {
         env.commands_received += 1;
         let Link::Up(session) = &mut self.link else { return false };
-        session.heard |= !matches!(command, Command::Replicate(_));
+        session.received_any |= !matches!(command, Command::Replicate(_));
         if let Some(server) = &mut session.server {
             match server.on_command(session.conn, command, env) {
-                Heard::Passed => {}
-                Heard::Done => {
+                Verdict::ForNode => {}
+                Verdict::Done => {
                     if let Command::Error(text) = command {
                         self.on_error(text, env);
                     }
                     return false;
                 }
-                Heard::Refused(told) => {
+                Verdict::Refused(told) => {
                     self.refuse(told, env);
                     return false;
                 }
             }
         }
         if matches!(command, Command::Position(_)) {
-            session.positioned = true;
+            session.received_position = true;
             self.attempts = 0;
         }
         true
@@ -262,7 +267,7 @@ impl Upstream {
     /// Handles an ERROR: a wanted stream that the server does not have is not requested again.
     fn on_error(&mut self, text: &str, env: &Env) {
         if env.config.transport.catches_up_in_band()
-            && inband::says_unknown_stream(text)
+            && inband::names_unknown_stream(text)
             && let Some((stream, ())) = inband::named_in(
                 text,
                 env.config.streams.iter().flatten().map(|name| (name.as_str(), ())),
@@ -277,7 +282,7 @@ impl Upstream {
         let Link::Up(session) = &mut self.link else { return };
         if session.conn == conn
             && let Some(server) = &mut session.server
-            && let Heard::Refused(told) = server.look(conn, env)
+            && let Verdict::Refused(told) = server.look(conn, env)
         {
             self.refuse(told, env);
         }
@@ -290,7 +295,7 @@ impl Upstream {
 
     /// Handles a line of a server of the oldest dialect that could not be read, and may have been
     /// an answer. The server repeats nothing, so it takes a new connection to get the answer.
-    pub(crate) fn on_lost_answer(&mut self, env: &mut Env) {
+    pub(crate) fn on_unreadable_answer(&mut self, env: &mut Env) {
         self.refuse("failed to parse line", env);
     }
 

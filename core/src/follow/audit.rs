@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::{
     Follower,
     page::{Checked, by_token},
-    pager::{FetchOutcome, Pager, Turn},
+    pager::{FetchOutcome, PageResult, Pager},
 };
 use crate::{
     action::Action,
@@ -138,16 +138,16 @@ impl Follower {
                 self.leave_out(env, Token::new(lowest), NotAuditedReason::TooManyTokens);
             }
         }
-        self.go_on_with_audit(env);
+        self.continue_audit(env);
     }
 
     /// Queues for the next page, or ends the look.
-    fn go_on_with_audit(&mut self, env: &mut Env) {
+    fn continue_audit(&mut self, env: &mut Env) {
         let Some(audit) = &mut self.audit else { return };
         let Some(run) = &mut audit.run else { return };
         if audit.compared.is_none_or(|compared| compared < run.upto) {
             run.pager.queue();
-            env.queries.audits.get_in_line(self.index);
+            env.queries.audits.enqueue(self.index);
             return;
         }
         audit.run = None;
@@ -168,7 +168,7 @@ impl Follower {
             return;
         }
         if from >= run.upto {
-            self.go_on_with_audit(env);
+            self.continue_audit(env);
             return;
         }
         let span = run.pager.next_span(from, run.upto, self.traits, &env.config);
@@ -185,10 +185,10 @@ impl Follower {
         let Some((_, span)) = run.pager.in_flight() else { return };
         let upto = run.upto;
         match run.pager.on_fetched(span, outcome, self.traits) {
-            Turn::Page(checked) => self.compare(env, checked),
-            Turn::Narrower => {}
-            Turn::NoEndpoint => self.leave_out(env, upto, NotAuditedReason::NoEndpoint),
-            Turn::Failed(error) => {
+            PageResult::Page(checked) => self.compare(env, checked),
+            PageResult::Narrower => {}
+            PageResult::NoEndpoint => self.leave_out(env, upto, NotAuditedReason::NoEndpoint),
+            PageResult::Failed(error) => {
                 let timer = TimerKey::Audit(self.index);
                 match run.pager.on_failed(env, &self.source, timer, span, error) {
                     // The timer is set for another attempt.
@@ -197,7 +197,7 @@ impl Follower {
                 }
             }
         }
-        self.go_on_with_audit(env);
+        self.continue_audit(env);
     }
 
     /// Delivers the rows of a page that were not delivered before.

@@ -9,7 +9,7 @@ use super::{
     Follower,
     follower::State,
     page::{Checked, by_token},
-    pager::{FetchOutcome, Pager, Turn},
+    pager::{FetchOutcome, PageResult, Pager},
 };
 use crate::{
     action::Action,
@@ -79,7 +79,7 @@ impl Follower {
     /// would keep its slot from the others in the queue otherwise.
     pub(super) fn fetch_next(&mut self, env: &mut Env) {
         if !env.queries.has_free_slot(&env.config)
-            && let Some(query) = env.queries.audits.give_way()
+            && let Some(query) = env.queries.audits.preempt()
         {
             env.act(Action::CancelFetch { query });
         }
@@ -87,7 +87,7 @@ impl Follower {
             self.fetch_now(env);
         } else if let Some(catch_up) = self.catch_up_mut() {
             catch_up.pager.queue();
-            env.queries.join_line(self.index);
+            env.queries.enqueue(self.index);
         }
     }
 
@@ -138,14 +138,16 @@ impl Follower {
             }
         }
         match catch_up.pager.on_fetched(span, outcome, traits) {
-            Turn::Page(checked) => self.apply(env, checked),
-            Turn::Narrower => self.fetch_next(env),
-            Turn::NoEndpoint => self.give_up(env, GapReason::NoEndpoint),
-            Turn::Failed(FetchError::Unusable { .. }) if planted!(env.config, EndsAtStuckPages) => {
+            PageResult::Page(checked) => self.apply(env, checked),
+            PageResult::Narrower => self.fetch_next(env),
+            PageResult::NoEndpoint => self.give_up(env, GapReason::NoEndpoint),
+            PageResult::Failed(FetchError::Unusable { .. })
+                if planted!(env.config, EndsAtStuckPages) =>
+            {
                 self.advance_to(env, span.upto);
                 self.continue_or_finish(env);
             }
-            Turn::Failed(error) => self.on_fetch_failed(env, span, error),
+            PageResult::Failed(error) => self.on_fetch_failed(env, span, error),
         }
     }
 

@@ -241,11 +241,11 @@ impl Follower {
                 env.stats.rows_repeated += rows.len() as u64;
             }
             (receive::Step::Hold, Some(rows)) => self.hold_rows(env, token, &rows),
-            (receive::Step::HoldAndAsk, Some(rows)) => {
+            (receive::Step::HoldAndRequest, Some(rows)) => {
                 self.hold_rows(env, token, &rows);
                 self.request_position(env);
             }
-            (receive::Step::Ask, _) => self.request_position(env),
+            (receive::Step::RequestPosition, _) => self.request_position(env),
             (receive::Step::Wait, rows) => {
                 self.hold_whole_rows(env, token, rows.as_ref());
                 env.replicate_again = true;
@@ -264,7 +264,7 @@ impl Follower {
                 receive::Step::Deliver
                 | receive::Step::Repeat
                 | receive::Step::Hold
-                | receive::Step::HoldAndAsk,
+                | receive::Step::HoldAndRequest,
                 None,
             ) => self.fetch_up_to(env, token),
         }
@@ -297,7 +297,7 @@ impl Follower {
                 Some(_) => History::Rows,
             },
             in_band: env.config.transport.catches_up_in_band(),
-            may_ask: !env.config.observe_only,
+            may_request: !env.config.observe_only,
         }
     }
 

@@ -48,7 +48,7 @@ enum Step {
 }
 
 /// What an answer is good for.
-pub(super) enum Turn {
+pub(super) enum PageResult {
     /// The page may be applied.
     Page(Checked),
     /// Nothing of the page can be used; fewer tokens are to be requested at once.
@@ -132,26 +132,28 @@ impl Pager {
         span: Span,
         outcome: FetchOutcome,
         traits: StreamTraits,
-    ) -> Turn {
+    ) -> PageResult {
         match outcome {
             Ok(page) => match page::judge(page, span, traits) {
                 Judgement::Apply(checked) => {
                     self.on_success();
                     self.window.widen();
-                    Turn::Page(checked)
+                    PageResult::Page(checked)
                 }
                 Judgement::Narrow => self.narrow(span),
-                Judgement::Unusable(message) => Turn::Failed(FetchError::Unusable { message }),
+                Judgement::Unusable(message) => {
+                    PageResult::Failed(FetchError::Unusable { message })
+                }
             },
-            Err(FetchError::NoEndpoint { .. }) => Turn::NoEndpoint,
+            Err(FetchError::NoEndpoint { .. }) => PageResult::NoEndpoint,
             Err(FetchError::TooLarge { .. }) if span.len() > 1 => self.narrow(span),
-            Err(error) => Turn::Failed(error),
+            Err(error) => PageResult::Failed(error),
         }
     }
 
-    fn narrow(&mut self, span: Span) -> Turn {
+    fn narrow(&mut self, span: Span) -> PageResult {
         self.window.narrow(span);
-        Turn::Narrower
+        PageResult::Narrower
     }
 
     /// Notes that an answer could be used: failures are counted anew.

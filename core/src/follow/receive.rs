@@ -26,7 +26,7 @@ pub(super) struct View {
     /// position is then on its way.
     pub(super) in_band: bool,
     /// Whether the writer can be requested to announce its position: an observer cannot do so.
-    pub(super) may_ask: bool,
+    pub(super) may_request: bool,
 }
 
 /// Whether the position is confirmed on the present connection, and whether rows are missing.
@@ -63,12 +63,12 @@ pub(super) enum Step {
     Hold,
     /// They are held, and the writer's position is requested: they are late, or the first of a
     /// writer that has started over, and only the writer can tell.
-    HoldAndAsk,
+    HoldAndRequest,
     /// They could not be used: everything up to their token is fetched.
     Fetch,
     /// They could not be used, and may be of a writer that has started over: its position is
     /// requested.
-    Ask,
+    RequestPosition,
     /// They are held until the writer's position is announced.
     Wait,
     /// They show that the writer has reached their token, which counts as an announcement:
@@ -88,8 +88,8 @@ impl View {
         let suspects = self.resettable && matches!(self.standing, Standing::Doubted);
         match self.order {
             Order::Bursts => true,
-            Order::UnclosedBursts => self.in_band || self.may_ask,
-            Order::Rising | Order::Loose => self.in_band || (suspects && self.may_ask),
+            Order::UnclosedBursts => self.in_band || self.may_request,
+            Order::Rising | Order::Loose => self.in_band || (suspects && self.may_request),
         }
     }
 
@@ -112,20 +112,20 @@ pub(super) fn receive(view: &View) -> Step {
     match view.standing {
         Standing::Live if view.whole && !view.hole => match view.order {
             Order::Rising | Order::Bursts if view.above => Step::Deliver,
-            Order::Rising if view.may_restart => Step::HoldAndAsk,
+            Order::Rising if view.may_restart => Step::HoldAndRequest,
             Order::Rising | Order::Bursts => Step::Repeat,
             Order::UnclosedBursts | Order::Loose => Step::Deliver,
         },
         Standing::CatchingUp if view.whole => {
             if is_behind {
-                Step::HoldAndAsk
+                Step::HoldAndRequest
             } else {
                 Step::Hold
             }
         }
         Standing::Live | Standing::CatchingUp => {
             if is_behind {
-                Step::Ask
+                Step::RequestPosition
             } else {
                 Step::Fetch
             }
@@ -168,7 +168,7 @@ mod tests {
             resettable: can_start_over,
             history: History::Rows,
             in_band: false,
-            may_ask: true,
+            may_request: true,
         }
     }
 
@@ -203,16 +203,16 @@ mod tests {
     fn an_observer_who_cannot_ask_takes_a_suspicion_for_true() {
         let doubted = view(Standing::Doubted, Order::Rising, true);
         assert_eq!(receive(&doubted), Step::Wait);
-        assert_eq!(receive(&View { may_ask: false, ..doubted }), Step::ResetOnEvidence);
+        assert_eq!(receive(&View { may_request: false, ..doubted }), Step::ResetOnEvidence);
         let unclosed = view(Standing::Unconfirmed, Order::UnclosedBursts, false);
-        assert_eq!(receive(&View { may_ask: false, ..unclosed }), Step::FetchOnEvidence);
+        assert_eq!(receive(&View { may_request: false, ..unclosed }), Step::FetchOnEvidence);
     }
 
     #[test]
     fn a_source_of_which_nothing_was_delivered_has_nothing_to_start_over() {
         let of = |standing, history| {
             let view = view(standing, Order::Rising, true);
-            receive(&View { history, may_ask: false, ..view })
+            receive(&View { history, may_request: false, ..view })
         };
         assert_eq!(of(Standing::Unconfirmed, History::Unknown), Step::FetchOnEvidence);
         assert_eq!(of(Standing::Unconfirmed, History::Nothing), Step::FetchOnEvidence);
@@ -225,7 +225,7 @@ mod tests {
     fn in_the_oldest_dialect_no_row_comes_before_the_announcement() {
         for (_, order, can_start_over) in CLASSES {
             let view = view(Standing::Unconfirmed, order, can_start_over);
-            assert_eq!(receive(&View { in_band: true, may_ask: true, ..view }), Step::Wait);
+            assert_eq!(receive(&View { in_band: true, may_request: true, ..view }), Step::Wait);
         }
     }
 }

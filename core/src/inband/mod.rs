@@ -15,7 +15,7 @@ mod refusal;
 
 pub(crate) use self::{
     answer::{Answer, Finished},
-    refusal::{Blame, Lost, named_in, says_unknown_stream, subscriptions},
+    refusal::{Blame, Lost, named_in, names_unknown_stream, subscriptions},
 };
 
 /// The name of a server in errors: it has no address that the core knows.

@@ -38,14 +38,14 @@ impl Blame {
     pub(crate) fn of<'a>(text: &str, asked: impl Iterator<Item = (&'a str, SourceIndex)>) -> Self {
         match named_in(text, asked) {
             Some((_, source)) => Self::Source(source),
-            None if says_unknown_stream(text) => Self::Other,
+            None if names_unknown_stream(text) => Self::Other,
             None => Self::Unknown,
         }
     }
 }
 
 /// Returns whether an ERROR states that the server has no stream of some name.
-pub(crate) fn says_unknown_stream(text: &str) -> bool {
+pub(crate) fn names_unknown_stream(text: &str) -> bool {
     text.contains("unknown stream")
 }
 

@@ -14,7 +14,9 @@ impl Node {
         }
         let is_waiting = self.env.unconfirmed > 0 || !self.env.queries.in_band().is_empty();
         match command {
-            "POSITION" if is_waiting => self.connections.upstream.on_lost_answer(&mut self.env),
+            "POSITION" if is_waiting => {
+                self.connections.upstream.on_unreadable_answer(&mut self.env)
+            }
             // The line may have been part of any answer.
             "RDATA" if row.is_none() => self.damage_all_answers(),
             _ => return false,

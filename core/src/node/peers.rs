@@ -12,11 +12,11 @@ use crate::{
 impl Node {
     pub(super) fn on_accepted(&mut self, conn: ConnectionId, dialect: Dialect) {
         if self.stopping {
-            self.connections.peers.accept_not(conn, dialect, &mut self.env);
+            self.connections.peers.refuse_while_stopping(conn, dialect, &mut self.env);
             return;
         }
         self.connections.peers.accept(conn, dialect, &mut self.env);
-        self.publisher.look_for_room(&mut self.connections, &mut self.env);
+        self.publisher.retry_waiting(&mut self.connections, &mut self.env);
     }
 
     pub(super) fn on_peer_disconnected(&mut self, conn: ConnectionId, reason: String) {
@@ -25,7 +25,7 @@ impl Node {
         if peer.announced {
             self.env.notify(Event::PeerDisconnected { conn, reason });
         }
-        self.publisher.look_for_room(&mut self.connections, &mut self.env);
+        self.publisher.retry_waiting(&mut self.connections, &mut self.env);
     }
 
     pub(super) fn on_peer_sent(&mut self, conn: ConnectionId, count: u32) {
@@ -36,13 +36,13 @@ impl Node {
 
     pub(super) fn on_peer_keep_alive_due(&mut self, conn: ConnectionId) {
         self.connections.peers.on_keep_alive_due(conn, &mut self.env);
-        self.publisher.look_for_room(&mut self.connections, &mut self.env);
+        self.publisher.retry_waiting(&mut self.connections, &mut self.env);
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are treated alike")]
     pub(super) fn on_peer_command(&mut self, conn: ConnectionId, command: Command) {
         self.env.stats.commands += 1;
-        if !self.connections.peers.may_say(conn, &command, &mut self.env) {
+        if !self.connections.peers.may_send(conn, &command, &mut self.env) {
             return;
         }
         match command {
@@ -54,7 +54,7 @@ impl Node {
             Command::Replicate(replicate) => self.on_peer_replicate(conn, &replicate),
             command => {
                 self.relay(Some(conn), &command);
-                if let Some(command) = self.keep_account(conn, command) {
+                if let Some(command) = self.take_report(conn, command) {
                     let command = Box::new(command);
                     self.env.notify(Event::PeerCommand { conn, command });
                 }

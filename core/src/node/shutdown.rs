@@ -23,7 +23,7 @@ impl Node {
         while let Some(wait) = self.env.waits.pop() {
             self.env.notify(Event::WaitEnded { wait, outcome: WaitOutcome::Refused });
         }
-        self.say_farewell();
+        self.clear_reports();
         self.publisher.stop(&mut self.connections, &mut self.env);
         if self.connections.upstream.up().is_none() {
             self.connections.upstream.shut_down(&mut self.env);

@@ -17,7 +17,7 @@ impl Node {
             match key {
                 TimerKey::Reconnect => self.connections.upstream.connect(&mut self.env),
                 TimerKey::Replicate => {
-                    let silent = self.a_silent_source();
+                    let silent = self.an_unconfirmed_source();
                     self.connections.upstream.on_replicate_due(silent, &mut self.env);
                 }
                 TimerKey::KeepAlive(conn) if conn.is_accepted() => {
@@ -30,16 +30,20 @@ impl Node {
                     self.publisher.on_log_retry(stream, &mut self.connections, &mut self.env);
                 }
                 TimerKey::NothingHeard => {
-                    self.connections.upstream.on_nothing_heard_due(&mut self.env);
+                    self.connections.upstream.on_silence_due(&mut self.env);
                 }
                 TimerKey::SyncEnd(number) => self.on_sync_end_due(number),
                 TimerKey::SyncExpiry(watch) => {
                     self.their_users.on_expiry_due(watch, &mut self.env);
                 }
                 TimerKey::SyncRepeat => self.on_sync_repeat_due(),
-                TimerKey::FetchRetry(source) => self.follow(source, Follower::on_fetch_retry),
-                TimerKey::BurstQuiet(source) => self.follow(source, Follower::on_burst_quiet),
-                TimerKey::Audit(source) => self.follow(source, Follower::on_audit_due),
+                TimerKey::FetchRetry(source) => {
+                    self.with_follower(source, Follower::on_fetch_retry)
+                }
+                TimerKey::BurstQuiet(source) => {
+                    self.with_follower(source, Follower::on_burst_quiet)
+                }
+                TimerKey::Audit(source) => self.with_follower(source, Follower::on_audit_due),
                 TimerKey::Wait(wait) => {
                     if let Some(source) = self.env.waits.remove(wait) {
                         let position = self.followers[source.as_usize()].position();
@@ -52,7 +56,7 @@ impl Node {
     }
 
     /// Returns one of the sources whose position is not confirmed on this connection.
-    fn a_silent_source(&self) -> Option<Source> {
+    fn an_unconfirmed_source(&self) -> Option<Source> {
         if self.env.unconfirmed == 0 {
             return None;
         }

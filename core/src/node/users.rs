@@ -19,37 +19,37 @@ impl Node {
         at_ms: i64,
     ) {
         let said = self.our_users.on_syncing(who, syncing, at_ms, &mut self.env);
-        self.say_of_users(said);
+        self.report_users(said);
     }
 
     pub(super) fn on_sync_end_due(&mut self, number: u64) {
         let said = self.our_users.on_end_due(number, &self.env.config);
-        self.say_of_users(said);
+        self.report_users(said);
     }
 
     /// Reports one user again, in time for those that would count us as silent otherwise.
     pub(super) fn on_sync_repeat_due(&mut self) {
         let said = self.our_users.anyone(&self.env.config);
-        self.say_of_users(said);
+        self.report_users(said);
     }
 
     /// Reports all our users on a new connection, where none was reported yet.
-    pub(super) fn say_all_users(&mut self) {
+    pub(super) fn report_all_users(&mut self) {
         let everyone: Vec<_> = self.our_users.everyone(&self.env.config).collect();
-        self.say_of_users(everyone);
+        self.report_users(everyone);
     }
 
     /// Takes back all reports of our users, before the connection is closed in order.
-    pub(super) fn say_farewell(&mut self) {
-        if let Some(farewell) = self.our_users.farewell(&self.env.config) {
-            self.say(farewell);
+    pub(super) fn clear_reports(&mut self) {
+        if let Some(clear_command) = self.our_users.clear_command(&self.env.config) {
+            self.send_own(clear_command);
         }
     }
 
-    fn say_of_users(&mut self, commands: impl IntoIterator<Item = Command>) {
+    fn report_users(&mut self, commands: impl IntoIterator<Item = Command>) {
         let mut said = false;
         for command in commands {
-            said |= self.say(command);
+            said |= self.send_own(command);
         }
         if said {
             self.our_users.on_said();
@@ -60,7 +60,7 @@ impl Node {
 
     /// Sends a command of the node's own, if it is no observer and the connection takes the
     /// command. Returns whether it was sent; users are reported again on the next connection.
-    fn say(&mut self, command: Command) -> bool {
+    fn send_own(&mut self, command: Command) -> bool {
         !self.env.config.observe_only
             && self.connections.upstream.will_not_send(&command).is_none()
             && self.connections.upstream.send(command, &mut self.env).is_some()
@@ -69,7 +69,7 @@ impl Node {
     /// Keeps account of what `command` reports of users or stored rows. Returns the command if it
     /// is another one, or not for this node to account for.
     #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are treated alike")]
-    pub(super) fn keep_account(&mut self, conn: ConnectionId, command: Command) -> Option<Command> {
+    pub(super) fn take_report(&mut self, conn: ConnectionId, command: Command) -> Option<Command> {
         match command {
             Command::UserSync(sync) if self.env.config.users.presence_writer => {
                 if sync.instance_id.as_ref() == Some(&self.env.config.instance_id) {

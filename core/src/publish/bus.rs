@@ -76,9 +76,9 @@ impl Publisher {
             self.announce_on_bus(conns, env);
         }
         for index in 0..self.streams.len() {
-            self.want(OwnIndex::after(index));
+            self.queue_read(OwnIndex::after(index));
         }
-        self.pump(conns, env);
+        self.start_reads(conns, env);
     }
 
     /// Handles the end of the connection: the fate of what has not been confirmed is unknown.
@@ -92,7 +92,7 @@ impl Publisher {
     /// that one to every instance that sent its REPLICATE before. The announcement has begun to go
     /// out when its first command is confirmed or comes back as an echo, whichever is first; an
     /// instance that sends REPLICATE after that may have missed it.
-    pub(crate) fn on_asked_on_bus(&mut self, conns: &mut Connections, env: &mut Env) {
+    pub(crate) fn on_replicate_on_bus(&mut self, conns: &mut Connections, env: &mut Env) {
         let is_rude = planted!(env.config, NeverAnswersReplicate);
         if self.bus_is_open(conns) && self.bus.announcement.is_none() && !is_rude {
             self.announce_on_bus(conns, env);
@@ -124,7 +124,7 @@ impl Publisher {
         let command = position(stream, &self.me, at, at);
         let channel = stream.channel;
         let command = conns.upstream.send_on(channel, command, env)?;
-        if at > stream.bus.confirmed || !stream.bus.heard {
+        if at > stream.bus.confirmed || !stream.bus.announced {
             self.bus.marks.push_back(Mark { command, stream: index, token: at });
         }
         Some(command)
@@ -185,19 +185,19 @@ impl Publisher {
         let mut advanced = Vec::new();
         while let Some(mark) = self.bus.marks.pop_front_if(|mark| mark.command <= gone_out) {
             let cursor = &mut self.streams[mark.stream.as_usize()].bus;
-            if cursor.confirmed == cursor.told {
+            if cursor.confirmed == cursor.notified {
                 advanced.push(mark.stream);
             }
             cursor.confirmed = cursor.confirmed.max(mark.token);
             // The first command of a stream on a connection is its announcement.
-            cursor.heard = true;
+            cursor.announced = true;
         }
         for index in advanced {
             let OwnStream { name, bus: cursor, .. } = &mut self.streams[index.as_usize()];
-            if cursor.told < cursor.confirmed {
+            if cursor.notified < cursor.confirmed {
                 let early = planted!(env.config, TellsUnconfirmed);
-                cursor.told = if early { cursor.sent } else { cursor.confirmed };
-                let (stream, token) = (name.clone(), cursor.told);
+                cursor.notified = if early { cursor.sent } else { cursor.confirmed };
+                let (stream, token) = (name.clone(), cursor.notified);
                 env.notify(Event::Published { stream, token });
             }
         }
@@ -206,7 +206,7 @@ impl Publisher {
             self.bus.announcement = None;
         }
         if was_full && !self.bus_is_full(env) && !planted!(env.config, StaysFull) {
-            self.look_for_room(conns, env);
+            self.retry_waiting(conns, env);
         }
     }
 
@@ -217,7 +217,7 @@ impl Publisher {
 
     /// Handles an RDATA or POSITION under our own name; `token` is `None` inside a batch. Returns
     /// whether it is the echo of what we have sent ourselves.
-    pub(crate) fn on_own_name(&mut self, stream: &str, token: Option<Token>) -> bool {
+    pub(crate) fn on_echo(&mut self, stream: &str, token: Option<Token>) -> bool {
         let Some(index) = self.by_name.get(stream).copied().filter(|_| self.uses_bus) else {
             return false;
         };

@@ -59,12 +59,12 @@ impl Publisher {
         conns: &mut Connections,
         env: &mut Env,
     ) {
-        self.settle_peers(index, conns);
+        self.skip_without_peers(index, conns);
         match from {
             Some(from) if from < self.streams[index.as_usize()].peers => {
                 conns.peers.subscribe(conn, index, Subscription::CatchingUp(from));
-                self.want_for_peer(conn, conns);
-                self.pump(conns, env);
+                self.queue_peer(conn, conns);
+                self.start_reads(conns, env);
             }
             // Also from a token above ours: our log may have started over.
             Some(_) | None => self.go_live(conn, index, conns, env),
@@ -107,7 +107,7 @@ impl Publisher {
     }
 
     /// Queues the peer for a read, if it has something to catch up and no read is on its way.
-    pub(super) fn want_for_peer(&mut self, conn: ConnectionId, conns: &mut Connections) {
+    pub(super) fn queue_peer(&mut self, conn: ConnectionId, conns: &mut Connections) {
         if self.stopping || self.next_catch_up(conn, conns).is_none() {
             return;
         }
@@ -115,17 +115,17 @@ impl Publisher {
         match peer.reading {
             PeerReading::Idle | PeerReading::NoRoom => {
                 peer.reading = PeerReading::InLine;
-                self.reads.get_in_line(Reader::Peer(conn));
+                self.reads.enqueue(Reader::Peer(conn));
             }
             PeerReading::InLine | PeerReading::InFlight { .. } => {}
         }
     }
 
     /// Queues the peers that waited for a log: it can be read again.
-    pub(super) fn want_for_peers(&mut self, conns: &mut Connections) {
+    pub(super) fn queue_peers(&mut self, conns: &mut Connections) {
         let waiting: Vec<_> = conns.peers.oldest_dialect().collect();
         for conn in waiting {
-            self.want_for_peer(conn, conns);
+            self.queue_peer(conn, conns);
         }
     }
 
@@ -136,8 +136,8 @@ impl Publisher {
         conns: &mut Connections,
         env: &mut Env,
     ) {
-        self.want_for_peer(conn, conns);
-        self.look_for_room(conns, env);
+        self.queue_peer(conn, conns);
+        self.retry_waiting(conns, env);
     }
 
     pub(super) fn read_for_peer(
@@ -186,7 +186,7 @@ impl Publisher {
             Ok(page) if wanted => {
                 for (token, row) in page.batches_above(span.from).flatten() {
                     if self.is_too_long(index, row, env.config.publish.row_bytes_max) {
-                        self.too_long(index, *token, env);
+                        self.warn_row_too_long(index, *token, env);
                         continue;
                     }
                     let rdata = Command::Rdata(Rdata {
@@ -209,6 +209,6 @@ impl Publisher {
             Err(_) if self.stopping => {}
             Err(error) => self.on_log_failed(index, error, env),
         }
-        self.want_for_peer(conn, conns);
+        self.queue_peer(conn, conns);
     }
 }

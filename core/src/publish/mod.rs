@@ -120,26 +120,26 @@ impl Publisher {
         let stream = &mut self.streams[index.as_usize()];
         if stream.end < token {
             stream.end = token;
-            self.want(index);
-            self.pump(conns, env);
+            self.queue_read(index);
+            self.start_reads(conns, env);
         }
     }
 
     /// Queues this stream for a read, as its outlets may be behind, unless a read is on its way
     /// anyhow.
-    fn want(&mut self, index: OwnIndex) {
+    fn queue_read(&mut self, index: OwnIndex) {
         let stream = &mut self.streams[index.as_usize()];
         match stream.reading {
             Reading::Idle => {
                 stream.reading = Reading::InLine;
-                self.reads.get_in_line(Reader::Outlets(index));
+                self.reads.enqueue(Reader::Outlets(index));
             }
             Reading::InLine | Reading::InFlight { .. } | Reading::BackingOff => {}
         }
     }
 
     /// Requests as many pages as may be under way.
-    fn pump(&mut self, conns: &mut Connections, env: &mut Env) {
+    fn start_reads(&mut self, conns: &mut Connections, env: &mut Env) {
         while let Some(reader) = self.reads.next() {
             match reader {
                 Reader::Outlets(index) => self.read_for_outlets(index, conns, env),
@@ -149,7 +149,7 @@ impl Publisher {
     }
 
     fn read_for_outlets(&mut self, index: OwnIndex, conns: &mut Connections, env: &mut Env) {
-        self.settle_peers(index, conns);
+        self.skip_without_peers(index, conns);
         let bus_open = self.bus_is_open(conns);
         let bus_full = self.bus_is_full(env);
         let stream = &mut self.streams[index.as_usize()];
@@ -167,8 +167,8 @@ impl Publisher {
             // In turns: the outlet that is ahead would otherwise wait for all that the other is
             // behind.
             (Some(bus), Some(peers)) if bus != peers => {
-                stream.peers_turn = !stream.peers_turn;
-                if stream.peers_turn { peers } else { bus }
+                stream.last_was_peers = !stream.last_was_peers;
+                if stream.last_was_peers { peers } else { bus }
             }
             (Some(cursor), _) | (None, Some(cursor)) => cursor,
             (None, None) => {
@@ -179,7 +179,7 @@ impl Publisher {
                 return;
             }
         };
-        let rows_max = if conns.peers.anyone_takes(index) {
+        let rows_max = if conns.peers.has_subscriber(index) {
             Reads::rows_max_for_peers(&env.config)
         } else {
             env.config.publish.log_rows_max
@@ -204,7 +204,7 @@ impl Publisher {
             // The read was answered before, or the id is that of a fetch.
             None => {}
         }
-        self.pump(conns, env);
+        self.start_reads(conns, env);
     }
 
     fn on_page_for_outlets(
@@ -227,7 +227,7 @@ impl Publisher {
         self.page_to_bus(index, &page, conns, env);
         self.page_to_peers(index, &page, conns, env);
         if !planted!(env.config, ReadsOnePage) {
-            self.want(index);
+            self.queue_read(index);
         }
     }
 
@@ -246,7 +246,7 @@ impl Publisher {
                 .map_err(|message| LogError { stream: stream.name.to_string(), message })
         })?;
         if std::mem::take(&mut stream.attempt) > 0 {
-            self.want_for_peers(conns);
+            self.queue_peers(conns);
         }
         Ok(page)
     }
@@ -278,17 +278,17 @@ impl Publisher {
         if stream.reading == Reading::BackingOff {
             stream.reading = Reading::Idle;
         }
-        self.want(index);
-        self.want_for_peers(conns);
-        self.pump(conns, env);
+        self.queue_read(index);
+        self.queue_peers(conns);
+        self.start_reads(conns, env);
     }
 
     /// Queues the streams that waited for room: an outlet may take more again.
-    pub(crate) fn look_for_room(&mut self, conns: &mut Connections, env: &mut Env) {
+    pub(crate) fn retry_waiting(&mut self, conns: &mut Connections, env: &mut Env) {
         for index in self.reads.take_waiting_for_room() {
-            self.want(index);
+            self.queue_read(index);
         }
-        self.pump(conns, env);
+        self.start_reads(conns, env);
     }
 
     /// Begins to stop: from now on only what the logs hold already goes out.
@@ -300,7 +300,7 @@ impl Publisher {
                 self.give_up(index);
             }
         }
-        self.look_for_room(conns, env);
+        self.retry_waiting(conns, env);
     }
 
     /// Gives up what is left of this log: it will not go out.
@@ -315,7 +315,8 @@ impl Publisher {
         let bus_open = self.bus_is_open(conns);
         self.streams.iter().zip(0..).all(|(stream, index)| {
             (!bus_open || stream.bus.sent >= stream.end)
-                && (stream.peers >= stream.end || !conns.peers.anyone_takes(OwnIndex::after(index)))
+                && (stream.peers >= stream.end
+                    || !conns.peers.has_subscriber(OwnIndex::after(index)))
         })
     }
 }

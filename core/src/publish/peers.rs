@@ -18,9 +18,9 @@ const RDATA_BYTES_MAX: usize = 32;
 
 impl Publisher {
     /// Passes over rows that no peer takes: nothing is to be sent.
-    pub(super) fn settle_peers(&mut self, index: OwnIndex, conns: &Connections) {
+    pub(super) fn skip_without_peers(&mut self, index: OwnIndex, conns: &Connections) {
         let stream = &mut self.streams[index.as_usize()];
-        if stream.peers < stream.end && !conns.peers.anyone_takes(index) {
+        if stream.peers < stream.end && !conns.peers.has_subscriber(index) {
             stream.peers = stream.end;
         }
     }
@@ -43,7 +43,7 @@ impl Publisher {
         conns: &mut Connections,
         env: &mut Env,
     ) {
-        self.settle_peers(index, conns);
+        self.skip_without_peers(index, conns);
         let mut at = self.streams[index.as_usize()].peers;
         let takes = self.stopping || conns.peers.has_room(index, &env.config);
         if !takes || !page.continues(at) {
@@ -54,14 +54,14 @@ impl Publisher {
             let Some((token, _)) = batch.last() else { continue };
             at = *token;
             if batch.iter().any(|(_, row)| self.is_too_long(index, row, row_bytes_max)) {
-                self.too_long(index, at, env);
+                self.warn_row_too_long(index, at, env);
                 let stream = &self.streams[index.as_usize()];
                 // A peer that stands below that token has to fetch it.
                 let command = position(stream, &self.me, at, at);
                 conns.peers.broadcast(To::Named, command, env);
                 continue;
             }
-            self.look_at_length(index, batch, conns, env);
+            self.warn_if_batch_too_long(index, batch, conns, env);
             for (nth, (token, row)) in batch.iter().enumerate() {
                 let command = Command::Rdata(Rdata {
                     stream: self.streams[index.as_usize()].name.clone(),
@@ -84,7 +84,7 @@ impl Publisher {
 
     /// Warns of a batch that is larger than what a peer may leave untaken, and so cuts off each
     /// peer that gets it.
-    fn look_at_length(
+    fn warn_if_batch_too_long(
         &self,
         index: OwnIndex,
         batch: &[(Token, Row)],
@@ -97,7 +97,7 @@ impl Publisher {
             || (batch.len() > 1 && bytes > u64::from(config.publish.peer_pending_bytes_max));
         if let Some((token, _)) = batch.last()
             && is_long
-            && conns.peers.anyone_takes(index)
+            && conns.peers.has_subscriber(index)
         {
             let stream = self.streams[index.as_usize()].name.clone();
             let rows = u32::try_from(batch.len()).unwrap_or(u32::MAX);
@@ -106,7 +106,7 @@ impl Publisher {
         }
     }
 
-    pub(super) fn too_long(&self, index: OwnIndex, token: Token, env: &mut Env) {
+    pub(super) fn warn_row_too_long(&self, index: OwnIndex, token: Token, env: &mut Env) {
         let stream = self.streams[index.as_usize()].name.clone();
         env.notify(Event::Warning(Warning::RowTooLong { stream, token }));
     }

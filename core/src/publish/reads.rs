@@ -37,7 +37,7 @@ pub(super) struct Reads {
 
 impl Reads {
     /// Queues a reader. One that is queued already must not be queued again.
-    pub(super) fn get_in_line(&mut self, reader: Reader) {
+    pub(super) fn enqueue(&mut self, reader: Reader) {
         self.line.push_back(reader);
     }
 

@@ -23,7 +23,7 @@ pub(super) struct OwnStream {
     /// The number of reads of its log that failed in a row.
     pub(super) attempt: u32,
     /// Whether the last read was for the peers, where the outlets stand at different tokens.
-    pub(super) peers_turn: bool,
+    pub(super) last_was_peers: bool,
 }
 
 /// The progress of a stream on the bus. `confirmed <= sent <= highest`.
@@ -34,11 +34,11 @@ pub(super) struct BusCursor {
     /// The token up to which everything is known to have gone out.
     pub(super) confirmed: Token,
     /// The token up to which the application was notified of what has gone out.
-    pub(super) told: Token,
+    pub(super) notified: Token,
     /// The last token that may have gone out, on any connection.
     pub(super) highest: Token,
     /// Whether an announcement of this process is known to have gone out.
-    pub(super) heard: bool,
+    pub(super) announced: bool,
 }
 
 /// The state of the reads of a stream for its outlets.
@@ -63,11 +63,17 @@ impl OwnStream {
             name,
             channel,
             end,
-            bus: BusCursor { sent: end, confirmed: end, told: end, highest: end, heard: false },
+            bus: BusCursor {
+                sent: end,
+                confirmed: end,
+                notified: end,
+                highest: end,
+                announced: false,
+            },
             peers: end,
             reading: Reading::Idle,
             attempt: 0,
-            peers_turn: false,
+            last_was_peers: false,
         }
     }
 
@@ -80,7 +86,7 @@ impl OwnStream {
     /// the announcement of where we started may have reached nobody: a follower would take our rows
     /// beyond it for those of the epoch before.
     pub(super) fn resume_on_bus(&mut self, planted: bool) {
-        let may_start_over = traits(&self.name).resettable && (self.bus.heard || planted);
+        let may_start_over = traits(&self.name).resettable && (self.bus.announced || planted);
         self.bus.sent = if may_start_over { self.bus.highest } else { self.bus.confirmed };
     }
 }

@@ -55,7 +55,7 @@ impl Line {
 
 /// The source that an answer is for, and the part of it that requested the fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asker {
+pub(crate) enum Requester {
     CatchUp(SourceIndex),
     Audit(SourceIndex),
 }
@@ -113,7 +113,7 @@ impl Queries {
     }
 
     /// Queues a source for a slot. One that is queued already keeps its place.
-    pub(crate) fn join_line(&mut self, source: SourceIndex) {
+    pub(crate) fn enqueue(&mut self, source: SourceIndex) {
         self.line.join(source);
     }
 
@@ -136,11 +136,11 @@ impl Queries {
 
     /// Takes the fetch that was answered; returns whom the answer is for, or `None` if it is no
     /// longer wanted.
-    pub(crate) fn take(&mut self, fetch: FetchId) -> Option<Asker> {
+    pub(crate) fn take(&mut self, fetch: FetchId) -> Option<Requester> {
         if let Some(source) = self.audits.take(fetch) {
-            return Some(Asker::Audit(source));
+            return Some(Requester::Audit(source));
         }
-        self.in_flight.remove(&fetch).map(Asker::CatchUp)
+        self.in_flight.remove(&fetch).map(Requester::CatchUp)
     }
 
     /// Gives up the fetch of a catch-up; returns false if it is not in flight.

@@ -15,7 +15,7 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
-    pub(crate) fn get_in_line(&mut self, source: SourceIndex) {
+    pub(crate) fn enqueue(&mut self, source: SourceIndex) {
         self.waiting.insert(source);
     }
 
@@ -44,7 +44,7 @@ impl Turns {
     }
 
     /// Gives up the fetch in flight and returns it; its source is queued again.
-    pub(crate) fn give_way(&mut self) -> Option<FetchId> {
+    pub(crate) fn preempt(&mut self) -> Option<FetchId> {
         let (query, source) = self.in_flight.take()?;
         self.waiting.insert(source);
         Some(query)
@@ -76,10 +76,10 @@ mod tests {
         let source = SourceIndex::after;
         let mut turns = Turns::default();
         for number in [2, 0, 1] {
-            turns.get_in_line(source(number));
+            turns.enqueue(source(number));
         }
         assert_eq!(turns.next(), Some(source(0)));
-        turns.get_in_line(source(0));
+        turns.enqueue(source(0));
         assert_eq!(turns.next(), Some(source(1)));
         assert_eq!(turns.next(), Some(source(2)));
         assert_eq!(turns.next(), Some(source(0)));
@@ -90,7 +90,7 @@ mod tests {
     fn who_gives_way_is_in_line_again_and_its_answer_is_not_waited_for() {
         let mut turns = Turns::default();
         turns.begin(FetchId::new(7), SourceIndex::after(3));
-        assert_eq!(turns.give_way(), Some(FetchId::new(7)));
+        assert_eq!(turns.preempt(), Some(FetchId::new(7)));
         assert_eq!(turns.take(FetchId::new(7)), None);
         assert_eq!(turns.next(), Some(SourceIndex::after(3)));
     }

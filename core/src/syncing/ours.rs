@@ -104,7 +104,7 @@ impl OurUsers {
 
     /// Returns the command that takes all reports back at an orderly shutdown, if there were any.
     /// The oldest dialect has none: there, the end of the connection voids them.
-    pub(crate) fn farewell(&self, config: &Config) -> Option<Command> {
+    pub(crate) fn clear_command(&self, config: &Config) -> Option<Command> {
         self.spoken.then(|| Command::ClearUserSync(config.instance_id.clone()))
     }
 }
