@@ -15,8 +15,8 @@ struct Skim<'a> {
     rest: &'a [u8],
 }
 
-/// The arrays (0) and objects (1) that are open, the innermost in the lowest bit, under a leading
-/// 1.
+/// The arrays (0) and objects (1) that are open, the innermost in the lowest bit. A 1 stands above
+/// the outermost.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Open(u64);
 
