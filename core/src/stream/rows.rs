@@ -45,7 +45,7 @@ impl Row {
         self.0.is_empty()
     }
 
-    /// Reads the row as `T`, borrowing from it where `T` can.
+    /// Parses the row as `T`, which borrows from the row where it can.
     ///
     /// # Errors
     /// The error of `serde_json`, if the row is not a `T`.
