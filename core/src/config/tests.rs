@@ -31,7 +31,7 @@ fn time(value: &Value) -> Option<String> {
     Some(if nanos == 0 { format!("{seconds} s") } else { format!("{} ms", nanos / 1_000_000) })
 }
 
-/// A default as the table has it.
+/// A default value in the notation of the table.
 fn shown(setting: &str, value: &Value) -> String {
     if let (Some(first), Some(max)) = (value.get("first"), value.get("max")) {
         return format!("{} to {}", time(first).unwrap(), time(max).unwrap());
@@ -48,7 +48,7 @@ fn shown(setting: &str, value: &Value) -> String {
     }
 }
 
-/// The settings of each group, as a trace has them.
+/// The settings of each group, in the JSON that a trace has.
 fn groups(config: &Config) -> [(&'static str, Value); 6] {
     let json = |group: &dyn Fn() -> serde_json::Result<Value>| group().unwrap();
     [
