@@ -11,7 +11,7 @@ fn documented() -> BTreeMap<String, String> {
     cells.map(|cells| (cells[0].trim_end_matches('`').to_owned(), cells[2].to_owned())).collect()
 }
 
-/// A number with commas, or in MiB or KiB if it has bytes.
+/// A number with commas, or in MiB or KiB if it counts bytes.
 fn amount(number: u64, has_bytes: bool) -> String {
     match number {
         _ if has_bytes && number.is_multiple_of(1 << 20) => format!("{} MiB", number >> 20),

@@ -138,7 +138,7 @@ pub enum Event {
     PeerConnected {
         /// The new connection.
         conn: ConnectionId,
-        /// The dialect that is spoken on it.
+        /// The dialect of the connection.
         dialect: Dialect,
     },
     /// A peer sent its name: a label for people, which is not checked.

@@ -1,4 +1,4 @@
-//! The catalogue of streams: how the tokens of each behave, and what its writer and its pages keep.
+//! The catalogue of streams: the order of the tokens of each, and the peculiarities of its pages.
 //!
 //! The name of a stream enters, its [`StreamTraits`] leave; by them promises F1 to F3 read
 //! differently for some streams. Source: `protocol.md` 7.1, 7.5 and the classes that were seen on

@@ -134,7 +134,7 @@ impl<'a> StreamRow<'a> for StateChange<'a> {
     const STREAM: &'static str = "current_state_deltas";
 }
 
-/// A row of `backfill`, an event fetched from before what was known: `[event_id, room_id, type,
+/// A row of `backfill`, an event from before those that were known: `[event_id, room_id, type,
 /// state_key?, redacts?, relates_to?]`.
 ///
 /// It has 5 fields up to 0.99.4, 6 since.

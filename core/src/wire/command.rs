@@ -1,6 +1,6 @@
 //! The commands of the protocol as types (`protocol.md` 2.3).
 //!
-//! [`Decoder`](super::Decoder) makes them of lines, and [`encode`](super::encode()) makes lines of
+//! [`Decoder`](super::Decoder) makes them of lines, and [`encode`](fn@super::encode) makes lines of
 //! them; all dialects share these types. Where the protocol carries an access token (`USER_IP`,
 //! `INVALIDATE_CACHE`, rows of `caches`), `Debug` leaves it out.
 

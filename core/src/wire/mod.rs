@@ -2,9 +2,9 @@
 //!
 //! Bytes of a socket enter through the framing of direct TCP ([`LineDecoder`]) or through the part
 //! of RESP2 that a pub/sub client needs ([`RespDecoder`]); a [`Decoder`] makes a [`Command`] of
-//! each line or message, whatever its dialect, and [`encode()`] writes one in a chosen [`Dialect`].
-//! [`decode_page`] reads a page of a catch-up. The promise kept here is C2: no bytes cause a panic,
-//! and bad bytes give a typed error.
+//! each line or message, whatever its dialect, and [`encode`](fn@encode) writes one in a chosen
+//! [`Dialect`]. [`decode_page`] reads a page of a catch-up. The promise kept here is C2: no bytes
+//! cause a panic, and bad bytes give a typed error.
 
 mod command;
 mod decode;

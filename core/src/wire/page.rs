@@ -20,8 +20,8 @@ use crate::{
     stream::{Page, Row, Token},
 };
 
-/// The body of an answer is not a page. `Display` shows what it quotes of the body escaped, cut and
-/// without access tokens.
+/// The body of an answer is not a page. `Display` shows the text that it quotes of the body
+/// escaped, cut and without access tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum PageError {
