@@ -1,7 +1,7 @@
-//! The figures that the receiving side is held to, each against its floor in the same run.
+//! The limits of the time that a received line may take, each against its floor in the same run.
 //!
-//! Cases take turns, pass by pass, so that what else happens on the machine meets all of them;
-//! medians are compared. Ends with status 1 if a figure is missed.
+//! Cases take turns, pass by pass, so that other load of the machine affects all of them alike;
+//! medians are compared. The program ends with status 1 if a limit is exceeded.
 
 mod workload;
 
@@ -9,10 +9,10 @@ use std::{process::ExitCode, time::Duration};
 
 use workload::{Case, Group};
 
-/// Passes of each case.
+/// The number of passes of each case.
 const ROUNDS: usize = 21;
 
-/// A promise: a case stays below a time, and below a multiple of another case.
+/// The limits of a case: a time, and a multiple of the time of another case, its floor.
 struct Held {
     group: &'static str,
     case: &'static str,
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(missed))
 }
 
-/// Nanoseconds of CPU time a line.
+/// The CPU time of a line, in nanoseconds.
 struct Figure {
     median: f64,
     least: f64,

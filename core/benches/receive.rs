@@ -1,5 +1,5 @@
-//! What one received line costs, from its bytes to the event: criterion over every case, in CPU
-//! time. `figures` compares the same cases with their floors.
+//! The cost of one received line, from its bytes to the event: criterion measures every case, in
+//! CPU time. `figures` compares the same cases with their floors.
 
 mod workload;
 

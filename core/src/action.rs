@@ -1,4 +1,5 @@
-//! What to do: everything the core ever asks for.
+//! Actions: everything that leaves the core. A driver carries them out; the core itself does no IO
+//! (promise C3).
 
 use std::sync::Arc;
 
@@ -13,67 +14,68 @@ use crate::{
     wire::Command,
 };
 
-/// Something for the driver to do, from [`Node::poll_action`](crate::Node::poll_action). Carried
-/// out in this order.
+/// Something for the driver to do, as [`Node::poll_action`](crate::Node::poll_action) returns it.
+/// Actions must be carried out in the order in which they are returned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 #[must_use]
 pub enum Action {
-    /// Make a connection; answer with `Connected` or `Disconnected`.
+    /// Make a connection. The driver answers with `Connected` or `Disconnected`.
     Connect {
-        /// The id of the connection to be.
+        /// The id of the new connection.
         conn: ConnectionId,
     },
-    /// Close the connection after what was sent on it has gone out; answer with `Disconnected`.
+    /// Close a connection after all that was sent on it has gone out. The driver answers with
+    /// `Disconnected`.
     Close {
-        /// Which one.
+        /// The connection to close.
         conn: ConnectionId,
     },
-    /// Send a command. Never waits: if the connection is gone, so is the command. Report with
-    /// `Sent` when it has gone out.
+    /// Send a command. It is never kept for later: if the connection is gone, so is the command.
+    /// The driver reports with `Sent` that it has gone out.
     Send {
-        /// On which connection.
+        /// The connection to send on.
         conn: ConnectionId,
-        /// On which channel of it, if it is to a bus.
+        /// The channel to send on, if the connection is to a bus.
         #[serde(default, skip_serializing_if = "Channel::is_main")]
         channel: Channel,
-        /// The command.
+        /// The command to send.
         command: Command,
     },
     /// Send a command to many accepted connections, as `Send` to each in order would. A driver
     /// encodes it once per dialect.
     Broadcast {
-        /// To whom; at least one. The same list is shared by broadcasts in a row.
+        /// The connections to send on, at least one. Broadcasts in a row share one list.
         audience: Arc<Audience>,
-        /// The command.
+        /// The command to send.
         command: Box<Command>,
     },
-    /// Read rows of an own stream's log; answer with `LogRead`. Never split the
-    /// rows of one token, so a page may exceed `rows_max` to end one.
+    /// Read rows of an own stream's log. The driver answers with `LogRead`. A page never splits the
+    /// rows of one token, so it may exceed `rows_max` to complete one.
     ReadLog {
-        /// Echoed in the answer.
+        /// The id of the read, which the answer repeats.
         query: ReadId,
-        /// The own stream.
+        /// The own stream to read.
         stream: ByteString,
-        /// The tokens whose rows are wanted.
+        /// The tokens whose rows are requested.
         #[serde(flatten)]
         span: Span,
-        /// About how many rows.
+        /// The approximate number of rows that a page should have at most.
         rows_max: u32,
     },
-    /// Get rows of `source` from its writer; answer with `Fetched`.
+    /// Fetch rows of a source from its writer. The driver answers with `Fetched`.
     Fetch {
-        /// Echoed in the answer.
+        /// The id of the fetch, which the answer repeats.
         query: FetchId,
-        /// Whose rows, and whom to ask.
+        /// The source to fetch; its instance is the one to request the rows from.
         source: Source,
-        /// The tokens whose rows are wanted.
+        /// The tokens whose rows are requested.
         #[serde(flatten)]
         span: Span,
     },
-    /// The answer to this fetch is no longer wanted. It may still be given.
+    /// Give up a fetch: its answer is no longer used. It may still be handed in.
     CancelFetch {
-        /// Which fetch.
+        /// The fetch that is given up.
         query: FetchId,
     },
     /// Hand the event to the application, in order.
@@ -86,7 +88,7 @@ pub enum Action {
 pub struct Audience(Vec<ConnectionId>);
 
 impl Audience {
-    /// The connections.
+    /// Returns the connections, in order of their acceptance.
     pub fn connections(&self) -> &[ConnectionId] {
         &self.0
     }

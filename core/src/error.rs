@@ -1,5 +1,5 @@
-//! Errors of the caller. What peers and the world get wrong is in [`crate::wire`] and
-//! [`crate::stream`].
+//! Errors of the caller: settings that cannot work, and a broken contract. Faults of peers and of
+//! the world outside are in [`crate::wire`] and [`crate::stream`].
 
 use thiserror::Error;
 
@@ -8,14 +8,14 @@ use crate::{
     time::Timestamp,
 };
 
-/// A setting that cannot work.
+/// A setting cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
 #[error("setting `{setting}` {problem}")]
 #[non_exhaustive]
 pub struct ConfigError {
-    /// Name of the field of [`Config`](crate::Config).
+    /// The name of the field of [`Config`](crate::Config), with its group if it has one.
     pub setting: &'static str,
-    /// What is wrong and what to do.
+    /// The fault of the setting, and what to do.
     pub problem: String,
 }
 
@@ -32,29 +32,30 @@ pub enum Misuse {
         /// The time handed in now.
         to: Timestamp,
     },
-    /// A connection that the core did not ask for, or that has ended.
+    /// The connection was neither requested by the core nor accepted, or it has ended.
     #[error("connection {0} is not one that the core asked for and that is still open")]
     UnknownConnection(ConnectionId),
-    /// `Connected` twice, or something received before it.
+    /// The connection was reported as connected twice, or was used before it was connected; or a
+    /// line was too long on a connection that has no lines.
     #[error("connection {0} is not in the state for this input")]
     WrongConnectionState(ConnectionId),
-    /// An accepted connection whose id was used before, or is not one of
+    /// The id of an accepted connection is not above those accepted before, or is not one of
     /// [`ConnectionId::accepted`].
     #[error("connection {0} cannot be that of a newly accepted peer")]
     ConnectionIdInUse(ConnectionId),
-    /// More commands reported as gone out than were sent.
+    /// More commands were reported as gone out than were sent, or none.
     #[error("connection {0} reports commands as gone out that were not sent on it")]
     NothingToConfirm(ConnectionId),
-    /// The name of an own stream that the wire cannot carry.
+    /// The wire cannot carry the name of an own stream.
     #[error("an own stream has a name that is empty or has a space or control character")]
     BadStreamName,
-    /// The answer to a fetch that the core did not ask for.
+    /// The answer is to a fetch that the core did not request.
     #[error("{0} was never asked for")]
     UnknownFetch(FetchId),
-    /// A page of an own log that the core did not ask for.
+    /// The answer is to a read of an own log that the core did not request.
     #[error("{0} was never asked for")]
     UnknownRead(ReadId),
-    /// A wait id that is already in use.
+    /// The id of a wait is that of an open one.
     #[error("wait {0} is already open")]
     WaitInUse(WaitId),
 }

@@ -1,8 +1,8 @@
-//! Text of others, made fit for people to read.
+//! Text of others, made safe to show to people.
 //!
-//! Names, reasons and errors come from peers, servers and files: verbatim texts enter, what may be
-//! written to a terminal or to a log of lines leaves. The promise: nobody on the wire commands the
-//! terminal, forges a line, or fills the log.
+//! Names, reasons and errors come from peers, servers and files. Verbatim texts enter; texts leave
+//! that may be written to a terminal or to a log of lines. The promise: nobody on the wire can send
+//! commands to the terminal, forge a line, or fill the log.
 
 use std::{borrow::Cow, fmt};
 
@@ -11,16 +11,16 @@ use crate::secret::veiled_text;
 /// The longest name that is shown, in characters. Stream and instance names are far shorter.
 const NAME_CHARS_MAX: usize = 128;
 
-/// The longest text of others that is shown, in characters: the reason of a failure fits in, and a
+/// The longest text of others that is shown, in characters: the reason of a failure fits, and a
 /// page of HTML does not.
 const TEXT_CHARS_MAX: usize = 400;
 
-/// A text that is shown on one line, at a bounded length, and commands no terminal.
+/// A text that is shown on one line, at a bounded length, and sends no commands to a terminal.
 ///
 /// `Display` escapes control characters, line and paragraph separators and characters that turn the
 /// direction of the text around, as Rust does (`\u{1b}`). It writes at most as many characters as
-/// are allowed, escapes included; an ellipsis stands for what was cut. Width, fill and alignment are
-/// respected.
+/// are allowed, escapes included; an ellipsis stands in place of the rest. Width, fill and
+/// alignment are respected.
 ///
 /// # Examples
 /// ```
@@ -36,18 +36,19 @@ pub struct Printable<'a> {
 }
 
 impl<'a> Printable<'a> {
-    /// At most `chars_max` characters of `text`. The caller answers for its holding no secret.
+    /// Shows at most `chars_max` characters of `text`. The caller guarantees that it holds no
+    /// secret.
     pub const fn new(text: &'a str, chars_max: usize) -> Self {
         Self { text: Cow::Borrowed(text), chars_max }
     }
 
-    /// A name: of a stream, an instance, a user, a server. At most 128 characters.
+    /// Shows at most 128 characters of the name of a stream, an instance, a user or a server.
     pub const fn name(name: &'a str) -> Self {
         Self::new(name, NAME_CHARS_MAX)
     }
 
-    /// A text that somebody else made, such as a reason or an ERROR. At most 400 characters, without
-    /// the access tokens that it may quote ([`veiled_text`]).
+    /// Shows at most 400 characters of a text that somebody else made, such as a reason or an
+    /// ERROR, without the access tokens that it may quote ([`veiled_text`]).
     pub fn foreign(text: &'a str) -> Self {
         Self { text: veiled_text(text), chars_max: TEXT_CHARS_MAX }
     }
@@ -77,7 +78,7 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Whether a character neither commands a terminal nor ends a line nor turns the text around.
+/// Whether a character is no control character, ends no line and does not turn the text around.
 fn is_printable(c: char) -> bool {
     !(c.is_control()
         || matches!(

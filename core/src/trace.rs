@@ -1,7 +1,7 @@
 //! Recorded runs: inputs and actions as JSON lines, and the check that the same inputs give the
 //! same actions again (promise C1).
 //!
-//! The first line is a header, the others follow in the order in which things happened:
+//! The first line is a header; inputs and actions follow in the order in which they happened:
 //!
 //! ```json
 //! {"synrepl_trace":1,"version":"0.1.0","config":{...}}
@@ -13,7 +13,7 @@
 //! Actions stand after the input that caused them; those before the first input are the ones that
 //! a new node has at once. A trace holds no secret: [`Secret`](crate::wire::Secret) is written
 //! redacted, and access tokens in rows of `caches` are replaced by as many other characters. A
-//! replayed node is given what was written, which changes nothing else.
+//! replay hands the node the inputs as they were written, which makes no other difference.
 
 mod redact;
 mod replay;
@@ -28,7 +28,7 @@ use crate::{action::Action, config::Config, input::Input, time::Timestamp};
 /// The version of the format that this crate writes and reads.
 pub const TRACE_VERSION: u64 = 1;
 
-/// One line of a trace. Borrows what is recorded; owns what was read.
+/// One line of a trace. A line that is recorded borrows its content; one that was read owns it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Fields")]
 #[non_exhaustive]
@@ -36,24 +36,24 @@ pub const TRACE_VERSION: u64 = 1;
 pub enum TraceLine<'a> {
     /// The first line.
     Header {
-        /// Version of the crate that recorded; for people.
+        /// The version of the crate that recorded the trace, for people.
         version: Cow<'a, str>,
-        /// The node's settings.
+        /// The settings of the node.
         config: Cow<'a, Config>,
     },
-    /// Something that was handed in.
+    /// An input that was handed to the node.
     Input {
-        /// When.
+        /// The time of the input.
         now: Timestamp,
-        /// What.
+        /// The input, without secrets.
         input: Cow<'a, Input>,
     },
-    /// Something that came out.
+    /// An action that the node returned, without secrets.
     Action(Cow<'a, Action>),
 }
 
 impl<'a> TraceLine<'a> {
-    /// The header of a run with these settings, recorded by this version.
+    /// Creates the header of a run with these settings, recorded by this version.
     pub const fn header(config: &'a Config) -> Self {
         Self::Header {
             version: Cow::Borrowed(env!("CARGO_PKG_VERSION")),
@@ -61,12 +61,12 @@ impl<'a> TraceLine<'a> {
         }
     }
 
-    /// An input and its time.
+    /// Creates the line of an input and its time, without the input's secrets.
     pub fn input(now: Timestamp, input: &'a Input) -> Self {
         Self::Input { now, input: redact::input(input) }
     }
 
-    /// An action.
+    /// Creates the line of an action, without its secrets.
     pub fn action(action: &'a Action) -> Self {
         Self::Action(redact::action(action))
     }
@@ -74,8 +74,8 @@ impl<'a> TraceLine<'a> {
     /// Appends the line, with its line feed, to `out`.
     ///
     /// # Errors
-    /// What cannot be written as JSON. None of the crate's own types is such; `out` then ends
-    /// where it ended before.
+    /// The error of `serde_json` if the line cannot be written as JSON, which does not happen with
+    /// the crate's own types. `out` then ends where it ended before.
     pub fn append_to(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         let start = out.len();
         if let Err(error) = serde_json::to_writer(&mut *out, self) {
@@ -106,7 +106,7 @@ impl Serialize for TraceLine<'_> {
     }
 }
 
-/// All fields of all lines; gives better messages than trying one kind of line after the other.
+/// The fields of all kinds of lines. Errors are clearer than if one kind were tried after another.
 #[derive(Deserialize)]
 struct Fields {
     synrepl_trace: Option<u64>,

@@ -1,4 +1,4 @@
-//! The cases that are measured, each a whole pass over a corpus.
+//! The cases that are measured. Each is a whole pass over a corpus.
 
 use std::{fmt::Write as _, hint::black_box, rc::Rc, time::Duration};
 
@@ -12,16 +12,16 @@ use super::{
     follower::Follower,
 };
 
-/// Cases that read the same bytes.
+/// A group of cases that read the same bytes.
 pub(crate) struct Group {
     pub(crate) name: &'static str,
     pub(crate) cases: Vec<Case>,
 }
 
-/// One way to read them.
+/// One way to read the bytes of a group.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// Lines or messages that one pass reads.
+    /// The number of lines or messages that one pass reads.
     pub(crate) lines: usize,
     pass: Box<dyn Fn() -> Duration>,
 }
@@ -29,18 +29,18 @@ pub(crate) struct Case {
 impl Case {
     fn new(name: &'static str, pass: impl Fn() -> Duration + 'static) -> Self {
         let case = Self { name, lines: LINES, pass: Box::new(pass) };
-        // A case that reads something else than it says fails here, before anything is measured.
+        // A case whose checks fail does so here, before anything is measured.
         case.pass();
         case
     }
 
-    /// CPU time of one pass, without its preparation.
+    /// Runs one pass, and returns its CPU time without its preparation.
     pub(crate) fn pass(&self) -> Duration {
         (self.pass)()
     }
 }
 
-/// All cases.
+/// Returns all cases, in their groups.
 pub(crate) fn all() -> Vec<Group> {
     let mix: Rc<[u8]> = lines("mix", &[]).into();
     vec![
@@ -119,7 +119,7 @@ fn decode_case(name: &'static str, lines: &[u8], decoder: Decoder) -> Case {
     })
 }
 
-/// The node alone: commands are there already.
+/// The case of the node alone: the commands are decoded before the time is measured.
 fn handle_case(name: &'static str, lines: &[u8]) -> Case {
     let (rows, live) = (rows_in(lines), Follower::live(lines, Decoder::new()));
     let mut cutter = LineDecoder::new();
@@ -203,7 +203,7 @@ fn messages_cases(lines: &[u8]) -> Vec<Case> {
     cases
 }
 
-/// With their line feeds.
+/// The lines, with their line feeds.
 fn each_line(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
     lines.split_inclusive(|byte| *byte == b'\n')
 }
@@ -212,8 +212,7 @@ fn rows_in(lines: &[u8]) -> u64 {
     each_line(lines).filter(|line| line.starts_with(b"RDATA ")).count() as u64
 }
 
-/// The rows of one writer with one token for each `size` of them. Other commands between the rows
-/// of a batch stay where they are, but for POSITION, which no writer sends there.
+/// The rows of one writer in batches: `size` rows share one token. Other commands are left out.
 fn in_batches(lines: &[u8], size: usize) -> Vec<u8> {
     let text = std::str::from_utf8(lines).expect("UTF-8");
     let mut out = String::with_capacity(text.len());

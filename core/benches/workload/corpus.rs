@@ -1,4 +1,5 @@
-//! Lines as a busy deployment sends them, made by `tests/corpus.py`: same options, same bytes.
+//! Lines as a busy deployment sends them, made by `tests/corpus.py`. The same options give the same
+//! bytes.
 
 use std::{
     fs::{self, File},
@@ -9,8 +10,9 @@ use std::{
 
 use bytes::BytesMut;
 
-/// Lines with their line feeds, made by the generator with these options on top of seed 1 and no
-/// PING, which exists only on direct TCP. Kept in the target directory under `name`.
+/// Returns lines with their line feeds. The generator makes them with these options besides seed 1
+/// and no PING, which exists only on direct TCP. They are kept in the target directory under
+/// `name`.
 pub(crate) fn lines(name: &str, options: &[&str]) -> Vec<u8> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus.py");
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("corpus-{name}.txt"));
@@ -24,7 +26,7 @@ pub(crate) fn lines(name: &str, options: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// Lines in a corpus.
+/// The number of lines in a corpus.
 pub(crate) const LINES: usize = 100_000;
 
 fn is_older(kept: &Path, script: &Path) -> bool {
@@ -67,8 +69,8 @@ fn give_up(problem: &str) -> ! {
     exit(2)
 }
 
-/// The pieces as reads from a socket bring them: up to 64 KiB each. Every piece is whole, because
-/// a rest that is carried over to the next read costs nothing that belongs to a line.
+/// Returns the pieces in the form of reads from a socket of up to 64 KiB each. No piece is split
+/// between two reads, because the cost of a rest that is carried over belongs to no line.
 pub(crate) fn reads<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<BytesMut> {
     let mut reads: Vec<BytesMut> = Vec::new();
     for piece in pieces {
@@ -84,5 +86,5 @@ pub(crate) fn reads<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<BytesMut>
     reads
 }
 
-/// What one read from a socket brings at most.
+/// The most bytes that one read from a socket returns.
 const READ_BYTES: usize = 64 * 1024;

@@ -1,10 +1,11 @@
-//! CPU time of this thread: what others do on the machine counts less than on a wall clock.
+//! The CPU time of this thread: other load of the machine affects it less than the time on a wall
+//! clock.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// CPU time that `work` takes on this thread.
+/// Runs `work`, and returns the CPU time that it takes on this thread and its result.
 pub(crate) fn measure<R>(work: impl FnOnce() -> R) -> (Duration, R) {
     let start = now();
     let result = work();

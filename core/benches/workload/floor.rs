@@ -1,5 +1,5 @@
-//! What anybody must do who reads these lines, and no more: the floors that the figures are
-//! compared with.
+//! The floors with which the cases are compared: the least work that every reader of these lines
+//! must do.
 
 use std::hint::black_box;
 
@@ -7,20 +7,20 @@ use memchr::{memchr, memchr_iter};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-/// How much of a line is looked at.
+/// The work that is done on each line.
 #[derive(Clone, Copy)]
 pub(crate) enum Floor {
-    /// Cut into lines and fields, the token a number.
+    /// The bytes are cut into lines and fields, and the token is parsed.
     Fields,
-    /// The same, and the line is checked to be UTF-8.
+    /// As `Fields`, and the line is checked to be UTF-8.
     Utf8,
-    /// The same, and the row is checked to be JSON.
+    /// As `Utf8`, and the row is checked to be JSON.
     Validated,
-    /// The same, and the row is kept as a borrowed `RawValue`.
+    /// As `Validated`, and the row is kept as a borrowed `RawValue`.
     RawValue,
 }
 
-/// Reads all lines; how many rows there were.
+/// Reads all lines, and returns the number of rows.
 pub(crate) fn read(lines: &[u8], floor: Floor) -> u64 {
     match floor {
         Floor::Fields => read_with(lines, |_, _| ()),
@@ -58,7 +58,7 @@ fn read_with(lines: &[u8], check: impl Fn(&[u8], Option<usize>)) -> u64 {
     rows
 }
 
-/// Reads the fields of a line; where the row begins, if it is an RDATA.
+/// Reads the fields of a line, and returns the place at which the row begins, if it is an RDATA.
 #[inline]
 pub(crate) fn row_of(line: &[u8]) -> Option<usize> {
     let field = |from: usize| memchr(b' ', &line[from..]).map_or(line.len(), |at| from + at);
@@ -86,7 +86,8 @@ fn number(digits: &[u8]) -> i64 {
     digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0'))
 }
 
-/// The same of published messages: the RESP2 framing is cut by its lengths.
+/// Reads all published messages, and returns the number of rows. The RESP2 framing is cut by its
+/// lengths.
 pub(crate) fn read_messages(mut bytes: &[u8]) -> u64 {
     const HEADER: &[u8] = b"*3\r\n$7\r\nmessage\r\n$";
     let mut rows = 0;

@@ -1,4 +1,5 @@
-//! A node that follows the sources of a corpus, all of them live, and what it makes of the lines.
+//! A node that follows the sources of a corpus, all of them live, and counts the rows that it
+//! delivers.
 
 use std::{collections::BTreeSet, hint::black_box};
 
@@ -10,19 +11,19 @@ use synrepl_core::{
 
 const NOW: Timestamp = Timestamp::from_micros(1_000_000);
 
-/// One follower at one connection.
+/// A node with one connection.
 #[derive(Clone)]
 pub(crate) struct Follower {
     node: Node,
     conn: ConnectionId,
     decoder: Decoder,
-    /// Rows that were delivered live.
+    /// The number of rows that were delivered live.
     pub(crate) rows: u64,
 }
 
 impl Follower {
-    /// A node to which every source of `lines` has said that it stands at token 1, below all of
-    /// the corpus, and that is live in all of them.
+    /// Creates a node in which every source of `lines` is live, at token 1, which lies below all
+    /// tokens of the corpus.
     pub(crate) fn live(lines: &[u8], decoder: Decoder) -> Self {
         let mut node = Node::new(Config::default()).expect("good settings");
         let Some(Action::Connect { conn }) = node.poll_action() else {
@@ -37,7 +38,7 @@ impl Follower {
         follower
     }
 
-    /// Cuts lines, reads them, lets the node handle them, and drops what it says.
+    /// Cuts lines, decodes them, lets the node handle them, and drops its actions.
     pub(crate) fn on_lines(&mut self, reads: Vec<BytesMut>) {
         let mut lines = LineDecoder::new();
         for mut read in reads {
@@ -48,7 +49,7 @@ impl Follower {
         }
     }
 
-    /// The same of published messages.
+    /// Does the same with published messages.
     pub(crate) fn on_messages(&mut self, reads: Vec<BytesMut>) {
         let mut frames = RespDecoder::default();
         for mut read in reads {
@@ -85,7 +86,7 @@ impl Follower {
     }
 }
 
-/// The sources that speak in `lines`, by name.
+/// Returns the sources whose rows or announcements are in `lines`, by name.
 pub(crate) fn sources(lines: &[u8]) -> BTreeSet<(String, String)> {
     let text = std::str::from_utf8(lines).expect("UTF-8");
     text.lines()

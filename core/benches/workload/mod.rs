@@ -1,4 +1,4 @@
-//! What the benches of the receiving side share: lines, a node that is live, and the cases.
+//! The shared part of the benches of the receiving side: lines, a node that is live, and the cases.
 
 mod cases;
 mod corpus;

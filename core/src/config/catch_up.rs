@@ -1,4 +1,4 @@
-//! How missed rows are fetched.
+//! Settings of the catch-up (`protocol.md` 6).
 
 use std::time::Duration;
 
@@ -6,33 +6,36 @@ use serde::{Deserialize, Serialize};
 
 use super::Backoff;
 
-/// How missed rows are fetched. Part of [`Config`](crate::Config), whose table has all defaults.
+/// Settings of the catch-up: the way in which missed rows are fetched. A group of
+/// [`Config`](crate::Config), whose table has all defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct CatchUpConfig {
-    /// Delay between attempts of a failed fetch, per source. Default 0.5 s to 30 s.
+    /// The delay between attempts of a failed fetch, per source. Default 0.5 s to 30 s: a writer
+    /// that restarts is back within seconds.
     pub fetch_retry: Backoff,
-    /// Failures in a row after which a fetch is given up and a gap reported. Default `None`:
-    /// never, for a gap cannot be mended later.
+    /// The number of failures in a row after which a fetch is given up and a gap reported. Default
+    /// `None`: never, because a gap cannot be filled later.
     pub fetch_attempts_max: Option<u32>,
-    /// Fetches in flight at once, over all sources. Default 8: a writer answers in 2 to 8 ms.
+    /// The most fetches in flight at once, over all sources. Default 8: a writer answers in 2 to 8
+    /// ms.
     pub fetches_in_flight_max: u32,
-    /// Tokens asked for at once in streams whose paging is broken (`backfill`, `to_device`). Default
-    /// 99: a full page of 100 rows would be cut.
+    /// The most tokens requested at once in streams whose paging is broken (`backfill`,
+    /// `to_device`). Default 99: a full page of 100 rows would be cut.
     pub burst_window_max: u32,
-    /// Quiet time after which an open burst is completed by a fetch, so that its rows can be
-    /// saved. Default 2 s: the writers' own POSITIONs mostly come within 0.25 s. On
-    /// direct TCP before 1.22, where nothing closes a burst, it is then taken to be whole, if
-    /// anything else has come since.
+    /// The quiet time after which an open burst is completed by a fetch, so that its rows can be
+    /// saved. Default 2 s: the writers' own POSITIONs mostly come within 0.25 s. On direct TCP
+    /// before 1.22, where nothing closes a burst, the burst then counts as whole if anything else
+    /// was received since.
     pub burst_quiet_after: Duration,
-    /// Rows kept of one answer of a server of the oldest dialect, which sends all that is missing
-    /// at once. Default 50,000; most releases send at most 10,000. Of more, those with the lowest
-    /// tokens are kept, and the others are asked for again. At most `fetches_in_flight_max`
-    /// answers come at once.
+    /// The most rows kept of one answer of a server of the oldest dialect, which sends all missing
+    /// rows at once. Default 50,000; most releases send at most 10,000. Of more rows, those with
+    /// the lowest tokens are kept, and the others are requested again. At most
+    /// `fetches_in_flight_max` answers come at once.
     #[serde(alias = "replay_rows_max")]
     pub in_band_rows_max: u32,
-    /// Bytes kept of one such answer. Default 16 MiB.
+    /// The most bytes kept of one such answer. Default 16 MiB.
     #[serde(alias = "replay_bytes_max")]
     pub in_band_bytes_max: u32,
 }

@@ -1,22 +1,21 @@
-//! The channels of a bus, and which own streams go out on which (promise P6, `protocol.md` 5.6).
+//! The channels of a bus, and the channel of each own stream (promise P6, `protocol.md` 5.6).
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-/// A channel of a bus. Followers listen to both.
+/// A channel of a bus. Followers subscribe to both.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Channel {
-    /// The deployment's channel, named as its homeserver: every Synapse process listens to it.
+    /// The deployment's channel, named as its homeserver: every Synapse process subscribes to it.
     #[default]
     Main,
-    /// The channel `SERVER_NAME/synrepl`, which only this crate's followers listen to. It carries
-    /// the rows and announcements that would harm a Synapse: see
-    /// [`MainChannel`].
+    /// The channel `SERVER_NAME/synrepl`, to which only followers of this crate subscribe. It
+    /// carries the rows and announcements that would harm Synapse: see [`MainChannel`].
     Synrepl,
 }
 
@@ -27,15 +26,15 @@ impl Channel {
     }
 }
 
-/// Which own streams are published on the deployment's channel of a bus ([`Channel::Main`]). The
-/// others go out on [`Channel::Synrepl`], where followers of this crate hear them as well, and no
-/// Synapse does.
+/// The own streams that are published on the deployment's channel of a bus ([`Channel::Main`]). The
+/// others go out on [`Channel::Synrepl`], where followers of this crate receive them as well, and
+/// no Synapse process does.
 ///
 /// A Synapse process loses its Redis connection over an announcement of a stream that it does not
-/// know, connects again, asks everyone where they stand, and loses it over the answer: the whole
-/// deployment stands still until the writer stops (`protocol.md` 5.6). An announcement of a
-/// stream whose writer, in Synapse's configuration, is somebody else is an error in the log of each
-/// process.
+/// know, connects again, requests all positions, and loses the connection over the answer: the
+/// whole deployment stands still until the writer stops (`protocol.md` 5.6). An announcement of a
+/// stream whose writer, in Synapse's configuration, is another instance is an error in the log of
+/// each process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -43,7 +42,7 @@ pub enum MainChannel {
     /// The streams for which Synapse's configuration names this instance as a writer
     /// (`stream_writers`). Each must be one of [`CATALOGUE`](crate::stream::CATALOGUE).
     Streams(BTreeSet<String>),
-    /// All own streams. Safe only where no Synapse listens.
+    /// All own streams. This is safe only where no Synapse process subscribes.
     Everything,
 }
 
@@ -52,7 +51,7 @@ impl MainChannel {
         Self::Everything
     }
 
-    /// Where rows and announcements of the own stream with this name go out.
+    /// Returns the channel on which rows and announcements of the own stream of this name go out.
     pub fn channel_of(&self, stream: &str) -> Channel {
         match self {
             Self::Streams(streams) if !streams.contains(stream) => Channel::Synrepl,

@@ -1,4 +1,4 @@
-//! The life of connections: when to try again, when to worry.
+//! Settings of connections (`protocol.md` 1.3, 3.2).
 
 use std::time::Duration;
 
@@ -6,28 +6,31 @@ use serde::{Deserialize, Serialize};
 
 use super::Backoff;
 
-/// The life of connections: when to try again, when to worry. Part of [`Config`](crate::Config), whose table has all defaults.
+/// Settings of connections: the times at which they are made again, checked and given up. A group
+/// of [`Config`](crate::Config), whose table has all defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct ConnectionConfig {
-    /// Delay between connection attempts. Default 1 s to 5 s: the reference's, short enough not
-    /// to fall further behind than can be caught up. Starts over after a POSITION was handled.
+    /// The delay between connection attempts. Default 1 s to 5 s, as in Synapse: short enough not
+    /// to fall further behind than can be caught up. It starts over after a POSITION was handled.
     pub reconnect: Backoff,
-    /// Delay until REPLICATE is repeated while known sources have not answered. Default 2 s to
-    /// 60 s: answers take some 20 ms, and each REPLICATE makes every instance announce.
+    /// The delay until REPLICATE is sent again while a known source has not announced its position,
+    /// or no POSITION was received at all. Default 2 s to 60 s: answers take some 20 ms, and each
+    /// REPLICATE makes every instance announce.
     pub replicate_retry: Backoff,
-    /// Time after the first connection within which a writer that answers is taken to have been
-    /// there from the start. Default 2 s: answers take some 20 ms. One that appears later has
-    /// its rows since then fetched.
+    /// The time after the first connection within which a writer that announces is taken to have
+    /// been there from the start. Default 2 s: answers take some 20 ms. Of a writer that appears
+    /// later, the rows since then are fetched.
     pub settling_for: Duration,
-    /// Time after which a connection without a single command is reported. Default 10 s.
+    /// The time after which a connection on which nothing but REPLICATE was received is reported.
+    /// Default 10 s: a busy deployment sends something each second.
     pub nothing_heard_after: Duration,
-    /// Direct TCP: a PING is sent when nothing else was for this long; also the time between two
-    /// looks. Default 5 s, the reference's.
+    /// Direct TCP: the time without a command of ours after which a PING is sent, and the time
+    /// between two checks of a connection. Default 5 s, as in Synapse.
     pub ping_every: Duration,
-    /// Direct TCP: silence after which a peer that has sent a PING before is given up. Default
-    /// 25 s, the reference's.
+    /// Direct TCP: the time without a valid command after which the connection to a peer that has
+    /// sent a PING before is given up. Default 25 s, as in Synapse.
     pub ping_timeout: Duration,
 }
 

@@ -1,42 +1,45 @@
-//! What a node keeps in memory of what it follows.
+//! Limits of memory (promise F9).
 
 use serde::{Deserialize, Serialize};
 
-/// What a node keeps in memory of what it follows. Part of [`Config`](crate::Config), whose table has all defaults.
+/// Limits of the memory that a node takes for what it follows (promise F9). A group of
+/// [`Config`](crate::Config), whose table has all defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct MemoryLimits {
-    /// Sources followed. Default 100,000 (some 25 MB). More are ignored with a warning, and so are
-    /// those whose names together have more than 256 bytes for each source that is allowed.
+    /// The most sources that are followed. Default 100,000 (some 25 MB). More are ignored with a
+    /// warning, and so are those whose names together exceed 256 bytes for each allowed source.
     pub sources_max: u32,
-    /// Rows of one batch. Default 10,000. Longer ones are fetched.
+    /// The most rows of one batch. Default 10,000. Longer batches are fetched.
     pub batch_rows_max: u32,
-    /// Bytes of one batch. Default 8 MiB.
+    /// The most bytes of one batch. Default 8 MiB. Longer batches are fetched.
     pub batch_bytes_max: u32,
-    /// Rows held per source while it catches up. Default 10,000. More are fetched.
+    /// The most rows held per source while it is not live. Default 10,000. More are fetched. An
+    /// announcement counts as a row, unless it goes on where the last one ended.
     pub held_rows_max: u32,
-    /// Bytes held per source while it catches up. Default 4 MiB.
+    /// The most bytes held per source while it is not live. Default 4 MiB. More are fetched.
     pub held_bytes_max: u32,
-    /// Bytes held by all sources together. Default 64 MiB.
+    /// The most bytes held by all sources together. Default 64 MiB.
     pub held_bytes_total_max: u64,
-    /// Bytes kept of rows by all sources together otherwise: those of open batches and open bursts,
-    /// and those remembered to know repeats. Default 64 MiB. Above it a batch or burst is fetched,
-    /// and repeats are no longer known.
+    /// The most bytes of other rows kept by all sources together: those of open batches and open
+    /// bursts, and those remembered to recognise repeats. Default 64 MiB. Above it a batch or burst
+    /// is fetched, and repeats are not recognised.
     pub kept_bytes_total_max: u64,
-    /// Rows remembered per source of a loose stream, to suppress exact repeats. Default 1,024;
-    /// repeats were seen at most 29 rows apart.
+    /// The most rows remembered per source of a loose stream, to suppress exact repeats. Default
+    /// 1,024; repeats were seen at most 29 rows apart.
     pub repeat_window_rows_max: u32,
-    /// Bytes remembered per source of a loose stream. Default 256 KiB.
+    /// The most bytes remembered per source of a loose stream. Default 256 KiB.
     pub repeat_window_bytes_max: u32,
-    /// Rows of an open burst that are remembered. Default 10,000; a longer burst is completed by
-    /// a fetch.
+    /// The most rows of an open burst that are remembered. Default 10,000; a longer burst is
+    /// completed by a fetch.
     pub burst_rows_max: u32,
-    /// Bytes of an open burst that are remembered. Default 4 MiB.
+    /// The most bytes of an open burst that are remembered. Default 4 MiB.
     pub burst_bytes_max: u32,
-    /// Tokens remembered per stream whose fetch returns other writers' rows too. Default 65,536.
+    /// The most tokens remembered per stream whose fetch also returns rows of other writers.
+    /// Default 65,536: as far as two writers may lie apart.
     pub shared_tokens_max: u32,
-    /// Open waits. Default 10,000. More are refused.
+    /// The most open waits. Default 10,000. More are refused.
     pub waits_max: u32,
 }
 

@@ -1,4 +1,7 @@
 //! Settings and limits, in groups, each with unit, default and reason.
+//!
+//! An application sets them before it makes a node; [`Config::validate`] refuses settings that
+//! cannot work. Every queue of the core has its limit here, in rows or bytes (promise F9).
 
 mod audit;
 mod catch_up;
@@ -28,28 +31,28 @@ pub use self::{
 pub use crate::retry::Backoff;
 use crate::stream::Positions;
 
-/// Settings of a [`Node`](crate::Node), in groups. Every queue of the core has its limit here.
+/// The settings of a [`Node`](crate::Node), in groups. Every queue of the core has its limit here.
 ///
-/// A trace holds them flat, by their own names; those that were renamed are read under the old name as
-/// well.
+/// A trace holds them flat, without their groups; those that were renamed are read under the old
+/// name as well.
 ///
 /// | setting | unit | default | why |
 /// |---|---|---|---|
 /// | `instance` | name | `synrepl` | must differ from every other instance's |
-/// | `observe_only` | yes or no | no | for observers of a production system |
-/// | `transport` | way | bus | what later releases have |
-/// | `server_name` | name | none | not compared |
-/// | `instance_id` | random text | `synrepl` | each start draws another one |
+/// | `observe_only` | yes or no | no | yes is for observers of a production system |
+/// | `transport` | way | bus | the only one that later releases have |
+/// | `server_name` | name | none | the server's name is not compared |
+/// | `instance_id` | random text | `synrepl` | each start must draw another one |
 /// | `streams` | names | all | rows of others are dropped on arrival |
-/// | `start` | point | now | history may be long |
-/// | `positions` | tokens | none | what was saved before |
+/// | `start` | point | now | the history may be long |
+/// | `positions` | tokens | none | those that were saved before belong here |
 /// | `seed` | number | 0 | each process draws another one, so that a fleet does not retry in step |
-/// | `connection.reconnect` | time | 1 s to 5 s | the reference's; short enough not to fall further behind than can be caught up |
+/// | `connection.reconnect` | time | 1 s to 5 s | as Synapse; short enough not to fall further behind than can be caught up |
 /// | `connection.replicate_retry` | time | 2 s to 60 s | answers take some 20 ms, and each REPLICATE makes every instance announce |
 /// | `connection.settling_for` | time | 2 s | answers take some 20 ms |
 /// | `connection.nothing_heard_after` | time | 10 s | a busy deployment sends something each second |
-/// | `connection.ping_every` | time | 5 s | the reference's |
-/// | `connection.ping_timeout` | time | 25 s | the reference's |
+/// | `connection.ping_every` | time | 5 s | as Synapse |
+/// | `connection.ping_timeout` | time | 25 s | as Synapse |
 /// | `catch_up.fetch_retry` | time | 500 ms to 30 s | a writer that restarts is back within seconds |
 /// | `catch_up.fetch_attempts_max` | attempts | none | a gap cannot be mended later |
 /// | `catch_up.fetches_in_flight_max` | fetches | 8 | a writer answers in 2 to 8 ms |
@@ -61,21 +64,21 @@ use crate::stream::Positions;
 /// | `audit.audit_rows_max` | rows | 10,000 | some 300 kB a source |
 /// | `audit.audit_rows_total_max` | rows | 1,000,000 | some 30 MB |
 /// | `audit.audit_tokens_max` | tokens | 1,000,000 | 10,000 fetches where few tokens are requested at once |
-/// | `publish.own_streams` | tokens | none | where the logs end at the start |
+/// | `publish.own_streams` | tokens | none | the last token of each own log at the start |
 /// | `publish.main_channel` | names | none | an unknown stream there harms every Synapse process |
 /// | `publish.own_streams_max` | streams | 1,000 | Synapse has some 20 |
 /// | `publish.log_retry` | time | 100 ms to 5 s | rows wait for it |
-/// | `publish.log_rows_max` | rows | 500 | hides the time of a read |
+/// | `publish.log_rows_max` | rows | 500 | enough to hide the time of a read |
 /// | `publish.unconfirmed_max` | commands | 10,000 | 20 ms of a server that takes half a million a second |
 /// | `publish.row_bytes_max` | bytes | 15,872 | with names and a token it fits a line of direct TCP |
 /// | `publish.peers_max` | connections | 1,000 | large deployments have some 300 processes |
-/// | `publish.peer_pending_max` | commands | 10,000 | the reference's |
+/// | `publish.peer_pending_max` | commands | 10,000 | as Synapse |
 /// | `publish.peer_pending_bytes_max` | bytes | 32 MiB | 10,000 rows of 3 kB |
-/// | `users.presence_writer` | yes or no | no | one instance of a deployment is |
-/// | `users.federation_senders` | names | none | rows count as stored when all of these said so |
-/// | `users.user_sync_end_after` | time | 10 s | the reference's: most clients come back at once |
-/// | `users.syncing_expires_after` | time | 300 s | the reference's |
-/// | `users.syncing_users_max` | users | 100,000 | ours and the others' each |
+/// | `users.presence_writer` | yes or no | no | only one instance of a deployment is it |
+/// | `users.federation_senders` | names | none | rows count as stored when all of these acknowledged them |
+/// | `users.user_sync_end_after` | time | 10 s | as Synapse: most clients come back at once |
+/// | `users.syncing_expires_after` | time | 300 s | as Synapse |
+/// | `users.syncing_users_max` | users | 100,000 | for ours and for those of the others, each |
 /// | `limits.sources_max` | sources | 100,000 | some 25 MB |
 /// | `limits.batch_rows_max` | rows | 10,000 | longer ones are fetched |
 /// | `limits.batch_bytes_max` | bytes | 8 MiB | longer ones are fetched |
@@ -93,52 +96,54 @@ use crate::stream::Positions;
 #[serde(default)]
 #[non_exhaustive]
 pub struct Config {
-    /// Our instance name. Default `synrepl`. Must differ from every other instance's: rows under
-    /// it are taken for echoes. Not empty, no spaces, no control characters.
+    /// Our instance name. Default `synrepl`. It must differ from every other instance's: rows under
+    /// it are taken for echoes. It is not empty and has no spaces and no control characters.
     pub instance: String,
-    /// Publish nothing at all, not even REPLICATE. Default false. For observers of a production
-    /// system; sources then become live only when their writers speak. A direct TCP connection
-    /// carries NAME and PING all the same; not possible in the oldest dialect (up to 1.12), where
-    /// nothing comes without a subscription.
+    /// Whether the node publishes nothing at all, not even REPLICATE. Default false. This is for
+    /// observers of a production system; sources then become live only when their writers announce
+    /// or send rows by themselves. A direct TCP connection carries NAME and PING all the same; it
+    /// is not possible in the oldest dialect (up to 1.12), where nothing is received without a
+    /// subscription.
     pub observe_only: bool,
-    /// How the others are reached. Default [`Transport::Bus`].
+    /// The transport over which the others are reached. Default [`Transport::Bus`].
     pub transport: Transport,
-    /// The homeserver's name: said to peers that connect, and compared with what a direct TCP
-    /// server says. Default none: not compared. Must be set to accept peers.
+    /// The homeserver's name: sent to peers that connect, and compared with the name that a direct
+    /// TCP server sends. Default none: not compared. It must be set to accept peers.
     pub server_name: Option<ByteString>,
-    /// Random id of this process, under which it speaks of syncing users. Default `synrepl`. Give
-    /// each start another one (5 random letters are usual). Not empty, no white space.
+    /// The random id of this process, under which it reports syncing users. Default `synrepl`. Each
+    /// start must draw another one (5 random letters are usual). It is not empty and has no white
+    /// space.
     pub instance_id: ByteString,
-    /// Streams to follow; `None` (default) is all, an empty set is none. Rows of others are dropped
-    /// on arrival; in the oldest dialect they are not asked for.
+    /// The streams to follow; `None` (default) is all, an empty set is none. Rows of others are
+    /// dropped on arrival; in the oldest dialect they are not requested.
     pub streams: Option<BTreeSet<String>>,
-    /// Where a source starts that has no saved position. Default [`Start::Now`].
+    /// The point at which a source starts that has no saved position. Default [`Start::Now`].
     pub start: Start,
-    /// Saved positions to resume from. Default none.
+    /// The saved positions to resume from. Default none.
     pub positions: Positions,
-    /// Seed of the jitter on every delay. Default 0. Give each process another one, so that a
-    /// fleet does not retry in step.
+    /// The seed of the jitter on every delay. Default 0. Each process should draw another one, so
+    /// that a fleet does not retry in step.
     pub seed: u64,
-    /// The life of connections: when to try again, when to worry.
+    /// The times at which connections are made again, checked and given up.
     #[serde(flatten)]
     pub connection: ConnectionConfig,
-    /// How missed rows are fetched.
+    /// The way in which missed rows are fetched.
     #[serde(flatten)]
     pub catch_up: CatchUpConfig,
-    /// Looking for rows that nothing on the wire tells of.
+    /// The search for lost rows of which nothing on the wire gives a sign.
     #[serde(flatten)]
     pub audit: AuditConfig,
-    /// Own streams: where they go out, and what is read and sent at once.
+    /// The own streams: their channels, and how much is read and sent at once.
     #[serde(flatten)]
     pub publish: PublishConfig,
-    /// Who syncs where, and what federation senders have stored.
+    /// The accounts of syncing users and of stored federation rows.
     #[serde(flatten)]
     pub users: UsersConfig,
-    /// What a node keeps in memory of what it follows.
+    /// The memory that a node takes for what it follows.
     #[serde(flatten)]
     pub limits: MemoryLimits,
 
-    /// A bug to have, to see it caught. Default none.
+    /// The bug that is planted, so that a test sees it caught. Default none.
     #[cfg(feature = "planted-bugs")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planted: Option<crate::PlantedBug>,
@@ -168,15 +173,15 @@ impl Default for Config {
     }
 }
 
-/// Where a source starts that has no saved position.
+/// The point at which a source starts that has no saved position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Start {
-    /// With what is written from now on.
+    /// The source starts with the rows that are written from now on.
     #[default]
     Now,
-    /// With everything that the writer still holds.
+    /// The source starts with every row that the writer still holds.
     Beginning,
 }
 

@@ -1,4 +1,4 @@
-//! Own streams: where they go out, and what is read and sent at once.
+//! Settings of own streams and of the peers that connect to us (`protocol.md` 5).
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,38 +7,42 @@ use serde::{Deserialize, Serialize};
 use super::{Backoff, MainChannel};
 use crate::stream::Token;
 
-/// Own streams: where they go out, and what is read and sent at once. Part of [`Config`](crate::Config), whose table has all defaults.
+/// Settings of own streams: their channels, and how much is read and sent at once. A group of
+/// [`Config`](crate::Config), whose table has all defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct PublishConfig {
-    /// Streams that we write, each with the last token of its log. Default none. Rows above it
-    /// are published; more streams appear with [`Input::Appended`](crate::Input).
+    /// The streams that we write, each with the last token of its log. Default none. Rows above the
+    /// token are published; more streams appear with [`Input::Appended`](crate::Input).
     pub own_streams: BTreeMap<String, Token>,
-    /// The own streams that go out on the deployment's channel of a bus, where Synapse listens.
-    /// Default [`MainChannel::Streams`] of none: all go out on a channel of their own.
-    // A trace of before there were two channels has everything on one.
+    /// The own streams that go out on the deployment's channel of a bus, to which Synapse
+    /// subscribes. Default [`MainChannel::Streams`] of none: all go out on a channel of their own.
+    // Traces without this setting have all streams on one channel.
     #[serde(default = "MainChannel::everything")]
     pub main_channel: MainChannel,
-    /// Own streams. Default 1,000. More are refused with a warning.
+    /// The most own streams. Default 1,000. More are refused with a warning.
     pub own_streams_max: u32,
-    /// Delay between attempts to read an own log that failed. Default 0.1 s to 5 s.
+    /// The delay between attempts to read an own log. Default 0.1 s to 5 s: rows wait for it.
     pub log_retry: Backoff,
-    /// Rows asked of an own log at once. Default 500.
+    /// The most rows requested of an own log at once. Default 500.
     pub log_rows_max: u32,
-    /// Commands on a bus that may be unconfirmed before an own log is read on. Default 10,000:
-    /// 20 ms of a server that takes half a million a second.
+    /// The most commands on a bus that may be unconfirmed before an own log is read on. Default
+    /// 10,000: 20 ms of a server that takes half a million a second.
     pub unconfirmed_max: u32,
-    /// Longest row of an own stream, in bytes. Default 15,872: with names and a token it fits a
-    /// line of direct TCP.
+    /// The longest row that is sent to an accepted connection, in bytes. Default 15,872: with names
+    /// and a token it fits a line of direct TCP. For a longer one see
+    /// [`Warning::RowTooLong`](crate::Warning).
     pub row_bytes_max: u32,
-    /// Accepted connections. Default 1,000. More are refused with an ERROR line.
+    /// The most accepted connections. Default 1,000. More are refused with an ERROR line.
     pub peers_max: u32,
-    /// Commands that an accepted connection may leave untaken before it is cut off. Default
-    /// 10,000, the reference's.
+    /// The most commands that an accepted connection may leave untaken; above it the connection is
+    /// cut off. Default 10,000, as in Synapse. A connection is also cut off that leaves more than
+    /// half of this, or of `peer_pending_bytes_max`, untaken and takes nothing between two checks
+    /// ([`ConnectionConfig::ping_every`](crate::ConnectionConfig)).
     pub peer_pending_max: u32,
-    /// Bytes of rows that an accepted connection may leave untaken before it is cut off. Default
-    /// 32 MiB.
+    /// The most bytes of commands, about those of their lines, that an accepted connection may
+    /// leave untaken; above it the connection is cut off. Default 32 MiB.
     pub peer_pending_bytes_max: u32,
 }
 

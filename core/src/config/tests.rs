@@ -11,7 +11,7 @@ fn documented() -> BTreeMap<String, String> {
     cells.map(|cells| (cells[0].trim_end_matches('`').to_owned(), cells[2].to_owned())).collect()
 }
 
-/// A number with commas, or in MiB or KiB if it has bytes.
+/// A number with commas, or in MiB or KiB if it counts bytes.
 fn amount(number: u64, has_bytes: bool) -> String {
     match number {
         _ if has_bytes && number.is_multiple_of(1 << 20) => format!("{} MiB", number >> 20),
@@ -31,7 +31,7 @@ fn time(value: &Value) -> Option<String> {
     Some(if nanos == 0 { format!("{seconds} s") } else { format!("{} ms", nanos / 1_000_000) })
 }
 
-/// A default as the table has it.
+/// A default value in the notation of the table.
 fn shown(setting: &str, value: &Value) -> String {
     if let (Some(first), Some(max)) = (value.get("first"), value.get("max")) {
         return format!("{} to {}", time(first).unwrap(), time(max).unwrap());
@@ -48,7 +48,7 @@ fn shown(setting: &str, value: &Value) -> String {
     }
 }
 
-/// The settings of each group, as a trace has them.
+/// The settings of each group, in the JSON that a trace has.
 fn groups(config: &Config) -> [(&'static str, Value); 6] {
     let json = |group: &dyn Fn() -> serde_json::Result<Value>| group().unwrap();
     [

@@ -1,4 +1,4 @@
-//! How the others are reached, and what of the streams depends on that.
+//! The transport over which the others are reached, and the traits of streams that depend on it.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,26 +7,28 @@ use crate::{
     wire::Dialect,
 };
 
-/// Streams whose tokens fall or repeat inside one send on direct TCP before 1.22: two tables share
-/// one token (`account_data`, `device_lists`), or rows are gathered kind by kind (`federation`).
+/// The streams whose tokens fall or repeat inside one send on direct TCP before 1.22: two tables
+/// share one token (`account_data`, `device_lists`), or rows are gathered kind by kind
+/// (`federation`).
 const UNCLOSED: [&str; 4] = ["account_data", "device_lists", "federation", "tag_account_data"];
 
-/// How the other instances are reached by the connection that we make ourselves.
+/// The transport of the connection that we make ourselves, over which the other instances are
+/// reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Transport {
-    /// One subscription behind which all instances are (Redis).
+    /// A subscription to Redis: one connection behind which all instances are.
     #[default]
     Bus,
-    /// A direct TCP connection to the main process, in the dialect that it speaks.
+    /// A direct TCP connection to the main process, in the dialect of that process.
     Tcp(Dialect),
-    /// Not at all: we only accept connections.
+    /// No connection: the node only accepts connections.
     None,
 }
 
 impl Transport {
-    /// Whether missed rows come over the connection itself: the oldest dialect.
+    /// Returns whether missed rows come over the connection itself, as in the oldest dialect.
     pub(crate) const fn catches_up_in_band(self) -> bool {
         match self {
             Self::Tcp(dialect) => dialect.catches_up_in_band(),
@@ -34,11 +36,11 @@ impl Transport {
         }
     }
 
-    /// The traits of the stream with this name where the others are reached by this transport.
+    /// Returns the traits of the stream with this name on this transport.
     ///
-    /// Those of [`traits`], but on direct TCP in a dialect without previous tokens (before 1.22) four
-    /// streams come in [`Order::UnclosedBursts`], and there, where one instance writes everything, no
-    /// fetch returns rows of another.
+    /// They are those of [`traits`], with one exception: on direct TCP in a dialect without
+    /// previous tokens (before 1.22) four streams come in [`Order::UnclosedBursts`]. One instance
+    /// writes everything there, so no fetch of these four returns rows of another.
     pub fn traits_of(self, stream: &str) -> StreamTraits {
         let mut known = traits(stream);
         if let Self::Tcp(dialect) = self

@@ -1,4 +1,5 @@
-//! Settings that cannot work.
+//! The check of settings: a [`Config`] enters, the first setting that cannot work leaves as a
+//! [`ConfigError`].
 
 use std::time::Duration;
 
@@ -9,10 +10,10 @@ use crate::{error::ConfigError, stream::is_known};
 const MAIN_INSTANCE: &str = "master";
 
 impl Config {
-    /// Checks what the types do not.
+    /// Checks what the types do not check. [`Node::new`](crate::Node::new) calls it.
     ///
     /// # Errors
-    /// The first setting that cannot work, with what to do.
+    /// [`ConfigError`] names the first setting that cannot work, and what to do.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let bad =
             |setting, problem: &str| Err(ConfigError { setting, problem: problem.to_owned() });

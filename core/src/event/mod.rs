@@ -1,9 +1,9 @@
-//! What the application learns.
+//! The events that the application receives.
 //!
-//! [`Event`] says what happened, [`Warning`] what went wrong, the reasons why. Only the node makes
-//! events; they leave in order as [`Action::Notify`](crate::Action). All of them have a `Display` for
-//! people: one line that states the fault or fact, in which the text of others is escaped and cut
-//! ([`Printable`](crate::Printable)) and no secret stands ([`crate::secret`]).
+//! An [`Event`] states a fact, a [`Warning`] a fault, and both name their reasons. Only the node
+//! makes events; they leave in order as [`Action::Notify`](crate::Action). All of them have a
+//! `Display` for people: one line that states the fact or fault, in which the text of others is
+//! escaped and cut ([`Printable`](crate::Printable)) and no secret stands ([`crate::secret`]).
 
 mod origin;
 mod reasons;
@@ -30,19 +30,20 @@ use crate::{
     wire::{Command, Dialect, UserSync},
 };
 
-/// One event for the application. Events of one source come in order; see the promises in the
-/// crate documentation.
+/// One event for the application. Events of one source come in order; promises F1 to F10 in the
+/// [crate documentation](crate) state what they guarantee.
 ///
-/// `Display` states it in one line, for a log; it shows no rows and no fields of commands.
+/// `Display` states the event in one line, for a log; it shows no rows and no fields of commands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Event {
-    /// A connection is usable. Rows may still be caught up.
+    /// The connection that we make is usable. Sources may still have to catch up.
     Connected {
         /// The connection that became usable.
         conn: ConnectionId,
     },
-    /// A connection ended or could not be made: no source is live now. It is made again by itself.
+    /// The connection that we make ended or could not be made: no source is live now. The node
+    /// makes it again by itself.
     Disconnected {
         /// The connection that was lost.
         conn: ConnectionId,
@@ -51,7 +52,7 @@ pub enum Event {
         /// The time of the next attempt; `None` after a shutdown.
         retry_at: Option<Timestamp>,
     },
-    /// Rows of one token of one source, whole.
+    /// The rows of one token of one source, never split (promise F4).
     Rows {
         /// The source of the rows.
         source: Source,
@@ -61,19 +62,20 @@ pub enum Event {
         rows: Rows,
         /// Whether the rows were received live, fetched, or found by the audit.
         origin: Origin,
-        /// The position to resume from once these rows are handled. Equal to `token` but in streams
-        /// whose tokens do not rise (see [`Transport::traits_of`](crate::Transport::traits_of)), where a gap
-        /// follows because not all rows of the token could be had, and in rows that the audit found.
+        /// The position to resume from once these rows are handled. It equals `token`, except in
+        /// streams whose tokens do not rise (see
+        /// [`Transport::traits_of`](crate::Transport::traits_of)), where a gap follows because not
+        /// all rows of the token could be had, and for rows that the audit found.
         position: Token,
     },
-    /// The source is complete up to here; no rows came with it.
+    /// The source is complete up to a new position, and no rows belong to it.
     Position {
         /// The source that moved.
         source: Source,
         /// The new position of the source.
         token: Token,
     },
-    /// Rows that may lie in a span could not be had.
+    /// Rows that may lie in a span could not be had: the gap stands in their place.
     Gap {
         /// The source that lacks rows.
         source: Source,
@@ -84,13 +86,13 @@ pub enum Event {
         /// The reason why the rows could not be had.
         reason: GapReason,
     },
-    /// The stream's tokens start over: what this source sent before is void.
+    /// The stream's tokens start over: the rows that this source sent before are void.
     Reset {
         /// The source that starts over.
         source: Source,
-        /// The position before.
+        /// The position before the reset.
         from: Token,
-        /// The position now.
+        /// The position after the reset.
         token: Token,
     },
     /// The source misses rows and has begun to fetch them.
@@ -101,7 +103,7 @@ pub enum Event {
         #[serde(flatten)]
         span: Span,
     },
-    /// The source is no longer live, though the connection stands: something of it could not be
+    /// The source is no longer live, though the connection stands: a command of it could not be
     /// used. The writer is requested to announce its position; `CatchingUp` or `Live` follows.
     NotLive {
         /// The source that was live.
@@ -116,26 +118,30 @@ pub enum Event {
         /// The position of the source.
         token: Token,
     },
-    /// A command, on the connection that we made, that is neither RDATA nor POSITION.
+    /// A command was received on the connection that we made. RDATA and POSITION never come here,
+    /// nor do commands that only manage the connection, those of which the node keeps account
+    /// ([`UsersConfig`](crate::UsersConfig)), and our own LOCK_RELEASED.
     Command {
-        /// The command.
+        /// The command that was received.
         command: Command,
     },
-    /// A command of a peer that connected to us, but for those that only manage the connection.
+    /// A command of a peer that connected to us was received. Commands that only manage the
+    /// connection never come here, nor do those of which the node keeps account
+    /// ([`UsersConfig`](crate::UsersConfig)).
     PeerCommand {
         /// The connection that the command was received on.
         conn: ConnectionId,
-        /// The command.
+        /// The command that was received.
         command: Box<Command>,
     },
     /// A peer has connected to our listener.
     PeerConnected {
         /// The new connection.
         conn: ConnectionId,
-        /// The dialect that is spoken on it.
+        /// The dialect of the connection.
         dialect: Dialect,
     },
-    /// A peer sent its name: a label for people, not checked against anything.
+    /// A peer sent its name: a label for people, which is not checked.
     PeerNamed {
         /// The connection of the peer.
         conn: ConnectionId,
@@ -149,8 +155,8 @@ pub enum Event {
         /// The error of the system, or the text with which the peer or we ended it. Verbatim.
         reason: String,
     },
-    /// Every row of an own stream up to here has gone out on the connection to the others: on a
-    /// bus, the server has taken it.
+    /// Every row of an own stream up to a token has gone out on the connection to the others: on a
+    /// bus, the server has confirmed it.
     Published {
         /// The own stream.
         stream: ByteString,
@@ -164,19 +170,18 @@ pub enum Event {
         /// The user, and whether it started or stopped.
         sync: Box<UserSync>,
     },
-    /// All that was reported under this origin is void: it said so, was silent for too long, or its
-    /// connection ended.
+    /// All reports of one origin are void: none of the users that it reported syncs any more.
     SyncingCleared {
-        /// The process or connection whose users are void.
+        /// The process or connection whose reports are void.
         origin: SyncOrigin,
-        /// The number of (user, device) pairs that were syncing.
+        /// The number of (user, device) pairs that were syncing, at least 1.
         users: u32,
-        /// The reason why they are void.
+        /// The reason why the reports are void.
         reason: ClearedReason,
     },
-    /// Every configured federation sender has stored the rows of `federation` up to here.
+    /// Every configured federation sender has stored the rows of `federation` up to a token.
     FederationAcked {
-        /// The lowest token over the configured senders.
+        /// The lowest token over the configured senders. It rises with each such event.
         token: Token,
     },
     /// A wait ended.
@@ -186,18 +191,18 @@ pub enum Event {
         /// The way in which it ended.
         outcome: WaitOutcome,
     },
-    /// Something is wrong that the core can live with, but a person should know.
+    /// A fault with which the node goes on, but of which a person should know.
     Warning(Warning),
     /// The last event, after a shutdown.
     Stopped,
 }
 
 impl Event {
-    /// The source whose saved position changes when this event has been handled, and its new
-    /// position.
+    /// Returns the source whose saved position changes when this event has been handled, and its
+    /// new position; `None` if the event changes none.
     ///
-    /// Also for events that bring no rows: where a source starts must be saved too, or a restart
-    /// before its first row would start it somewhere else.
+    /// Events without rows have a position, too: the point at which a source starts must be saved,
+    /// or a restart before its first row would start it somewhere else.
     pub const fn position(&self) -> Option<(&Source, Token)> {
         match self {
             Self::Rows { source, position: token, .. }

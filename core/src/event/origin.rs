@@ -1,4 +1,4 @@
-//! Where rows and reports of syncing users come from, and why such reports become void.
+//! The origin of rows and of reports of syncing users, and the reason why such reports become void.
 
 use std::fmt;
 
@@ -32,21 +32,22 @@ pub enum SyncOrigin {
     Connection(ConnectionId),
 }
 
-/// The reason why what an origin reported of its users is void.
+/// The reason why the reports of an origin about its users are void.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ClearedReason {
     /// The origin announced that it stops.
     Stopped,
-    /// The origin reported no user for [`Config::syncing_expires_after`](crate::Config).
+    /// The origin reported no user for
+    /// [`UsersConfig::syncing_expires_after`](crate::UsersConfig::syncing_expires_after).
     Silent,
     /// The connection of the origin ended.
     Disconnected,
 }
 
-/// Whoever is at the other end of a connection: the peer that made it, by its number, or the server
-/// that we connected to.
+/// The other end of a connection: the peer that made it, by its number, or the server that we
+/// connected to.
 pub(super) struct OtherEnd(pub(super) ConnectionId);
 
 impl fmt::Display for Origin {

@@ -1,4 +1,4 @@
-//! Why something could not be had, was not done, or ended.
+//! The reasons why rows could not be had, why something was not done, and how a wait ended.
 
 use std::fmt;
 
@@ -12,7 +12,9 @@ use crate::stream::{FetchError, Token};
 pub enum GapReason {
     /// No address is known to fetch the rows from.
     NoEndpoint,
-    /// Every attempt that [`Config::fetch_attempts_max`](crate::Config) allows has failed.
+    /// Every attempt that
+    /// [`CatchUpConfig::fetch_attempts_max`](crate::CatchUpConfig::fetch_attempts_max) allows has
+    /// failed.
     GaveUp {
         /// The error of the last attempt.
         error: FetchError,
@@ -26,16 +28,19 @@ pub enum GapReason {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NotAuditedReason {
-    /// It is not known what was delivered there: more than may be remembered
-    /// ([`Config::audit_rows_max`](crate::Config), `audit_rows_total_max`); or, in a stream whose
-    /// fetch shows the rows of all writers, it was delivered before this process started.
+    /// The rows that were delivered there are not remembered. They were more than may be
+    /// remembered ([`AuditConfig::audit_rows_max`](crate::AuditConfig::audit_rows_max),
+    /// `audit_rows_total_max`), or, in a stream whose fetch returns the rows of all writers, they
+    /// were delivered before this process started.
     NotRemembered,
     /// There are more tokens than one audit may request
-    /// ([`Config::audit_tokens_max`](crate::Config)).
+    /// ([`AuditConfig::audit_tokens_max`](crate::AuditConfig::audit_tokens_max)).
     TooManyTokens,
     /// No address is known to fetch the rows from.
     NoEndpoint,
-    /// Every attempt that [`Config::fetch_attempts_max`](crate::Config) allows has failed.
+    /// Every attempt that
+    /// [`CatchUpConfig::fetch_attempts_max`](crate::CatchUpConfig::fetch_attempts_max) allows has
+    /// failed.
     GaveUp {
         /// The error of the last attempt.
         error: FetchError,
@@ -51,22 +56,23 @@ pub enum NotAuditedReason {
 pub enum NotSentReason {
     /// There is no connection now.
     Disconnected,
-    /// The node observes only.
+    /// The node only observes.
     ObserveOnly,
-    /// A client of this dialect may not send it, or the node itself sends it when it is due.
+    /// A client of this dialect may not send the command, or the node itself sends it when it is
+    /// due.
     NotForClients,
-    /// RDATA and POSITION are of own streams alone, and go out as the streams' logs say
-    /// ([`Input::Appended`](crate::Input)): anything else would be a row that no follower can fetch.
+    /// RDATA and POSITION go out only from the logs of own streams
+    /// ([`Input::Appended`](crate::Input)): any other row could not be fetched by a follower.
     OnlyFromLog,
 }
 
-/// The end of a wait.
+/// The way in which a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum WaitOutcome {
     /// The source's position is at or above the token.
     Reached {
-        /// The position.
+        /// The position of the source.
         position: Token,
     },
     /// The deadline passed first.

@@ -46,7 +46,7 @@ fn user_sync(user: &str, syncing: bool) -> Box<UserSync> {
     })
 }
 
-/// Every line is as expected, and every variant of the type has one.
+/// Checks that every line is as expected, and that every variant of the type has one.
 #[track_caller]
 pub(super) fn assert_lines<T: fmt::Display + Serialize>(variants: usize, table: &[(T, &str)]) {
     let mut seen = BTreeSet::new();
@@ -235,7 +235,7 @@ fn every_event_is_a_line_for_a_log() {
     );
 }
 
-/// Everything that has a text of others in it, with `text` there.
+/// All events that hold a text of others, with `text` in its place.
 fn foreign(text: &str) -> Vec<Event> {
     let string = || text.to_owned();
     let bytes = || ByteString::from(text);
@@ -311,7 +311,7 @@ fn text_of_others_is_escaped() {
 
 #[test]
 fn text_of_others_is_cut() {
-    // The names of a source, an address and a message, each up to its own limit.
+    // The longest line has the names of a source, an address and a message, each up to its limit.
     let chars_max = 2 * 128 + 2 * 400 + 250;
     for text in ["x".repeat(10_000), "\u{1b}".repeat(10_000)] {
         for event in foreign(&text) {
@@ -321,7 +321,7 @@ fn text_of_others_is_cut() {
     }
 }
 
-/// Values that have a secret where the protocol has one.
+/// Events with a secret in each place where the protocol has one.
 fn with_secrets() -> Vec<Event> {
     let user_ip = UserIp {
         user: "@u:h".into(),

@@ -1,4 +1,4 @@
-//! Faults that the core can live with, for a person to know.
+//! Faults with which the node goes on, but of which a person should know.
 
 #[cfg(test)]
 mod tests;
@@ -16,27 +16,27 @@ use crate::{
     wire::{DecodeError, Dialect},
 };
 
-/// Something is wrong that the core can live with.
+/// A fault with which the node goes on.
 ///
-/// `Display` states the fault in one line: what, where, with numbers. What to do about it depends on
-/// how the node was set up, and is for the application to add.
+/// `Display` states the fault in one line, with its place and its numbers. The remedy depends on
+/// how the node was set up, so the application adds it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Warning {
-    /// A line or message that is not a command. If it was an RDATA of a known source, its rows are
-    /// fetched once the writer has announced its position.
+    /// A line or message was received that is not a command. If it was an RDATA of a known source,
+    /// its rows are fetched once the writer has announced its position.
     Malformed {
         /// The fault of the line, and its place.
         error: DecodeError,
     },
-    /// Connected, but nothing but REPLICATE was received: wrong channel or server name, or no other
-    /// instance runs.
+    /// The connection is usable, but nothing but REPLICATE was received on it: the channel or the
+    /// server name is wrong, or no other instance runs.
     NothingHeard {
-        /// Time since the connection was made.
+        /// The time since the connection was made.
         after: Duration,
     },
-    /// Known sources have not announced their positions on this connection; requested again, but for
-    /// a server of the oldest dialect, which answers once or never.
+    /// Known sources have not announced their positions on this connection. They are requested
+    /// again, except from a server of the oldest dialect, which answers once or never.
     Unanswered {
         /// The number of such sources.
         sources: u32,
@@ -54,32 +54,33 @@ pub enum Warning {
         span: Span,
         /// The number of failures in a row.
         attempt: u32,
-        /// Time until the next attempt.
+        /// The time until the next attempt.
         retry_in: Duration,
         /// The error of this attempt.
         error: FetchError,
     },
     /// Rows or positions were received under our own name, though we have written none: two
-    /// instances have the same name.
+    /// instances have the same name. It is reported once per connection.
     DuplicateInstance {
-        /// The name.
+        /// The name that both have.
         instance: String,
     },
-    /// Rows in a span were not compared with the writer's log, though the audit is on: one
-    /// that got lost there is not found.
+    /// Rows in a span were not compared with the writer's log, though the audit is on: a row that
+    /// got lost there is not found.
     NotAudited {
         /// The source that was to be audited.
         source: Source,
-        /// The tokens that were left out: everything up to `from` was compared, and the audit goes on
-        /// from `upto`.
+        /// The tokens that were left out: everything up to `from` was compared, and the audit goes
+        /// on from `upto`.
         #[serde(flatten)]
         span: Span,
         /// The reason why the rows were not compared.
         reason: NotAuditedReason,
     },
-    /// More rows arrived during a catch-up than may be held; they will be fetched as well.
+    /// More rows were received of a source that is not live than may be held; they will be fetched
+    /// as well.
     HoldingOverflow {
-        /// The source that catches up.
+        /// The source that is not live.
         source: Source,
     },
     /// A batch is longer than allowed; its rows will be fetched.
@@ -87,7 +88,7 @@ pub enum Warning {
         /// The source of the batch.
         source: Source,
     },
-    /// There are more sources than allowed: this one is ignored.
+    /// There are more sources than allowed: this one is ignored. Only the first one is reported.
     TooManySources {
         /// The ignored source.
         source: Source,
@@ -118,15 +119,16 @@ pub enum Warning {
         /// The refused connection.
         conn: ConnectionId,
     },
-    /// A peer sent a command that its side may not send to the other; it was ignored.
+    /// The server of a direct TCP connection sent a command that its side may not send; the command
+    /// was ignored (`protocol.md` 3.5).
     WrongDirection {
-        /// The connection of the peer.
+        /// The connection to the server.
         conn: ConnectionId,
         /// The name of the command.
         command: String,
     },
-    /// The server on the other end speaks a later dialect than was configured: it would not
-    /// understand how missed rows are requested. The connection is closed and made again.
+    /// The server on the other end has a later dialect than was configured: it would not understand
+    /// how missed rows are requested. The connection is closed and made again.
     WrongDialect {
         /// The dialect that was configured.
         configured: Dialect,
@@ -135,7 +137,7 @@ pub enum Warning {
     WrongServer {
         /// The name that was configured.
         expected: String,
-        /// The name that the server sent; empty if it sent of streams before any name.
+        /// The name that the server sent; empty if it sent rows or positions before any name.
         found: ByteString,
     },
     /// The log of an own stream could not be read; it is tried again.
@@ -144,11 +146,12 @@ pub enum Warning {
         error: LogError,
         /// The number of failures in a row.
         attempt: u32,
-        /// Time until the next attempt.
+        /// The time until the next attempt.
         retry_in: Duration,
     },
-    /// A row of an own stream is too long for a line of direct TCP: its batch is announced there,
-    /// so that followers fetch it.
+    /// A row of an own stream is too long for a line of direct TCP: its batch is announced to peers
+    /// instead, so that they fetch it. Peers of the oldest dialect, which cannot fetch, miss the
+    /// row.
     RowTooLong {
         /// The own stream.
         stream: ByteString,
@@ -156,24 +159,26 @@ pub enum Warning {
         token: Token,
     },
     /// A batch of an own stream is longer than what a peer may leave untaken
-    /// ([`Config::peer_pending_max`](crate::Config), `peer_pending_bytes_max`): each peer that gets
-    /// it is cut off, and fetches it. Given for each such batch.
+    /// ([`PublishConfig::peer_pending_max`](crate::PublishConfig::peer_pending_max),
+    /// `peer_pending_bytes_max`): each peer that is sent it is cut off and has to fetch it. Each
+    /// such batch is reported.
     BatchTooLong {
         /// The own stream.
         stream: ByteString,
         /// The token of the batch.
         token: Token,
-        /// The number of its rows.
+        /// The number of rows in the batch.
         rows: u32,
     },
-    /// There are more own streams than allowed: this one is not published.
+    /// There are more own streams than allowed: this one is not published. Only the first one is
+    /// reported.
     TooManyStreams {
         /// The stream that is not published.
         stream: ByteString,
     },
-    /// More users sync than may be remembered: this one is not.
+    /// More users sync than may be remembered: this one is not remembered.
     TooManySyncing {
-        /// Matrix user id of the user that is not remembered.
+        /// The Matrix user id of the user that is not remembered.
         user: ByteString,
     },
     /// A command of the application was not sent.

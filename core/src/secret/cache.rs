@@ -1,13 +1,15 @@
-//! Access tokens in keys of cached functions.
+//! Access tokens in the keys of cached functions.
 //!
-//! `caches` and `INVALIDATE_CACHE` name entries by function and keys (`protocol.md` 7.4), and the keys
-//! of `get_user_by_access_token` and its like are what their names say.
+//! `caches` and `INVALIDATE_CACHE` name entries by function and keys (`protocol.md` 7.4). The keys
+//! of `get_user_by_access_token` are access tokens, and so may be those of every function whose
+//! name contains `token`.
 
 use std::borrow::Cow;
 
-/// The text of a row for showing: if its first element names a function that takes tokens, every
-/// string behind that is replaced by hexadecimal digits, as many as it has bytes. Equal rows stay
-/// equal, different ones different, and no limit in bytes is reached sooner or later.
+/// Returns the text of a row as it may be shown: if its first element names a function that takes
+/// tokens, every string behind it is replaced by as many hexadecimal digits as it has bytes. Equal
+/// rows stay equal, different ones different, and a limit in bytes is reached neither sooner nor
+/// later.
 pub fn veiled_row(text: &str) -> Cow<'_, str> {
     match keys_of_token_function(text) {
         Some(keys) => Cow::Owned(format!("{}{}", &text[..keys], veiled(&text[keys..]))),
@@ -15,29 +17,30 @@ pub fn veiled_row(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The keys of a cached function for showing, which are JSON: if the function takes tokens, every
-/// string is replaced as by [`veiled_row`].
+/// Returns the keys of a cached function, which are JSON, as they may be shown: if the function
+/// takes tokens, every string is replaced as by [`veiled_row`].
 pub fn veiled_keys<'k>(function: &str, keys: &'k str) -> Cow<'k, str> {
     if takes_tokens(function) { Cow::Owned(veiled(keys)) } else { Cow::Borrowed(keys) }
 }
 
-/// Whether [`veiled_row`] replaces anything in a row.
+/// Returns whether [`veiled_row`] replaces anything in a row.
 pub(crate) fn holds_tokens(row: &str) -> bool {
     keys_of_token_function(row).is_some()
 }
 
-/// Whether the keys of this cached function are access tokens.
+/// Returns whether the keys of this cached function count as access tokens.
 pub(crate) fn takes_tokens(function: &str) -> bool {
     function.contains("token")
 }
 
-/// Whether rows of this stream may hold access tokens. An error about such a row keeps nothing of
-/// its text, for a row of a wrong shape may have its tokens anywhere.
+/// Returns whether rows of this stream may hold access tokens. An error about such a row keeps none
+/// of its text, because a row of a wrong shape may have its tokens anywhere.
 pub(crate) fn rows_may_hold_tokens(stream: &str) -> bool {
     stream == "caches"
 }
 
-/// The place at which the text goes on behind the name of a function that takes tokens.
+/// The place behind the name of a function that takes tokens; `None` if the row names no such
+/// function.
 fn keys_of_token_function(text: &str) -> Option<usize> {
     let inner = text.trim_start().strip_prefix('[')?.trim_start().strip_prefix('"')?;
     let name = &inner[..inner.find('"')?];
@@ -62,7 +65,7 @@ fn veiled(text: &str) -> String {
     out
 }
 
-/// The place at which a JSON string ends, its opening quote being cut off.
+/// The place at which a JSON string without its opening quote ends.
 fn end_of_string(text: &str) -> usize {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate() {
@@ -75,8 +78,8 @@ fn end_of_string(text: &str) -> usize {
     text.len()
 }
 
-/// Hexadecimal digits of a hash of `text`, for as long as `text` is. FNV-1a: what is written to a
-/// trace must be the same in every build.
+/// Appends as many hexadecimal digits as `text` has bytes, made of a hash of it. The hash is
+/// FNV-1a, because a trace must be the same in every build.
 fn veil(text: &str, out: &mut String) {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let mut hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, step);

@@ -1,4 +1,4 @@
-//! What is secret, and what is shown in its place. Every other module asks here.
+//! The rule of what is secret, and of what is shown in its place. It stands in no other module.
 //!
 //! | text | secret in it | shown in its place |
 //! |---|---|---|
@@ -8,10 +8,11 @@
 //! | a text of a server that has one of our secrets | all of it, if that secret stands in it | [`LEFT_OUT`] ([`Secret::veiled_in`]) |
 //! | a URL | the user, the password, the query | `<redacted>` ([`veiled_url`]) |
 //!
-//! Texts enter, the same texts without what is secret leave. The promise: what went through here can
-//! be written to a log, a terminal or a trace.
+//! Texts enter, the same texts without their secrets leave. The promise: a text that leaves can be
+//! written to a log, a terminal or a trace.
 //!
-//! Rows that are handed to the application are its data, and are never veiled; their `Debug` is.
+//! Rows that are handed to the application are its data and are never changed; only their `Debug`
+//! is.
 
 mod cache;
 mod text;
@@ -31,10 +32,10 @@ pub use self::{
     url::veiled_url,
 };
 
-/// Stands for a secret that is left out.
+/// The text in place of a secret.
 pub(crate) const REDACTED: &str = "<redacted>";
 
-/// Stands for a text that is left out as a whole, because a secret of ours stands in it.
+/// The text in place of a whole text that is left out because a secret of ours stands in it.
 pub const LEFT_OUT: &str = "(its text is left out: it holds our own secret)";
 
 /// A text that must not reach a log or a trace.
@@ -44,24 +45,25 @@ pub const LEFT_OUT: &str = "(its text is left out: it holds our own secret)";
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `text`.
+    /// Creates a secret of this text.
     pub const fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// The text itself, for sending it to the peer that is meant to have it.
+    /// Returns the text itself, to send it to the peer that is meant to have it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether the secret stands in `text`, which a peer that knows it may have made. An empty
-    /// secret stands nowhere.
+    /// Returns whether the secret stands in `text`, as it may in a text of a peer that knows it. An
+    /// empty secret stands in no text.
     pub fn is_in(&self, text: &str) -> bool {
         !self.0.is_empty() && text.contains(&self.0)
     }
 
-    /// The text of a peer that knows the secret, for people: [`LEFT_OUT`] if the secret stands in
-    /// it. To be asked before the text is cut, or a part of the secret may remain.
+    /// Returns the text of a peer that knows the secret as people may see it: [`LEFT_OUT`] if the
+    /// secret stands in it. It must be called before the text is cut, or a part of the secret may
+    /// remain.
     pub fn veiled_in<'t>(&self, text: &'t str) -> &'t str {
         if self.is_in(text) { LEFT_OUT } else { text }
     }

@@ -1,5 +1,5 @@
-//! Access tokens in texts of no fixed form: an ERROR that quotes a line, a line that cannot be read,
-//! the body of an answer.
+//! Access tokens in texts of no fixed form: an ERROR that quotes a line, a line that cannot be
+//! read, the body of an answer.
 //!
 //! Such a text cannot be taken apart, so everything behind the first word that announces a token is
 //! left out, wherever that word stands.
@@ -8,13 +8,13 @@ use std::borrow::Cow;
 
 use super::{REDACTED, cache::takes_tokens};
 
-/// Words behind which an access token may stand: the command that tells of a client's address, and
-/// the name of the field or function that holds one.
+/// The words behind which an access token may stand: the command that carries a client's address,
+/// and the name of the field or function that holds a token.
 const WORDS: [&str; 2] = ["USER_IP", "access_token"];
 
-/// The text with everything behind the first word that announces an access token replaced by
-/// `<redacted>`. Such words are `USER_IP`, `access_token`, and the name of a function that takes
-/// tokens where a row of `caches` or an `INVALIDATE_CACHE` has it.
+/// Returns the text with everything behind the first word that announces an access token replaced
+/// by `<redacted>`. Such words are `USER_IP`, `access_token`, and the name of a function that takes
+/// tokens in the place that it has in a row of `caches` or in an `INVALIDATE_CACHE`.
 ///
 /// # Examples
 /// ```
@@ -36,8 +36,8 @@ pub fn veiled_text(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The place at which the first name of a function that takes tokens ends, if the text has one at the place
-/// that it has on the wire, quotes escaped or not.
+/// The end of the first name of a function that takes tokens, if it stands in the place that it has
+/// on the wire, with quotes that are escaped or not.
 fn end_of_function(text: &str) -> Option<usize> {
     let behind =
         |opening: &'static str| text.match_indices(opening).map(move |(at, _)| at + opening.len());
@@ -54,14 +54,14 @@ fn end_of_function(text: &str) -> Option<usize> {
     in_row.chain(in_command).min()
 }
 
-/// Words that end an excerpt.
+/// The words that end an excerpt.
 const EXCERPT_WORDS: [&[u8]; 2] = [b"USER_IP", b"get_user_by_access_token"];
 
-/// The piece of a bad line that an error may keep: up to the first word behind which a token may
-/// stand, wherever that word is. A line with a misplaced space or byte is as secret as a good one.
+/// Returns the piece of a bad line that an error may keep: up to the first word behind which a
+/// token may stand, in any place. A line with a misplaced space or byte is as secret as a good one.
 ///
-/// Errors are part of traces, so the words are fewer than those of [`veiled_text`], which whoever
-/// shows the error asks as well.
+/// The words are fewer than those of [`veiled_text`], because errors are part of traces; to show an
+/// error, [`veiled_text`] must be applied as well.
 pub(crate) fn excerpt(line: &[u8]) -> &[u8] {
     let end_of = |word: &[u8]| {
         line.windows(word.len()).position(|window| window == word).map(|at| at + word.len())

@@ -1,9 +1,9 @@
-//! Secrets in URLs: users and passwords, and whatever the query holds.
+//! Secrets in URLs: the user, the password and the query.
 
 use super::REDACTED;
 
-/// The URL with all that may hold a password replaced: what stands before the last `@`, and the
-/// query. A password with a bare `/` or `?` in it is covered too.
+/// Returns the URL with the parts replaced that may hold a password: the part before the last `@`,
+/// and the query. A password with a bare `/` or `?` in it is replaced as a whole.
 ///
 /// # Examples
 /// ```

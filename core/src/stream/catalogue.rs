@@ -1,22 +1,26 @@
-//! What is known of each stream: how its tokens behave and what its writer keeps.
+//! The catalogue of streams: the order of the tokens of each, and the peculiarities of its pages.
 //!
-//! Source: `protocol.md` 7.1, 7.5 and the classes that were seen on running servers.
+//! The name of a stream enters, its [`StreamTraits`] leave; by them promises F1 to F3 read
+//! differently for some streams. Source: `protocol.md` 7.1, 7.5 and the classes that were seen on
+//! running servers.
 
 use serde::{Deserialize, Serialize};
 
-/// How the tokens of a stream follow each other.
+/// The order in which the tokens of a stream follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Order {
     /// Tokens rise: a token at or below the position is old.
     Rising,
-    /// Tokens fall or repeat inside one send; a burst is a set. A POSITION closes it.
+    /// Tokens fall or repeat inside one send: a burst is a set of rows. A POSITION closes it.
     Bursts,
-    /// As `Bursts`, but nothing closes a burst. Only where a live connection neither loses nor
-    /// repeats: every row above the token at which the source went live is new, whatever its
-    /// order, and the burst is over when the writer says something else and then stays quiet.
+    /// Tokens are as in `Bursts`, but nothing closes a burst. This is so only where a live
+    /// connection neither loses nor repeats rows: every row above the token at which the source
+    /// became live is new, whatever its order, and the burst is over when something else was
+    /// received on the connection and the source stays quiet.
     UnclosedBursts,
-    /// The writer repeats rows, goes back and skips: at least once, rows are idempotent.
+    /// The writer repeats rows, goes back and skips tokens. Rows are idempotent and are delivered
+    /// at least once.
     Loose,
 }
 
@@ -24,21 +28,23 @@ pub enum Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StreamTraits {
-    /// How tokens follow each other.
+    /// The order in which tokens follow each other.
     pub order: Order,
-    /// Lives in the writer's memory; its tokens start over when the writer restarts.
+    /// Whether the stream lives in the writer's memory, so that its tokens start over when the
+    /// writer restarts.
     pub resettable: bool,
-    /// The fetch for one writer also returns rows of the others.
+    /// Whether the fetch for one writer also returns rows of the others.
     pub shared_fetch: bool,
-    /// A limited page may end between two rows of one token.
+    /// Whether a limited page may end between two rows of one token.
     pub splits_tokens: bool,
-    /// A page may hold rows above the token asked for.
+    /// Whether a page may hold rows above the token that was requested.
     pub overruns: bool,
-    /// A page that was cut may lack rows, or not say that it was cut: few tokens are asked for at
-    /// once ([`Config::burst_window_max`](crate::Config)), so that none is cut.
+    /// Whether a page that was cut may lack rows, or not state that it was cut. Few tokens are
+    /// requested at once ([`CatchUpConfig::burst_window_max`](crate::CatchUpConfig)), so that no
+    /// page is cut.
     pub windowed: bool,
-    /// A page has one row per key, under the highest token that the key has in the range asked
-    /// for; the wire had it under a higher one, if that lies beyond the range.
+    /// Whether a page has one row per key, under the highest token that the key has in the
+    /// requested span. The wire had the row under a higher token, if that lies beyond the span.
     pub aggregated: bool,
 }
 
@@ -58,8 +64,8 @@ impl StreamTraits {
     const SHARED: Self = Self { shared_fetch: true, ..Self::RISING };
 }
 
-/// Every stream name there ever was, with its traits (`protocol.md` 7.1; `profile_updates` from
-/// running servers).
+/// The stream names of all releases, sorted, each with its traits (`protocol.md` 7.1;
+/// `profile_updates` from running servers).
 pub const CATALOGUE: [(&str, StreamTraits); 24] = [
     ("account_data", StreamTraits::RISING),
     ("backfill", StreamTraits::BURSTS),
@@ -80,7 +86,8 @@ pub const CATALOGUE: [(&str, StreamTraits); 24] = [
     ("sticky_events", StreamTraits::SHARED),
     ("tag_account_data", StreamTraits::RISING),
     ("thread_subscriptions", StreamTraits::SHARED),
-    // Before 1.81 its pages end after 100 tokens without saying so (`protocol.md` 7.5).
+    // Before 1.81 its pages end after 100 tokens and yet state that they are complete
+    // (`protocol.md` 7.5).
     ("to_device", StreamTraits { windowed: true, aggregated: true, ..StreamTraits::RISING }),
     ("typing", StreamTraits::RESETTABLE),
     ("un_partial_stated_event", StreamTraits::RISING),
@@ -88,14 +95,14 @@ pub const CATALOGUE: [(&str, StreamTraits); 24] = [
     ("user_signature", StreamTraits::RISING),
 ];
 
-/// The traits of the stream with this name; a stream that is not known is taken as rising.
+/// Returns the traits of the stream with this name. A stream that is not known is taken as rising.
 pub fn traits(stream: &str) -> StreamTraits {
     CATALOGUE
         .binary_search_by_key(&stream, |(name, _)| *name)
         .map_or(StreamTraits::RISING, |index| CATALOGUE[index].1)
 }
 
-/// Whether any release of Synapse has a stream with this name.
+/// Returns whether any release of Synapse has a stream with this name.
 pub(crate) fn is_known(stream: &str) -> bool {
     CATALOGUE.binary_search_by_key(&stream, |(name, _)| *name).is_ok()
 }
@@ -114,7 +121,7 @@ const NAMES: [Option<&str>; 64] = {
     names
 };
 
-/// A number below 64 that differs between the names of the catalogue.
+/// Returns a number below 64, a different one for each name of the catalogue.
 #[inline]
 const fn slot(name: &[u8]) -> usize {
     match name {
@@ -125,7 +132,7 @@ const fn slot(name: &[u8]) -> usize {
     }
 }
 
-/// The catalogue's own copy of this name: text that costs nothing to share.
+/// Returns the catalogue's own copy of this name, which costs nothing to share.
 #[inline]
 pub(crate) fn static_name(name: &[u8]) -> Option<&'static str> {
     NAMES[slot(name)].filter(|known| known.as_bytes() == name)

@@ -1,4 +1,7 @@
-//! Streams: names and traits, tokens, sources, rows, pages, positions.
+//! Streams: names and traits, tokens, spans, sources, rows, pages, positions.
+//!
+//! These are the values that all other modules share; none of them does anything by itself. A
+//! [`Source`] is the unit of order (F1), of catch-up (F2) and of position (F6).
 
 mod catalogue;
 mod page;

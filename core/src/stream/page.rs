@@ -1,4 +1,4 @@
-//! Pages: the answer to one catch-up call (`protocol.md` 6.1).
+//! Pages: the answer to one catch-up call (`protocol.md` 6.1), or to one read of an own log.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -6,27 +6,27 @@ use thiserror::Error;
 use super::{Row, Token};
 use crate::printable::Printable;
 
-/// One page of missed rows, as the writer gave it.
+/// One page of missed rows, as the writer sent it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Page {
-    /// Rows with their tokens, in the writer's order.
+    /// The rows with their tokens, in the writer's order.
     pub updates: Vec<(Token, Row)>,
-    /// The page is complete up to here.
+    /// The token up to which the page is complete.
     pub upto: Token,
-    /// Whether there is more above `upto`.
+    /// Whether there are more rows above `upto`.
     pub limited: bool,
 }
 
-/// The reason why a fetch brought no page that can be used.
+/// The reason why a fetch brought no usable page.
 ///
 /// The fields are verbatim. `Display` shows them escaped, cut and without access tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Error)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// No address is known to fetch from. Final: becomes a gap.
+    /// No address is known to fetch from. This is final: the missing rows become a gap.
     #[error("no fetch address is known for instance \"{}\"", Printable::name(.instance))]
     NoEndpoint {
-        /// The writer, which would have been requested to send the rows.
+        /// The writer, whose address is not known.
         instance: String,
     },
     /// No connection could be made, or it broke.
@@ -37,7 +37,7 @@ pub enum FetchError {
         /// The error of the system.
         message: String,
     },
-    /// No whole answer came in time.
+    /// No whole answer was received in time.
     #[error("{} gave no answer within {after_ms} ms", Printable::foreign(.endpoint))]
     TimedOut {
         /// The address that the request went to.
@@ -45,7 +45,7 @@ pub enum FetchError {
         /// The time that was waited, in milliseconds.
         after_ms: u64,
     },
-    /// An answer with another status than 200.
+    /// The answer has another status than 200.
     #[error(
         "{} answered {status}: {}", Printable::foreign(.endpoint), Printable::foreign(.message)
     )]
@@ -54,10 +54,10 @@ pub enum FetchError {
         endpoint: String,
         /// The HTTP status code.
         status: u16,
-        /// The text of the answer, cut short, and a hint at the usual cause.
+        /// The text of the answer, truncated, with a likely cause.
         message: String,
     },
-    /// The answer is larger than allowed. A smaller window is requested next.
+    /// The answer is larger than allowed. Fewer tokens are requested next, where that is possible.
     #[error("the answer is larger than {limit_bytes} bytes")]
     TooLarge {
         /// The limit that it passed, in bytes.
@@ -75,14 +75,14 @@ pub enum FetchError {
         /// The fault of the answer.
         message: String,
     },
-    /// The server of a direct TCP connection would not send the rows and closed the connection,
+    /// The server of a direct TCP connection refused to send the rows and closed the connection,
     /// mostly because there are too many of them. Oldest dialect only.
     #[error("the server refused to send the rows: {}", Printable::foreign(.message))]
     Refused {
         /// The text of the server's ERROR.
         message: String,
     },
-    /// The page breaks its own rules; found by the core.
+    /// The page breaks a rule of pages. Only the core reports this error.
     #[error("unusable page: {}", Printable::foreign(.message))]
     Unusable {
         /// The rule that is broken, with the numbers.

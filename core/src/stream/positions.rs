@@ -10,25 +10,27 @@ use serde::{
 
 use super::{Source, Token};
 
-/// Where to resume, per source. As JSON: `{"events":{"p1":123}}`, by stream and by writer.
+/// The position of each source, from which to resume it. As JSON: `{"events":{"p1":123}}`, by
+/// stream and by writer.
 ///
-/// Each token says that everything up to it was delivered. Order of iteration is by name.
+/// Every row up to the token of a source was delivered (promise F6). Iteration is in the order of
+/// the names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Positions(BTreeMap<Source, Token>);
 
 impl Positions {
-    /// No positions at all.
+    /// Creates a value without any position.
     pub const fn new() -> Self {
         Self(BTreeMap::new())
     }
 
-    /// The position of a source, if it is known.
+    /// Returns the position of a source, if it is known.
     pub fn get(&self, source: &Source) -> Option<Token> {
         self.0.get(source).copied()
     }
 
-    /// Sets the position of a source, lower or higher than before. Allocates only for a source that was
-    /// not known.
+    /// Sets the position of a source, lower or higher than before. Only a source that was not known
+    /// costs an allocation.
     pub fn set(&mut self, source: &Source, token: Token) {
         if let Some(known) = self.0.get_mut(source) {
             *known = token;
@@ -37,24 +39,24 @@ impl Positions {
         }
     }
 
-    /// The highest position of any writer of `stream`.
+    /// Returns the highest position of any writer of `stream`; `None` if none is known.
     pub fn highest(&self, stream: &str) -> Option<Token> {
         let first = Source::new(stream, "");
         let sources = self.0.range(first..).take_while(|(source, _)| source.stream() == stream);
         sources.map(|(_, token)| *token).max()
     }
 
-    /// All positions, by name of the stream and then of the writer.
+    /// Iterates over all positions, by name of the stream and then of the writer.
     pub fn iter(&self) -> impl Iterator<Item = (&Source, Token)> {
         self.0.iter().map(|(source, token)| (source, *token))
     }
 
-    /// How many sources have a position.
+    /// Returns the number of sources that have a position.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether no source has a position.
+    /// Returns whether no source has a position.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -10,48 +10,50 @@ use crate::secret::veiled_row;
 
 /// One row: verbatim JSON text (UTF-8), normally an array.
 ///
-/// A slice of the buffer it was read into, which it keeps alive; [`Row::detached`] copies it out.
-/// Checked to be JSON when it was decoded, unless the decoder was told not to. `Debug` replaces
-/// access tokens, which some rows of `caches` carry; the text itself and serde do not.
+/// A row that was received is a slice of the buffer that it was read into, and keeps it alive;
+/// [`Row::detached`] copies it out. It is checked to be JSON when it is decoded, unless
+/// [`Decoder::without_row_validation`](crate::wire::Decoder::without_row_validation) is chosen.
+/// `Debug` replaces access tokens, which some rows of `caches` carry; the text itself and serde
+/// keep them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Row(ByteString);
 
 impl Row {
-    /// A row of this text. The caller answers for its being JSON.
+    /// Creates a row of this text. The caller guarantees that it is JSON.
     pub const fn from_text(text: ByteString) -> Self {
         Self(text)
     }
 
-    /// The JSON text.
+    /// Returns the JSON text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The bytes of the JSON text, without a copy.
+    /// Returns the bytes of the JSON text, without a copy.
     pub fn into_bytes(self) -> Bytes {
         self.0.into_bytes()
     }
 
-    /// Length of the text in bytes.
+    /// Returns the length of the text, in bytes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether the text is empty. Never true of a decoded row.
+    /// Returns whether the text is empty, which that of a decoded row never is.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Reads the row as `T`, borrowing from it where `T` can.
+    /// Parses the row as `T`, which borrows from the row where it can.
     ///
     /// # Errors
-    /// What `serde_json` found wrong, if the row has another shape.
+    /// The error of `serde_json`, if the row is not a `T`.
     pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
         serde_json::from_str(&self.0)
     }
 
-    /// A copy that does not keep the read buffer alive. For rows that are kept.
+    /// Returns a copy that does not keep the read buffer alive, for rows that are kept.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self(ByteString::from(self.as_str()))
@@ -70,7 +72,7 @@ impl From<&str> for Row {
     }
 }
 
-/// The rows of one token, in wire order: never none. A single row costs no allocation.
+/// The rows of one token, in wire order: one at least. A single row costs no allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rows(Repr);
 
@@ -82,13 +84,13 @@ enum Repr {
 }
 
 impl Rows {
-    /// These rows in this order; `None` if there are none.
+    /// Creates the value of these rows in this order; `None` if there are none.
     pub fn new(mut rows: Vec<Row>) -> Option<Self> {
         let last = rows.pop()?;
         Some(Self::with_last(rows, last))
     }
 
-    /// These rows in this order, of which there may be none, and then a last one.
+    /// Creates the value of these rows in this order, of which there may be none, and a last one.
     pub fn with_last(mut rows: Vec<Row>, last: Row) -> Self {
         if rows.is_empty() {
             return Self(Repr::One(last));
@@ -105,18 +107,18 @@ impl Rows {
         }
     }
 
-    /// Text length of all rows together, in bytes.
+    /// Returns the length of the texts of all rows together, in bytes.
     pub fn byte_len(&self) -> usize {
         self.iter().map(Row::len).sum()
     }
 
-    /// Copies that do not keep a read buffer alive.
+    /// Returns copies of the rows that do not keep a read buffer alive.
     #[must_use]
     pub fn detached(&self) -> Self {
         self.map(Row::detached)
     }
 
-    /// Rows made of these, one of each.
+    /// Returns the rows that `change` makes of these, one of each.
     #[must_use]
     pub(crate) fn map(&self, mut change: impl FnMut(&Row) -> Row) -> Self {
         match &self.0 {

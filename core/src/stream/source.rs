@@ -6,11 +6,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeStru
 
 use crate::printable::Printable;
 
-/// One (stream, writer) pair. Cloning costs one reference count; equality, order and hash are
-/// those of the two names.
+/// One (stream, writer) pair. A clone costs one reference count; equality, order and hash are those
+/// of the two names.
 ///
-/// `Display` and `Debug` show the names as STREAM/INSTANCE for people: escaped and cut, as they come
-/// from the wire.
+/// `Display` and `Debug` show the names as STREAM/INSTANCE for people. They are escaped and cut,
+/// because they come from the wire.
 #[derive(Clone)]
 pub struct Source(Arc<Names>);
 
@@ -20,17 +20,17 @@ struct Names {
 }
 
 impl Source {
-    /// The source of rows that `instance` writes to `stream`.
+    /// Creates the source of the rows that `instance` writes to `stream`.
     pub fn new(stream: &str, instance: &str) -> Self {
         Self(Arc::new(Names { stream: stream.into(), instance: instance.into() }))
     }
 
-    /// The stream's name, as on the wire.
+    /// Returns the stream's name, as on the wire.
     pub fn stream(&self) -> &str {
         &self.0.stream
     }
 
-    /// The writer's instance name, as on the wire.
+    /// Returns the writer's instance name, as on the wire.
     pub fn instance(&self) -> &str {
         &self.0.instance
     }

@@ -6,40 +6,40 @@ use serde::{Deserialize, Serialize};
 
 use super::Token;
 
-/// The tokens in `(from, upto]`: above `from`, up to and with `upto`. Empty if `from` is not below
-/// `upto`.
+/// The tokens in `(from, upto]`: above `from`, up to and with `upto`. The span is empty if `from`
+/// is not below `upto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Span {
-    /// Tokens above this one.
+    /// The token above which the span begins; it is not in the span.
     pub from: Token,
-    /// Tokens up to this one.
+    /// The last token of the span.
     pub upto: Token,
 }
 
 impl Span {
-    /// The tokens in `(from, upto]`.
+    /// Creates the span of the tokens in `(from, upto]`.
     pub const fn new(from: Token, upto: Token) -> Self {
         Self { from, upto }
     }
 
-    /// How many tokens it has.
+    /// Returns the number of tokens in the span.
     pub const fn len(self) -> u64 {
         self.upto.distance_from(self.from)
     }
 
-    /// Whether it has no token.
+    /// Returns whether the span has no token.
     pub const fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    /// Whether `token` is one of its tokens.
+    /// Returns whether `token` lies in the span.
     pub fn contains(self, token: Token) -> bool {
         self.from < token && token <= self.upto
     }
 }
 
 impl fmt::Display for Span {
-    /// As in `7..9`, which is 8 and 9.
+    /// Writes the span of 8 and 9 as `7..9`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}..{}", self.from, self.upto)
     }

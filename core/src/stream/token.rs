@@ -4,9 +4,9 @@ use std::{fmt, num::ParseIntError, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// A position in a stream, as it stands on the wire. Only ever compared within one source.
+/// A position in a stream, as it stands on the wire. Tokens are only compared within one source.
 ///
-/// Any `i64`; Synapse's are zero or positive (`protocol.md` 7.1).
+/// Any `i64` is a token; those of Synapse are zero or positive (`protocol.md` 7.1).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -14,32 +14,32 @@ use serde::{Deserialize, Serialize};
 pub struct Token(i64);
 
 impl Token {
-    /// The position before every row: where a stream's history begins.
+    /// The position before every row, at which a stream's history begins.
     pub const START: Self = Self(0);
 
-    /// The token with this number.
+    /// Creates the token with this number.
     pub const fn new(number: i64) -> Self {
         Self(number)
     }
 
-    /// The number as it stands on the wire.
+    /// Returns the number as it stands on the wire.
     pub const fn get(self) -> i64 {
         self.0
     }
 
-    /// The token just below, or the lowest one.
+    /// Returns the token just below, or the lowest one if there is none.
     #[must_use]
     pub const fn before(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
 
-    /// The token `count` above, or the highest one.
+    /// Returns the token `count` above, or the highest one if there is none.
     #[must_use]
     pub const fn advanced_by(self, count: u32) -> Self {
         Self(self.0.saturating_add(count as i64))
     }
 
-    /// How many tokens lie in `(from, self]`; 0 if `from` is not below.
+    /// Returns the number of tokens in `(from, self]`; 0 if `from` is not below.
     pub const fn distance_from(self, from: Self) -> u64 {
         if self.0 > from.0 { self.0.abs_diff(from.0) } else { 0 }
     }

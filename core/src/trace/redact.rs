@@ -1,6 +1,8 @@
-//! Inputs and actions as they may be written to a trace: [`crate::secret`] says what is secret in them.
-//! A `Secret` redacts itself when it is written; rows are verbatim everywhere else, so here they are
-//! replaced.
+//! Inputs and actions as they may be written to a trace, without what [`crate::secret`] calls
+//! secret.
+//!
+//! A `Secret` redacts itself when it is written; rows are verbatim everywhere else, so their access
+//! tokens are replaced here.
 
 use std::borrow::Cow;
 
@@ -37,7 +39,7 @@ fn command(original: &Command) -> Option<Command> {
     None
 }
 
-/// The input as it may be written.
+/// Returns the input as it may be written.
 pub(super) fn input(original: &Input) -> Cow<'_, Input> {
     if let Input::Received { conn, command: received } = original
         && let Some(command) = command(received)
@@ -70,7 +72,7 @@ pub(super) fn input(original: &Input) -> Cow<'_, Input> {
     Cow::Borrowed(original)
 }
 
-/// The action as it may be written.
+/// Returns the action as it may be written.
 pub(super) fn action(original: &Action) -> Cow<'_, Action> {
     if let Action::Notify(Event::Rows { source, token, rows, origin, position }) = original
         && rows.iter().any(is_secret)

@@ -1,4 +1,5 @@
-//! Feeds a recorded run to a node and compares what comes out.
+//! Replay of a recorded run: the lines of a trace enter, the first [`Difference`] between them and
+//! a new node leaves, or the proof that there is none (promise C1).
 
 use std::{collections::VecDeque, fmt};
 
@@ -13,19 +14,19 @@ use crate::{
     printable::Printable,
 };
 
-/// The longest message about a line that is shown, in characters: the JSON reader lists what it
-/// knows before it says where.
+/// The longest message about a line that is shown, in characters: the JSON reader lists the names
+/// that it knows before it names the place.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 
 /// Replays a trace, line by line, on a node of its own, and stops at the first difference.
 ///
-/// Hand in every whole line with [`Replayer::line`], then what stands after the last line feed
-/// with [`Replayer::finish`]. Holds one line's worth of actions at a time.
+/// Every whole line is handed in with [`Replayer::line`], then the text behind the last line feed
+/// with [`Replayer::finish`]. At most the actions of one input are kept at a time.
 #[derive(Debug, Default)]
 pub struct Replayer {
     /// `None` until the header was read.
     node: Option<Node>,
-    /// Actions that the node asked for and that the trace has not shown yet.
+    /// The actions that the node returned and that the trace has not shown yet.
     due: VecDeque<Action>,
     lines: u64,
     inputs: u64,
@@ -36,9 +37,9 @@ pub struct Replayer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Replay {
-    /// Inputs handed to the node.
+    /// The number of inputs that were handed to the node.
     pub inputs: u64,
-    /// Actions that were compared, all equal.
+    /// The number of actions that were compared, all equal.
     pub actions: u64,
     /// The end of the trace.
     pub end: End,
@@ -87,13 +88,13 @@ impl fmt::Display for End {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// Line of the trace, from 1.
+    /// The number of the line in the trace, from 1.
     pub line: u64,
-    /// Inputs handed in until then.
+    /// The number of inputs that were handed in before.
     pub inputs: u64,
     /// The action in the trace; `None` if it has no action there.
     pub expected: Option<Action>,
-    /// The action that the node asked for; `None` if it asked for nothing more.
+    /// The action that the node returned; `None` if it returned no more.
     pub got: Option<Action>,
 }
 
@@ -111,7 +112,7 @@ pub enum ReplayError {
         /// The fault of the line, or what stands there instead.
         message: String,
     },
-    /// A trace of a format that is not known here.
+    /// The trace has a format that is not known here.
     #[error(
         "the trace has format version {found}, this program reads version {TRACE_VERSION}: \
          replay it with the version of synrepl that recorded it"
@@ -123,7 +124,7 @@ pub enum ReplayError {
     /// The settings in the header cannot work.
     #[error("line 1: {0}")]
     Config(#[from] ConfigError),
-    /// A line that is not part of a trace.
+    /// A line is not part of a trace.
     #[error(
         "line {line} is not a line of a trace: {}", Printable::new(.message, MESSAGE_CHARS_MAX)
     )]
@@ -141,14 +142,14 @@ pub enum ReplayError {
         /// The reason why the node refuses it.
         misuse: Misuse,
     },
-    /// Another action than in the trace.
+    /// The node returned another action than the trace has.
     #[error("line {}: after {} inputs the actions differ", .0.line, .0.inputs)]
     Different(Box<Difference>),
 }
 
 impl ReplayError {
-    /// Whether the trace could be read and the node behaved differently; otherwise the trace is
-    /// at fault.
+    /// Returns whether the trace could be read and the node behaved differently; otherwise the
+    /// trace is at fault.
     pub const fn is_difference(&self) -> bool {
         matches!(self, Self::Different(_) | Self::Refused { .. })
     }
@@ -161,7 +162,7 @@ struct Version {
 }
 
 impl Replayer {
-    /// A replayer that waits for the header.
+    /// Creates a replayer that waits for the header.
     pub fn new() -> Self {
         Self::default()
     }
@@ -169,7 +170,8 @@ impl Replayer {
     /// Takes the next whole line, with or without its line feed.
     ///
     /// # Errors
-    /// A line that cannot be read, or the first difference. The replayer is of no use then.
+    /// [`ReplayError`] if the line cannot be read, or at the first difference. The replayer cannot
+    /// be used afterwards.
     pub fn line(&mut self, line: &[u8]) -> Result<(), ReplayError> {
         self.lines += 1;
         let number = self.lines;
@@ -207,10 +209,10 @@ impl Replayer {
         }
     }
 
-    /// Ends the replay. `rest` is what stands after the last line feed, normally nothing.
+    /// Ends the replay. `rest` is the text behind the last line feed, normally empty.
     ///
-    /// A trace that breaks off is no error, for a recorder that was killed leaves one: everything
-    /// before its end agreed, and [`Replay::end`] says where that is.
+    /// A trace that breaks off is no error, because a recorder that was killed leaves one:
+    /// everything before its end agreed, and [`Replay::end`] names the place.
     ///
     /// # Errors
     /// As [`Replayer::line`].

@@ -15,18 +15,18 @@ use super::{
 
 /// A row of `account_data`: `[user_id, room_id?, data_type]`, up to 1.6 with the content behind.
 ///
-/// From 1.76 on tags come here too, with the type `m.tag`. Serialises in the newest form,
-/// without the content.
+/// From 1.76 on the stream has tags, too, with the type `m.tag`. The row serialises in the newest
+/// form, without the content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountDataRow<'a> {
     /// The user whose data changed.
     pub user_id: Cow<'a, str>,
-    /// The room that it is about; `None` for global data.
+    /// The room of the data; `None` for global data.
     pub room_id: Option<Cow<'a, str>>,
-    /// Its type, `m.direct` for example.
+    /// The type of the data, `m.direct` for example.
     pub data_type: Cow<'a, str>,
-    /// The content, up to 1.6; usually text. A fourth element that is neither an object nor a
-    /// string is ignored.
+    /// The content, which releases up to 1.6 send, usually as text. A fourth element that is
+    /// neither an object nor a string is ignored.
     pub content: Option<Content<'a>>,
 }
 
@@ -56,9 +56,9 @@ impl Serialize for AccountDataRow<'_> {
 pub struct TagAccountDataRow<'a> {
     /// The user whose tags changed.
     pub user_id: Cow<'a, str>,
-    /// The room that they are on.
+    /// The room that has the tags.
     pub room_id: Cow<'a, str>,
-    /// All tags of the room, by name; seen only as JSON text in a string.
+    /// All tags of the room, by name. They were only seen as JSON text in a string.
     pub tags: Content<'a>,
 }
 
@@ -102,7 +102,7 @@ pub struct PushersRow<'a> {
     pub user_id: Cow<'a, str>,
     /// The application that is pushed to.
     pub app_id: Cow<'a, str>,
-    /// Which of its installations.
+    /// The push key: the installation of the application.
     pub pushkey: Cow<'a, str>,
     /// Whether the pusher is gone, rather than new or changed.
     pub deleted: bool,
@@ -129,14 +129,14 @@ impl Serialize for PushersRow<'_> {
     }
 }
 
-/// A row of `profile_updates`: `[user_id, action, field_names?]`. Seen on 1.163.
+/// A row of `profile_updates`: `[user_id, action, field_names?]`, as seen on 1.163.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProfileUpdatesRow<'a> {
     /// The user whose profile it is.
     pub user_id: Cow<'a, str>,
-    /// What happened: `update`, `joined_room` and `left_room` were seen.
+    /// The event that changed the profile: `update`, `joined_room` and `left_room` were seen.
     pub action: Cow<'a, str>,
-    /// Names of the fields that changed, `displayname` for example; `None` unless the action is
+    /// The names of the fields that changed, `displayname` for example; `None` unless the action is
     /// `update`.
     pub field_names: Option<Vec<Cow<'a, str>>>,
 }
@@ -154,11 +154,11 @@ impl<'a> StreamRow<'a> for ProfileUpdatesRow<'a> {
 /// A row of `thread_subscriptions` (1.135 and later): `[user_id, room_id, event_id]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThreadSubscriptionsRow<'a> {
-    /// Who subscribed or unsubscribed.
+    /// The user who subscribed or unsubscribed.
     pub user_id: Cow<'a, str>,
     /// The room of the thread.
     pub room_id: Cow<'a, str>,
-    /// Root of the thread.
+    /// The root of the thread.
     pub event_id: Cow<'a, str>,
 }
 

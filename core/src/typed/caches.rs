@@ -1,4 +1,4 @@
-//! Rows of `caches`: which cached results are stale (`protocol.md` 7.3, 7.4).
+//! Rows of `caches`: the cached results that are stale (`protocol.md` 7.3, 7.4).
 
 use std::{borrow::Cow, fmt};
 
@@ -16,21 +16,23 @@ use crate::secret::{REDACTED, takes_tokens};
 
 /// A row of `caches`: `[cache_func, keys?, invalidation_ts]`.
 ///
-/// [`CachesRow::invalidation`] says what it means. Keys of some functions are access tokens
+/// [`CachesRow::invalidation`] returns its meaning. The keys of some functions are access tokens
 /// (`get_user_by_access_token`), so `Debug` leaves out the keys of every function whose name
-/// has `token` in it; do the same wherever rows are shown.
+/// contains `token`. Whoever shows rows must do the same
+/// ([`veiled_keys`](crate::secret::veiled_keys)).
 #[derive(Clone, PartialEq, Eq)]
 pub struct CachesRow<'a> {
-    /// Name of the cached function, or one of the names that stand for many caches.
+    /// The name of the cached function, or one of the names that stand for many caches.
     pub function: Cow<'a, str>,
-    /// Key of the stale entry; `None` (1.9 and later) if the whole cache is stale.
+    /// The key of the stale entry; `None` (1.9 and later) if the whole cache is stale.
     pub keys: Option<Vec<CacheKey<'a>>>,
-    /// The time at which it was written, in milliseconds since the Unix epoch.
+    /// The time at which the row was written, in milliseconds since the Unix epoch.
     pub invalidation_ts: i64,
 }
 
-/// One part of a cache key. `Debug` leaves it out: alone it does not say whether its function takes
-/// access tokens. Those of [`CachesRow`] and [`CacheInvalidation`] show it, if it does not.
+/// One part of a cache key. `Debug` leaves it out, because a part alone does not show whether its
+/// function takes access tokens. The `Debug` of [`CachesRow`] and [`CacheInvalidation`] shows it if
+/// the function does not.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CacheKey<'a> {
@@ -40,7 +42,7 @@ pub enum CacheKey<'a> {
     Json(Json<'a>),
 }
 
-/// The meaning of a row of `caches`. Borrows from the row.
+/// The meaning of a row of `caches`. It borrows from the row.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CacheInvalidation<'r> {
@@ -48,7 +50,7 @@ pub enum CacheInvalidation<'r> {
     CurrentState {
         /// The room.
         room_id: &'r str,
-        /// Users whose membership changed: 0 to 50. More come in further rows.
+        /// The users whose membership changed: 0 to 50. More come in further rows.
         changed_users: &'r [CacheKey<'r>],
     },
     /// `ph_cache_fake`, 1.86 and later: history of a room was purged.
@@ -73,8 +75,8 @@ pub enum CacheInvalidation<'r> {
     Entry {
         /// The function.
         function: &'r str,
-        /// Its key. May be shorter than the function's arguments: then it is a prefix, and
-        /// all entries that begin with it are stale.
+        /// The key of the entry. It may have fewer parts than the function has arguments: then it
+        /// is a prefix, and all entries that begin with it are stale.
         keys: &'r [CacheKey<'r>],
     },
 }
@@ -82,20 +84,21 @@ pub enum CacheInvalidation<'r> {
 /// A user's device, as a cache key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceKey<'r> {
-    /// Matrix user id.
+    /// The Matrix user id.
     pub user_id: Cow<'r, str>,
-    /// Device id.
+    /// The device id.
     pub device_id: Cow<'r, str>,
 }
 
 impl CachesRow<'_> {
-    /// The meaning of the row, names with a meaning of their own taken apart.
+    /// Returns the meaning of the row. Names with a meaning of their own have variants of their own
+    /// (`protocol.md` 7.4).
     ///
     /// `_get_e2e_cross_signing_signatures_for_device` with keys that are not the JSON text of a
-    /// user and a device is given as an ordinary function.
+    /// user and a device counts as an ordinary function.
     ///
     /// # Errors
-    /// If one of the three names that stand for a room comes without a room as its first key.
+    /// [`RowError`] if one of the three names that stand for a room has no room as its first key.
     pub fn invalidation(&self) -> Result<CacheInvalidation<'_>, RowError> {
         let room_id = || match self.keys.as_deref().and_then(<[_]>::first) {
             Some(CacheKey::Text(room_id)) => Ok(&**room_id),
@@ -129,7 +132,7 @@ impl CachesRow<'_> {
 }
 
 impl CacheKey<'_> {
-    /// The string's text, or the JSON text of any other value.
+    /// Returns the string's text, or the JSON text of any other value.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Text(text) => text,
@@ -137,8 +140,8 @@ impl CacheKey<'_> {
         }
     }
 
-    /// The parts of a key that is a list: either an array, or the JSON text of one in a string,
-    /// as some functions have it. `None` if it is neither.
+    /// Returns the parts of a key that is a list: an array, or the JSON text of one in a string, as
+    /// the keys of some functions are. `None` if it is neither.
     pub fn parts(&self) -> Option<Vec<CacheKey<'_>>> {
         let values: Vec<&RawValue> = serde_json::from_str(self.as_str()).ok()?;
         Some(values.into_iter().map(CacheKey::of).collect())
@@ -211,7 +214,7 @@ impl fmt::Debug for CacheKey<'_> {
     }
 }
 
-/// Keys as `Debug` may show them.
+/// The keys as `Debug` may show them.
 struct Shown<'r> {
     function: &'r str,
     keys: &'r [CacheKey<'r>],

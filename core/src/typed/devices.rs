@@ -11,7 +11,7 @@ use super::{
     fields::{Fields, FromFields},
 };
 
-/// A row of `device_lists`: somebody's devices changed, or a server has to be told so.
+/// A row of `device_lists`: the devices of a user changed, or a server has to be notified of it.
 ///
 /// | releases | row |
 /// |---|---|
@@ -20,22 +20,22 @@ use super::{
 /// | 1.76 to 1.109 | `[entity, is_signature]` |
 /// | 1.110 and later | `[user_id, is_signature, hosts_calculated]` |
 ///
-/// What a release does not send is `None`. Serialises in the newest form, in which `None` of
-/// the booleans is `false` and an entity that is not a user cannot be said (an error).
+/// Fields that a release does not send are `None`. The row serialises in the newest form, in which
+/// `None` of the booleans is `false`, and an entity that is not a user is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceListsRow<'a> {
     /// The user; from 1.13 to 1.109 a user or a server, see [`is_user`](Self::is_user).
     pub entity: Cow<'a, str>,
-    /// The server to be told, up to 1.12; `None` there if the row is for local followers.
+    /// The server to be notified, up to 1.12; `None` there if the row is for local followers.
     pub destination: Option<Cow<'a, str>>,
     /// Whether the user signed something, rather than changed a device. 1.76 and later.
     pub is_signature: Option<bool>,
-    /// Whether the servers to be told are already worked out. 1.110 and later.
+    /// Whether the servers to be notified are already known. 1.110 and later.
     pub hosts_calculated: Option<bool>,
 }
 
 impl DeviceListsRow<'_> {
-    /// Whether the entity is a user, not a server.
+    /// Returns whether the entity is a user, not a server.
     pub fn is_user(&self) -> bool {
         self.entity.starts_with('@')
     }
@@ -77,7 +77,7 @@ impl Serialize for DeviceListsRow<'_> {
     }
 }
 
-/// A row of `user_signature` (1.6 to 1.75): `[user_id]`. Later such rows come on `device_lists`.
+/// A row of `user_signature` (1.6 to 1.75): `[user_id]`. From 1.76 on `device_lists` has such rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserSignatureRow<'a> {
     /// The user who signed.
@@ -94,15 +94,16 @@ impl<'a> StreamRow<'a> for UserSignatureRow<'a> {
     const STREAM: &'static str = "user_signature";
 }
 
-/// A row of `to_device`: `[entity]`, messages to devices wait. The same in every release.
+/// A row of `to_device`: `[entity]`, for which messages to devices wait. It is the same in every
+/// release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToDeviceRow<'a> {
-    /// A user, or a server, see [`is_user`](Self::is_user).
+    /// The user or the server, see [`is_user`](Self::is_user).
     pub entity: Cow<'a, str>,
 }
 
 impl ToDeviceRow<'_> {
-    /// Whether the entity is a user, not a server.
+    /// Returns whether the entity is a user, not a server.
     pub fn is_user(&self) -> bool {
         self.entity.starts_with('@')
     }

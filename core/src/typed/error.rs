@@ -1,5 +1,5 @@
-//! Errors about rows that do not have the shape of their stream: the element, what was expected, what
-//! was found.
+//! Errors about rows that do not have the shape of their stream: the element, what was expected
+//! and what was found.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use thiserror::Error;
 
 use crate::{printable::Printable, secret::rows_may_hold_tokens};
 
-/// Longest piece of a row that is kept in an error, in bytes.
+/// The longest piece of a row that an error keeps, in bytes.
 const EXCERPT_BYTES_MAX: usize = 60;
 
-/// A row that does not have the shape of its stream in any release.
+/// The row does not have the shape of its stream in any release.
 ///
-/// Names the stream, the place of the first element that is wrong, what was expected there and
-/// what was found. The row itself is untouched: hand it on raw, or report it.
+/// `Display` names the stream, the place of the first wrong element, what was expected there and
+/// what was found. The row itself is unchanged: it can be handed on verbatim, or reported.
 ///
 /// Excerpts are at most 60 bytes. Rows of `caches` may hold access tokens, so for them only the
 /// JSON type is named, never the content.
@@ -47,13 +47,13 @@ impl RowError {
         Self { stream, path, expected, found }
     }
 
-    /// The stream whose shape the row should have had.
+    /// Returns the name of the stream whose shape the row should have had.
     pub fn stream(&self) -> &'static str {
         self.stream
     }
 
-    /// Index of the row's element that is wrong, or holds what is wrong; 0 is the first. `None`
-    /// if the row as a whole is not a JSON array.
+    /// Returns the index of the row's element that is wrong, or in which the wrong one lies; 0 is
+    /// the first. `None` if the row as a whole is not a JSON array.
     pub fn index(&self) -> Option<usize> {
         match self.path.first() {
             Some(Step::Index(index)) => Some(*index),
@@ -61,18 +61,19 @@ impl RowError {
         }
     }
 
-    /// The shape that was expected there, in words.
+    /// Returns the shape that was expected there, in words.
     pub fn expected(&self) -> &'static str {
         self.expected
     }
 
-    /// The JSON type and the beginning of the text that was found, or `nothing`. Verbatim.
+    /// Returns the JSON type and the beginning of the text that was found, or `nothing`. The text
+    /// is verbatim.
     pub fn found(&self) -> &str {
         &self.found
     }
 }
 
-/// The path as people write it: `at [1].state.user_id`.
+/// The path in the notation of people: `at [1].state.user_id`.
 struct Place<'a>(&'a [Step]);
 
 impl fmt::Display for Place<'_> {
@@ -88,14 +89,14 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// The same while it is still on its way up: neither stream nor outer steps are known yet.
+/// A [`RowError`] in the making: neither the stream nor the outer steps are known yet.
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "seals the trait of the row types")]
 pub struct Mismatch<'a> {
-    /// Innermost step first.
+    /// The steps, innermost first.
     path: Vec<Step>,
     expected: &'static str,
-    /// The JSON text, or what should have been some; `None` where there is no element.
+    /// The text that was found, JSON or not; `None` if there is no element.
     found: Option<&'a str>,
 }
 
@@ -104,7 +105,7 @@ impl<'a> Mismatch<'a> {
         Self { path: Vec::new(), expected, found }
     }
 
-    /// The same, seen from one level further out.
+    /// Returns the same mismatch as seen from one level further out.
     pub(super) fn within(mut self, step: Step) -> Self {
         self.path.push(step);
         self

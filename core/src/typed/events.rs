@@ -12,9 +12,9 @@ use super::{
 
 /// A row of `events`.
 ///
-/// From 0.99.4 on `[kind, data]`; before, the flat fields of [`PersistedEvent`], and state
-/// changes on `current_state_deltas`. Rows of one token belong together: an event and the state
-/// changes that it causes.
+/// From 0.99.4 on it is `[kind, data]`; before, it has the flat fields of [`PersistedEvent`], and
+/// state changes are rows of `current_state_deltas`. Rows of one token belong together: an event
+/// and the state changes that it causes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventsRow<'a> {
@@ -29,9 +29,9 @@ pub enum EventsRow<'a> {
     },
     /// A kind that no release up to 1.163 has.
     Unknown {
-        /// The kind, as it stands.
+        /// The kind, verbatim.
         kind: Cow<'a, str>,
-        /// What came with it.
+        /// The data of the row, not interpreted.
         data: Json<'a>,
     },
 }
@@ -47,7 +47,7 @@ impl<'a> FromFields<'a> for EventsRow<'a> {
                 let data: Fields<'a> = fields.read(1)?;
                 Ok(Self::StateAll { room_id: data.read(0).map_err(in_data)? })
             }
-            // A flat row has a room id second.
+            // The second element of a flat row is the room id.
             _ if fields.len() > 2 && fields.begins_with(1, b"\"") => {
                 PersistedEvent::from_fields(fields).map(Self::Event)
             }
@@ -63,27 +63,27 @@ impl<'a> StreamRow<'a> for EventsRow<'a> {
 /// An event in `events`: `[event_id, room_id, type, state_key?, redacts?, relates_to?,
 /// membership?, rejected, outlier]`.
 ///
-/// 5 fields up to 0.99.4, 6 up to 1.22, 8 up to 1.63, 9 since. What a release does not send is
-/// `None`.
+/// It has 5 fields up to 0.99.4, 6 up to 1.22, 8 up to 1.63, 9 since. Fields that a release does
+/// not send are `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersistedEvent<'a> {
-    /// The event.
+    /// The id of the event.
     pub event_id: Cow<'a, str>,
-    /// Its room.
+    /// The room of the event.
     pub room_id: Cow<'a, str>,
-    /// Its type, `m.room.message` for example.
+    /// The type of the event, `m.room.message` for example.
     pub event_type: Cow<'a, str>,
-    /// State key, if it is a state event.
+    /// The state key; `None` if it is not a state event.
     pub state_key: Option<Cow<'a, str>>,
-    /// The event that it redacts.
+    /// The event that this one redacts.
     pub redacts: Option<Cow<'a, str>>,
-    /// The event that it relates to. 0.99.5 and later.
+    /// The event that this one relates to. 0.99.5 and later.
     pub relates_to: Option<Cow<'a, str>>,
-    /// Membership, if it is a membership event. 1.23 and later.
+    /// The membership; `None` if it is not a membership event. 1.23 and later.
     pub membership: Option<Cow<'a, str>>,
-    /// Whether it was rejected. `None` before 1.23.
+    /// Whether the event was rejected. `None` before 1.23.
     pub rejected: Option<bool>,
-    /// Whether it is an outlier. `None` before 1.64.
+    /// Whether the event is an outlier. `None` before 1.64.
     pub outlier: Option<bool>,
 }
 
@@ -105,17 +105,17 @@ impl<'a> FromFields<'a> for PersistedEvent<'a> {
 
 /// A change of a room's current state: `[room_id, type, state_key, event_id?]`.
 ///
-/// The data of `state` rows in `events`, and the rows of `current_state_deltas` (0.22 to
+/// It is the data of `state` rows in `events`, and the row of `current_state_deltas` (0.22 to
 /// 0.99.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateChange<'a> {
     /// The room.
     pub room_id: Cow<'a, str>,
-    /// Event type of the place that changed.
+    /// The event type of the entry that changed.
     pub event_type: Cow<'a, str>,
-    /// State key of the place that changed.
+    /// The state key of the entry that changed.
     pub state_key: Cow<'a, str>,
-    /// The event that stands there now; `None` if none does.
+    /// The event that is the entry now; `None` if the entry was removed.
     pub event_id: Option<Cow<'a, str>>,
 }
 
@@ -134,23 +134,23 @@ impl<'a> StreamRow<'a> for StateChange<'a> {
     const STREAM: &'static str = "current_state_deltas";
 }
 
-/// A row of `backfill`, an event fetched from before what was known: `[event_id, room_id, type,
+/// A row of `backfill`, an event from before those that were known: `[event_id, room_id, type,
 /// state_key?, redacts?, relates_to?]`.
 ///
-/// 5 fields up to 0.99.4, 6 since.
+/// It has 5 fields up to 0.99.4, 6 since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackfillRow<'a> {
-    /// The event.
+    /// The id of the event.
     pub event_id: Cow<'a, str>,
-    /// Its room.
+    /// The room of the event.
     pub room_id: Cow<'a, str>,
-    /// Its type.
+    /// The type of the event.
     pub event_type: Cow<'a, str>,
-    /// State key, if it is a state event.
+    /// The state key; `None` if it is not a state event.
     pub state_key: Option<Cow<'a, str>>,
-    /// The event that it redacts.
+    /// The event that this one redacts.
     pub redacts: Option<Cow<'a, str>>,
-    /// The event that it relates to. 0.99.5 and later.
+    /// The event that this one relates to. 0.99.5 and later.
     pub relates_to: Option<Cow<'a, str>>,
 }
 
@@ -176,7 +176,7 @@ impl<'a> StreamRow<'a> for BackfillRow<'a> {
 pub struct StickyEventsRow<'a> {
     /// The room.
     pub room_id: Cow<'a, str>,
-    /// The sticky event in it.
+    /// The sticky event in the room.
     pub event_id: Cow<'a, str>,
 }
 
@@ -196,7 +196,7 @@ impl<'a> StreamRow<'a> for StickyEventsRow<'a> {
 pub struct UnPartialStatedEventRow<'a> {
     /// The event.
     pub event_id: Cow<'a, str>,
-    /// Whether it is rejected now and was not, or the other way round.
+    /// Whether the event is rejected now and was not before, or the other way round.
     pub rejection_status_changed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Rows of `federation`: what the federation senders are to send (`protocol.md` 7.3).
+//! Rows of `federation`: the data that federation senders are to send (`protocol.md` 7.3).
 
 use std::borrow::Cow;
 
@@ -19,12 +19,12 @@ pub enum FederationRow<'a> {
     PresenceTo {
         /// The presence.
         state: PresenceRow<'a>,
-        /// The servers, none or more.
+        /// The servers, of which there may be none.
         destinations: Vec<Cow<'a, str>>,
     },
     /// `k`: an EDU that replaces an earlier one with the same destination and key.
     KeyedEdu {
-        /// Parts of the key.
+        /// The parts of the key.
         key: Vec<Cow<'a, str>>,
         /// The EDU.
         edu: Edu<'a>,
@@ -36,18 +36,18 @@ pub enum FederationRow<'a> {
         /// The server.
         destination: Cow<'a, str>,
     },
-    /// `f`, up to 0.33.1: a server is to be told of a failure.
+    /// `f`, up to 0.33.1: a failure is to be sent to a server.
     Failure {
         /// The server.
         destination: Cow<'a, str>,
         /// The failure, not interpreted; `None` if the row has none.
         failure: Option<Json<'a>>,
     },
-    /// A type that no release up to 1.163 has. To be acknowledged all the same.
+    /// A type that no release up to 1.163 has. It is to be acknowledged all the same.
     Unknown {
-        /// The type, as it stands.
+        /// The type, verbatim.
         kind: Cow<'a, str>,
-        /// What came with it.
+        /// The data of the row, not interpreted.
         data: Json<'a>,
     },
 }
@@ -55,13 +55,13 @@ pub enum FederationRow<'a> {
 /// An EDU to be sent: `{"edu_type", "content", "origin", "destination"}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edu<'a> {
-    /// Its type, `m.receipt` for example.
+    /// The type of the EDU, `m.receipt` for example.
     pub edu_type: Cow<'a, str>,
-    /// Its content, not interpreted.
+    /// The content of the EDU, not interpreted.
     pub content: Json<'a>,
-    /// The server that sends it.
+    /// The server that sends the EDU.
     pub origin: Cow<'a, str>,
-    /// The server that it is for.
+    /// The server that is to receive the EDU.
     pub destination: Cow<'a, str>,
 }
 

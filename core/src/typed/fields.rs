@@ -1,8 +1,8 @@
-//! The elements of a row by index, each read as the type that its stream says.
+//! The elements of a row by index, each read as the type that it has in its stream.
 //!
-//! Reading is in two steps, so that an error can name the element: the array is cut into the
-//! texts of its elements, then each text is read. Elements behind the last one that any release
-//! has are skipped over.
+//! Reading has two steps, so that an error can name the element: the array is cut into the texts
+//! of its elements, then each text is read. Elements behind the last one that any release has are
+//! skipped.
 
 use std::{borrow::Cow, fmt};
 
@@ -18,12 +18,13 @@ use super::{
     text,
 };
 
-/// Most elements that any row shape has: `ev` of 1.64 and later.
+/// The most elements that any row shape has: that of `ev` rows of 1.64 and later.
 const FIELDS_MAX: usize = 9;
 
 type Read<'a, T> = Result<T, Mismatch<'a>>;
 
-/// What a row type is read from. Sealed: implemented for the row types alone.
+/// A type that is read from the elements of an array. It seals [`StreamRow`](super::StreamRow): it
+/// is implemented for the row types alone.
 #[expect(unnameable_types, reason = "seals the trait of the row types")]
 pub trait FromFields<'a>: Sized {
     /// Reads the row from the elements of its array.
@@ -48,7 +49,7 @@ impl<'a> Fields<'a> {
             .map_err(|_| Mismatch::new("a JSON array", Some(text)))
     }
 
-    /// How many elements the array has, of those that any row shape has.
+    /// The number of elements that the array has, at most as many as any row shape has.
     pub(super) const fn len(&self) -> usize {
         self.len
     }
@@ -61,12 +62,13 @@ impl<'a> Fields<'a> {
             .map_err(|mismatch| mismatch.within(Step::Index(index)))
     }
 
-    /// Reads element `index` if there is one: an element that older releases do not send.
+    /// Reads element `index`, which older releases do not send; `None` if there is none.
     pub(super) fn read_if_present<T: FromValue<'a>>(&self, index: usize) -> Read<'a, Option<T>> {
         if index < self.len { self.read(index).map(Some) } else { Ok(None) }
     }
 
-    /// Whether element `index` is there and begins with one of these bytes, which tells its type.
+    /// Whether there is an element `index` that begins with one of these bytes: the first byte of a
+    /// JSON text shows its type.
     pub(super) fn begins_with(&self, index: usize, first: &[u8]) -> bool {
         self.value(index)
             .and_then(|value| value.get().bytes().next())
@@ -101,7 +103,7 @@ impl<'a> Visitor<'a> for ArrayVisitor {
 
 /// A type that one element can be read as.
 pub(super) trait FromValue<'a>: Sized {
-    /// What should stand there, in words.
+    /// The value that is expected, in words.
     const EXPECTED: &'static str;
 
     fn from_value(value: &'a RawValue) -> Read<'a, Self>;
@@ -138,7 +140,7 @@ impl<'a> FromValue<'a> for i64 {
     }
 }
 
-/// `0` and `1` are what SQLite knows of booleans.
+/// `0` and `1` are booleans, too: SQLite has no others.
 impl<'a> FromValue<'a> for bool {
     const EXPECTED: &'static str = "a boolean, 0 or 1";
 
@@ -211,8 +213,8 @@ fn item<'a, T: FromValue<'a>>((index, value): (usize, &'a RawValue)) -> Read<'a,
     T::from_value(value).map_err(|mismatch| mismatch.within(Step::Index(index)))
 }
 
-/// The members of one JSON object that have the given names; of a name that stands there twice,
-/// the last, as in Python.
+/// The members of one JSON object that have the given names. Of a name that occurs twice the last
+/// member counts, as in Python.
 #[derive(Debug)]
 pub(super) struct Members<'a, const N: usize> {
     names: [&'static str; N],
@@ -236,7 +238,7 @@ impl<'a, const N: usize> Members<'a, N> {
             .map_err(|mismatch| mismatch.within(Step::Key(self.names[position])))
     }
 
-    /// Reads the member `names[position]` if there is one.
+    /// Reads the member `names[position]`; `None` if there is none.
     pub(super) fn read_if_present<T: FromValue<'a>>(&self, position: usize) -> Read<'a, Option<T>> {
         if self.values[position].is_some() { self.read(position).map(Some) } else { Ok(None) }
     }
@@ -275,8 +277,8 @@ impl<'a, const N: usize> Visitor<'a> for ObjectVisitor<N> {
     }
 }
 
-/// Finds the place of a key among the names, without keeping the key. Reads bytes, because a key
-/// that is none of ours may hold lone surrogates.
+/// Finds the place of a key among the names, without keeping the key. It reads bytes, because an
+/// unknown key may hold lone surrogates.
 struct NameSeed<'n>(&'n [&'static str]);
 
 impl<'a> DeserializeSeed<'a> for NameSeed<'_> {

@@ -1,4 +1,4 @@
-//! Parts of rows that are handed on as they are.
+//! Parts of rows that are handed on verbatim.
 
 use std::{borrow::Cow, fmt};
 
@@ -7,29 +7,29 @@ use serde_json::value::RawValue;
 
 /// A JSON value inside a row, verbatim and not interpreted.
 ///
-/// Equal if the texts are equal: white space and the order of keys count. `Debug` and serde
-/// give the text as it stands.
+/// Two values are equal if their texts are: white space and the order of keys count. `Debug` and
+/// serde write the text verbatim.
 #[derive(Clone, Copy)]
 pub struct Json<'a>(&'a RawValue);
 
 impl<'a> Json<'a> {
-    /// Takes `text` as a JSON value, for rows to be published.
+    /// Creates a value of `text`, for a row to be published.
     ///
     /// # Errors
-    /// If it is not exactly one JSON value.
+    /// The error of `serde_json` if `text` is not exactly one JSON value.
     pub fn new(text: &'a str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text).map(Self)
     }
 
-    /// The JSON text, without white space around it.
+    /// Returns the JSON text, without white space around it.
     pub fn as_str(self) -> &'a str {
         self.0.get()
     }
 
-    /// Reads the value as `T`, borrowing from the row where `T` can.
+    /// Parses the value as `T`, which borrows from the row where it can.
     ///
     /// # Errors
-    /// What `serde_json` found wrong, if the value has another shape.
+    /// The error of `serde_json` if the value is not a `T`.
     pub fn parse<T: Deserialize<'a>>(self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.as_str())
     }
@@ -61,21 +61,22 @@ impl Serialize for Json<'_> {
     }
 }
 
-/// Content of an event-like row: a JSON object, or in some releases its text inside a string.
+/// The content of a row that carries one: a JSON object, or in some releases its text in a string.
 ///
-/// Which of the two a release sends cannot be told from the stream alone, only from the type
-/// (`protocol.md` 2.5, item 6). Serialises as the object.
+/// The stream alone does not show which of the two a release sends; the type of the value does
+/// (`protocol.md` 2.5, item 6). Both serialise as the object; content that is not the text of an
+/// object is an error then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Content<'a> {
     /// The object itself.
     Object(Json<'a>),
-    /// JSON text that stood in a string, not checked to be JSON.
+    /// The text of a string, which should be JSON; it is not checked.
     Text(Cow<'a, str>),
 }
 
 impl Content<'_> {
-    /// The JSON text in either form.
+    /// Returns the JSON text in either form.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Object(json) => json.as_str(),
@@ -83,10 +84,10 @@ impl Content<'_> {
         }
     }
 
-    /// Reads the content as `T`, whatever form it came in.
+    /// Parses the content as `T`, in either form.
     ///
     /// # Errors
-    /// What `serde_json` found wrong, if it is not JSON or has another shape.
+    /// The error of `serde_json` if the content is not JSON or not a `T`.
     pub fn parse<'c, T: Deserialize<'c>>(&'c self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.as_str())
     }

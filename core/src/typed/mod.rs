@@ -1,16 +1,17 @@
-//! Rows as types, on request: every stream in every form that it ever had.
+//! Rows as types, on request: every stream in the form of every release (`protocol.md` 7.3).
 //!
-//! [`parse`] takes a stream name and gives the variant of [`TypedRow`] for it; who knows the
-//! stream calls [`StreamRow::parse`] on the row type. Nothing in the core needs either: rows are
-//! delivered verbatim, and a row that is not understood here is not lost.
+//! A row enters, its fields leave, or a [`RowError`]. [`parse`] takes a stream name and returns the
+//! variant of [`TypedRow`] for it; callers that know the stream call [`StreamRow::parse`] on the
+//! row type. The core needs neither: it delivers rows verbatim, so that a row which cannot be
+//! parsed here is not lost.
 //!
 //! Reading is tolerant (`protocol.md` 11, item 11): elements behind the last known one are
-//! ignored, booleans may be `0` or `1`, the form of a release is told by the number and the types
-//! of the elements (`protocol.md` 2.5, item 6), and unknown kinds of `events` and `federation`
-//! rows are kept as such. Fields that a release does not send are `None`. Strings borrow from
-//! the row unless they hold escapes; an escape of a surrogate without its other half reads as
-//! U+FFFD, while values that are not interpreted ([`Json`]) keep it. Times are milliseconds since
-//! the Unix epoch.
+//! ignored, booleans may be `0` or `1`, the form of a release is recognised by the number and the
+//! types of the elements (`protocol.md` 2.5, item 6), and unknown kinds of `events` and
+//! `federation` rows are kept as such. Fields that a release does not send are `None`. Strings
+//! borrow from the row unless they hold escapes; an escape of a surrogate without its other half
+//! reads as U+FFFD, while values that are not interpreted ([`Json`]) keep it. Times are
+//! milliseconds since the Unix epoch.
 //!
 //! Writing is strict: the row types that implement `serde::Serialize` write exactly the fields
 //! of the newest form, in order; [`to_row`] makes a [`Row`] of them.
@@ -62,16 +63,16 @@ pub use self::{
 };
 use crate::stream::Row;
 
-/// A row type of one stream. Sealed.
+/// The row type of one stream. The trait is sealed.
 pub trait StreamRow<'a>: FromFields<'a> {
-    /// Name of the stream, as on the wire.
+    /// The name of the stream, as on the wire.
     const STREAM: &'static str;
 
-    /// Reads a row of this stream, in the form of whichever release, borrowing from it.
+    /// Parses a row of this stream in the form of any release, and borrows from it.
     ///
     /// # Errors
-    /// If the row is not a JSON array, or an element is missing or has a type that it has in no
-    /// release.
+    /// [`RowError`] if the row is not a JSON array, or an element is missing or has a type that it
+    /// has in no release.
     fn parse(row: &'a Row) -> Result<Self, RowError> {
         Fields::of_text(row.as_str())
             .and_then(|fields| Self::from_fields(&fields))
@@ -83,70 +84,70 @@ pub trait StreamRow<'a>: FromFields<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TypedRow<'a> {
-    /// `account_data`
+    /// A row of `account_data`.
     AccountData(AccountDataRow<'a>),
-    /// `backfill`
+    /// A row of `backfill`.
     Backfill(BackfillRow<'a>),
-    /// `caches`
+    /// A row of `caches`.
     Caches(CachesRow<'a>),
-    /// `current_state_deltas`
+    /// A row of `current_state_deltas`.
     CurrentStateDeltas(StateChange<'a>),
-    /// `device_lists`
+    /// A row of `device_lists`.
     DeviceLists(DeviceListsRow<'a>),
-    /// `events`
+    /// A row of `events`.
     Events(EventsRow<'a>),
-    /// `federation`
+    /// A row of `federation`.
     Federation(FederationRow<'a>),
-    /// `groups`
+    /// A row of `groups`.
     Groups(GroupsRow<'a>),
-    /// `presence`
+    /// A row of `presence`.
     Presence(PresenceRow<'a>),
-    /// `presence_federation`
+    /// A row of `presence_federation`.
     PresenceFederation(PresenceFederationRow<'a>),
-    /// `profile_updates`
+    /// A row of `profile_updates`.
     ProfileUpdates(ProfileUpdatesRow<'a>),
-    /// `public_rooms`
+    /// A row of `public_rooms`.
     PublicRooms(PublicRoomsRow<'a>),
-    /// `push_rules`
+    /// A row of `push_rules`.
     PushRules(PushRulesRow<'a>),
-    /// `pushers`
+    /// A row of `pushers`.
     Pushers(PushersRow<'a>),
-    /// `quarantined_media`
+    /// A row of `quarantined_media`.
     QuarantinedMedia(QuarantinedMediaRow<'a>),
-    /// `receipts`
+    /// A row of `receipts`.
     Receipts(ReceiptsRow<'a>),
-    /// `sticky_events`
+    /// A row of `sticky_events`.
     StickyEvents(StickyEventsRow<'a>),
-    /// `tag_account_data`
+    /// A row of `tag_account_data`.
     TagAccountData(TagAccountDataRow<'a>),
-    /// `thread_subscriptions`
+    /// A row of `thread_subscriptions`.
     ThreadSubscriptions(ThreadSubscriptionsRow<'a>),
-    /// `to_device`
+    /// A row of `to_device`.
     ToDevice(ToDeviceRow<'a>),
-    /// `typing`
+    /// A row of `typing`.
     Typing(TypingRow<'a>),
-    /// `un_partial_stated_event`
+    /// A row of `un_partial_stated_event`.
     UnPartialStatedEvent(UnPartialStatedEventRow<'a>),
-    /// `un_partial_stated_room`
+    /// A row of `un_partial_stated_room`.
     UnPartialStatedRoom(UnPartialStatedRoomRow<'a>),
-    /// `user_signature`
+    /// A row of `user_signature`.
     UserSignature(UserSignatureRow<'a>),
-    /// A stream that is not in the catalogue; its rows are not looked at.
+    /// A row of a stream that is not in the catalogue; it is not parsed.
     Unknown {
-        /// Name of the stream.
+        /// The name of the stream.
         stream: &'a str,
-        /// The row as it stands.
+        /// The row, verbatim.
         row: &'a Row,
     },
 }
 
-/// Reads a row of the stream with this name, in the form of whichever release.
+/// Parses a row of the stream with this name in the form of any release, and borrows from it.
 ///
 /// A stream that is not known gives [`TypedRow::Unknown`], never an error.
 ///
 /// # Errors
-/// If the stream is known, and the row is not a JSON array, or an element is missing or has a
-/// type that it has in no release.
+/// [`RowError`] if the stream is known, and the row is not a JSON array, or an element is missing
+/// or has a type that it has in no release.
 pub fn parse<'a>(stream: &'a str, row: &'a Row) -> Result<TypedRow<'a>, RowError> {
     Ok(match stream {
         AccountDataRow::STREAM => TypedRow::AccountData(StreamRow::parse(row)?),
@@ -178,7 +179,7 @@ pub fn parse<'a>(stream: &'a str, row: &'a Row) -> Result<TypedRow<'a>, RowError
 }
 
 impl TypedRow<'_> {
-    /// Name of the row's stream, as on the wire.
+    /// Returns the name of the row's stream, as on the wire.
     pub const fn stream(&self) -> &str {
         match self {
             Self::AccountData(_) => AccountDataRow::STREAM,
@@ -210,13 +211,14 @@ impl TypedRow<'_> {
     }
 }
 
-/// The row to publish: the JSON text of `row`, on one line.
+/// Returns the row to publish: the JSON text of `row` in the newest form, on one line.
 ///
-/// For the row types that can be published: those of `account_data`, `caches`, `device_lists`,
-/// `presence`, `push_rules`, `pushers`, `receipts`, `to_device` and `typing`.
+/// It serves the row types that can be published: those of `account_data`, `caches`,
+/// `device_lists`, `presence`, `push_rules`, `pushers`, `receipts`, `to_device` and `typing`.
 ///
 /// # Errors
-/// If the row cannot be said in the newest form; its type says when.
+/// The error of `serde_json` if the row cannot be written in the newest form; the documentation of
+/// its type states when that is.
 pub fn to_row<'a, T: StreamRow<'a> + Serialize>(row: &T) -> Result<Row, serde_json::Error> {
     let mut text = serde_json::to_string(row)?;
     // Only white space between the parts of a verbatim value can be a raw line break.

@@ -14,27 +14,29 @@ use super::{
 /// A row of `presence`: `[user_id, state, last_active_ts, last_federation_update_ts,
 /// last_user_sync_ts, status_msg?, currently_active]`.
 ///
-/// The same in every release. As an object also inside `federation` rows.
+/// It is the same in every release, and stands as an object inside `federation` rows as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresenceRow<'a> {
-    /// Matrix user id.
+    /// The Matrix user id.
     pub user_id: Cow<'a, str>,
-    /// `online`, `unavailable`, `offline` and the like; others may come.
+    /// The presence: `online`, `unavailable`, `offline` and the like; others may come.
     pub state: Cow<'a, str>,
-    /// When the user last did something, in milliseconds since the Unix epoch; 0 if never.
+    /// The time at which the user was last active, in milliseconds since the Unix epoch; 0 if
+    /// never.
     pub last_active_ts: i64,
-    /// When remote servers were last told, in milliseconds since the Unix epoch; 0 if never.
+    /// The time at which remote servers were last notified, in milliseconds since the Unix epoch; 0
+    /// if never.
     pub last_federation_update_ts: i64,
-    /// When the user last synced, in milliseconds since the Unix epoch; 0 if never.
+    /// The time at which the user last synced, in milliseconds since the Unix epoch; 0 if never.
     pub last_user_sync_ts: i64,
-    /// What the user says of it.
+    /// The status message of the user.
     pub status_msg: Option<Cow<'a, str>>,
-    /// Whether the user is active just now.
+    /// Whether the user is active now.
     pub currently_active: bool,
 }
 
 impl<'a> PresenceRow<'a> {
-    /// Reads the form as an object, which `federation` rows have.
+    /// Reads a row in the form of an object, which `federation` rows have.
     pub(super) fn of_object(value: Json<'a>) -> Result<Self, Mismatch<'a>> {
         let members = Members::of(
             value,
@@ -96,9 +98,9 @@ impl Serialize for PresenceRow<'_> {
 /// A row of `presence_federation` (1.33 and later): `[destination, user_id]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresenceFederationRow<'a> {
-    /// The server to tell.
+    /// The server that is to be notified.
     pub destination: Cow<'a, str>,
-    /// The user whose presence it is to be told.
+    /// The user whose presence is to be sent to the server.
     pub user_id: Cow<'a, str>,
 }
 
@@ -112,12 +114,12 @@ impl<'a> StreamRow<'a> for PresenceFederationRow<'a> {
     const STREAM: &'static str = "presence_federation";
 }
 
-/// A row of `typing`: `[room_id, user_ids]`, the same in every release.
+/// A row of `typing`: `[room_id, user_ids]`. It is the same in every release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypingRow<'a> {
     /// The room.
     pub room_id: Cow<'a, str>,
-    /// All who type in the room now; replaces the list that stood before.
+    /// All users who type in the room now; the list replaces the one before.
     pub user_ids: Vec<Cow<'a, str>>,
 }
 

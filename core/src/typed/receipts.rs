@@ -13,27 +13,27 @@ use super::{
 
 /// A row of `receipts`: `[room_id, receipt_type, user_id, event_id, thread_id?, data]`.
 ///
-/// Up to 1.68 without `thread_id`: 5 fields. Up to 0.99.2 `data` is JSON text in a string.
+/// Up to 1.68 it has no `thread_id`, and 5 fields. Up to 0.99.2 `data` is JSON text in a string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptsRow<'a> {
     /// The room.
     pub room_id: Cow<'a, str>,
-    /// `m.read`, `m.read.private` and the like.
+    /// The type of the receipt: `m.read`, `m.read.private` and the like.
     pub receipt_type: Cow<'a, str>,
-    /// Who has read.
+    /// The user who has read.
     pub user_id: Cow<'a, str>,
-    /// The event up to which they have read.
+    /// The event up to which the user has read.
     pub event_id: Cow<'a, str>,
-    /// The thread, `main` for what is outside of threads; `None` if the receipt is for no thread
-    /// in particular. 1.69 and later.
+    /// The thread, `main` for events outside of threads; `None` if the receipt is for no thread in
+    /// particular. 1.69 and later.
     pub thread_id: Option<Cow<'a, str>>,
-    /// Content of the receipt, normally `{"ts": milliseconds since the Unix epoch}`.
+    /// The content of the receipt, normally `{"ts": milliseconds since the Unix epoch}`.
     pub data: Content<'a>,
 }
 
 impl<'a> FromFields<'a> for ReceiptsRow<'a> {
     fn from_fields(fields: &Fields<'a>) -> Result<Self, Mismatch<'a>> {
-        // An object in this place is data with something unknown behind it.
+        // An object in this place is the data, with an unknown element behind it.
         let has_thread_id = fields.len() > 5 && !fields.begins_with(4, b"{");
         Ok(Self {
             room_id: fields.read(0)?,

@@ -15,11 +15,11 @@ use super::{
 pub struct PublicRoomsRow<'a> {
     /// The room.
     pub room_id: Cow<'a, str>,
-    /// How it is listed now: `public` or `private`.
+    /// The visibility of the room now: `public` or `private`.
     pub visibility: Cow<'a, str>,
-    /// Application service whose list it is; `None` for the server's own.
+    /// The application service whose list it is; `None` for the server's own.
     pub appservice_id: Option<Cow<'a, str>>,
-    /// Network inside that application service.
+    /// The network inside that application service.
     pub network_id: Option<Cow<'a, str>>,
 }
 
@@ -43,11 +43,11 @@ impl<'a> StreamRow<'a> for PublicRoomsRow<'a> {
 pub struct GroupsRow<'a> {
     /// The group.
     pub group_id: Cow<'a, str>,
-    /// The user whose part in it changed.
+    /// The user whose part in the group changed.
     pub user_id: Cow<'a, str>,
-    /// What changed, `membership` for example.
+    /// The type of the change, `membership` for example.
     pub update_type: Cow<'a, str>,
-    /// The change.
+    /// The content of the change.
     pub content: Content<'a>,
 }
 
@@ -89,9 +89,9 @@ impl<'a> StreamRow<'a> for UnPartialStatedRoomRow<'a> {
 pub struct QuarantinedMediaRow<'a> {
     /// The server that the media comes from; `None` for the server's own, as seen on 1.163.
     pub origin: Option<Cow<'a, str>>,
-    /// Its id there.
+    /// The id of the media on that server.
     pub media_id: Cow<'a, str>,
-    /// Whether it is in quarantine now.
+    /// Whether the media is in quarantine now.
     pub quarantined: bool,
 }
 

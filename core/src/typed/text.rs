@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-/// The text of a JSON string, given with its quotes; `None` if it is no string.
+/// Returns the text of a JSON string, which is passed with its quotes; `None` if it is no string.
 ///
-/// Escapes of surrogates without their other half, which Python writes and reads without a
-/// word but which are no Unicode text, become U+FFFD each, so that one odd character never
-/// makes a whole row unreadable. The row's own text still has them.
+/// An escape of a surrogate without its other half becomes U+FFFD, so that one such character never
+/// makes a whole row unreadable: Python writes and reads them, though they are no Unicode text. The
+/// row's own text keeps them.
 pub(super) fn decode(json: &str) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix('"')?.strip_suffix('"')?;
     let Some((plain, escaped)) = inner.split_once('\\') else {
@@ -23,7 +23,7 @@ pub(super) fn decode(json: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(text))
 }
 
-/// Reads one escape from just behind its backslash; gives what follows it.
+/// Decodes one escape, from behind its backslash on, and returns the rest behind it.
 fn unescape<'a>(escaped: &'a str, text: &mut String) -> &'a str {
     let mut chars = escaped.chars();
     let decoded = match chars.next() {
@@ -41,7 +41,7 @@ fn unescape<'a>(escaped: &'a str, text: &mut String) -> &'a str {
     chars.as_str()
 }
 
-/// Reads the digits behind `\u`, and the second half of a pair if it follows.
+/// Decodes the digits behind `\u`, and the second half of a pair if it follows; returns the rest.
 fn unescape_unicode<'a>(digits: &'a str, text: &mut String) -> &'a str {
     let Some((first, rest)) = code_unit(digits) else {
         text.push(char::REPLACEMENT_CHARACTER);

@@ -1,4 +1,8 @@
 //! The commands of the protocol as types (`protocol.md` 2.3).
+//!
+//! [`Decoder`](super::Decoder) makes them of lines, and [`encode`](fn@super::encode) makes lines of
+//! them; all dialects share these types. Where the protocol carries an access token (`USER_IP`,
+//! `INVALIDATE_CACHE`, rows of `caches`), `Debug` leaves it out.
 
 use std::fmt;
 
@@ -10,51 +14,53 @@ use crate::{
     stream::{Row, Token},
 };
 
-/// One command of the protocol. Text fields are slices of the line they were read from, but for
-/// the names of streams that are known.
+/// One command of the protocol.
 ///
 /// One type serves every dialect: fields that a dialect lacks are `None` or have the value that
 /// `protocol.md` 2.5 gives them.
+///
+/// Fields of type [`ByteString`] and [`Row`] are slices of the line that they were read from, and
+/// keep its buffer alive; the names of known streams are not. Fields of type `String` are copies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Command {
-    /// Homeserver name of the server. Direct TCP only.
+    /// The homeserver name of the server. Direct TCP only.
     Server(ByteString),
-    /// Label of the client. Direct TCP only.
+    /// The label of the client. Direct TCP only.
     Name(ByteString),
-    /// Keep-alive; the content is never read. Direct TCP only.
+    /// A keep-alive, whose content is never read. Direct TCP only.
     Ping(ByteString),
-    /// Text for people, always followed by a close of the sender's side. Direct TCP only.
+    /// A text for people, after which the sender always closes its side. Direct TCP only.
     Error(ByteString),
-    /// Test hook of the oldest dialect.
+    /// A test hook of the oldest dialect.
     Sync(ByteString),
-    /// Asks for positions (all dialects but the oldest) or subscribes (the oldest).
+    /// A request for positions, or in the oldest dialect a subscription.
     Replicate(Replicate),
     /// One row of a stream.
     Rdata(Rdata),
     /// The position of a writer.
     Position(Position),
-    /// A user started or stopped syncing on an instance. Boxed, so that no command is larger than an
-    /// RDATA: every command is moved several times.
+    /// A user started or stopped syncing on an instance. It is boxed so that no command is larger
+    /// than an RDATA: every command is moved several times.
     UserSync(Box<UserSync>),
     /// All that was reported under this instance id (a random id, not a name) is void.
     ClearUserSync(ByteString),
     /// A federation sender has stored all rows of `federation` up to the token.
     FederationAck(FederationAck),
-    /// A pusher is gone. Removed in 1.29.
+    /// A pusher is gone. Synapse 1.29 removed this command.
     RemovePusher(RemovePusher),
-    /// A cache entry is stale. Removed in 1.14.
+    /// A cache entry is stale. Synapse 1.14 removed this command.
     InvalidateCache(InvalidateCache),
-    /// A client's address was seen. Carries an access token. Boxed for the same
-    /// reason.
+    /// A client's address was seen. It carries an access token, and is boxed for the reason that
+    /// `UserSync` is.
     UserIp(Box<UserIp>),
-    /// A remote homeserver answers again.
+    /// The remote homeserver of this name answers again.
     RemoteServerUp(ByteString),
-    /// A lock was released by this instance.
+    /// An instance released a lock.
     LockReleased(LockReleased),
-    /// A background task became active; a bare id.
+    /// The background task of this id became active.
     NewActiveTask(ByteString),
-    /// A background task is to be cancelled; a bare id.
+    /// The background task of this id is to be cancelled.
     CancelTask(ByteString),
 }
 
@@ -62,13 +68,13 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Replicate {
-    /// Everything: the form without fields, 1.13 and later.
+    /// The positions of all streams: the form without fields, 1.13 and later.
     Everything,
-    /// One stream (`ALL`: every stream) of the oldest dialect.
+    /// The rows of one stream (`ALL`: of every stream): the form of the oldest dialect.
     Stream {
-        /// Stream name, or `ALL`.
+        /// The stream name, or `ALL`.
         stream: ByteString,
-        /// Rows above this token are wanted; `None` is `NOW`.
+        /// The token above which rows are requested; `None` is `NOW`.
         from: Option<Token>,
     },
 }
@@ -76,12 +82,12 @@ pub enum Replicate {
 /// One row of a stream: `RDATA stream instance token json`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rdata {
-    /// Stream name.
+    /// The stream name.
     pub stream: ByteString,
-    /// Writer; `master` in the oldest dialect, which has no such field.
+    /// The writer; `master` in the oldest dialect, which has no such field.
     pub instance: ByteString,
-    /// The row's token; `None` is `batch`: it shares the token of the rows that follow, the last
-    /// of which has the number.
+    /// The row's token. `None` is `batch`: the row shares the token of the rows that follow, the
+    /// last of which has the number.
     pub token: Option<Token>,
     /// The row.
     pub row: Row,
@@ -90,87 +96,89 @@ pub struct Rdata {
 /// The position of a writer: `POSITION stream instance prev new`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Position {
-    /// Stream name.
+    /// The stream name.
     pub stream: ByteString,
-    /// Writer; `master` in the oldest dialect.
+    /// The writer; `master` in the oldest dialect.
     pub instance: ByteString,
-    /// The writer wrote no row in `(prev, token]`. Equal to `token` in dialects without it.
+    /// The token above which nothing was written: the writer wrote no row in `(prev, token]`. Equal
+    /// to `token` in dialects that lack the field.
     pub prev: Token,
     /// The writer's current token.
     pub token: Token,
-    /// Oldest dialect only: the catch-up that was asked for on this connection is complete.
+    /// Whether the catch-up that was requested on this connection is complete. Oldest dialect only.
     pub ends_catch_up: bool,
 }
 
 /// A user started or stopped syncing: `USER_SYNC instance_id user device state ms`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct UserSync {
-    /// Random id of the sending process; absent in the oldest dialect.
+    /// The random id of the sending process; absent in the oldest dialect.
     pub instance_id: Option<ByteString>,
-    /// Matrix user id.
+    /// The Matrix user id.
     pub user: ByteString,
-    /// Device id; absent before 1.92 and where the wire says `None`.
+    /// The device id; absent before 1.92 and where the wire has the text `None`.
     pub device: Option<ByteString>,
     /// Whether the user started (`start`) or stopped (`end`).
     pub syncing: bool,
-    /// Milliseconds since the Unix epoch.
+    /// The time of the last sync, in milliseconds since the Unix epoch.
     pub last_sync_ms: i64,
 }
 
-/// `FEDERATION_ACK instance token`.
+/// The acknowledgement of a federation sender: `FEDERATION_ACK instance token`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FederationAck {
     /// The sender's name; absent before 1.18.
     pub instance: Option<ByteString>,
-    /// All rows up to here are stored.
+    /// The token up to which all rows are stored.
     pub token: Token,
 }
 
-/// `REMOVE_PUSHER app_id push_key user`.
+/// A pusher that is gone: `REMOVE_PUSHER app_id push_key user`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RemovePusher {
-    /// Application id.
+    /// The application id.
     pub app_id: ByteString,
-    /// Push key. May hold spaces; see `protocol.md` 2.5.
+    /// The push key. It may hold spaces; see `protocol.md` 2.5.
     pub push_key: ByteString,
-    /// Matrix user id.
+    /// The Matrix user id.
     pub user: ByteString,
 }
 
-/// `INVALIDATE_CACHE function keys`. `Debug` leaves keys out that are access tokens.
+/// A stale cache entry: `INVALIDATE_CACHE function keys`. `Debug` leaves out keys that are access
+/// tokens.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct InvalidateCache {
-    /// Name of the cached function.
+    /// The name of the cached function.
     pub function: ByteString,
-    /// Keys, verbatim JSON array.
+    /// The key of the entry, a JSON array, verbatim.
     pub keys: Row,
 }
 
-/// `USER_IP user [access_token, ip, user_agent, device_id, last_seen]`.
+/// A client's address: `USER_IP user [access_token, ip, user_agent, device_id, last_seen]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct UserIp {
-    /// Matrix user id.
+    /// The Matrix user id.
     pub user: ByteString,
     /// The client's access token: never in `Debug`, logs or traces.
     pub access_token: Secret,
-    /// Client address.
+    /// The address of the client.
     pub ip: String,
-    /// User agent.
+    /// The user agent of the client.
     pub user_agent: String,
-    /// Device id, if there is one.
+    /// The device id, if there is one.
     pub device: Option<String>,
-    /// Milliseconds since the Unix epoch.
+    /// The time at which the client was last seen, in milliseconds since the Unix epoch.
     pub last_seen_ms: i64,
 }
 
-/// `LOCK_RELEASED [instance, lock, key]`.
+/// A released lock: `LOCK_RELEASED [instance, lock, key]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LockReleased {
     /// The instance that held the lock.
     pub instance: String,
-    /// Lock name.
+    /// The lock name.
     pub lock: String,
-    /// Lock key.
+    /// The lock key.
     pub key: String,
 }
 
@@ -184,7 +192,7 @@ impl fmt::Debug for InvalidateCache {
 }
 
 impl Command {
-    /// The command's name, as on the wire.
+    /// Returns the command's name, as on the wire.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Server(_) => "SERVER",

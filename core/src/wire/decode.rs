@@ -1,4 +1,7 @@
 //! Lines to commands, all dialects at once (`protocol.md` 2.3 and 2.5).
+//!
+//! One line enters, a [`Command`] or a [`DecodeError`] leaves (promise C2). RDATA and POSITION,
+//! which come most often, are decoded here; the other commands in `rare`.
 
 mod fault;
 mod json;
@@ -21,16 +24,16 @@ use crate::stream::{Row, Token, static_name};
 const RDATA: &[u8] = b"RDATA ";
 const POSITION: &[u8] = b"POSITION ";
 
-/// Name that the one writer of the oldest dialect, which names no instances, is given.
+/// The name of the main process, which is the only writer in the oldest dialect.
 pub(super) const MAIN_INSTANCE: &str = "master";
 
-/// Reads lines of every dialect, without being told which.
+/// Decodes lines of every dialect; none has to be chosen.
 ///
-/// Stateless: what a line means never depends on the lines before it. The number and the form of
-/// the fields tell the dialects apart (`protocol.md` 2.5); what they cannot tell apart is listed
-/// there too.
+/// A decoder has no state: the meaning of a line never depends on the lines before it. The number
+/// and the form of the fields tell the dialects apart; `protocol.md` 2.5 has the rules, and lists
+/// what no decoder can tell apart.
 ///
-/// Fields keep to the forms that Synapse writes: integers are `-?[0-9]+` within 64 bits, fields
+/// Fields must have the forms that Synapse writes: integers are `-?[0-9]+` within 64 bits, fields
 /// are separated by one space, and stream and instance names are not empty. Surrogate escapes
 /// without a partner are accepted in rows, which stay verbatim; in the strings of `USER_IP` and
 /// `LOCK_RELEASED` each of them becomes U+FFFD.
@@ -46,27 +49,28 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder that checks that each row is one JSON value.
+    /// Creates a decoder that checks that each row is one JSON value.
     pub const fn new() -> Self {
         Self { validate_rows: true }
     }
 
-    /// The same decoder, taking rows and cache keys as they come: some UTF-8 text that is not
-    /// empty. For callers that parse every row anyway and can deal with one that is not JSON.
+    /// Returns the same decoder without that check: rows and cache keys may be any UTF-8 text that
+    /// is not empty. It serves callers that parse every row anyway and can handle one that is not
+    /// JSON.
     #[must_use]
     pub const fn without_row_validation(self) -> Self {
         Self { validate_rows: false }
     }
 
-    /// Reads one line: a Redis message, or a line of direct TCP without its delimiter.
+    /// Decodes one line: a Redis message, or a line of direct TCP without its delimiter.
     ///
-    /// Text fields of the result are slices of `line` and keep its buffer alive, but for the names
-    /// of known streams. Takes time linear
-    /// in the length of the line, and no memory of that order.
+    /// The text fields of the result are slices of `line` and keep its buffer alive, as [`Command`]
+    /// states. The time is linear in the length of the line, and no memory of that order is taken.
+    /// It never panics.
     ///
     /// # Errors
     /// [`DecodeError`] if the line is blank, is not UTF-8, or is not a command of any dialect; for
-    /// a malformed RDATA it names the source, as far as that could be read. Never panics.
+    /// a malformed RDATA it names the source, as far as that could be read.
     ///
     /// # Examples
     /// ```
@@ -92,9 +96,9 @@ impl Decoder {
         decoded.map_err(|fault| fault.into_error(line))
     }
 
-    /// Reads an RDATA. Each part is checked to be UTF-8 as it is cut out: the cuts are made at
-    /// ASCII bytes, so together that is a check of the whole line. The command is put together
-    /// where it is returned, which saves copies of it.
+    /// Decodes an RDATA. Each part is checked to be UTF-8 as it is cut out; all cuts are at ASCII
+    /// bytes, so these checks cover the whole line. The command is built in the place from which it
+    /// is returned, which saves copies of it.
     #[inline]
     fn rdata(&self, line: &Bytes) -> Result<Command, DecodeError> {
         let fail = |fault: Fault| fault.into_error(line);
@@ -109,11 +113,12 @@ impl Decoder {
     }
 }
 
-/// Where the parts of an RDATA stand, and its token.
+/// The places of the parts of an RDATA, and its token.
 struct RdataParts {
     stream: Field,
-    /// None in the oldest dialect.
+    /// `None` in the oldest dialect.
     instance: Option<Field>,
+    /// `None` is `batch`.
     token: Option<Token>,
     row_start: usize,
 }
@@ -159,7 +164,7 @@ impl Field {
         Self { start, end }
     }
 
-    /// The field behind this one, if the line goes on.
+    /// The field behind this one; a fault if the line ends here.
     #[inline]
     fn next(self, line: &[u8], expected: &'static str) -> Result<Self, Fault> {
         if self.end == line.len() {
@@ -168,7 +173,7 @@ impl Field {
         Ok(Self::at(self.end + 1, line))
     }
 
-    /// The same field, unless it is empty.
+    /// The same field; a fault if it is empty.
     #[inline]
     fn not_empty(self, expected: &'static str) -> Result<Self, Fault> {
         if self.start == self.end {
@@ -178,8 +183,8 @@ impl Field {
     }
 }
 
-/// The name of a stream. Those that are known are not cut out of the line: a slice and its end
-/// cost an atomic operation each.
+/// The name of a stream. Known names are not cut out of the line: to make a slice and to drop it
+/// costs an atomic operation each.
 #[inline]
 fn stream_name(line: &Bytes, field: Field) -> Result<ByteString, Fault> {
     match static_name(&line[field.start..field.end]) {
@@ -188,7 +193,7 @@ fn stream_name(line: &Bytes, field: Field) -> Result<ByteString, Fault> {
     }
 }
 
-/// A slice of the line as text.
+/// The field as text, a slice of the line.
 #[inline]
 fn text(line: &Bytes, Field { start, end }: Field) -> Result<ByteString, Fault> {
     ByteString::try_from(line.slice(start..end)).map_err(|error| Fault::utf8(start, &error))
@@ -199,7 +204,7 @@ fn integer_at(digits: &[u8], offset: usize, expected: &'static str) -> Result<i6
     integer::parse(digits).map_err(|bad| Fault::integer(offset, bad, expected))
 }
 
-/// Whether a row starts here, which no token does.
+/// Whether the text starts like a row, as no token does.
 #[inline]
 fn starts_json(text: &[u8]) -> bool {
     match text {
@@ -211,7 +216,7 @@ fn starts_json(text: &[u8]) -> bool {
     }
 }
 
-/// The JSON value that is the rest of the line, without the white space around it.
+/// The rest of the line from byte `start` on, a JSON value, without the white space around it.
 #[inline]
 fn json_tail(line: &Bytes, start: usize, validate: bool) -> Result<Row, Fault> {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
@@ -231,7 +236,7 @@ fn json_tail(line: &Bytes, start: usize, validate: bool) -> Result<Row, Fault> {
     Ok(Row::from_text(value))
 }
 
-/// Reads a POSITION with two, three or four fields.
+/// Decodes a POSITION of two, three or four fields.
 fn position(line: &Bytes) -> Result<Position, Fault> {
     const TOKEN: &str = "a token";
     let token = |field: Field| {

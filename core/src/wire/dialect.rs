@@ -1,14 +1,17 @@
-//! The dialects of the protocol: ranges of releases that write the same lines.
+//! The dialects of the protocol: ranges of releases that write the same lines (`protocol.md` 2.4).
+//!
+//! A release number enters, a [`Dialect`] leaves; its methods state what differs between dialects.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// What a peer writes and expects, by the release it runs (`protocol.md` 2.4).
+/// The form of commands that a peer writes and expects, by the release that it runs (`protocol.md`
+/// 2.4).
 ///
-/// Only an encoder needs one; the [`Decoder`](super::Decoder) reads all of them at once. There is
-/// no negotiation on the wire, so the dialect comes from configuration. Later dialects are
+/// The [`Decoder`](super::Decoder) reads all dialects at once; to encode, one must be chosen. There
+/// is no negotiation on the wire, so the dialect comes from configuration. Later dialects are
 /// greater. A command exists in a dialect if it exists in any release of its range.
 ///
 /// # Examples
@@ -48,7 +51,8 @@ pub enum Dialect {
     V1_92,
 }
 
-/// A text that names no release, or one whose dialect is not spoken.
+/// The text names no release of Synapse, or one whose dialect is not known here: before 0.22, or
+/// 2.0 and later. At most 40 characters of the text are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
 #[error(
     "{given:?} is not a release of Synapse from 0.22 on: write it as in `1.66.0` or `1.13`, \
@@ -58,7 +62,7 @@ pub struct UnknownRelease {
     given: String,
 }
 
-/// First release, as (major, minor), of each dialect, in order.
+/// The first release of each dialect, as (major, minor), oldest first.
 const FIRST_RELEASES: [((u32, u32), Dialect); 6] = [
     ((0, 22), Dialect::V0_22),
     ((0, 23), Dialect::V0_23),
@@ -76,73 +80,74 @@ impl Dialect {
     pub const ALL: [Self; 6] =
         [Self::V0_22, Self::V0_23, Self::V1_13, Self::V1_18, Self::V1_22, Self::V1_92];
 
-    /// Whether `RDATA` and `POSITION` name the writer, and `USER_SYNC` the sending process.
-    /// Where they do not, all rows are the main process's, and a subscriber says per stream from
-    /// which token on it wants rows.
+    /// Returns whether `RDATA` and `POSITION` name the writer, and `USER_SYNC` the sending process.
+    /// Where they do not, all rows are of the main process, and a subscriber requests for each
+    /// stream the rows above a token.
     pub const fn names_instances(self) -> bool {
         self.since(Self::V1_13)
     }
 
-    /// Whether nothing comes unasked, and missed rows come over the connection: a client subscribes
-    /// stream by stream with `REPLICATE stream from`, and a POSITION ends what it missed. Later
-    /// servers send everything from the start, and missed rows are fetched over HTTP.
+    /// Returns whether a server sends nothing that was not requested, and missed rows over the
+    /// connection itself: a client subscribes stream by stream with `REPLICATE stream from`, and a
+    /// POSITION ends the rows that it missed. Later servers send everything from the start, and
+    /// missed rows are fetched over HTTP.
     pub const fn catches_up_in_band(self) -> bool {
         !self.since(Self::V1_13)
     }
 
-    /// Whether there is a `REPLICATE` without fields, which asks for positions.
+    /// Returns whether `REPLICATE` has a form without fields, which requests positions.
     pub(crate) const fn has_bare_replicate(self) -> bool {
         self.since(Self::V1_13)
     }
 
-    /// Whether there is `CLEAR_USER_SYNC`.
+    /// Returns whether `CLEAR_USER_SYNC` exists.
     pub(crate) const fn has_clear_user_sync(self) -> bool {
         self.since(Self::V1_13)
     }
 
-    /// Whether there is `SYNC`.
+    /// Returns whether `SYNC` exists.
     pub(crate) const fn has_sync(self) -> bool {
         !self.since(Self::V1_13)
     }
 
-    /// Whether a server that refuses a command it does not know names it.
+    /// Returns whether the ERROR of a server that refuses an unknown command names the command.
     pub(crate) const fn names_unknown_commands(self) -> bool {
         !self.since(Self::V1_13)
     }
 
-    /// Whether a server says why it closes its connections when it stops.
+    /// Returns whether a server that stops sends an ERROR before it closes its connections.
     pub(crate) const fn says_that_it_stops(self) -> bool {
         !self.since(Self::V1_13)
     }
 
-    /// Whether `FEDERATION_ACK` names the sender.
+    /// Returns whether `FEDERATION_ACK` names the sender.
     pub const fn federation_ack_names_instance(self) -> bool {
         self.since(Self::V1_18)
     }
 
-    /// Whether `POSITION` has a previous token besides the new one.
+    /// Returns whether `POSITION` has a previous token besides the new one.
     pub const fn position_has_prev(self) -> bool {
         self.since(Self::V1_22)
     }
 
-    /// Whether `USER_SYNC` has a device id.
+    /// Returns whether `USER_SYNC` has a device id.
     pub const fn user_sync_has_device(self) -> bool {
         self.since(Self::V1_92)
     }
 
-    /// Whether `USER_IP` has a JSON array.
+    /// Returns whether `USER_IP` has a JSON array.
     pub const fn user_ip_is_json(self) -> bool {
         self.since(Self::V0_23)
     }
 
-    /// Whether this dialect is `first` or a later one.
+    /// Returns whether this dialect is `first` or a later one.
     pub(super) const fn since(self, first: Self) -> bool {
         self as u8 >= first as u8
     }
 }
 
 impl fmt::Display for Dialect {
-    /// The first release of the range, which parses to the same dialect.
+    /// Writes the first release of the range, which parses to the same dialect.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ((major, minor), _) = FIRST_RELEASES[*self as usize];
         write!(f, "{major}.{minor}")
@@ -152,8 +157,11 @@ impl fmt::Display for Dialect {
 impl FromStr for Dialect {
     type Err = UnknownRelease;
 
-    /// Takes any release number from 0.22 on, such as `1.13`, `v1.66.0`, `0.34.1.1` or
-    /// `1.22.0rc1`, or `latest`. Releases above all that are known speak the newest dialect.
+    /// Parses any release number from 0.22 on, such as `1.13`, `v1.66.0`, `0.34.1.1` or
+    /// `1.22.0rc1`, or `latest`. A release 1.x above all that are known has the newest dialect.
+    ///
+    /// # Errors
+    /// [`UnknownRelease`] for any other text.
     fn from_str(text: &str) -> Result<Self, UnknownRelease> {
         let unknown = || UnknownRelease { given: text.chars().take(40).collect() };
         if text == "latest" {

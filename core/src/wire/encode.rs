@@ -1,4 +1,7 @@
 //! Commands to lines, in a chosen dialect (`protocol.md` 2.3 and 2.4).
+//!
+//! A [`Command`] enters; the one line leaves that Synapse of that dialect would write, or an error
+//! and nothing. No field can end the line or shift the fields behind it.
 
 mod json;
 #[cfg(test)]
@@ -15,60 +18,61 @@ use super::{
 };
 use crate::stream::{Row, Token};
 
-/// A command that cannot be written as a line of the dialect. An error of the caller.
+/// The command cannot be written as a line of the dialect; the caller is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum EncodeError {
     /// A field holds a line feed, which would end the line.
     #[error("{command}: {field} holds a line feed; a command is one line")]
     Newline {
-        /// Name of the command.
+        /// The name of the command.
         command: &'static str,
-        /// Which field.
+        /// The field that holds the line feed, in words.
         field: &'static str,
     },
     /// A field holds a space, and the fields behind it would shift.
     #[error("{command}: {field} holds a space; there is no quoting on the wire")]
     Space {
-        /// Name of the command.
+        /// The name of the command.
         command: &'static str,
-        /// Which field.
+        /// The field that holds the space, in words.
         field: &'static str,
     },
     /// A field is empty that has to hold something.
     #[error("{command}: {field} is empty")]
     Empty {
-        /// Name of the command.
+        /// The name of the command.
         command: &'static str,
-        /// Which field.
+        /// The empty field, in words.
         field: &'static str,
     },
-    /// The command is fine, but this dialect needs a field that it lacks.
+    /// A field is `None` that this dialect needs.
     #[error("{command}: {field} is missing, which the dialect of release {dialect} needs")]
     Missing {
-        /// Name of the command.
+        /// The name of the command.
         command: &'static str,
-        /// Which field.
+        /// The missing field, in words.
         field: &'static str,
-        /// The dialect asked for.
+        /// The dialect that was to be written.
         dialect: Dialect,
     },
     /// No release of the dialect's range knows the command, or this form of it.
     #[error("{command} in this form does not exist in the dialect of release {dialect}")]
     NotInDialect {
-        /// Name of the command.
+        /// The name of the command.
         command: &'static str,
-        /// The dialect asked for.
+        /// The dialect that was to be written.
         dialect: Dialect,
     },
 }
 
 /// Appends `command` to `out` as Synapse of that dialect writes it, without a delimiter.
 ///
-/// Rows and cache keys go out verbatim; JSON written here is compact ASCII. What a dialect has no
-/// field for is left out: the writer's name and the previous token in old ones, the device id
-/// before 1.92. A device whose id is `None` looks like no device. The length is not limited:
-/// Redis has no limit, direct TCP takes lines up to [`LINE_BYTES_MAX`](super::LINE_BYTES_MAX).
+/// Rows and cache keys are written verbatim; JSON that is made here is compact ASCII. Fields that
+/// the dialect lacks are left out: the writer's name and the previous token in old ones, the device
+/// id before 1.92. A device whose id is `None` cannot be told from no device (`protocol.md` 2.5).
+/// The length is not limited: Redis has no limit, direct TCP accepts lines up to
+/// [`LINE_BYTES_MAX`](super::LINE_BYTES_MAX).
 ///
 /// # Errors
 /// [`EncodeError`] if a field cannot be carried or the dialect lacks the command. `out` is then
@@ -90,7 +94,7 @@ pub fn encode(command: &Command, dialect: Dialect, out: &mut BytesMut) -> Result
     line.write(command).inspect_err(|_| out.truncate(start))
 }
 
-/// One line being written.
+/// The line that is being written.
 struct Line<'a> {
     command: &'static str,
     dialect: Dialect,
@@ -252,7 +256,7 @@ impl Line<'_> {
         text.ok_or(EncodeError::Missing { command, field, dialect })
     }
 
-    /// A field that ends at the next space, and that space.
+    /// Writes a field that ends at the next space, and that space.
     fn word(&mut self, field: &'static str, text: &str) -> Result<(), EncodeError> {
         let command = self.command;
         if text.is_empty() {
@@ -268,7 +272,7 @@ impl Line<'_> {
         Ok(())
     }
 
-    /// The last field: anything that is no line feed, or nothing.
+    /// Writes the last field: any text without a line feed, or none.
     fn rest(&mut self, field: &'static str, text: &str) -> Result<(), EncodeError> {
         if memchr(b'\n', text.as_bytes()).is_some() {
             return Err(EncodeError::Newline { command: self.command, field });

@@ -1,7 +1,7 @@
 //! Errors about lines and messages that are not commands.
 //!
-//! A line and the place of its fault enter; an error leaves that keeps a bounded piece of the line, and
-//! nothing that stands where an access token may ([`crate::secret`]).
+//! A line and the place of its fault enter; an error leaves that keeps a bounded piece of the line,
+//! and nothing that stands where an access token may ([`crate::secret`]).
 
 use std::{borrow::Cow, fmt};
 
@@ -14,13 +14,14 @@ use crate::{
     stream::Token,
 };
 
-/// Longest piece of a bad line that is kept in an error, in bytes.
+/// The longest piece of a bad line that an error keeps, in bytes.
 pub const EXCERPT_BYTES_MAX: usize = 120;
 
-/// A line or message that is not a command of any dialect.
+/// The line or message is not a command of any dialect.
 ///
 /// `Display` states what was expected and where, with an excerpt of at most
-/// [`EXCERPT_BYTES_MAX`] bytes that ends where an access token may begin. Boxed, so that the good case stays small.
+/// [`EXCERPT_BYTES_MAX`] bytes that ends where an access token may begin. The details are boxed, so
+/// that a `Result` of the decoder stays small.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Error)]
 #[serde(transparent)]
 pub struct DecodeError(Box<Details>);
@@ -39,11 +40,11 @@ struct Details {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
-    /// Nothing, or white space alone.
+    /// The line is empty or holds white space alone.
     Blank,
-    /// Not UTF-8.
+    /// The line is not UTF-8.
     NotUtf8,
-    /// The name is not a command of any version.
+    /// The first word is not the name of a command of any version.
     UnknownCommand,
     /// A field is missing, or has the wrong form.
     BadField,
@@ -54,19 +55,19 @@ pub enum DecodeErrorKind {
 /// The part of a bad RDATA that could still be read: enough to fetch the row instead.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BadRow {
-    /// Stream name.
+    /// The stream name.
     pub stream: String,
-    /// Writer.
+    /// The writer; `master` in the oldest dialect.
     pub instance: String,
-    /// The token, where it could be read and was a number.
+    /// The token, if it could be read and was a number.
     pub token: Option<Token>,
 }
 
-/// Longest first word that is kept in an error, in bytes.
+/// The longest first word that an error keeps, in bytes.
 const COMMAND_BYTES_MAX: usize = 32;
 
 impl DecodeError {
-    /// An error at byte `offset` of `line`, where `expected` should have stood.
+    /// Creates an error at byte `offset` of `line`, where `expected` should have stood.
     pub fn new(
         kind: DecodeErrorKind,
         offset: usize,
@@ -85,34 +86,35 @@ impl DecodeError {
         }))
     }
 
-    /// The same error, with what could be read of the RDATA it was found in.
+    /// Returns the same error with the part of the bad RDATA that could still be read.
     #[must_use]
     pub fn with_row(mut self, row: BadRow) -> Self {
         self.0.row = Some(row);
         self
     }
 
-    /// The kind of the error.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> DecodeErrorKind {
         self.0.kind
     }
 
-    /// Byte offset in the line at which reading stopped.
+    /// Returns the byte offset in the line at which reading stopped.
     pub fn offset(&self) -> usize {
         self.0.offset
     }
 
-    /// The element that was expected there, in words.
+    /// Returns the element that was expected there, in words.
     pub fn expected(&self) -> &str {
         &self.0.expected
     }
 
-    /// First word of the line, at most 32 bytes.
+    /// Returns the first word of the line, of which at most 32 bytes are kept.
     pub fn command(&self) -> &str {
         &self.0.command
     }
 
-    /// For an RDATA: which source it belongs to, if that could be read.
+    /// Returns the part of a bad RDATA that could still be read; `None` if its source could not, or
+    /// if the line is no RDATA.
     pub fn row(&self) -> Option<&BadRow> {
         self.0.row.as_ref()
     }

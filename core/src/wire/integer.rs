@@ -1,20 +1,21 @@
-//! Integers as they stand on the wire: decimal, an optional minus sign, nothing else.
+//! Integers as they stand on the wire: decimal, an optional minus sign, nothing else (`protocol.md`
+//! 2.1).
 
 use bytes::{BufMut as _, BytesMut};
 
-/// Why a piece of text is not an integer that can be used.
+/// The reason why a text is not a usable integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BadInteger {
-    /// Empty, or holds something other than digits behind an optional minus sign.
+    /// The text is empty, or holds something other than digits behind an optional minus sign.
     NotDecimal,
-    /// Below or above what an `i64` holds.
+    /// The number is below or above the range of an `i64`.
     OutOfRange,
 }
 
-/// Digits that cannot overflow an `i64`, whatever they are.
+/// The most digits of which none can overflow an `i64`.
 const SAFE_DIGITS: usize = 18;
 
-/// Reads a whole piece of text as an integer (`protocol.md` 2.1).
+/// Parses the whole text as an integer.
 #[inline]
 pub(super) fn parse(text: &[u8]) -> Result<i64, BadInteger> {
     if text.is_empty() || text.len() > SAFE_DIGITS {
@@ -31,7 +32,7 @@ pub(super) fn parse(text: &[u8]) -> Result<i64, BadInteger> {
     Ok(value)
 }
 
-/// The same for text that is long, signed or wrong.
+/// Parses text that is long, signed or wrong.
 #[cold]
 fn parse_any(text: &[u8]) -> Result<i64, BadInteger> {
     let (negative, digits) = match text {

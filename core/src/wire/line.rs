@@ -1,16 +1,20 @@
 //! Line framing of direct TCP (`protocol.md` 1.2).
+//!
+//! The bytes of a connection enter in pieces of any size, whole lines leave. A line that is too
+//! long is an error before its end has come, so that no peer makes a buffer grow without limit
+//! (promises C2 and F9).
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use memchr::memchr;
 use thiserror::Error;
 
-/// Longest line of direct TCP in bytes, delimiter not counted: what Synapse's side accepts.
+/// The longest line of direct TCP in bytes, delimiter not counted: the most that Synapse accepts.
 pub const LINE_BYTES_MAX: usize = 16_384;
 
 /// Cuts a byte stream into lines at each line feed. A carriage return is part of its line.
 ///
-/// Belongs to one buffer, to which the caller only appends between calls. Bytes that were looked
-/// at are not looked at again, however small the pieces they come in.
+/// A decoder belongs to one buffer, to which the caller only appends between calls. Bytes that were
+/// searched are not searched again, however small the pieces in which they come.
 ///
 /// # Examples
 /// ```
@@ -32,24 +36,26 @@ pub struct LineDecoder {
 }
 
 /// A line is longer than [`LINE_BYTES_MAX`], whether or not its end has come. The connection
-/// cannot go on; Synapse answers `ERROR Line length exceeded` and closes.
+/// cannot go on; Synapse sends `ERROR Line length exceeded` and closes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[error("a line of more than {LINE_BYTES_MAX} bytes")]
 #[non_exhaustive]
 pub struct LineTooLong;
 
 impl LineDecoder {
-    /// A decoder at the start of a line.
+    /// Creates a decoder at the start of a line.
     pub const fn new() -> Self {
         Self { scanned: 0 }
     }
 
     /// Takes the next whole line off the front of `buffer`, without its delimiter and without a
-    /// copy. `None`: no whole line is there yet, append more.
+    /// copy.
+    ///
+    /// Returns `None` while no whole line has come: append more bytes, and call again.
     ///
     /// # Errors
     /// [`LineTooLong`] as soon as more than [`LINE_BYTES_MAX`] bytes stand without a delimiter,
-    /// and at every call from then on; nothing is taken.
+    /// and at every call from then on; nothing is taken off the buffer.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, LineTooLong> {
         let scanned = self.scanned.min(buffer.len());
         let window = buffer.len().min(LINE_BYTES_MAX + 1);
@@ -73,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// Lines until the error, if there is one, with the bytes handed over in `pieces`.
+    /// Returns the lines of a stream that comes in `pieces`, and whether an error ended it.
     fn lines(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, bool) {
         let (mut decoder, mut buffer) = (LineDecoder::new(), BytesMut::new());
         let mut lines = Vec::new();
@@ -126,7 +132,7 @@ mod tests {
     fn bytes_that_were_searched_are_not_searched_again() {
         let (mut decoder, mut buffer) = (LineDecoder::new(), BytesMut::from(&b"abc"[..]));
         assert_eq!(decoder.decode(&mut buffer), Ok(None));
-        // Only a decoder that looks at the first bytes again could see this one.
+        // Only a decoder that searches the first bytes again could find this line feed.
         buffer[1] = b'\n';
         assert_eq!(decoder.decode(&mut buffer), Ok(None));
     }

@@ -1,5 +1,10 @@
-//! Bytes to commands and back: decoding of every dialect, encoding for a chosen one, line
-//! framing, the RESP2 subset that a pub/sub client needs, and the pages of a catch-up.
+//! The wire format: bytes to commands and back.
+//!
+//! Bytes of a socket enter through the framing of direct TCP ([`LineDecoder`]) or through the part
+//! of RESP2 that a pub/sub client needs ([`RespDecoder`]); a [`Decoder`] makes a [`Command`] of
+//! each line or message, whatever its dialect, and [`encode`](fn@encode) writes one in a chosen
+//! [`Dialect`]. [`decode_page`] reads a page of a catch-up. The promise kept here is C2: no bytes
+//! cause a panic, and bad bytes give a typed error.
 
 mod command;
 mod decode;

@@ -1,4 +1,7 @@
 //! Pages of a catch-up, as the HTTP call gives them (`protocol.md` 6.1).
+//!
+//! The body of an answer enters, a [`Page`] or a [`PageError`] leaves (promise C2). Only the form
+//! is checked here; the follower checks that the page answers its request.
 
 use std::{cell::Cell, fmt};
 
@@ -17,18 +20,18 @@ use crate::{
     stream::{Page, Row, Token},
 };
 
-/// The body of an answer is not a page. `Display` shows what it quotes of the body escaped, cut and
-/// without access tokens.
+/// The body of an answer is not a page. `Display` shows the text that it quotes of the body
+/// escaped, cut and without access tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum PageError {
-    /// Not UTF-8 from this byte on.
+    /// The body is not UTF-8 from this byte on.
     #[error("not UTF-8 at byte {offset}")]
     NotUtf8 {
-        /// Offset in the body, in bytes.
+        /// The offset in the body, in bytes.
         offset: usize,
     },
-    /// Not one JSON object, or one of its values has another type than it should.
+    /// The body is not one JSON object, or one of its values has another type than it should.
     #[error("not a page of JSON: {}", Printable::foreign(.message))]
     Json {
         /// The error of the JSON reader, with the place. It may quote the body.
@@ -66,17 +69,16 @@ pub enum PageError {
     },
 }
 
-/// Longest message of the JSON reader that is kept, in characters: it may quote the body.
+/// The longest message of the JSON reader that is kept, in characters: it may quote the body.
 const MESSAGE_CHARS_MAX: usize = 200;
 
-/// Reads the body of an answer. Rows are slices of it, verbatim, and keep it alive.
+/// Decodes the body of an answer. Rows are slices of it, verbatim, and keep it alive.
 ///
-/// Keys that are not known are skipped. Whether the page keeps the rules of pages (rows within the
-/// range asked for, a token that moves) is not looked at here. Memory stays within eight times
-/// the length of the body.
+/// Unknown keys are skipped. The rules of pages (rows within the requested span, a token that
+/// moves) are not checked here. Memory stays within eight times the length of the body.
 ///
 /// # Errors
-/// [`PageError`] says what is missing or of the wrong form, and in which entry.
+/// [`PageError`] names what is missing or has the wrong form, and the entry.
 ///
 /// # Examples
 /// ```
@@ -119,8 +121,8 @@ pub fn encode_page(page: &Page, out: &mut BytesMut) {
     out.put_slice(if page.limited { b"true}" } else { b"false}" });
 }
 
-/// Reads the object. A fault of ours goes into `found` and ends the reading with an error of
-/// `serde_json`, which has no place for it.
+/// Reads the object. A [`PageError`] goes into `found` and ends the reading with an error of
+/// `serde_json`, which cannot carry it.
 #[derive(Clone, Copy)]
 struct Fields<'a> {
     body: &'a ByteString,
@@ -350,7 +352,7 @@ mod tests {
         assert_eq!(out, body);
     }
 
-    /// Without the pattern that stands for any string, which takes Miri seconds to read, each time.
+    /// Texts, without a pattern for any string: Miri takes seconds to parse one, each time.
     fn texts() -> impl Strategy<Value = Vec<String>> {
         let text = prop::collection::vec(any::<char>(), 0..20).prop_map(String::from_iter);
         prop::collection::vec(text, 0..4)

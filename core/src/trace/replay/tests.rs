@@ -7,7 +7,7 @@ use crate::{
     wire::{Command, LockReleased, Secret, UserIp},
 };
 
-/// The trace of a short run: connect, three commands, shut down.
+/// The trace of a short run: a connection, two commands, a shutdown.
 fn trace() -> Vec<Vec<u8>> {
     let config = Config::default();
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! What is wrong with a line, before it is worth an allocation.
+//! Faults of a line: small values, of which an error is made, with its allocation, only at the end.
 
 use std::str::Utf8Error;
 
@@ -11,8 +11,7 @@ use crate::{
     },
 };
 
-/// A fault at a byte of the line. Small and copied freely; [`Fault::into_error`] makes the error
-/// that callers see.
+/// A fault at a byte of the line. [`Fault::into_error`] makes the error that callers see.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fault {
     kind: DecodeErrorKind,
@@ -43,13 +42,13 @@ impl Fault {
         }
     }
 
-    /// Of a piece of the line that starts at `start`.
+    /// The fault of a piece of the line, starting at `start`, that is not UTF-8.
     #[cold]
     pub(super) fn utf8(start: usize, error: &Utf8Error) -> Self {
         Self::new(DecodeErrorKind::NotUtf8, start + error.valid_up_to(), "UTF-8 text")
     }
 
-    /// The error for this fault of `line`, with the source if it is an RDATA.
+    /// Makes the error of this fault of `line`, with the source if the line is an RDATA.
     #[cold]
     pub(super) fn into_error(self, line: &[u8]) -> DecodeError {
         let error = DecodeError::new(self.kind, self.offset, self.expected, line);
@@ -60,7 +59,7 @@ impl Fault {
     }
 }
 
-/// What can be read of a malformed RDATA. A field counts as read if a space ends it: what stands
+/// The part of a malformed RDATA that can be read. A field counts as read if a space ends it: one
 /// at the very end of the line may have been cut short.
 fn bad_row(line: &[u8]) -> Option<BadRow> {
     let ended = |field: Field| (field.end < line.len()).then_some(field);

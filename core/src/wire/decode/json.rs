@@ -1,4 +1,5 @@
-//! The JSON parts of a line.
+//! The JSON parts of a line: rows and keys are checked, the arrays of `USER_IP` and `LOCK_RELEASED`
+//! are read. No text of the line stands in a fault, because it may be secret.
 
 mod skim;
 
@@ -44,12 +45,12 @@ pub(super) fn read<'a, T: Deserialize<'a>>(
     })
 }
 
-/// What should have stood at an error, without any of the text that did: it may be secret.
+/// The element that was expected at an error, without the text that stands there.
 fn what(error: &serde_json::Error) -> &'static str {
     if error.is_eof() { "more JSON: the value is cut short" } else { "one valid JSON value" }
 }
 
-/// Byte offset of an error of `serde_json`, which counts lines and columns from 1.
+/// The byte offset of an error of `serde_json`, which counts lines and columns from 1.
 #[cold]
 fn offset_in(text: &str, error: &serde_json::Error) -> usize {
     if error.is_eof() {
@@ -143,7 +144,7 @@ fn element<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(
     seq.next_element()?.ok_or_else(|| de::Error::invalid_length(0, expected))
 }
 
-/// Newer versions may append to an array; what they append is read past.
+/// Skips the elements behind the last known one: newer versions may append some.
 fn skip_rest<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<(), A::Error> {
     while seq.next_element::<IgnoredAny>()?.is_some() {}
     Ok(())
@@ -169,7 +170,7 @@ impl<'de> Deserialize<'de> for Text {
             }
         }
 
-        // Bytes, not a string: `serde_json` then hands over lone surrogates, as three bytes each.
+        // As bytes, `serde_json` hands over lone surrogates too, as three bytes each.
         deserializer.deserialize_bytes(Lossy)
     }
 }

@@ -1,4 +1,4 @@
-//! The commands that do not come by the thousand.
+//! The commands that come rarely: all but RDATA and POSITION.
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Reads any command but a well-formed RDATA or POSITION.
+/// Decodes any command but a well-formed RDATA or POSITION.
 pub(super) fn command(line: &Bytes, validate_rows: bool) -> Result<Command, Fault> {
     let text = ByteString::try_from(line.clone()).map_err(|error| Fault::utf8(0, &error))?;
     let name_end = memchr(b' ', line).unwrap_or(line.len());
@@ -41,14 +41,14 @@ pub(super) fn command(line: &Bytes, validate_rows: bool) -> Result<Command, Faul
         }
         b"USER_IP" => args.user_ip().map(|seen| Command::UserIp(Box::new(seen))),
         b"LOCK_RELEASED" => args.lock_released().map(Command::LockReleased),
-        // With a space behind the name, these two are read elsewhere.
+        // With a space behind the name, these two do not come here.
         b"RDATA" | b"POSITION" => Err(Fault::field(line.len(), "a stream name behind the name")),
         _ if text.trim().is_empty() => Err(Fault::new(DecodeErrorKind::Blank, 0, "a command")),
         _ => Err(Fault::new(DecodeErrorKind::UnknownCommand, 0, "the name of a command")),
     }
 }
 
-/// What stands behind the name and its space.
+/// The arguments: the text behind the command's name and one space.
 struct Args<'a> {
     line: &'a ByteString,
     start: usize,
@@ -63,12 +63,12 @@ impl<'a> Args<'a> {
         self.line.as_bytes()
     }
 
-    /// All of it, verbatim.
+    /// All arguments, verbatim.
     fn all(&self) -> ByteString {
         self.slice(self.start, self.line.len())
     }
 
-    /// A piece of the line. Both ends stand beside an ASCII byte or an end of the line.
+    /// A piece of the line. Both ends must stand beside an ASCII byte or an end of the line.
     fn slice(&self, start: usize, end: usize) -> ByteString {
         self.line.slice_ref(&self.line[start..end])
     }
@@ -97,8 +97,8 @@ impl<'a> Args<'a> {
         field.next(self.bytes(), expected)
     }
 
-    /// The last field before byte `end`, which is a space or the end of the line; there must be a
-    /// field before it.
+    /// The last field before byte `end`, where a space or the end of the line stands; a fault if it
+    /// is the first one.
     fn last_before(&self, end: usize, expected: &'static str) -> Result<Field, Fault> {
         memrchr(b' ', &self.bytes()[self.start..end])
             .map(|space| Field { start: self.start + space + 1, end })
@@ -123,7 +123,8 @@ impl<'a> Args<'a> {
         Ok(Replicate::Stream { stream: self.name(stream, "a stream name")?, from })
     }
 
-    /// Anchored at the right: the word before the last says where the newer fields end.
+    /// Decodes USER_SYNC from the right: the last word but one, `start` or `end`, stands behind the
+    /// fields that only newer dialects have.
     fn user_sync(&self) -> Result<UserSync, Fault> {
         const FORM: &str = "[instance id] user [device] start|end milliseconds";
         let ms = self.last_before(self.line.len(), FORM)?;
@@ -164,7 +165,8 @@ impl<'a> Args<'a> {
         Ok(FederationAck { instance, token: Token::new(self.integer(token, "a token")?) })
     }
 
-    /// Anchored at both ends if the last word is a user id, else cut at the first two spaces.
+    /// Decodes REMOVE_PUSHER from both ends if the last word is a user id; else it is cut at the
+    /// first two spaces.
     fn remove_pusher(&self) -> Result<RemovePusher, Fault> {
         const FORM: &str = "an application id, a push key and a user id";
         let app_id = self.first();

@@ -280,8 +280,8 @@ fn lock_released_tolerates_what_newer_versions_may_append() {
     refused(br#"LOCK_RELEASED {"p1":"l"}"#, DecodeErrorKind::BadField, 14);
 }
 
-/// The odd lines that Synapse was given on direct TCP. Whether a known command may come from this
-/// side is not the decoder's matter, so those are read.
+/// The odd lines that Synapse was given on direct TCP. The decoder does not check whether a side
+/// may send a command, so known commands of the wrong side are read.
 #[test]
 fn odd_lines_are_read_or_refused_as_synapse_does() {
     use DecodeErrorKind::{BadField, Blank, NotUtf8, UnknownCommand};

@@ -45,7 +45,7 @@ fn user_ip(device: Option<&str>) -> Command {
     }))
 }
 
-/// What each dialect writes for a command, oldest first; `None`: it cannot.
+/// Checks the line that each dialect writes for a command, oldest first; `None` where it cannot.
 #[track_caller]
 fn in_each_dialect(command: &Command, lines: [Option<&str>; 6]) {
     for (dialect, line) in Dialect::ALL.into_iter().zip(lines) {
@@ -54,7 +54,7 @@ fn in_each_dialect(command: &Command, lines: [Option<&str>; 6]) {
     }
 }
 
-/// The same where all that differs is whether the command exists.
+/// Checks the line of a command that is the same in each dialect in which the command exists.
 #[track_caller]
 fn exists(command: &Command, line: &str, existence: [bool; 6]) {
     in_each_dialect(command, existence.map(|exists| exists.then_some(line)));
@@ -232,7 +232,7 @@ fn a_field_that_the_wire_cannot_carry_is_refused_by_name() {
     );
 }
 
-/// The command as the dialect can carry it: what comes back when it is read.
+/// The command that is read back from its line: without what the dialect cannot carry.
 fn as_carried(mut command: Command, dialect: Dialect) -> Command {
     let names = dialect.names_instances();
     let main = || ByteString::from_static("master");

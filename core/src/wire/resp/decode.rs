@@ -1,4 +1,7 @@
-//! Bytes to frames.
+//! RESP2 bytes to frames.
+//!
+//! A stream of bytes enters in pieces of any size, whole frames leave; frames and faults do not
+//! depend on how the bytes are cut.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use bytestring::ByteString;
@@ -7,20 +10,21 @@ use memchr::memchr;
 use super::{Frame, RespError, RespErrorKind, RespLimits};
 use crate::wire::integer;
 
-/// What every published message starts with, up to the length of its channel.
+/// The bytes that every published message starts with, up to the length of its channel.
 const MESSAGE: &[u8] = b"*3\r\n$7\r\nmessage\r\n$";
 const CRLF: &[u8] = b"\r\n";
-/// Digits of a length that cannot overflow, nor with one more, and that every line limit allows.
+/// The most digits of a length that is read at a glance: it cannot overflow, not even with one
+/// more, and every limit of a line allows it.
 const SHORT_LENGTH_DIGITS: usize = 6;
-/// Room of an array for all that is not a channel's name or a message, in bytes.
+/// The room of an array for all that is neither a channel's name nor a message, in bytes.
 const ARRAY_ROOM_BYTES: u64 = 64 << 10;
 
 /// Cuts a byte stream into frames, in whatever pieces it comes.
 ///
-/// Belongs to one buffer, to which the caller only appends between calls. Work is linear in the
-/// bytes received and in the calls: of an incomplete frame, at most the lengths in front of it are
-/// read again. A published message is taken with one cut of the buffer and costs no allocation of
-/// its own.
+/// A decoder belongs to one buffer, to which the caller only appends between calls. Work is linear
+/// in the bytes received and in the calls: of an incomplete frame, at most the lengths in front of
+/// it are read again. A published message is taken with one cut of the buffer and costs no
+/// allocation of its own.
 ///
 /// # Examples
 /// ```
@@ -43,9 +47,9 @@ pub struct RespDecoder {
     taken: u64,
     /// Bytes at the front of the buffer that are known to hold no line feed.
     scanned: usize,
-    /// Arrays whose elements are still coming, the outermost first.
+    /// Arrays of which elements are still to come, the outermost first.
     open: Vec<OpenArray>,
-    /// Where the outermost of them began.
+    /// The value of `taken` behind the header of the outermost of them.
     opened_at: u64,
 }
 
@@ -55,21 +59,25 @@ struct OpenArray {
     missing: usize,
 }
 
-/// One step of reading: a frame, or the header of an array that has elements.
+/// One step of decoding: a frame, or the header of an array that has elements.
 enum Element {
     Frame(Frame),
+    /// The number of elements.
     Array(usize),
 }
 
-/// What the buffer holds, seen as one published message.
+/// The front of the buffer, read as one published message.
 enum Glance {
+    /// A whole message, with the first byte and the end of its parts.
     Whole { channel: (usize, usize), payload: (usize, usize) },
+    /// The beginning of a message.
     Partial,
+    /// Anything else, or a message of an unusual form.
     Other,
 }
 
 impl RespDecoder {
-    /// A decoder at the start of a frame.
+    /// Creates a decoder at the start of a frame.
     pub fn new(limits: RespLimits) -> Self {
         let RespLimits { array_len_max, depth_max, line_bytes_max, .. } = limits;
         let limits = RespLimits {
@@ -81,11 +89,13 @@ impl RespDecoder {
         Self { limits, ..Self::default() }
     }
 
-    /// Takes the next whole frame off the front of `buffer`. `None`: no whole frame is there yet,
-    /// append more. Of an incomplete array, the elements that are whole are taken off already.
+    /// Takes the next whole frame off the front of `buffer`.
+    ///
+    /// Returns `None` while no whole frame has come: append more bytes, and call again. Of an
+    /// incomplete array, the elements that are whole are taken off the buffer already.
     ///
     /// # Errors
-    /// [`RespError`] if the bytes are no RESP2 or pass a limit, as early as that can be told, and
+    /// [`RespError`] if the bytes are no RESP2 or exceed a limit, as early as that can be told, and
     /// at every call from then on.
     #[inline]
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, RespError> {
@@ -106,8 +116,8 @@ impl RespDecoder {
         self.decode_any(buffer)
     }
 
-    /// Whether a published message, without anything unusual about it, is in front. Errors are
-    /// left to be found by reading it like any other frame.
+    /// Checks whether a published message of the usual form stands in front. Faults are left to
+    /// `decode_any`, which finds them as in any other frame.
     #[inline]
     fn glance(&self, buffer: &[u8]) -> Glance {
         if !buffer.starts_with(MESSAGE) {
@@ -158,7 +168,7 @@ impl RespDecoder {
         }
     }
 
-    /// Takes one element, if it is whole.
+    /// Takes one element off the buffer, if it is whole.
     fn element(&mut self, buffer: &mut BytesMut) -> Result<Option<Element>, RespError> {
         let Some(kind) = buffer.first().copied() else { return Ok(None) };
         if !matches!(kind, b'+' | b'-' | b':' | b'$' | b'*') {
@@ -235,7 +245,7 @@ impl RespDecoder {
         Ok(Some(Element::Frame(frame)))
     }
 
-    /// Where the first line's CR stands, once its LF is there.
+    /// The place of the CR of the first line; `None` until its LF has come.
     fn line_end(&mut self, buffer: &[u8]) -> Result<Option<usize>, RespError> {
         let max = self.limits.line_bytes_max;
         let window = buffer.len().min(max.saturating_add(1 + CRLF.len()));
@@ -253,7 +263,7 @@ impl RespDecoder {
         }
     }
 
-    /// Whether the array that an element belongs to may go on up to this place of the buffer.
+    /// Checks that the array to which an element belongs may go on up to this place of the buffer.
     fn check_array(&self, end: usize) -> Result<(), RespError> {
         let max = 2 * self.limits.bulk_bytes_max as u64 + ARRAY_ROOM_BYTES;
         if self.open.is_empty() || self.taken + end as u64 - self.opened_at <= max {
@@ -266,7 +276,7 @@ impl RespDecoder {
         integer::parse(body).map_err(|_| self.error(1, RespErrorKind::Integer))
     }
 
-    /// A length; `None` is -1.
+    /// Parses a length; `None` is -1.
     fn length(&self, body: &[u8]) -> Result<Option<u64>, RespError> {
         match self.integer(body)? {
             -1 => Ok(None),
@@ -277,7 +287,7 @@ impl RespDecoder {
         }
     }
 
-    /// Takes `length` bytes off the buffer; what comes next is unknown.
+    /// Takes `length` bytes off the buffer; the bytes behind them have not been searched.
     #[inline]
     fn take(&mut self, length: usize, buffer: &mut BytesMut) -> Bytes {
         self.taken += length as u64;
@@ -292,8 +302,8 @@ impl RespDecoder {
     }
 }
 
-/// What to make of a buffer that ends before all of `expected` has come. An error in it must not
-/// wait for more bytes, or it would depend on how they are cut.
+/// Judges a buffer that ends before all of `expected` has come. A fault in it must not wait for
+/// more bytes, or it would depend on how they are cut.
 #[cold]
 fn partial(buffer: &[u8], start: usize, expected: &[u8]) -> Glance {
     match buffer.get(start..) {
@@ -302,7 +312,7 @@ fn partial(buffer: &[u8], start: usize, expected: &[u8]) -> Glance {
     }
 }
 
-/// A length of few digits with its CR LF, and where they end; for anything else `None`.
+/// A length of few digits and the place behind its CR LF; `None` for anything else.
 #[inline]
 fn short_length(buffer: &[u8], start: usize) -> Option<(usize, usize)> {
     let mut length = 0;
@@ -319,12 +329,12 @@ fn short_length(buffer: &[u8], start: usize) -> Option<(usize, usize)> {
     None
 }
 
-/// The announced length as one that can be held, if it is allowed.
+/// The announced length as a `usize`, if it is allowed.
 fn within(length: u64, max: usize) -> Option<usize> {
     usize::try_from(length).ok().filter(|length| *length <= max)
 }
 
-/// A piece of bytes, in place of the whole.
+/// The bytes from `start` up to `end`, made of the whole without another reference to it.
 #[inline]
 fn part(mut bytes: Bytes, start: usize, end: usize) -> Bytes {
     bytes.truncate(end);
@@ -332,7 +342,7 @@ fn part(mut bytes: Bytes, start: usize, end: usize) -> Bytes {
     bytes
 }
 
-/// An outermost array as a published message, if it is one.
+/// An outermost array, as a published message if it has the form of one.
 fn message(mut items: Vec<Frame>) -> Frame {
     match items.as_mut_slice() {
         [Frame::Bulk(Some(kind)), Frame::Bulk(Some(channel)), Frame::Bulk(Some(payload))]

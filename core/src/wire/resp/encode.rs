@@ -1,12 +1,12 @@
-//! Frames to bytes.
+//! Commands and frames to RESP2 bytes.
 
 use bytes::{BufMut as _, BytesMut};
 
 use super::Frame;
 use crate::wire::integer;
 
-/// Appends a command: an array of bulk strings, as Redis takes it. `args` is its name and its
-/// arguments; any bytes are allowed in each.
+/// Appends a command as Redis takes it: an array of bulk strings. `args` are its name and its
+/// arguments; each may hold any bytes.
 ///
 /// # Examples
 /// ```
@@ -18,7 +18,7 @@ use crate::wire::integer;
 /// assert_eq!(out, "*3\r\n$7\r\nPUBLISH\r\n$11\r\nexample.com\r\n$10\r\nREPLICATE \r\n");
 /// ```
 pub fn encode_command(args: &[&[u8]], out: &mut BytesMut) {
-    // A type byte, at most 20 digits and two line ends for each.
+    // Each argument has a type byte, at most 20 digits and two line ends besides its bytes.
     out.reserve(args.iter().map(|arg| arg.len() + 25).sum::<usize>() + 23);
     header(b'*', args.len(), out);
     for arg in args {
@@ -26,9 +26,11 @@ pub fn encode_command(args: &[&[u8]], out: &mut BytesMut) {
     }
 }
 
-/// Appends one frame, as a server writes it. Reading it back gives the same frame, but for line
-/// ends in simple strings and errors, which cannot be carried and become spaces, and for an array
-/// that has the form of a published message.
+/// Appends one frame, as a server writes it.
+///
+/// Decoding gives the same frame, with two exceptions: line ends in simple strings and errors
+/// cannot be carried and become spaces, and an array that has the form of a published message
+/// becomes a [`Frame::Message`].
 pub fn encode_frame(frame: &Frame, out: &mut BytesMut) {
     match frame {
         Frame::Simple(text) => line(b'+', text, out),

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// All frames of a stream that comes in `pieces`, and the error at which they end.
+/// Returns the frames of a stream that comes in `pieces`, and the error that ends it, if any.
 fn frames(limits: RespLimits, pieces: &[&[u8]]) -> (Vec<Frame>, Option<RespError>) {
     let (mut decoder, mut buffer) = (RespDecoder::new(limits), BytesMut::new());
     let mut frames = Vec::new();
@@ -156,11 +156,11 @@ fn an_array_may_be_as_long_as_two_strings_and_no_longer() {
     };
     let (_, error) = frames(limits, &[too_long.as_bytes()]);
     assert_eq!(error, Some(expected));
-    // Also in arrays of arrays, and as soon as the length is told.
+    // The limit holds in nested arrays, too; a length above it is refused before its bytes come.
     let nested = format!("*2\r\n*4\r\n{}$40000\r\n", long.repeat(3));
     let (_, error) = frames(limits, &[nested.as_bytes()]);
     assert_eq!(error.map(|error| error.kind), Some(RespErrorKind::FrameTooLong { max }));
-    // The next array has all its room again.
+    // The next array may be as long again.
     let twice = fits.repeat(2);
     let (found, error) = frames(limits, &[twice.as_bytes()]);
     assert_eq!((found.len(), error), (2, None));
@@ -243,7 +243,7 @@ fn a_large_frame_in_small_pieces_is_not_read_again_from_its_start() {
     let mut bytes = BytesMut::new();
     encode_command(&[b"message", b"c", &payload], &mut bytes);
     encode_command(&[b"PUBLISH", b"c", &payload], &mut bytes);
-    // A million calls that each looked at what is buffered would look at a terabyte.
+    // A million calls that each searched all that is buffered would read a terabyte.
     let single: Vec<&[u8]> = bytes.chunks(1).collect();
     let (found, error) = frames(RespLimits::default(), &single);
     assert_eq!((found.len(), error), (2, None));
@@ -254,7 +254,7 @@ fn bytes_that_were_searched_are_not_searched_again() {
     let mut decoder = RespDecoder::new(RespLimits::default());
     let mut buffer = BytesMut::from(&b"+abc"[..]);
     assert_eq!(decoder.decode(&mut buffer), Ok(None));
-    // Only a decoder that looks at the first bytes again could see this one.
+    // Only a decoder that searches the first bytes again could find this line feed.
     buffer[2] = b'\n';
     assert_eq!(decoder.decode(&mut buffer), Ok(None));
 }

@@ -1,20 +1,22 @@
-//! A quick look at JSON that finds nothing wrong with it, or leaves the judgement to `serde_json`.
+//! A fast check of JSON that accepts nearly all of it, and leaves the rest to `serde_json`.
 
-/// Whether `text`, which is UTF-8, is certainly one JSON value, with white space around it or not.
+/// Returns `true` only if `text`, which is UTF-8, is one JSON value, with or without white space
+/// around it. Text that `serde_json` refuses is never accepted.
 ///
-/// False for what is no JSON, and for some that is: nested more than 63 deep. Never true of what
-/// `serde_json` refuses. Takes time linear in the length of the text, and no memory.
+/// `false` leaves the question open: it is returned for text that is no JSON, and for JSON that is
+/// nested more than 63 deep. The check takes time linear in the length of the text, and no memory.
 #[inline]
 pub(super) fn is_json(text: &[u8]) -> bool {
     Skim { rest: text }.document().is_some()
 }
 
-/// What is still to be looked at. `None` from a method: not certain.
+/// The text that is still to be checked. A method that returns `None` could not accept it.
 struct Skim<'a> {
     rest: &'a [u8],
 }
 
-/// Which arrays (0) and objects (1) are open, the innermost in the lowest bit, under a leading 1.
+/// The arrays (0) and objects (1) that are open, the innermost in the lowest bit. A 1 stands above
+/// the outermost.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Open(u64);
 
@@ -63,7 +65,7 @@ impl Skim<'_> {
                 b'n' => self.literal(b"ull")?,
                 first => self.number(first)?,
             }
-            // A value has ended here, and perhaps what is around it.
+            // A value has ended here; the arrays and objects around it may end, too.
             loop {
                 if open == Open::NONE {
                     self.skip_space();
@@ -108,7 +110,7 @@ impl Skim<'_> {
         Some(())
     }
 
-    /// A name and the colon behind it.
+    /// Reads a name and the colon behind it.
     #[inline]
     fn key(&mut self) -> Option<()> {
         if self.next_visible()? != b'"' {
@@ -118,7 +120,7 @@ impl Skim<'_> {
         (self.next_visible()? == b':').then_some(())
     }
 
-    /// A string whose opening quote is behind us.
+    /// Reads the rest of a string, whose opening quote has been read.
     #[inline]
     fn string(&mut self) -> Option<()> {
         loop {
@@ -143,7 +145,7 @@ impl Skim<'_> {
         }
     }
 
-    /// A number that begins with `first`.
+    /// Reads the rest of a number, whose `first` byte has been read.
     #[inline]
     fn number(&mut self, first: u8) -> Option<()> {
         let first = if first == b'-' { self.next()? } else { first };
@@ -180,8 +182,8 @@ impl Skim<'_> {
     }
 }
 
-/// How many bytes stand before the first quote, backslash or control character, or before the
-/// end.
+/// Returns the number of bytes before the first quote, backslash or control character, or before
+/// the end.
 #[inline]
 fn plain(text: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
@@ -189,7 +191,7 @@ fn plain(text: &[u8]) -> usize {
     let (words, rest) = text.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        // The high bit of each byte that is what is looked for. A borrow may set bits behind the
+        // Each byte that is searched for gets its high bit set. A borrow may set bits behind the
         // first such byte, never before it.
         let quote = word ^ (ONES * 0x22);
         let backslash = word ^ (ONES * 0x5c);
@@ -216,7 +218,7 @@ mod tests {
         serde_json::from_str::<IgnoredAny>(text).is_ok()
     }
 
-    /// Text that is JSON, or nearly.
+    /// JSON, which the tests edit or cut so that it is nearly JSON.
     fn near_json() -> impl Strategy<Value = String> {
         let leaf = prop_oneof![
             Just("null".to_owned()),
