@@ -1,7 +1,10 @@
 //! What [`Config::validate`] refuses: each by the name of its setting, with what to do.
 
-use std::time::Duration;
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
 
+use std::{path::Path, time::Duration};
+
+use serde_json::Value;
 use synrepl_core::{Backoff, Config, MainChannel, Node, Transport, stream::Token, wire::Dialect};
 
 #[track_caller]
@@ -108,4 +111,36 @@ fn a_delay_is_at_least_a_millisecond_and_the_longest_is_not_below_the_first() {
     assert!(ok(1_000, 1_000));
     assert!(!ok(999, 5_000));
     assert!(!ok(5_000, 4_999));
+}
+
+/// The settings in the headers of the kept traces, each with its file.
+fn kept_headers() -> Vec<(String, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/traces");
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let traces = paths.filter(|path| path.extension().is_some_and(|kind| kind == "trace"));
+    traces
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let header: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+            (path.display().to_string(), header["config"].clone())
+        })
+        .collect()
+}
+
+#[test]
+fn every_setting_of_every_kept_trace_is_taken() {
+    let headers = kept_headers();
+    assert!(!headers.is_empty(), "there are kept traces");
+    for (file, settings) in headers {
+        let config: Config = serde_json::from_value(settings.clone()).unwrap();
+        let taken = serde_json::to_value(&config).unwrap();
+        for (name, value) in settings.as_object().unwrap() {
+            let name = match name.as_str() {
+                "replay_rows_max" => "in_band_rows_max",
+                "replay_bytes_max" => "in_band_bytes_max",
+                name => name,
+            };
+            assert_eq!(taken.get(name), Some(value), "{file}: {name}");
+        }
+    }
 }

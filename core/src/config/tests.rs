@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -94,36 +94,4 @@ fn a_renamed_setting_is_read_under_its_old_name() {
     let config: Config =
         serde_json::from_str(r#"{"replay_rows_max":3,"replay_bytes_max":4}"#).unwrap();
     assert_eq!((config.catch_up.in_band_rows_max, config.catch_up.in_band_bytes_max), (3, 4));
-}
-
-/// The settings in the headers of the kept traces, each with its file.
-fn kept_headers() -> Vec<(String, Value)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/traces");
-    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let traces = paths.filter(|path| path.extension().is_some_and(|kind| kind == "trace"));
-    traces
-        .map(|path| {
-            let text = std::fs::read_to_string(&path).unwrap();
-            let header: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-            (path.display().to_string(), header["config"].clone())
-        })
-        .collect()
-}
-
-#[test]
-fn every_setting_of_every_kept_trace_is_taken() {
-    let headers = kept_headers();
-    assert!(!headers.is_empty(), "there are kept traces");
-    for (file, settings) in headers {
-        let config: Config = serde_json::from_value(settings.clone()).unwrap();
-        let taken = serde_json::to_value(&config).unwrap();
-        for (name, value) in settings.as_object().unwrap() {
-            let name = match name.as_str() {
-                "replay_rows_max" => "in_band_rows_max",
-                "replay_bytes_max" => "in_band_bytes_max",
-                name => name,
-            };
-            assert_eq!(taken.get(name), Some(value), "{file}: {name}");
-        }
-    }
 }
