@@ -32,7 +32,7 @@ use crate::{
     redis::{self, Bus, RedisUrl, split_port},
     replication::Replication,
     session::Session,
-    tcp::{self, Accepting, Peers, Server},
+    tcp::{self, Acceptor, Peers, Server},
     transport::{Address, Connector, Listener, SocketConnector},
 };
 
@@ -50,7 +50,7 @@ enum Via {
 pub struct Builder<C: Connector = SocketConnector> {
     connector: C,
     via: Via,
-    listeners: Vec<Accepting>,
+    listeners: Vec<Acceptor>,
     log: Option<Arc<dyn LogStore>>,
     secret: Option<Secret>,
     endpoints: BTreeMap<String, Endpoint>,
@@ -170,7 +170,7 @@ impl<C: Connector> Builder<C> {
     /// listener of its own. Direct TCP has no authentication (`docs/protocol.md` 1.2); listen only
     /// where every host is trusted. Needs [`Builder::server_name`].
     pub fn listen(mut self, listener: impl Listener, dialect: Dialect) -> Self {
-        self.listeners.push(Accepting::new(listener, dialect));
+        self.listeners.push(Acceptor::new(listener, dialect));
         self
     }
 

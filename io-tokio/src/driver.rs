@@ -46,7 +46,7 @@ const MESSAGES_PER_TURN: u32 = 512;
 
 /// The number of waiting calls of the application, or lines of peers, that are taken together: what
 /// they cause to be sent goes out with one write.
-const TAKEN_PER_TURN: u32 = 64;
+const CALLS_PER_TURN: u32 = 64;
 
 /// The driver, to be placed by the caller: its future [`Driver::run`] runs until the replication
 /// stops.
@@ -211,7 +211,7 @@ impl<C: Connector> Driver<C> {
         }
         self.room = self.events.poll_room(cx).is_ready();
         if self.room {
-            self.tell_published();
+            self.notify_published();
         }
         for step in 0..LANES.len() {
             let place = (self.first_lane + step) % LANES.len();
@@ -292,7 +292,7 @@ impl<C: Connector> Driver<C> {
                 Ok(())
             }
             Wakeup::Appended(stream, token) => self.handle(now, Input::Appended { stream, token }),
-            Wakeup::Taken => self.on_taken(now),
+            Wakeup::Taken => self.on_sent_to_peers(now),
             Wakeup::Accepted(input) => self.handle(now, input),
             Wakeup::Peer(input) => self.on_peer(now, input),
             Wakeup::Request(request) => self.on_requests(now, request),
@@ -344,7 +344,7 @@ impl<C: Connector> Driver<C> {
     /// Hands the line of a peer to the core, and those that wait with it.
     fn on_peer(&mut self, now: Timestamp, first: PeerInput) -> Result<(), DriverError> {
         let mut next = Some(first);
-        let mut left = TAKEN_PER_TURN;
+        let mut left = CALLS_PER_TURN;
         while let Some(PeerInput { input, bytes_read }) = next {
             self.peer_bytes = bytes_read;
             self.handle(now, input)?;
@@ -355,7 +355,7 @@ impl<C: Connector> Driver<C> {
         Ok(())
     }
 
-    fn on_taken(&mut self, now: Timestamp) -> Result<(), DriverError> {
+    fn on_sent_to_peers(&mut self, now: Timestamp) -> Result<(), DriverError> {
         let taken = std::mem::take(&mut self.taken);
         for &(conn, count) in &taken {
             self.handle(now, Input::Sent { conn, count })?;
@@ -371,7 +371,7 @@ impl<C: Connector> Driver<C> {
     /// Handles a call of the application, and those that wait with it.
     fn on_requests(&mut self, now: Timestamp, first: Request) -> Result<(), DriverError> {
         let mut next = Some(first);
-        let mut left = TAKEN_PER_TURN;
+        let mut left = CALLS_PER_TURN;
         while let Some(request) = next {
             self.on_request(now, request)?;
             left -= 1;
@@ -471,7 +471,7 @@ impl<C: Connector> Driver<C> {
 
     /// Notifies the application of how far own streams have been published, once the queue has room
     /// again.
-    fn tell_published(&mut self) {
+    fn notify_published(&mut self) {
         while let Some((stream, token)) = self.published.pop_first() {
             self.events.push(Event::Published { stream, token }, 0);
         }

@@ -40,7 +40,7 @@ impl Append {
 
 /// Returns whether the next append still belongs into the same group of at most so many rows and
 /// bytes.
-pub(super) fn group_of(rows_max: usize, bytes_max: usize) -> impl FnMut(&Append) -> bool {
+pub(super) fn fits_group(rows_max: usize, bytes_max: usize) -> impl FnMut(&Append) -> bool {
     let (mut rows, mut bytes) = (0_usize, 0_usize);
     move |append| {
         rows += append.batch.rows as usize;
@@ -67,7 +67,8 @@ mod tests {
             .collect();
         let mut groups = Vec::new();
         let mut cx = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Some(group)) = line.poll_take(&mut cx, group_of(rows_max, bytes_max))
+        while let Poll::Ready(Some(group)) =
+            line.poll_take(&mut cx, fits_group(rows_max, bytes_max))
         {
             groups.push(group.len());
         }

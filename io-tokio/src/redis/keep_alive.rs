@@ -57,7 +57,7 @@ impl KeepAlive {
     }
 
     /// Records that a frame was received.
-    pub(super) const fn on_heard(&mut self) {
+    pub(super) const fn on_frame(&mut self) {
         self.heard = true;
     }
 
@@ -133,7 +133,7 @@ mod tests {
         let mut keep_alive = KeepAlive::new(INTERVAL, TIMEOUT);
         let start = Instant::now();
         assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
-        keep_alive.on_heard();
+        keep_alive.on_frame();
         assert!(keep_alive.on_pong());
         assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
         assert_eq!(start.elapsed().as_secs(), 60);
@@ -153,7 +153,7 @@ mod tests {
         let mut keep_alive = KeepAlive::new(INTERVAL, TIMEOUT);
         assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
         let start = Instant::now();
-        keep_alive.on_heard();
+        keep_alive.on_frame();
         assert_eq!(due(&mut keep_alive, true).await, Due::TimedOut);
         assert_eq!(start.elapsed().as_secs(), 20 + 20 + 1);
     }
@@ -166,7 +166,7 @@ mod tests {
         let not_reading =
             tokio::time::timeout(Duration::from_secs(600), due(&mut keep_alive, false));
         assert!(not_reading.await.is_err());
-        keep_alive.on_heard();
+        keep_alive.on_frame();
         assert!(keep_alive.on_pong());
         assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
     }
@@ -178,7 +178,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(600)).await;
         let mut cx = Context::from_waker(Waker::noop());
         assert!(keep_alive.poll(&mut cx, true).is_pending());
-        keep_alive.on_heard();
+        keep_alive.on_frame();
         assert!(keep_alive.on_pong());
         assert_eq!(due(&mut keep_alive, true).await, Due::Ping);
     }

@@ -34,7 +34,7 @@ pub(super) struct Link<S> {
     early: VecDeque<Bytes>,
     early_bytes: usize,
     scratch: BytesMut,
-    published: Published,
+    published: PublishAccount,
     unanswered_max: usize,
     output_bytes_max: usize,
     planted: Planted,
@@ -44,7 +44,7 @@ pub(super) struct Link<S> {
 
 /// The account of which commands have gone out. PUBLISHes are answered in their order.
 #[derive(Default)]
-struct Published {
+struct PublishAccount {
     /// The number of PUBLISHes without a reply, those not yet written included.
     unanswered: usize,
     /// One entry per command that could not be sent: the value that `answered` has to reach. The
@@ -56,7 +56,7 @@ struct Published {
     sent: u32,
 }
 
-impl Published {
+impl PublishAccount {
     /// Records the answer to a PUBLISH; false if there was none to answer.
     fn on_reply(&mut self) -> bool {
         if self.unanswered == 0 {
@@ -108,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             early: VecDeque::new(),
             early_bytes: 0,
             scratch: BytesMut::new(),
-            published: Published::default(),
+            published: PublishAccount::default(),
             unanswered_max: limits.publishes_in_flight_max,
             output_bytes_max: limits.output_bytes_max,
             planted: limits.planted(),
@@ -158,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     /// Returns whether every PUBLISH was answered.
-    pub(super) const fn is_settled(&self) -> bool {
+    pub(super) const fn is_answered(&self) -> bool {
         self.published.unanswered == 0
     }
 
@@ -239,10 +239,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     /// Writes what is left and reads the replies. Ready when every PUBLISH was answered.
-    pub(super) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+    pub(super) fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         self.poll_publisher(cx)?;
         let _pending_or_done = self.publisher.poll_write(cx)?;
-        if self.is_settled() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if self.is_answered() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     fn poll_publisher(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
@@ -268,7 +268,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 }
                 Ok(())
             }
-            Frame::Integer(_) => Err(self.publisher.unasked()),
+            Frame::Integer(_) => Err(self.publisher.unexpected_reply()),
             Frame::Simple(_) => self.publisher.on_pong(),
             Frame::Error(_)
                 if planted!(self.planted, TakesRefusalsForDone) && self.published.on_reply() =>
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_command_that_was_left_out_counts_once_all_before_it_were_answered() {
-        let mut published = Published::default();
+        let mut published = PublishAccount::default();
         published.leave_out();
         assert_eq!(published.sent, 1);
         published.unanswered = 2;

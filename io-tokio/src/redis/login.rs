@@ -115,7 +115,8 @@ impl<C: Connector> Bus<C> {
     async fn open_unbounded(self, stage: &mut Stage) -> Result<Link<Secured<C::Stream>>, Failure> {
         let publisher = self.connect().await?;
         let subscriber = self.connect().await?;
-        establish(subscriber, publisher, &self.login, self.channels, &self.limits, stage).await
+        log_in_and_subscribe(subscriber, publisher, &self.login, self.channels, &self.limits, stage)
+            .await
     }
 
     async fn connect(&self) -> Result<Secured<C::Stream>, Failure> {
@@ -159,7 +160,7 @@ impl<C: Connector> fmt::Debug for Bus<C> {
 }
 
 /// Logs in on both streams and subscribes on the first.
-pub(super) async fn establish<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn log_in_and_subscribe<S: AsyncRead + AsyncWrite + Unpin>(
     subscriber: S,
     publisher: S,
     login: &Login,

@@ -25,7 +25,7 @@ type Opening<S> = Pin<Box<dyn Future<Output = Result<Link<S>, Failure>> + Send>>
 /// Opens, drives and closes connections on request, and reports everything as [`Input`]s.
 pub(crate) struct Session<C: Connector> {
     bus: Bus<C>,
-    now: Option<(ConnectionId, Phase<Secured<C::Stream>>)>,
+    current: Option<(ConnectionId, Phase<Secured<C::Stream>>)>,
     planted: Planted,
     /// The connection before; only used by a planted bug.
     old: Option<Box<Link<Secured<C::Stream>>>>,
@@ -43,29 +43,29 @@ enum Phase<S> {
 impl<C: Connector> Session<C> {
     pub(crate) fn new(bus: Bus<C>) -> Self {
         let planted = bus.planted();
-        Self { bus, now: None, planted, old: None }
+        Self { bus, current: None, planted, old: None }
     }
 
     /// Begins to connect.
     pub(crate) fn connect(&mut self, conn: ConnectionId) {
-        debug_assert!(self.now.is_none(), "the core asks for one connection at a time");
+        debug_assert!(self.current.is_none(), "the core asks for one connection at a time");
         tracing::debug!(%conn, bus = ?self.bus, "connecting");
-        self.now = Some((conn, Phase::Opening(Box::pin(self.bus.clone().open()))));
+        self.current = Some((conn, Phase::Opening(Box::pin(self.bus.clone().open()))));
     }
 
     /// Closes the connection after what was sent on it has gone out.
     pub(crate) fn close(&mut self, conn: ConnectionId) {
-        let Some((now, phase)) = self.now.take() else { return };
+        let Some((current, phase)) = self.current.take() else { return };
         let phase = match phase {
-            Phase::Open(link) if now == conn => {
+            Phase::Open(link) if current == conn => {
                 Phase::Closing(link, Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)))
             }
-            Phase::Opening(_) if now == conn => {
+            Phase::Opening(_) if current == conn => {
                 Phase::Ended("closed before it was open".to_owned())
             }
             Phase::Opening(_) | Phase::Open(_) | Phase::Closing(..) | Phase::Ended(_) => phase,
         };
-        self.now = Some((now, phase));
+        self.current = Some((current, phase));
     }
 
     /// Queues a command; without effect if the connection is gone.
@@ -75,25 +75,27 @@ impl<C: Connector> Session<C> {
         channel: Channel,
         command: &Command,
     ) -> Result<(), EncodeError> {
-        match &mut self.now {
-            Some((now, Phase::Open(link))) if *now == conn => link.publish(channel, command),
+        match &mut self.current {
+            Some((current, Phase::Open(link))) if *current == conn => {
+                link.publish(channel, command)
+            }
             _ => Ok(()),
         }
     }
 
     /// Returns whether new commands of the application should wait.
     pub(crate) fn is_output_full(&self) -> bool {
-        matches!(&self.now, Some((_, Phase::Open(link))) if link.is_output_full())
+        matches!(&self.current, Some((_, Phase::Open(link))) if link.is_output_full())
     }
 
     /// Returns whether more than half of the bytes that may wait to be written do.
     pub(crate) fn is_output_long(&self) -> bool {
-        matches!(&self.now, Some((_, Phase::Open(link))) if link.is_output_long())
+        matches!(&self.current, Some((_, Phase::Open(link))) if link.is_output_long())
     }
 
     /// Returns the number of bytes read since the last call.
     pub(crate) fn take_bytes_read(&mut self) -> usize {
-        match &mut self.now {
+        match &mut self.current {
             Some((_, Phase::Open(link))) => link.take_bytes_read(),
             _ => 0,
         }
@@ -102,7 +104,7 @@ impl<C: Connector> Session<C> {
     /// Returns the next message of what was read, without reading more.
     #[inline]
     pub(crate) fn next_buffered(&mut self) -> Option<Input> {
-        let Some((conn, Phase::Open(link))) = &mut self.now else { return None };
+        let Some((conn, Phase::Open(link))) = &mut self.current else { return None };
         let conn = *conn;
         match link.next_message() {
             Ok(None) => None,
@@ -115,7 +117,7 @@ impl<C: Connector> Session<C> {
     /// Drives the connection; ready with what happened on it. Reads messages only if `read`.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Input> {
         loop {
-            let Some((conn, phase)) = &mut self.now else { return Poll::Pending };
+            let Some((conn, phase)) = &mut self.current else { return Poll::Pending };
             let conn = *conn;
             match phase {
                 Phase::Opening(opening) => match std::task::ready!(opening.as_mut().poll(cx)) {
@@ -128,7 +130,7 @@ impl<C: Connector> Session<C> {
                                 let _ = link.publish(channel, &command);
                             }
                         }
-                        self.now = Some((conn, Phase::Open(Box::new(link))));
+                        self.current = Some((conn, Phase::Open(Box::new(link))));
                         return Poll::Ready(Input::Connected { conn });
                     }
                     Err(failure) => return Poll::Ready(self.ended(conn, failure)),
@@ -143,14 +145,14 @@ impl<C: Connector> Session<C> {
                     {
                         return Poll::Ready(Input::Received { conn, command });
                     }
-                    let Some((_, Phase::Open(link))) = &mut self.now else { continue };
+                    let Some((_, Phase::Open(link))) = &mut self.current else { continue };
                     let polled = link.poll(cx, read);
                     let count = link.take_sent();
                     if count > 0 {
                         // What was answered before the end counts.
                         if let Poll::Ready(Err(failure)) = polled {
                             self.keep_old();
-                            self.now = Some((conn, Phase::Ended(failure)));
+                            self.current = Some((conn, Phase::Ended(failure)));
                         }
                         return Poll::Ready(Input::Sent { conn, count });
                     }
@@ -159,7 +161,7 @@ impl<C: Connector> Session<C> {
                     }
                 }
                 Phase::Closing(link, deadline) => {
-                    let settled = link.poll_settled(cx);
+                    let settled = link.poll_answered(cx);
                     let count = link.take_sent();
                     if count > 0 {
                         return Poll::Ready(Input::Sent { conn, count });
@@ -181,7 +183,7 @@ impl<C: Connector> Session<C> {
     fn keep_old(&mut self) {
         let reads_on = planted!(self.planted, OldSubscriptionGoesOn);
         if (reads_on || planted!(self.planted, ResendsAfterReconnect))
-            && let Some((_, Phase::Open(link))) = self.now.take()
+            && let Some((_, Phase::Open(link))) = self.current.take()
         {
             self.old = Some(link);
         }
@@ -208,7 +210,7 @@ impl<C: Connector> Session<C> {
 
     fn ended(&mut self, conn: ConnectionId, reason: Failure) -> Input {
         self.keep_old();
-        self.now = None;
+        self.current = None;
         tracing::debug!(%conn, reason = %Printable::foreign(&reason), "connection ended");
         Input::Disconnected { conn, reason }
     }

@@ -114,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         match self.decoder.decode(&mut self.input) {
             Ok(None) => Ok(None),
             Ok(Some(frame)) => {
-                self.keep_alive.on_heard();
+                self.keep_alive.on_frame();
                 Ok(Some(self.without_password(frame)))
             }
             Err(error) => {
@@ -214,12 +214,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Records the answer to a PING.
     pub(super) fn on_pong(&mut self) -> Result<(), Failure> {
-        if self.keep_alive.on_pong() { Ok(()) } else { Err(self.unasked()) }
+        if self.keep_alive.on_pong() { Ok(()) } else { Err(self.unexpected_reply()) }
     }
 
     /// Makes the failure for a reply to nothing.
     #[cold]
-    pub(super) fn unasked(&self) -> Failure {
+    pub(super) fn unexpected_reply(&self) -> Failure {
         format!("Redis sent more replies than commands it got on the {} connection", self.role)
     }
 

@@ -31,27 +31,27 @@ pub(super) struct Accepted {
 }
 
 /// A listener of any kind, with the dialect that is spoken on it.
-pub(crate) struct Accepting {
-    accept_all: Box<dyn FnOnce(mpsc::Sender<Accepted>) -> AcceptAll + Send>,
+pub(crate) struct Acceptor {
+    run_accept_loop: Box<dyn FnOnce(mpsc::Sender<Accepted>) -> AcceptAll + Send>,
 }
 
 type AcceptAll = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl Accepting {
+impl Acceptor {
     pub(crate) fn new(listener: impl Listener, dialect: Dialect) -> Self {
-        let accept_all = Box::new(move |accepted| -> AcceptAll {
-            Box::pin(accept_all(listener, dialect, accepted))
+        let run_accept_loop = Box::new(move |accepted| -> AcceptAll {
+            Box::pin(run_accept_loop(listener, dialect, accepted))
         });
-        Self { accept_all }
+        Self { run_accept_loop }
     }
 
     /// Accepts connections until the receiver of them is gone.
     pub(super) fn run(self, accepted: mpsc::Sender<Accepted>) -> AcceptAll {
-        (self.accept_all)(accepted)
+        (self.run_accept_loop)(accepted)
     }
 }
 
-async fn accept_all<L: Listener>(
+async fn run_accept_loop<L: Listener>(
     mut listener: L,
     dialect: Dialect,
     accepted: mpsc::Sender<Accepted>,
@@ -117,7 +117,7 @@ mod tests {
         answers.push_back(Ok(duplex(1).0));
         let (sender, mut accepted) = mpsc::channel(1);
         let start = Instant::now();
-        let accepting = Accepting::new(Scripted(answers), Dialect::LATEST);
+        let accepting = Acceptor::new(Scripted(answers), Dialect::LATEST);
         let task = tokio::spawn(accepting.run(sender));
         assert_eq!(accepted.recv().await.unwrap().peer, "peer");
         // The waits are 10, 20, ... 640 ms, then a second each.
@@ -140,7 +140,7 @@ mod tests {
         }
         let (counter, mut count) = mpsc::channel(100);
         let (sender, mut accepted) = mpsc::channel(1);
-        let task = tokio::spawn(Accepting::new(Counted(counter), Dialect::LATEST).run(sender));
+        let task = tokio::spawn(Acceptor::new(Counted(counter), Dialect::LATEST).run(sender));
         for _ in 0..3 {
             count.recv().await.unwrap();
             for _ in 0..100 {

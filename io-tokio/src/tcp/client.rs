@@ -74,7 +74,7 @@ pub(crate) struct Session<C: Connector> {
     /// The lines of the commands that will go out as one chunk.
     lines: BytesMut,
     commands: u32,
-    now: Option<(ConnectionId, Phase<C::Stream>)>,
+    current: Option<(ConnectionId, Phase<C::Stream>)>,
 }
 
 enum Phase<S> {
@@ -88,39 +88,39 @@ enum Phase<S> {
 
 impl<C: Connector> Session<C> {
     pub(crate) fn new(server: Server<C>) -> Self {
-        Self { server, lines: BytesMut::new(), commands: 0, now: None }
+        Self { server, lines: BytesMut::new(), commands: 0, current: None }
     }
 
     /// Begins to connect.
     pub(crate) fn connect(&mut self, conn: ConnectionId) {
-        debug_assert!(self.now.is_none(), "the core asks for one connection at a time");
+        debug_assert!(self.current.is_none(), "the core asks for one connection at a time");
         tracing::debug!(%conn, server = ?self.server, "connecting");
         self.lines.clear();
         self.commands = 0;
-        self.now = Some((conn, Phase::Opening(Box::pin(self.server.clone().open()))));
+        self.current = Some((conn, Phase::Opening(Box::pin(self.server.clone().open()))));
     }
 
     /// Closes the connection after what was sent on it has gone out.
     pub(crate) fn close(&mut self, conn: ConnectionId) {
-        let Some((now, phase)) = self.now.take() else { return };
+        let Some((current, phase)) = self.current.take() else { return };
         let phase = match phase {
-            Phase::Open(mut socket) if now == conn => {
+            Phase::Open(mut socket) if current == conn => {
                 hand_over(&mut self.lines, &mut self.commands, &mut socket);
                 Phase::Closing(socket, Box::pin(sleep(CLOSE_TIMEOUT)))
             }
-            Phase::Opening(_) if now == conn => {
+            Phase::Opening(_) if current == conn => {
                 Phase::Ended("closed before it was open".to_owned())
             }
             Phase::Opening(_) | Phase::Open(_) | Phase::Closing(..) | Phase::Ended(_) => phase,
         };
-        self.now = Some((now, phase));
+        self.current = Some((current, phase));
     }
 
     /// Queues a command; without effect if the connection is gone. A command that has no line
     /// counts as sent.
     pub(crate) fn send(&mut self, conn: ConnectionId, command: &Command) -> Result<(), LineError> {
-        match &self.now {
-            Some((now, Phase::Open(_))) if *now == conn => {
+        match &self.current {
+            Some((current, Phase::Open(_))) if *current == conn => {
                 self.commands += 1;
                 line::append(command, self.server.dialect, &mut self.lines)
             }
@@ -130,13 +130,13 @@ impl<C: Connector> Session<C> {
 
     /// Returns whether more than half of the bytes that may wait to be written do.
     pub(crate) fn is_output_long(&self) -> bool {
-        let Some((_, Phase::Open(socket))) = &self.now else { return false };
+        let Some((_, Phase::Open(socket))) = &self.current else { return false };
         socket.output_len() + self.lines.len() > self.server.output_bytes_max / 2
     }
 
     /// Returns the number of bytes read since the last call.
     pub(crate) fn take_bytes_read(&mut self) -> usize {
-        match &mut self.now {
+        match &mut self.current {
             Some((_, Phase::Open(socket))) => socket.take_bytes_read(),
             _ => 0,
         }
@@ -145,7 +145,7 @@ impl<C: Connector> Session<C> {
     /// Returns the next line of what was read, without reading more.
     #[inline]
     pub(crate) fn next_buffered(&mut self) -> Option<Input> {
-        let Some((conn, Phase::Open(socket))) = &mut self.now else { return None };
+        let Some((conn, Phase::Open(socket))) = &mut self.current else { return None };
         let conn = *conn;
         Some(match socket.next_line()? {
             Line::Command(command) => Input::Received { conn, command },
@@ -157,12 +157,12 @@ impl<C: Connector> Session<C> {
     /// Drives the connection; ready with what happened on it. Reads lines only if `read`.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Input> {
         loop {
-            let Some((conn, phase)) = &mut self.now else { return Poll::Pending };
+            let Some((conn, phase)) = &mut self.current else { return Poll::Pending };
             let conn = *conn;
             match phase {
                 Phase::Opening(opening) => match std::task::ready!(opening.as_mut().poll(cx)) {
                     Ok(socket) => {
-                        self.now = Some((conn, Phase::Open(socket)));
+                        self.current = Some((conn, Phase::Open(socket)));
                         return Poll::Ready(Input::Connected { conn });
                     }
                     Err(failure) => return Poll::Ready(self.ended(conn, failure)),
@@ -200,7 +200,9 @@ impl<C: Connector> Session<C> {
         conn: ConnectionId,
         read: bool,
     ) -> Poll<Result<Option<Input>, Failure>> {
-        let Some((_, Phase::Open(socket))) = &mut self.now else { return Poll::Ready(Ok(None)) };
+        let Some((_, Phase::Open(socket))) = &mut self.current else {
+            return Poll::Ready(Ok(None));
+        };
         hand_over(&mut self.lines, &mut self.commands, socket);
         let _pending_or_done = socket.poll_write(cx);
         let count = socket.take_sent();
@@ -219,7 +221,7 @@ impl<C: Connector> Session<C> {
     }
 
     fn ended(&mut self, conn: ConnectionId, reason: Failure) -> Input {
-        self.now = None;
+        self.current = None;
         tracing::debug!(%conn, reason = %Printable::foreign(&reason), "connection ended");
         Input::Disconnected { conn, reason }
     }

@@ -25,7 +25,7 @@ const CHUNK_BYTES_MAX: usize = 64 << 10;
 pub(super) struct Gather {
     to: To,
     /// The lines, one entry per dialect that is spoken there.
-    spoken: Vec<Spoken>,
+    spoken: Vec<PerDialect>,
     /// The outboxes of the connections, each with the index of its dialect in `spoken`.
     members: Vec<(usize, Arc<Outbox>)>,
     /// Set once something was added since the last flush.
@@ -40,7 +40,7 @@ enum To {
     All(Arc<Audience>),
 }
 
-struct Spoken {
+struct PerDialect {
     dialect: Dialect,
     lines: BytesMut,
     commands: u32,
@@ -49,7 +49,7 @@ struct Spoken {
 
 impl Gather {
     /// Returns whether what is added goes to exactly this audience.
-    pub(super) fn is_at_all(&self, audience: &Arc<Audience>) -> bool {
+    pub(super) fn targets_audience(&self, audience: &Arc<Audience>) -> bool {
         // Each stream has a list of its own, mostly with the same connections.
         matches!(&self.to, To::All(present)
             if Arc::ptr_eq(present, audience) || present.connections() == audience.connections())
@@ -61,7 +61,7 @@ impl Gather {
     }
 
     /// Directs what is added from now on to these connections. Hands over what was for others.
-    pub(super) fn aim_at_all<'a>(
+    pub(super) fn target_audience<'a>(
         &mut self,
         audience: &Arc<Audience>,
         members: impl IntoIterator<Item = (Dialect, &'a Arc<Outbox>)>,
@@ -88,7 +88,7 @@ impl Gather {
             let known = self.spoken.iter().position(|spoken| spoken.dialect == dialect);
             let place = known.unwrap_or_else(|| {
                 let (lines, chunk) = (BytesMut::new(), Chunk::default());
-                self.spoken.push(Spoken { dialect, lines, commands: 0, chunk });
+                self.spoken.push(PerDialect { dialect, lines, commands: 0, chunk });
                 self.spoken.len() - 1
             });
             self.members.push((place, Arc::clone(outbox)));
@@ -101,7 +101,7 @@ impl Gather {
         for spoken in &mut self.spoken {
             spoken.commands += 1;
             if let Err(error) = line::append(command, spoken.dialect, &mut spoken.lines) {
-                left_out(command, spoken.dialect, &error);
+                log_unencodable(command, spoken.dialect, &error);
             }
             is_long |= spoken.lines.len() >= CHUNK_BYTES_MAX;
         }
@@ -132,7 +132,7 @@ impl Gather {
 /// Logs that a command has no line. Where the dialect lacks the command that is normal; anything
 /// else is a warning.
 #[cold]
-fn left_out(command: &Command, dialect: Dialect, error: &LineError) {
+fn log_unencodable(command: &Command, dialect: Dialect, error: &LineError) {
     let command = command.name();
     if matches!(error, LineError::Encode(EncodeError::NotInDialect { .. })) {
         tracing::debug!(command, %dialect, "left out: not in the peers' dialect");
@@ -176,7 +176,7 @@ mod tests {
         let everyone = audience(3);
         let mut gather = Gather::default();
         let members = outboxes.iter().map(|outbox| (Dialect::V1_22, outbox));
-        gather.aim_at_all(&everyone, members);
+        gather.target_audience(&everyone, members);
         gather.add(&ping("1"));
         gather.add(&ping("2"));
         gather.flush();
@@ -195,7 +195,7 @@ mod tests {
     fn each_dialect_has_its_own_lines_and_what_it_lacks_counts_as_sent() {
         let [old, new] = outboxes();
         let mut gather = Gather::default();
-        gather.aim_at_all(&audience(2), [(Dialect::V0_23, &old), (Dialect::V1_22, &new)]);
+        gather.target_audience(&audience(2), [(Dialect::V0_23, &old), (Dialect::V1_22, &new)]);
         let position = synrepl_core::wire::Position {
             stream: "typing".into(),
             instance: "w".into(),
@@ -216,8 +216,8 @@ mod tests {
         let everyone = audience(2);
         let mut gather = Gather::default();
         let broadcast = |gather: &mut Gather, text| {
-            if !gather.is_at_all(&everyone) {
-                gather.aim_at_all(&everyone, [(Dialect::LATEST, &a), (Dialect::LATEST, &b)]);
+            if !gather.targets_audience(&everyone) {
+                gather.target_audience(&everyone, [(Dialect::LATEST, &a), (Dialect::LATEST, &b)]);
             }
             gather.add(&ping(text));
         };

@@ -13,7 +13,7 @@ mod peers;
 mod socket;
 
 pub(crate) use self::{
-    accept::Accepting,
+    accept::Acceptor,
     client::{Server, Session},
     line::LineError,
     peers::{PeerInput, Peers, Sent},

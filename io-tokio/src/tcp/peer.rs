@@ -27,7 +27,7 @@ use crate::{planted::Planted, transport::CLOSE_TIMEOUT};
 const READ_BYTES: usize = 4 << 10;
 
 /// The ends of the driver's queues that a peer's task uses.
-pub(super) struct Seat {
+pub(super) struct PeerChannels {
     pub(super) conn: ConnectionId,
     pub(super) outbox: Arc<Outbox>,
     pub(super) inputs: mpsc::Sender<PeerInput>,
@@ -36,7 +36,10 @@ pub(super) struct Seat {
 
 /// Moves lines between the peer and the driver until either closes; returns the reason of the end,
 /// for people.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, seat: Seat) -> String {
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    seat: PeerChannels,
+) -> String {
     let mut peer = Peer {
         conn: seat.conn,
         socket: LineSocket::new(stream, READ_BYTES, Planted::default()),

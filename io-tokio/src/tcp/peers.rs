@@ -15,10 +15,10 @@ use synrepl_core::{
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
-    accept::{Accepted, Accepting},
+    accept::{Accepted, Acceptor},
     gather::Gather,
     outbox::{Outbox, Reports},
-    peer::{self, Seat},
+    peer::{self, PeerChannels},
 };
 
 /// The number of connections beyond those that the core serves: it has yet to refuse them, or they
@@ -38,7 +38,7 @@ pub(crate) struct PeerInput {
 
 /// The accepted connections: accepts them, runs a task for each, and gives commands to them.
 pub(crate) struct Peers {
-    listeners: Vec<Accepting>,
+    listeners: Vec<Acceptor>,
     acceptors: JoinSet<()>,
     accepted: Option<mpsc::Receiver<Accepted>>,
     connections_max: usize,
@@ -63,11 +63,7 @@ struct Open {
 impl Peers {
     /// Makes the set, empty. `peers_max` is the number of peers that the core serves;
     /// `lines_queued_max` the number of their lines that may wait.
-    pub(crate) fn new(
-        listeners: Vec<Accepting>,
-        peers_max: usize,
-        lines_queued_max: usize,
-    ) -> Self {
+    pub(crate) fn new(listeners: Vec<Acceptor>, peers_max: usize, lines_queued_max: usize) -> Self {
         let (inputs_sender, inputs) = mpsc::channel(lines_queued_max);
         Self {
             listeners,
@@ -119,7 +115,7 @@ impl Peers {
         self.count += 1;
         tracing::debug!(%conn, peer, %dialect, "accepted");
         let outbox = Arc::<Outbox>::default();
-        let seat = Seat {
+        let seat = PeerChannels {
             conn,
             outbox: Arc::clone(&outbox),
             inputs: self.inputs_sender.clone(),
@@ -185,9 +181,9 @@ impl Peers {
 
     /// Sends a command to each connection of the audience, once [`Peers::flush`] is called.
     pub(crate) fn broadcast(&mut self, audience: &Arc<Audience>, command: &Command) {
-        if !self.gather.is_at_all(audience) {
+        if !self.gather.targets_audience(audience) {
             let members = audience.connections().iter().filter_map(|conn| self.open.get(conn));
-            self.gather.aim_at_all(audience, members.map(|open| (open.dialect, &open.outbox)));
+            self.gather.target_audience(audience, members.map(|open| (open.dialect, &open.outbox)));
         }
         self.gather.add(command);
     }

@@ -36,7 +36,7 @@ pub(super) struct LineSocket<S> {
     lines: LineDecoder,
     decoder: Decoder,
     /// Set once a line was too long, or a close was begun: what follows is not decoded.
-    deaf: bool,
+    ignores_input: bool,
     output: Output,
     flushing: bool,
     /// The failure of a write. What the peer sent before may have the reason, so it is read first.
@@ -55,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineSocket<S> {
             read_bytes,
             lines: LineDecoder::new(),
             decoder: Decoder::new(),
-            deaf: false,
+            ignores_input: false,
             output: Output::default(),
             flushing: false,
             broken: None,
@@ -88,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineSocket<S> {
     /// Returns the next line of what was read, without reading more.
     #[inline]
     pub(super) fn next_line(&mut self) -> Option<Line> {
-        if self.deaf {
+        if self.ignores_input {
             return None;
         }
         match self.lines.decode(&mut self.input) {
@@ -97,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineSocket<S> {
                 Err(error) => Line::Malformed(error),
             }),
             Err(_) => {
-                self.deaf = true;
+                self.ignores_input = true;
                 self.input = BytesMut::new();
                 Some(Line::TooLong)
             }
@@ -106,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineSocket<S> {
 
     /// Reads once. Ready when something was received, or when nothing more will be.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        if self.deaf {
+        if self.ignores_input {
             // The bytes are dropped, but a close still shows that the other side is gone.
             self.input.clear();
         }
@@ -177,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineSocket<S> {
             }
             self.shutdown = true;
         }
-        self.deaf = true;
+        self.ignores_input = true;
         while ready!(self.poll_read(cx)).is_ok() {}
         Poll::Ready(())
     }

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{limits::ServerLimits, patience::Patient, service::Service};
+use super::{limits::ServerLimits, patience::WriteTimeout, service::Service};
 use crate::transport::Listener;
 
 /// The time until the next attempt when the system does not give a connection.
@@ -86,7 +86,7 @@ async fn serve<S>(
 ) where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let stream = TokioIo::new(Patient::new(stream, service.limits().answer_timeout));
+    let stream = TokioIo::new(WriteTimeout::new(stream, service.limits().answer_timeout));
     let answers = service_fn(|request| {
         let service = Arc::clone(&service);
         async move { Ok::<_, Infallible>(service.answer(request).await) }

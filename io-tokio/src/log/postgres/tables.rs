@@ -37,7 +37,7 @@ const TABLES: &str = "
 ";
 
 /// The number of attempts at a lock that another session has, and the time between two.
-const LOOKS: u32 = 40;
+const LOCK_ATTEMPTS: u32 = 40;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// Makes the tables if there are none, and checks their version.
@@ -80,7 +80,7 @@ pub(super) async fn lock(
     mine: Option<i32>,
 ) -> Result<bool, Failure> {
     let key = format!("synrepl writer {} {}", database.schema, database.instance);
-    for _ in 0..LOOKS {
+    for _ in 0..LOCK_ATTEMPTS {
         let lock = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
         if session.value(lock, &[&key]).await? {
             return Ok(true);

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::log::{
     AppendError,
-    append::{Append, group_of},
+    append::{Append, fits_group},
     line::Server,
     progress::Progress,
 };
@@ -111,12 +111,12 @@ impl Writer {
         loop {
             tokio::select! {
                 biased;
-                group = poll_fn(|cx| server.poll_take(cx, group_of(rows_max, bytes_max))) => {
+                group = poll_fn(|cx| server.poll_take(cx, fits_group(rows_max, bytes_max))) => {
                     let Some(group) = group else { return };
                     self.append(group, &server).await;
                 }
                 _ = looks.tick() => {
-                    if let Err(failure) = self.look_or_connect().await {
+                    if let Err(failure) = self.read_ends_or_connect().await {
                         tracing::warn!(message = failure.message(), "the log in PostgreSQL is away");
                     }
                 }
@@ -124,7 +124,7 @@ impl Writer {
         }
     }
 
-    async fn look_or_connect(&mut self) -> Result<(), Failure> {
+    async fn read_ends_or_connect(&mut self) -> Result<(), Failure> {
         if self.session.is_none() {
             self.connect().await?;
         }

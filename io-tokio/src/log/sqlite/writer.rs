@@ -13,7 +13,7 @@ use synrepl_core::{ByteString, stream::Token};
 use super::{Ready, SqliteOpenError, SqliteOptions, file, sleep::take};
 use crate::log::{
     AppendError,
-    append::{Append, group_of},
+    append::{Append, fits_group},
     batch::{Batch, next_token},
     line::Server,
     progress::Progress,
@@ -42,7 +42,8 @@ pub(super) fn run(
         broken: None,
     };
     let _ = ready.send(Ok(Arc::clone(&progress)));
-    while let Some(group) = take(server, group_of(options.group_rows_max, options.group_bytes_max))
+    while let Some(group) =
+        take(server, fits_group(options.group_rows_max, options.group_bytes_max))
     {
         writer.append(group, &progress);
     }

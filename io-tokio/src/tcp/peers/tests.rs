@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 async fn listening(peers_max: usize) -> (Peers, std::net::SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let mut peers = Peers::new(vec![Accepting::new(listener, Dialect::V1_22)], peers_max, 4);
+    let mut peers = Peers::new(vec![Acceptor::new(listener, Dialect::V1_22)], peers_max, 4);
     peers.start();
     (peers, address)
 }
@@ -224,7 +224,7 @@ impl Listener for PanicsOnce {
 #[tokio::test]
 async fn a_transport_that_panics_ends_its_connection_alone() {
     let listener = PanicsOnce(Some(Panics));
-    let mut peers = Peers::new(vec![Accepting::new(listener, Dialect::V1_22)], 10, 4);
+    let mut peers = Peers::new(vec![Acceptor::new(listener, Dialect::V1_22)], 10, 4);
     peers.start();
     let conn = accepted(&mut peers).await;
     let Input::Disconnected { conn: gone, reason } = input(&mut peers).await else { panic!() };
