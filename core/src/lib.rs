@@ -120,7 +120,6 @@ mod inband;
 mod input;
 mod memory;
 mod node;
-mod planted;
 mod printable;
 mod publish;
 mod queries;
@@ -156,6 +155,3 @@ pub use crate::{
     time::Timestamp,
 };
 pub use bytestring::ByteString;
-
-#[cfg(feature = "planted-bugs")]
-pub use crate::planted::PlantedBug;

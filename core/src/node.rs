@@ -25,7 +25,6 @@ use crate::{
     ids::{ConnectionId, FetchId, SourceIndex, StreamIndex, WaitId},
     inband::{Blame, Lost},
     input::Input,
-    planted::planted,
     publish::Publisher,
     queries::Requester,
     sources::{Role, Sources},
@@ -289,13 +288,6 @@ impl Node {
         {
             return;
         }
-        if planted!(self.env.config, UpsetsOthers) {
-            for index in 0..self.followers.len() {
-                self.with_follower(SourceIndex::after(index), |follower, env| {
-                    follower.on_malformed(env, None);
-                });
-            }
-        }
         if let Some(row) = row
             // A bad line is not believed to the point of following a source that no other line has
             // named.
@@ -406,7 +398,7 @@ impl Node {
         if let Some(role) = self.sources.find(stream, instance) {
             return Some(role);
         }
-        if instance == self.env.config.instance && !planted!(self.env.config, DeliversEchoes) {
+        if instance == self.env.config.instance {
             return Some(Role::Own);
         }
         if self.env.config.streams.as_ref().is_some_and(|wanted| !wanted.contains(stream)) {

@@ -10,7 +10,7 @@ mod world;
 use std::time::Duration;
 
 use synrepl_core::{
-    Action, Config, Input, Node, PlantedBug, Timestamp,
+    Action, Config, Input, Node, Timestamp,
     trace::{End, Replayer, TraceLine},
 };
 
@@ -45,23 +45,18 @@ struct Done {
 /// world is kind, everything is sent, and a shutdown ends. A second node that is given the same
 /// list does the same and ends in the same state; and so does one that is given the recorded trace.
 pub fn core_inputs(data: &[u8]) {
-    if let Err(broken) = core_inputs_with(data, None) {
+    if let Err(broken) = checked(data) {
         panic!("{broken}");
     }
 }
 
-/// The same with a bug in the core.
-///
-/// # Errors
-/// The rule that does not hold, and all that happened.
-pub fn core_inputs_with(data: &[u8], planted: Option<PlantedBug>) -> Result<(), String> {
+fn checked(data: &[u8]) -> Result<(), String> {
     let mut choices = Choices::new(data);
     let mut settings = settings::decoded(&mut choices);
     let end = choices.byte();
     if end >> 5 == WITH_AUDIT {
         settings::audit(&mut settings.config, &mut choices);
     }
-    settings.config.planted = planted;
     let (recorded, abrupt) = (end % 8 == 7, end & 8 != 0);
     let mut run = Run::new(&settings, abrupt);
     run.play(choices).map_err(|broken| {

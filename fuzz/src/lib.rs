@@ -22,10 +22,10 @@ mod typed_row;
 
 pub use crate::{
     command::command,
-    core_inputs::{core_inputs, core_inputs_with},
+    core_inputs::core_inputs,
     line::line,
     page::page,
-    reference_follower::{reference_follower, reference_follower_with},
+    reference_follower::reference_follower,
     replay::{files_in, replay},
     resp::resp,
     scenario::scenario,

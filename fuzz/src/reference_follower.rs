@@ -8,7 +8,7 @@ mod writers;
 
 use std::time::Duration;
 
-use synrepl_core::{Action, Config, Input, Node, PlantedBug, Start, Timestamp};
+use synrepl_core::{Action, Config, Input, Node, Start, Timestamp};
 
 use self::{
     account::{Account, Verdict},
@@ -29,19 +29,14 @@ const LONG: Duration = Duration::from_secs(120);
 /// Writers that keep their rules say what they write over a bus that breaks; the core and a
 /// follower of the plainest kind deliver the same of it.
 pub fn reference_follower(data: &[u8]) {
-    if let Err(broken) = reference_follower_with(data, None) {
+    if let Err(broken) = checked(data) {
         panic!("{broken}");
     }
 }
 
-/// The same with a bug in the core.
-///
-/// # Errors
-/// What the core delivered, and what the plain follower did.
-pub fn reference_follower_with(data: &[u8], planted: Option<PlantedBug>) -> Result<(), String> {
+fn checked(data: &[u8]) -> Result<(), String> {
     let mut choices = Choices::new(data);
     let mut config = decoded(&mut choices);
-    config.planted = planted;
     let world = World::decoded(&mut config, &mut choices);
     let node = Node::new(config.clone()).map_err(|error| error.to_string())?;
     let (naive, account) = (Naive::new(&config), Account::default());

@@ -337,7 +337,6 @@ impl<C: Connector> Builder<C> {
     pub fn driver(self) -> Result<(Replication, Driver<C>), BuildError> {
         self.limits.validate().map_err(|(limit, problem)| BuildError::Limit { limit, problem })?;
         let limits = self.limits;
-        let planted = limits.planted();
         let mut config = self.config;
         // The server name is sent to peers, and is the name of a channel on Redis.
         let is_named = matches!(self.via, Via::Redis { .. }) || !self.listeners.is_empty();
@@ -404,7 +403,6 @@ impl<C: Connector> Builder<C> {
             recorder,
             stop,
             clock,
-            planted,
         };
         Ok((Replication::new(received, positions, handle, clock), Driver::new(node, parts)))
     }

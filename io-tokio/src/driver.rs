@@ -33,7 +33,6 @@ use crate::{
     fetch::{FetchRequest, FetchSource},
     handle::Request,
     log::{LogEnds, LogStore},
-    planted::{Planted, planted},
     record::Recorder,
     session::Session,
     tcp::{PeerInput, Peers, Sent},
@@ -83,7 +82,6 @@ pub struct Driver<C: Connector = SocketConnector> {
     /// The index of the lane that is polled first.
     first_lane: usize,
     stopped: bool,
-    planted: Planted,
 }
 
 /// The parts of a driver, besides the core.
@@ -98,7 +96,6 @@ pub(crate) struct Parts<C: Connector> {
     pub(crate) recorder: Option<Box<dyn Recorder>>,
     pub(crate) stop: CancellationToken,
     pub(crate) clock: Clock,
-    pub(crate) planted: Planted,
 }
 
 /// The cause of a turn of the loop.
@@ -167,7 +164,6 @@ impl<C: Connector> Driver<C> {
             peer_bytes: 0,
             first_lane: 0,
             stopped: false,
-            planted: parts.planted,
         }
     }
 
@@ -282,9 +278,6 @@ impl<C: Connector> Driver<C> {
                 let result = outcome.unwrap_or_else(|message| {
                     Err(LogError { stream: stream.to_string(), message })
                 });
-                if result.is_err() && planted!(self.planted, LosesLogReads) {
-                    return Ok(());
-                }
                 self.handle(now, Input::LogRead { query, result })?;
                 // Peers get the time to take a page before the next one comes.
                 self.peers.flush();
@@ -333,9 +326,6 @@ impl<C: Connector> Driver<C> {
                 tokio::task::yield_now().await;
                 break;
             }
-            if planted!(self.planted, DropsRestOfRead) {
-                while let Some(Input::Received { .. }) = self.session.next_buffered() {}
-            }
             next = self.session.next_buffered();
         }
         Ok(())
@@ -359,9 +349,6 @@ impl<C: Connector> Driver<C> {
         let taken = std::mem::take(&mut self.taken);
         for &(conn, count) in &taken {
             self.handle(now, Input::Sent { conn, count })?;
-            if planted!(self.planted, CountsSentTwice) {
-                self.handle(now, Input::Sent { conn, count })?;
-            }
         }
         // The memory of the list is used again.
         self.taken = taken;
@@ -442,7 +429,6 @@ impl<C: Connector> Driver<C> {
                 Action::ReadLog { query, stream, span, rows_max } => {
                     self.read_log(query, stream, span, rows_max);
                 }
-                Action::CancelFetch { .. } if planted!(self.planted, KeepsCancelledFetch) => {}
                 Action::CancelFetch { query } => self.fetches.cancel(query),
                 Action::Connect { conn } => self.session.connect(conn),
                 Action::Close { conn } if conn.is_accepted() => self.peers.close(conn),

@@ -149,7 +149,6 @@ mod handle;
 pub mod http;
 mod limits;
 pub mod log;
-mod planted;
 mod record;
 mod redis;
 mod replication;
@@ -174,9 +173,6 @@ pub use crate::{
     record::Recorder,
     replication::Replication,
 };
-
-#[cfg(feature = "planted-bugs")]
-pub use crate::planted::PlantedBug;
 
 /// Compiles the programs in the README.
 #[cfg(doctest)]

@@ -3,11 +3,6 @@
 
 use std::time::Duration;
 
-use crate::planted::{Planted, planted};
-
-/// Ten years, which stands for no limit.
-const FOR_EVER: Duration = Duration::from_secs(86_400 * 3_650);
-
 /// The limits of the driver, set with [`Builder::limits`](crate::Builder::limits). Zero is refused,
 /// but for [`http_idle_max`](Limits::http_idle_max).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,10 +51,6 @@ pub struct Limits {
     pub fetch_body_bytes_max: usize,
     /// Idle HTTP connections that are kept per instance. Default 2.
     pub http_idle_max: usize,
-
-    /// The bug to plant, so that a test can see it caught. Default none.
-    #[cfg(feature = "planted-bugs")]
-    pub planted: Option<crate::PlantedBug>,
 }
 
 impl Default for Limits {
@@ -78,26 +69,11 @@ impl Default for Limits {
             fetch_timeout: Duration::from_secs(30),
             fetch_body_bytes_max: 32 << 20,
             http_idle_max: 2,
-            #[cfg(feature = "planted-bugs")]
-            planted: None,
         }
     }
 }
 
 impl Limits {
-    /// Returns the bug that is planted.
-    pub(crate) const fn planted(&self) -> Planted {
-        #[cfg(feature = "planted-bugs")]
-        return Planted(self.planted);
-        #[cfg(not(feature = "planted-bugs"))]
-        Planted(())
-    }
-
-    /// Returns the time for a whole catch-up call.
-    pub(crate) const fn time_to_fetch(&self) -> Duration {
-        if planted!(self.planted(), FetchesForEver) { FOR_EVER } else { self.fetch_timeout }
-    }
-
     /// Checks the limits; an error has the name of the first one that cannot work, and what to do.
     pub(crate) fn validate(&self) -> Result<(), (&'static str, &'static str)> {
         for (name, value) in [

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::{
     choice::Choice,
     outcome::Failure,
-    planted::Planted,
+    planted::DriverBug,
     run::play,
     scenario::{Mode, Pattern, Scenario},
 };
@@ -24,7 +24,7 @@ pub struct Caught {
 
 /// Plays the scenarios of `seeds` with the bug planted: for each seed one of swarm, one of storm
 /// and one pattern, in turn. Stops once `enough` have caught it.
-pub fn catch(bug: Planted, seeds: Range<u64>, enough: u64) -> Caught {
+pub fn catch(bug: DriverBug, seeds: Range<u64>, enough: u64) -> Caught {
     let mut found = Caught::default();
     for seed in seeds {
         let pattern = Pattern::ALL[usize::try_from(seed).unwrap_or(0) % Pattern::ALL.len()];

@@ -3,7 +3,7 @@
 use crate::{
     handler::Handler,
     machine::{Cast, Shipped},
-    planted::Planted,
+    planted::DriverBug,
 };
 
 /// How a scenario is played. The default is the shipped core, no application, no trace, up to the
@@ -18,8 +18,8 @@ pub struct Choice<'a> {
     pub traced: bool,
     /// Whether to go on after a broken promise, to count all.
     pub to_the_end: bool,
-    /// A bug to have.
-    pub planted: Option<Planted>,
+    /// A bug of the simulated driver to have.
+    pub planted: Option<DriverBug>,
 }
 
 impl Default for Choice<'_> {

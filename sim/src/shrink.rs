@@ -3,7 +3,7 @@
 use crate::{
     choice::Choice,
     outcome::{Failure, Outcome},
-    planted::Planted,
+    planted::DriverBug,
     run::play,
     scenario::Scenario,
 };
@@ -15,7 +15,7 @@ const RUNS_MAX: u32 = 2_000;
 ///
 /// Removes events, in halves first and then one by one, then followers, writers and streams, then
 /// makes what is left plainer. Deterministic. `planted` is the bug that the run had, if one.
-pub fn shrink(failure: &Failure, planted: Option<Planted>) -> Box<Failure> {
+pub fn shrink(failure: &Failure, planted: Option<DriverBug>) -> Box<Failure> {
     shrink_by(failure, RUNS_MAX, |scenario| play(scenario, Choice { planted, ..Choice::default() }))
 }
 

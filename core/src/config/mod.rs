@@ -142,11 +142,6 @@ pub struct Config {
     /// The memory that a node takes for what it follows.
     #[serde(flatten)]
     pub limits: MemoryLimits,
-
-    /// The bug that is planted, so that a test sees it caught. Default none.
-    #[cfg(feature = "planted-bugs")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub planted: Option<crate::PlantedBug>,
 }
 
 impl Default for Config {
@@ -167,8 +162,6 @@ impl Default for Config {
             publish: PublishConfig::default(),
             users: UsersConfig::default(),
             limits: MemoryLimits::default(),
-            #[cfg(feature = "planted-bugs")]
-            planted: None,
         }
     }
 }

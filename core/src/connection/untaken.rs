@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{config::Config, planted::planted, wire::Command};
+use crate::{config::Config, wire::Command};
 
 /// The commands that a peer has not taken, as their sizes, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -35,9 +35,7 @@ impl SendQueue {
 
     /// Returns whether a further command of `size` bytes is one too many. The first one never is.
     pub(super) fn would_overflow(&self, size: u32, config: &Config) -> bool {
-        let too_many = self.len() >= config.publish.peer_pending_max as usize
-            && !planted!(config, NeverCutsOff);
-        too_many
+        self.len() >= config.publish.peer_pending_max as usize
             || (!self.sizes.is_empty()
                 && self.bytes + u64::from(size) > u64::from(config.publish.peer_pending_bytes_max))
     }

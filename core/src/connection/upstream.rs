@@ -17,7 +17,6 @@ use crate::{
     event::{Event, NotSentReason, Warning},
     ids::ConnectionId,
     inband,
-    planted::planted,
     stream::Source,
     time::Timestamp,
     timer::TimerKey,
@@ -144,8 +143,6 @@ impl Upstream {
             }
         };
         let stopping = matches!(self.link, Link::Closing(_));
-        let gives_up =
-            planted!(env.config, NeverReconnects if matches!(self.link, Link::Connecting(_)));
         let retry_at = if stopping {
             None
         } else {
@@ -154,9 +151,7 @@ impl Upstream {
         env.notify(Event::Disconnected { conn, reason, retry_at });
         if let Some(at) = retry_at {
             self.link = Link::Down;
-            if !gives_up {
-                env.timers.set(TimerKey::Reconnect, at);
-            }
+            env.timers.set(TimerKey::Reconnect, at);
         } else {
             self.link = Link::Stopped;
         }
@@ -167,8 +162,7 @@ impl Upstream {
     /// whole, or not at all.
     fn replicate(&mut self, env: &mut Env) {
         let Link::Up(session) = &mut self.link else { return };
-        let is_silent = env.config.observe_only && !planted!(env.config, ObserverAsks);
-        if is_silent || planted!(env.config, NeverAsksAgain if session.replicates_sent > 0) {
+        if env.config.observe_only {
             return;
         }
         let conn = session.conn;

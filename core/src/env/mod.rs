@@ -16,7 +16,6 @@ use crate::{
     config::{Channel, Config, Transport},
     event::{Event, WaitOutcome},
     ids::{ConnectionId, SourceIndex},
-    planted::planted,
     queries::Queries,
     retry::Jitter,
     stats::Stats,
@@ -125,12 +124,10 @@ impl Env {
 
     /// Ends the waits that `source` at `position` satisfies.
     pub(crate) fn end_waits(&mut self, source: SourceIndex, position: Token) {
-        if self.waits.is_empty() || planted!(self.config, NeverEndsWaits) {
+        if self.waits.is_empty() {
             return;
         }
-        let early = u32::from(planted!(self.config, EndsWaitsEarly));
-        let reached = position.advanced_by(early);
-        while let Some(wait) = self.waits.pop_reached(source, reached) {
+        while let Some(wait) = self.waits.pop_reached(source, position) {
             self.timers.clear(TimerKey::Wait(wait));
             self.notify(Event::WaitEnded { wait, outcome: WaitOutcome::Reached { position } });
         }

@@ -23,7 +23,6 @@ use crate::{
     env::Env,
     event::{Event, NotAuditedReason, Origin, Warning},
     memory::Delivered,
-    planted::planted,
     stream::{Order, Row, Rows, Span, StreamTraits, Token},
     time::Timestamp,
     timer::TimerKey,
@@ -241,7 +240,7 @@ impl Follower {
             Order::Rising | Order::Bursts | Order::UnclosedBursts => Some(rows),
         };
         let Some(rows) = rows else { return };
-        let mut position = self.position.unwrap_or(Token::START);
+        let position = self.position.unwrap_or(Token::START);
         if self.traits.shared_fetch {
             // Their writer may send them yet, and they must not be delivered twice.
             env.streams[self.stream.as_usize()].shared_tokens.insert(token, &env.config);
@@ -251,9 +250,6 @@ impl Follower {
             self.leave_out_forgotten(env);
         }
         env.stats.rows_audited += rows.len() as u64;
-        if planted!(env.config, AuditMovesPosition) {
-            position = token;
-        }
         let (source, origin) = (self.source.clone(), Origin::Audit);
         env.notify(Event::Rows { source, token, rows, origin, position });
     }
@@ -263,13 +259,6 @@ impl Follower {
         let shared = self.traits.shared_fetch;
         let delivered =
             if shared { &env.streams[self.stream.as_usize()].delivered } else { &audit.delivered };
-        #[cfg(feature = "planted-bugs")]
-        if planted!(env.config, AuditBelievesTokens) {
-            return delivered.has_any(token);
-        }
-        if planted!(env.config, AuditRepeatsRows) {
-            return false;
-        }
         if self.traits.aggregated {
             delivered.has_from(token, row)
         } else {
@@ -295,10 +284,8 @@ impl Follower {
         audit.compared = Some(token);
         audit.delivered.forget_upto(token, &mut env.stats.audit_rows_now);
         let source = self.source.clone();
-        if !planted!(env.config, AuditForgetsSilently) {
-            let warning = Warning::NotAudited { source, span: Span { from, upto: token }, reason };
-            env.notify(Event::Warning(warning));
-        }
+        let warning = Warning::NotAudited { source, span: Span { from, upto: token }, reason };
+        env.notify(Event::Warning(warning));
     }
 
     /// Ends the look under way, as the source is no longer live. The next look is due one period

@@ -15,7 +15,6 @@ use crate::{
     action::Action,
     env::Env,
     event::{Event, GapReason},
-    planted::planted,
     stream::{FetchError, Span, Token},
     timer::TimerKey,
 };
@@ -121,45 +120,20 @@ impl Follower {
 
     /// Handles the answer to the fetch in flight of this source.
     pub(crate) fn on_fetched(&mut self, env: &mut Env, outcome: FetchOutcome) {
-        let mut traits = self.traits;
-        traits.splits_tokens &= !planted!(env.config, BelievesCutTokens);
+        let traits = self.traits;
         let Some(catch_up) = self.catch_up_mut() else { return };
         let Some((_, span)) = catch_up.pager.in_flight() else { return };
-        #[cfg(feature = "planted-bugs")]
-        if let Ok(page) = &outcome {
-            let is_burst = traits.order == crate::stream::Order::Bursts;
-            if planted!(env.config, BelievesBurstPages if is_burst) {
-                let checked = Checked::unjudged(page.clone(), span.upto);
-                return self.apply(env, checked);
-            }
-            if planted!(env.config, BelievesPagesBeyond if page.upto > span.upto) {
-                let checked = Checked::unjudged(page.clone(), page.upto);
-                return self.apply(env, checked);
-            }
-        }
         match catch_up.pager.on_fetched(span, outcome, traits) {
             PageResult::Page(checked) => self.apply(env, checked),
             PageResult::Narrower => self.fetch_next(env),
             PageResult::NoEndpoint => self.give_up(env, GapReason::NoEndpoint),
-            PageResult::Failed(FetchError::Unusable { .. })
-                if planted!(env.config, EndsAtStuckPages) =>
-            {
-                self.advance_to(env, span.upto);
-                self.continue_or_finish(env);
-            }
             PageResult::Failed(error) => self.on_fetch_failed(env, span, error),
         }
     }
 
     /// Delivers the rows of a page, moves the position to its end, and goes on behind it.
     pub(super) fn apply(&mut self, env: &mut Env, checked: Checked) {
-        let Checked { mut rows, complete, split, repeated } = checked;
-        if planted!(env.config, DeliversPagesUnderOneToken) {
-            rows.iter_mut().for_each(|(token, _)| *token = complete);
-        }
-        if planted!(env.config, TellsPositionFirst) {
-            self.advance_to(env, complete);
-        }
+        let Checked { rows, complete, split, repeated } = checked;
         env.stats.rows_repeated += repeated;
         // Rows of the last token may be missing: the position reaches it only with the gap.
         let whole = if split { complete.before() } else { complete };
@@ -185,9 +159,6 @@ impl Follower {
             State::CatchingUp(_) => self.go_live(env),
             State::Unconfirmed { fetch } | State::Doubted { fetch } => {
                 *fetch = None;
-                if planted!(env.config, OldFetchMakesLive) {
-                    self.go_live(env);
-                }
             }
             State::Live => {}
         }
@@ -204,8 +175,7 @@ impl Follower {
     /// Gives up the rows up to the target, which cannot be had: a gap stands in their place (F2).
     fn give_up(&mut self, env: &mut Env, reason: GapReason) {
         let Some(upto) = self.catch_up().map(|catch_up| catch_up.target) else { return };
-        let reaches_back = planted!(env.config, GapsFromStart);
-        let from = self.position.filter(|_| !reaches_back).unwrap_or(Token::START);
+        let from = self.position.unwrap_or(Token::START);
         self.notify_gap(env, Span::new(from, upto), reason);
         self.set_position(env, upto);
         self.continue_or_finish(env);
@@ -213,9 +183,6 @@ impl Follower {
 
     fn notify_gap(&self, env: &mut Env, span: Span, reason: GapReason) {
         env.stats.gaps += 1;
-        if planted!(env.config, HidesGaps) {
-            return;
-        }
         let source = self.source.clone();
         env.notify(Event::Gap { source, span, reason });
     }

@@ -19,7 +19,6 @@ use crate::{
     event::{Event, Warning},
     ids::{SourceIndex, StreamIndex},
     inband::Lost,
-    planted::planted,
     stream::{Order, Row, Rows, Source, Span, StreamTraits, Token},
 };
 
@@ -199,12 +198,6 @@ impl Follower {
 
     /// Handles the row that carries the token, and so ends a batch.
     fn on_last_row(&mut self, env: &mut Env, token: Token, row: Row) {
-        if planted!(env.config, TakesTornBatchForWhole) {
-            self.hole = false;
-            if self.open == Open::Torn {
-                self.open = Open::Nothing;
-            }
-        }
         let rows = match std::mem::take(&mut self.open) {
             Open::Nothing => Some(Rows::from(row)),
             Open::Batch(batch) => Some(batch.finish(row)),
@@ -271,13 +264,6 @@ impl Follower {
     }
 
     fn view_rows(&self, env: &Env, token: Token, whole: bool) -> receive::View {
-        let drops = planted!(
-            env.config,
-            DropsFallingRows
-                if self.traits.order == Order::Bursts
-                    && self.class.highest().is_some_and(|highest| highest > token)
-        );
-        let repeats = planted!(env.config, DeliversOldRows if self.traits.order == Order::Rising);
         receive::View {
             standing: match &self.state {
                 State::Unconfirmed { .. } => receive::Standing::Unconfirmed,
@@ -288,7 +274,7 @@ impl Follower {
             order: self.traits.order,
             whole,
             hole: self.hole,
-            above: (token > self.known_end() || repeats) && !drops,
+            above: token > self.known_end(),
             may_restart: self.may_restart(env),
             resettable: self.traits.resettable,
             history: match self.position {
@@ -308,9 +294,6 @@ impl Follower {
             self.hold_whole_rows(env, token, rows);
         }
         self.ensure_started(env, token.before());
-        if planted!(env.config, BelievesRowsBeforePosition) {
-            self.advance_to(env, token.before());
-        }
     }
 
     /// Handles an announcement. A batch that is open is torn: a writer sends nothing else between
@@ -320,18 +303,10 @@ impl Follower {
             self.on_answered(env, span.upto);
             return;
         }
-        if matches!(self.open, Open::Batch(_)) && !planted!(env.config, IgnoresPositionInBatch) {
+        if matches!(self.open, Open::Batch(_)) {
             self.tear_batch();
         }
-        if planted!(
-            env.config,
-            DiscardsRedundantPositions if self.position.is_some_and(|position| span.upto <= position)
-        ) {
-            return;
-        }
-        let ignores = planted!(env.config, IgnoresPrevious);
-        let from = if ignores { Token::START } else { span.from };
-        self.on_announced(env, Span::new(from, span.upto));
+        self.on_announced(env, span);
     }
 
     /// Carries out what [`announce`](fn@announce::announce) decides for an announcement, which may
@@ -341,15 +316,7 @@ impl Follower {
         if is_new {
             self.start_at_announcement(env, span.upto);
         }
-        let mut view = self.view_announcement(is_new);
-        view.resettable &= !planted!(env.config, NeverResets);
-        view.resettable |= planted!(env.config, ResetsAnyStream);
-        let mut step = announce(&view, span);
-        let resets = step == announce::Step::Stay && self.is_live() && self.traits.resettable;
-        if planted!(env.config, ResetsLiveSources if resets) {
-            step = announce::Step::Reset;
-        }
-        match step {
+        match announce(&self.view_announcement(is_new), span) {
             announce::Step::Hold => self.hold_position(env, span),
             announce::Step::Confirm => self.confirm_fetch(env, span.upto),
             announce::Step::Reset => self.reset(env, span.upto),
@@ -408,17 +375,13 @@ impl Follower {
             let is_settling = env.is_settling();
             let stream = &mut env.streams[self.stream.as_usize()];
             let start = stream.start(env.config.start, current, is_settling);
-            let skips = planted!(env.config, SkipsFirstRowsOfNewWriters if !is_settling);
-            self.set_position(env, if skips { current } else { start });
+            self.set_position(env, start);
         }
     }
 
     /// Handles an RDATA of this source that could not be read. A token that could be read of it is
     /// not believed either: a fetch up to a wrong one would be answered as if no row lay below it.
     pub(crate) fn on_malformed(&mut self, env: &mut Env, token: Option<Token>) {
-        if planted!(env.config, IgnoresMalformedRows) {
-            return;
-        }
         self.tear_batch();
         if token.is_some() {
             // A token ends the batch. Without one, the unreadable field may have been `batch`.
@@ -434,9 +397,6 @@ impl Follower {
     /// Handles the end of the connection: nothing that was received on it confirms anything any
     /// more. `lost` tells why an answer ended that was coming in on it.
     pub(crate) fn on_disconnected(&mut self, env: &mut Env, lost: &Lost<'_>) {
-        if planted!(env.config, StaysLiveAcrossConnections if self.is_live()) {
-            return;
-        }
         self.open = Open::Nothing;
         self.drop_held(env);
         self.stop_audit(env);
@@ -444,7 +404,6 @@ impl Follower {
         // In the oldest dialect a source that was started over is requested from its start again in
         // any case: it keeps its catch-up, so that the delay grows from one failure to the next.
         let keeps = !self.traits.resettable
-            || planted!(env.config, KeepsFetchOverReset)
             || (env.config.transport.catches_up_in_band() && self.has_delivered_nothing());
         if keeps {
             let fetch = self.take_catch_up(env);
@@ -518,15 +477,7 @@ impl Follower {
             match held {
                 Held::Rows { token, rows } if self.is_live() => {
                     let fetched = self.traits.order != Order::Loose && Some(token) <= position;
-                    if planted!(env.config, RepeatsHeldRows if fetched) {
-                        env.notify(Event::Rows {
-                            source: self.source.clone(),
-                            token,
-                            rows,
-                            origin: crate::event::Origin::Live,
-                            position: token,
-                        });
-                    } else if fetched {
+                    if fetched {
                         env.stats.rows_repeated += rows.len() as u64;
                     } else if self.hole {
                         self.fetch_up_to(env, token);
@@ -544,9 +495,6 @@ impl Follower {
     }
 
     fn hold_rows(&mut self, env: &mut Env, token: Token, rows: &Rows) {
-        if planted!(env.config, DropsRowsWhileCatchingUp) {
-            return;
-        }
         let holding = self.held.get_or_insert_default();
         if !holding.push_rows(token, rows, &env.config, &mut env.stats.held_bytes_now) {
             self.overflow(env, token);
@@ -582,9 +530,7 @@ impl Follower {
         } else {
             self.drop_held(env);
         }
-        if !planted!(env.config, DropsOverflow) {
-            self.raise_target(held.map_or(token, |held| held.max(token)));
-        }
+        self.raise_target(held.map_or(token, |held| held.max(token)));
         env.stats.overflows += 1;
         let source = self.source.clone();
         env.notify(Event::Warning(Warning::HoldingOverflow { source }));

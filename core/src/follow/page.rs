@@ -19,16 +19,6 @@ pub(super) struct Checked {
     pub(super) repeated: u64,
 }
 
-#[cfg(feature = "planted-bugs")]
-impl Checked {
-    /// Takes a page as it is, for planted bugs that do so.
-    pub(super) fn unjudged(page: Page, complete: Token) -> Self {
-        let mut rows = page.updates;
-        rows.sort_by_key(|(token, _)| *token);
-        Self { rows, complete, split: false, repeated: 0 }
-    }
-}
-
 /// The result of the check.
 pub(super) enum Judgement {
     Apply(Checked),

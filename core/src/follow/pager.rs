@@ -16,7 +16,6 @@ use crate::{
     event::{Event, Warning},
     ids::FetchId,
     inband::Answer,
-    planted::planted,
     stream::{FetchError, Page, Source, Span, StreamTraits, Token},
     timer::TimerKey,
 };
@@ -176,14 +175,12 @@ impl Pager {
         self.attempt = self.attempt.saturating_add(1);
         let attempt = self.attempt;
         let gives_up = env.config.catch_up.fetch_attempts_max.is_some_and(|max| attempt >= max);
-        if gives_up || planted!(env.config, GivesUpUnasked if attempt >= 3) {
+        if gives_up {
             return Some(error);
         }
         self.step = Step::BackingOff;
         let retry_in: Duration = env.jitter.delay(env.config.catch_up.fetch_retry, attempt);
-        if !planted!(env.config, NeverRetriesFetches) {
-            env.timers.set(timer, env.now + retry_in);
-        }
+        env.timers.set(timer, env.now + retry_in);
         let source = source.clone();
         let warning = Warning::FetchFailed { source, span, attempt, retry_in, error };
         env.notify(Event::Warning(warning));

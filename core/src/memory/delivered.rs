@@ -63,12 +63,6 @@ impl Delivered {
         self.rows.range((token, 0)..).any(|(_, known)| *known == digest)
     }
 
-    /// Returns whether any row was delivered under this token.
-    #[cfg(feature = "planted-bugs")]
-    pub(crate) fn has_any(&self, token: Token) -> bool {
-        self.rows.range((token, 0)..=(token, u64::MAX)).next().is_some()
-    }
-
     /// Forgets the rows up to `token`, and counts them out of `total`.
     pub(crate) fn forget_upto(&mut self, token: Token, total: &mut u64) {
         self.floor = self.floor.max(token);

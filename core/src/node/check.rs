@@ -4,7 +4,7 @@
 use super::Node;
 use crate::{
     config::Transport, connection::Link, error::Misuse, ids::ConnectionId, input::Input,
-    planted::planted, time::Timestamp,
+    time::Timestamp,
 };
 
 impl Node {
@@ -64,14 +64,6 @@ impl Node {
             },
             Input::Accepted { conn, .. } if !self.connections.peers.may_accept(*conn) => {
                 Err(Misuse::ConnectionIdInUse(*conn))
-            }
-            Input::Fetched { query, .. }
-                if planted!(
-                    self.env.config,
-                    RefusesLateAnswers if !self.env.queries.awaits(*query)
-                ) =>
-            {
-                Err(Misuse::UnknownFetch(*query))
             }
             Input::Fetched { query, .. } if !self.env.queries.has_issued_fetch(*query) => {
                 Err(Misuse::UnknownFetch(*query))

@@ -13,7 +13,6 @@ use crate::{
     env::Env,
     event::Event,
     ids::OwnIndex,
-    planted::planted,
     stream::Token,
     wire::{Command, Position, Rdata},
 };
@@ -68,13 +67,9 @@ impl Publisher {
             return;
         }
         for stream in &mut self.streams {
-            if !planted!(env.config, ForgetsUnconfirmed) {
-                stream.resume_on_bus(planted!(env.config, SkipsUnheardStart));
-            }
+            stream.resume_on_bus();
         }
-        if !planted!(env.config, NeverAnnouncesOnConnect) {
-            self.announce_on_bus(conns, env);
-        }
+        self.announce_on_bus(conns, env);
         for index in 0..self.streams.len() {
             self.queue_read(OwnIndex::after(index));
         }
@@ -93,8 +88,7 @@ impl Publisher {
     /// out when its first command is confirmed or comes back as an echo, whichever is first; an
     /// instance that sends REPLICATE after that may have missed it.
     pub(crate) fn on_replicate_on_bus(&mut self, conns: &mut Connections, env: &mut Env) {
-        let is_rude = planted!(env.config, NeverAnswersReplicate);
-        if self.bus_is_open(conns) && self.bus.announcement.is_none() && !is_rude {
+        if self.bus_is_open(conns) && self.bus.announcement.is_none() {
             self.announce_on_bus(conns, env);
         }
     }
@@ -119,8 +113,7 @@ impl Publisher {
         env: &mut Env,
     ) -> Option<u64> {
         let stream = &self.streams[index.as_usize()];
-        let ahead = planted!(env.config, AnnouncesAhead);
-        let at = if ahead { stream.end } else { stream.bus.sent };
+        let at = stream.bus.sent;
         let command = position(stream, &self.me, at, at);
         let channel = stream.channel;
         let command = conns.upstream.send_on(channel, command, env)?;
@@ -145,17 +138,13 @@ impl Publisher {
         }
         let mut at = stream.bus.sent;
         for batch in page.batches_above(at) {
-            if planted!(env.config, DropsOwnRows if batch.len() > 2) {
-                continue;
-            }
-            let splits = planted!(env.config, SplitsOwnBatches);
             let mut command = None;
             for (nth, (token, row)) in batch.iter().enumerate() {
                 at = *token;
                 let rdata = Command::Rdata(Rdata {
                     stream: stream.name.clone(),
                     instance: self.me.clone(),
-                    token: (nth + 1 == batch.len() || splits).then_some(*token),
+                    token: (nth + 1 == batch.len()).then_some(*token),
                     row: row.clone(),
                 });
                 command = conns.upstream.send_on(stream.channel, rdata, env);
@@ -169,9 +158,7 @@ impl Publisher {
             // The page is complete up to there, so no row lies between (P2).
             let moved = position(stream, &self.me, at, page.complete);
             let channel = stream.channel;
-            if let Some(command) = conns.upstream.send_on(channel, moved, env)
-                && !planted!(env.config, ForgetsMovedTokens)
-            {
+            if let Some(command) = conns.upstream.send_on(channel, moved, env) {
                 self.bus.marks.push_back(Mark { command, stream: index, token: page.complete });
             }
         }
@@ -195,8 +182,7 @@ impl Publisher {
         for index in advanced {
             let OwnStream { name, bus: cursor, .. } = &mut self.streams[index.as_usize()];
             if cursor.notified < cursor.confirmed {
-                let early = planted!(env.config, TellsUnconfirmed);
-                cursor.notified = if early { cursor.sent } else { cursor.confirmed };
+                cursor.notified = cursor.confirmed;
                 let (stream, token) = (name.clone(), cursor.notified);
                 env.notify(Event::Published { stream, token });
             }
@@ -205,7 +191,7 @@ impl Publisher {
         {
             self.bus.announcement = None;
         }
-        if was_full && !self.bus_is_full(env) && !planted!(env.config, StaysFull) {
+        if was_full && !self.bus_is_full(env) {
             self.retry_waiting(conns, env);
         }
     }

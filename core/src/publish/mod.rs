@@ -33,7 +33,6 @@ use crate::{
     env::Env,
     event::{Event, Warning},
     ids::{OwnIndex, ReadId},
-    planted::planted,
     stream::{LogError, Page, Span, Token},
     timer::TimerKey,
 };
@@ -226,9 +225,7 @@ impl Publisher {
         };
         self.page_to_bus(index, &page, conns, env);
         self.page_to_peers(index, &page, conns, env);
-        if !planted!(env.config, ReadsOnePage) {
-            self.queue_read(index);
-        }
+        self.queue_read(index);
     }
 
     /// Returns the page, if it is what was requested. With the first one after failures, peers are

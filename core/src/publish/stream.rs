@@ -85,8 +85,8 @@ impl OwnStream {
     /// the announcement stands beyond them, and the follower fetches what it misses. Not so while
     /// the announcement of where we started may have reached nobody: a follower would take our rows
     /// beyond it for those of the epoch before.
-    pub(super) fn resume_on_bus(&mut self, planted: bool) {
-        let may_start_over = traits(&self.name).resettable && (self.bus.announced || planted);
+    pub(super) fn resume_on_bus(&mut self) {
+        let may_start_over = traits(&self.name).resettable && self.bus.announced;
         self.bus.sent = if may_start_over { self.bus.highest } else { self.bus.confirmed };
     }
 }

@@ -15,7 +15,6 @@ use self::turns::Turns;
 use crate::{
     config::Config,
     ids::{FetchId, ReadId, SourceIndex},
-    planted::planted,
 };
 
 /// All requests of a node.
@@ -104,7 +103,6 @@ impl Queries {
     pub(crate) fn has_free_slot(&self, config: &Config) -> bool {
         self.in_flight.len() + self.in_band.len() + usize::from(self.audits.is_in_flight())
             < config.catch_up.fetches_in_flight_max as usize
-            || planted!(config, FetchesWithoutLimit)
     }
 
     /// Returns whether no source is queued for a slot.
@@ -153,11 +151,6 @@ impl Queries {
         self.line = Line::default();
         let audit = self.audits.clear();
         std::mem::take(&mut self.in_flight).into_keys().chain(audit)
-    }
-
-    /// Returns whether the answer to this fetch is awaited.
-    pub(crate) fn awaits(&self, fetch: FetchId) -> bool {
-        self.in_flight.contains_key(&fetch) || self.audits.awaits(fetch)
     }
 
     /// Notes that missed rows of the source begin to come in over the connection. They take a slot.

@@ -27,11 +27,6 @@ impl Turns {
         self.in_flight = Some((query, source));
     }
 
-    /// Returns whether the answer to this fetch is awaited.
-    pub(crate) fn awaits(&self, query: FetchId) -> bool {
-        self.in_flight.is_some_and(|(issued, _)| issued == query)
-    }
-
     /// Takes the fetch that was answered; returns its source, or `None` if it is not in flight.
     pub(crate) fn take(&mut self, query: FetchId) -> Option<SourceIndex> {
         self.in_flight.take_if(|(issued, _)| *issued == query).map(|(_, source)| source)

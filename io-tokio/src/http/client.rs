@@ -36,7 +36,6 @@ use crate::{
     error::BuildError,
     fetch::{FetchFuture, FetchRequest, FetchSource},
     limits::Limits,
-    planted::{Planted, planted},
     transport::{Connector, Secured, Security},
 };
 
@@ -62,7 +61,6 @@ struct Instance<C: Connector> {
     connect_timeout: Duration,
     whole_timeout: Duration,
     body_bytes_max: usize,
-    planted: Planted,
 }
 
 /// A call that failed before its response began; on a reused connection it is worth another try.
@@ -93,9 +91,8 @@ impl<C: Connector> HttpFetch<C> {
                 idle: Mutex::new(Vec::new()),
                 idle_max: limits.http_idle_max,
                 connect_timeout: limits.connect_timeout,
-                whole_timeout: limits.time_to_fetch(),
+                whole_timeout: limits.fetch_timeout,
                 body_bytes_max: limits.fetch_body_bytes_max,
-                planted: limits.planted(),
             }))
         };
         let instances = endpoints
@@ -216,16 +213,12 @@ impl<C: Connector> Instance<C> {
                 message: answer::explain(status.as_u16(), &body, |text| self.veiled(text)),
             });
         }
-        let mut page = decode_page(&body).map_err(|error| {
+        decode_page(&body).map_err(|error| {
             // The error may quote what it found, with escapes of the body undone.
             let (body, error) = (String::from_utf8_lossy(&body), error.to_string());
             let is_shown = self.veiled(&body) == body;
             self.malformed(if is_shown { self.veiled(&error) } else { LEFT_OUT }.to_owned())
-        })?;
-        if planted!(self.planted, ForgetsLastRowOfPage) {
-            page.updates.pop();
-        }
-        Ok(page)
+        })
     }
 
     /// Returns what may be shown to people of a server's text: the server has received the secret.

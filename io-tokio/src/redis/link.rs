@@ -18,10 +18,7 @@ use super::{
     login::Channels,
     socket::{Failure, Socket, kind_of},
 };
-use crate::{
-    limits::Limits,
-    planted::{Planted, planted},
-};
+use crate::limits::Limits;
 
 /// Two connections to one Redis server. When either fails, so does the link.
 pub(super) struct Link<S> {
@@ -37,9 +34,6 @@ pub(super) struct Link<S> {
     published: PublishAccount,
     unanswered_max: usize,
     output_bytes_max: usize,
-    planted: Planted,
-    /// The commands without an answer; only used by a planted bug.
-    waiting: VecDeque<(Channel, Command)>,
 }
 
 /// The account of which commands have gone out. PUBLISHes are answered in their order.
@@ -111,8 +105,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             published: PublishAccount::default(),
             unanswered_max: limits.publishes_in_flight_max,
             output_bytes_max: limits.output_bytes_max,
-            planted: limits.planted(),
-            waiting: VecDeque::new(),
         }
     }
 
@@ -131,20 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             .inspect_err(|_| self.published.leave_out())?;
         let name = self.channels.name_for(channel, command);
         self.publisher.queue(&[b"PUBLISH", name.as_bytes(), &self.scratch]);
-        if planted!(self.planted, ConfirmsWritten) {
-            self.published.sent += 1;
-            return Ok(());
-        }
-        if planted!(self.planted, ResendsAfterReconnect) {
-            self.waiting.push_back((channel, command.clone()));
-        }
         self.published.unanswered += 1;
         Ok(())
-    }
-
-    /// Takes the commands that were not answered, which are kept only for a planted bug.
-    pub(super) fn take_waiting(&mut self) -> VecDeque<(Channel, Command)> {
-        std::mem::take(&mut self.waiting)
     }
 
     /// Returns whether new commands should wait.
@@ -262,19 +242,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     fn on_reply(&mut self, frame: Frame) -> Result<(), Failure> {
         match frame {
             // The number is that of the subscribers that got it, this instance included.
-            Frame::Integer(_) if self.published.on_reply() => {
-                if planted!(self.planted, ResendsAfterReconnect) {
-                    self.waiting.pop_front();
-                }
-                Ok(())
-            }
+            Frame::Integer(_) if self.published.on_reply() => Ok(()),
             Frame::Integer(_) => Err(self.publisher.unexpected_reply()),
             Frame::Simple(_) => self.publisher.on_pong(),
-            Frame::Error(_)
-                if planted!(self.planted, TakesRefusalsForDone) && self.published.on_reply() =>
-            {
-                Ok(())
-            }
             Frame::Error(text) => Err(format!("Redis refused a PUBLISH: {text:.300}")),
             Frame::Bulk(_) | Frame::Array(_) | Frame::NullArray | Frame::Message { .. } | _ => {
                 Err(format!("Redis answered a PUBLISH with {}", kind_of(&frame)))

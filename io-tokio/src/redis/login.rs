@@ -20,7 +20,6 @@ use super::{
 use crate::{
     error::BuildError,
     limits::Limits,
-    planted::Planted,
     transport::{Address, Connector, Secured, Security},
 };
 
@@ -91,11 +90,6 @@ impl<C: Connector> Bus<C> {
             channels: Channels::new(server_name, listen_user_ip),
             limits,
         })
-    }
-
-    /// Returns the bug that is planted.
-    pub(super) const fn planted(&self) -> Planted {
-        self.limits.planted()
     }
 
     /// Connects, logs in and subscribes; returns when the subscription is confirmed, so that

@@ -14,11 +14,7 @@ use synrepl_core::{
 use tokio::time::Sleep;
 
 use super::{link::Link, login::Bus, socket::Failure};
-use crate::{
-    planted::{Planted, planted},
-    transport::CLOSE_TIMEOUT,
-    transport::{Connector, Secured},
-};
+use crate::transport::{CLOSE_TIMEOUT, Connector, Secured};
 
 type Opening<S> = Pin<Box<dyn Future<Output = Result<Link<S>, Failure>> + Send>>;
 
@@ -26,9 +22,6 @@ type Opening<S> = Pin<Box<dyn Future<Output = Result<Link<S>, Failure>> + Send>>
 pub(crate) struct Session<C: Connector> {
     bus: Bus<C>,
     current: Option<(ConnectionId, Phase<Secured<C::Stream>>)>,
-    planted: Planted,
-    /// The connection before; only used by a planted bug.
-    old: Option<Box<Link<Secured<C::Stream>>>>,
 }
 
 enum Phase<S> {
@@ -42,8 +35,7 @@ enum Phase<S> {
 
 impl<C: Connector> Session<C> {
     pub(crate) fn new(bus: Bus<C>) -> Self {
-        let planted = bus.planted();
-        Self { bus, current: None, planted, old: None }
+        Self { bus, current: None }
     }
 
     /// Begins to connect.
@@ -121,15 +113,7 @@ impl<C: Connector> Session<C> {
             let conn = *conn;
             match phase {
                 Phase::Opening(opening) => match std::task::ready!(opening.as_mut().poll(cx)) {
-                    Ok(mut link) => {
-                        if planted!(self.planted, ResendsAfterReconnect)
-                            && let Some(mut old) = self.old.take()
-                        {
-                            for (channel, command) in old.take_waiting() {
-                                // What could be encoded before can be encoded now.
-                                let _ = link.publish(channel, &command);
-                            }
-                        }
+                    Ok(link) => {
                         self.current = Some((conn, Phase::Open(Box::new(link))));
                         return Poll::Ready(Input::Connected { conn });
                     }
@@ -139,19 +123,12 @@ impl<C: Connector> Session<C> {
                     if read && let Some(input) = self.next_buffered() {
                         return Poll::Ready(input);
                     }
-                    if read
-                        && planted!(self.planted, OldSubscriptionGoesOn)
-                        && let Some(command) = self.poll_old(cx)
-                    {
-                        return Poll::Ready(Input::Received { conn, command });
-                    }
                     let Some((_, Phase::Open(link))) = &mut self.current else { continue };
                     let polled = link.poll(cx, read);
                     let count = link.take_sent();
                     if count > 0 {
                         // What was answered before the end counts.
                         if let Poll::Ready(Err(failure)) = polled {
-                            self.keep_old();
                             self.current = Some((conn, Phase::Ended(failure)));
                         }
                         return Poll::Ready(Input::Sent { conn, count });
@@ -179,37 +156,7 @@ impl<C: Connector> Session<C> {
         }
     }
 
-    /// Keeps a connection that has ended, for the planted bugs that still use it.
-    fn keep_old(&mut self) {
-        let reads_on = planted!(self.planted, OldSubscriptionGoesOn);
-        if (reads_on || planted!(self.planted, ResendsAfterReconnect))
-            && let Some((_, Phase::Open(link))) = self.current.take()
-        {
-            self.old = Some(link);
-        }
-    }
-
-    /// Returns the next command on a connection that has ended; only used by a planted bug.
-    fn poll_old(&mut self, cx: &mut Context<'_>) -> Option<Command> {
-        let link = self.old.as_mut()?;
-        loop {
-            match link.next_message() {
-                Ok(Some(Ok(command))) => return Some(command),
-                Ok(Some(Err(_))) => {}
-                Ok(None) => match link.subscriber().poll_read(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(_)) => break,
-                    Poll::Pending => return None,
-                },
-                Err(_) => break,
-            }
-        }
-        self.old = None;
-        None
-    }
-
     fn ended(&mut self, conn: ConnectionId, reason: Failure) -> Input {
-        self.keep_old();
         self.current = None;
         tracing::debug!(%conn, reason = %Printable::foreign(&reason), "connection ended");
         Input::Disconnected { conn, reason }

@@ -17,11 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
 use super::keep_alive::{Due, KeepAlive};
-use crate::{
-    limits::Limits,
-    planted::{Planted, planted},
-    transport::READ_BYTES,
-};
+use crate::{limits::Limits, transport::READ_BYTES};
 
 /// The room in bytes with less of which a new buffer is begun. Not at every read: rows keep their
 /// buffer alive, so a buffer has to be used up.
@@ -42,7 +38,6 @@ pub(super) struct Socket<S> {
     role: Role,
     /// The password that the server has received, which no text of the server may show.
     password: Option<Secret>,
-    planted: Planted,
 }
 
 /// The use of a connection, as failures name it.
@@ -89,7 +84,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             bytes_read: 0,
             role,
             password: password.cloned(),
-            planted: limits.planted(),
         }
     }
 
@@ -140,11 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if self.input.capacity() - self.input.len() < ROOM_BYTES_MIN {
             self.input.reserve(READ_BYTES);
         }
-        let read = poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input);
-        if read.is_pending() && planted!(self.planted, ForgetsHalfFrames) {
-            self.input.clear();
-        }
-        match ready!(read) {
+        match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)) {
             Ok(0) => {
                 // Only a subscriber can be too slow for what it is sent.
                 let hint = match self.role {
@@ -194,9 +184,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         cx: &mut Context<'_>,
         reading: bool,
     ) -> Result<(), Failure> {
-        if planted!(self.planted, NeverPings) {
-            return Ok(());
-        }
         while let Poll::Ready(due) = self.keep_alive.poll(cx, reading) {
             match due {
                 Due::Ping => self.queue(&[b"PING"]),

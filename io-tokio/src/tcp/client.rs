@@ -24,7 +24,6 @@ use super::{
 };
 use crate::{
     limits::Limits,
-    planted::Planted,
     transport::{Address, Connector},
     transport::{CLOSE_TIMEOUT, READ_BYTES},
 };
@@ -37,20 +36,18 @@ pub(crate) struct Server<C: Connector> {
     dialect: Dialect,
     connect_timeout: Duration,
     output_bytes_max: usize,
-    planted: Planted,
 }
 
 impl<C: Connector> Server<C> {
     pub(crate) fn new(connector: C, address: Address, dialect: Dialect, limits: &Limits) -> Self {
         let (connect_timeout, output_bytes_max) = (limits.connect_timeout, limits.output_bytes_max);
-        let planted = limits.planted();
-        Self { connector, address, dialect, connect_timeout, output_bytes_max, planted }
+        Self { connector, address, dialect, connect_timeout, output_bytes_max }
     }
 
     async fn open(self) -> Result<Box<LineSocket<C::Stream>>, Failure> {
         let address = &self.address;
         match timeout(self.connect_timeout, self.connector.connect(address)).await {
-            Ok(Ok(stream)) => Ok(Box::new(LineSocket::new(stream, READ_BYTES, self.planted))),
+            Ok(Ok(stream)) => Ok(Box::new(LineSocket::new(stream, READ_BYTES))),
             Ok(Err(error)) => Err(format!("{address}: cannot connect: {error}")),
             Err(_) => Err(format!("{address}: no connection within {:?}", self.connect_timeout)),
         }

@@ -21,7 +21,7 @@ use super::{
     peers::PeerInput,
     socket::{Failure, Line, LineSocket},
 };
-use crate::{planted::Planted, transport::CLOSE_TIMEOUT};
+use crate::transport::CLOSE_TIMEOUT;
 
 /// The room that a read is offered, in bytes. Peers send little: a line now and then.
 const READ_BYTES: usize = 4 << 10;
@@ -42,7 +42,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> String {
     let mut peer = Peer {
         conn: seat.conn,
-        socket: LineSocket::new(stream, READ_BYTES, Planted::default()),
+        socket: LineSocket::new(stream, READ_BYTES),
         next: None,
         inputs: PollSender::new(seat.inputs),
         reports: seat.reports,

@@ -13,7 +13,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
 use super::output::{Chunk, Output};
-use crate::planted::{Planted, planted};
 
 /// The reason why a connection cannot go on, in words for people.
 pub(super) type Failure = String;
@@ -43,12 +42,11 @@ pub(super) struct LineSocket<S> {
     broken: Option<Failure>,
     bytes_read: usize,
     shutdown: bool,
-    planted: Planted,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> LineSocket<S> {
     /// Makes a connection whose reads are offered `read_bytes` of room.
-    pub(super) fn new(stream: S, read_bytes: usize, planted: Planted) -> Self {
+    pub(super) fn new(stream: S, read_bytes: usize) -> Self {
         Self {
             stream,
             input: BytesMut::new(),
@@ -61,7 +59,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineSocket<S> {
             broken: None,
             bytes_read: 0,
             shutdown: false,
-            planted,
         }
     }
 
@@ -115,11 +112,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineSocket<S> {
             self.input.reserve(self.read_bytes);
         }
         match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input) {
-            Poll::Pending if planted!(self.planted, ForgetsHalfLines) => {
-                self.input.clear();
-                self.lines = LineDecoder::new();
-                Poll::Pending
-            }
             Poll::Pending => match &self.broken {
                 Some(failure) => Poll::Ready(Err(failure.clone())),
                 None => Poll::Pending,
@@ -199,7 +191,7 @@ mod tests {
 
     fn pair(buffer: usize) -> (LineSocket<DuplexStream>, DuplexStream) {
         let (near, far) = duplex(buffer);
-        (LineSocket::new(near, 256, Planted::default()), far)
+        (LineSocket::new(near, 256), far)
     }
 
     fn chunk(lines: &'static str) -> Chunk {

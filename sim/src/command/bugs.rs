@@ -1,7 +1,9 @@
-//! `bugs`: the table of planted bugs.
+//! `bugs`: which engine catches which planted bug.
+
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::Serialize;
-use synrepl_sim::Planted;
+use synrepl_sim::{Kept, Outcome, Scenario};
 
 use super::{
     engine::{self, Drawn},
@@ -9,6 +11,7 @@ use super::{
     flags::{BugsFlags, Level},
     interrupt::Interrupt,
     output::Output,
+    planted::{Bench, Bug, Catalogue, Engine, Verdict},
     pool,
     progress::Progress,
     seeds::Seeds,
@@ -18,14 +21,26 @@ use super::{
 const SEEDS: Seeds = Seeds::new(0, 3_000);
 const SEEDS_OF_NETWORK: Seeds = Seeds::new(0, 40);
 
+/// What is told of a bug, and who must catch it.
+struct Plan {
+    bug: Bug,
+    origin: String,
+    description: String,
+    caught_by: Vec<Engine>,
+    /// Who is asked.
+    asked: Vec<Engine>,
+}
+
 #[derive(Serialize)]
-struct Line {
-    bug: String,
-    origin: &'static str,
-    description: &'static str,
+struct Line<'a> {
+    bug: &'a str,
+    engine: String,
+    origin: &'a str,
+    description: &'a str,
     caught_in: u64,
     played: u64,
-    first_seed: Option<u64>,
+    first: Option<&'a str>,
+    must: bool,
 }
 
 pub(super) fn run(
@@ -33,81 +48,73 @@ pub(super) fn run(
     output: &mut Output,
     interrupt: &Interrupt,
 ) -> Result<Ending, Refusal> {
-    let level = flags.level;
-    let bugs: Vec<Planted> = if flags.bug.is_empty() { level.bugs() } else { flags.bug.clone() };
-    let default = if level == Level::Logical { SEEDS } else { SEEDS_OF_NETWORK };
-    let all_seeds = flags.seeds.unwrap_or(default);
+    let plans = plans(flags)?;
+    let bench = bench(&plans)?;
+    if let Some(bench) = &bench {
+        find_nothing(bench, &plans, flags.seeds)?;
+    }
     let mut progress = Progress::new();
     let (mut survivors, mut done) = (Vec::new(), 0);
+    let mut table = Table::default();
     output.say(
-        || format!("{:>9}  {:<34}  what it does wrong (known from)", "caught in", "planted bug"),
+        || {
+            format!(
+                "{:<32}  {:<9}  {:>12}  what it does wrong",
+                "planted bug", "engine", "caught in"
+            )
+        },
         "begin",
-        serde_json::json!({"bugs": bugs.len(), "seeds": all_seeds.count()}),
+        serde_json::json!({"bugs": plans.len()}),
     );
-    for bug in &bugs {
-        let name = engine::bug_name(*bug);
-        let (mut caught, mut played, mut first) = (0_u64, 0_u64, None::<u64>);
-        for scenario in engine::orders(level) {
-            played += 1;
-            caught += u64::from(!engine::play(level, &scenario, Some(*bug)).violations.is_empty());
-        }
-        let work = |seed| {
-            let scenario = Drawn::Mixed.scenario(level, seed);
-            !engine::play(level, &scenario, Some(*bug)).violations.is_empty()
-        };
-        let each = |seed, is_caught| {
-            played += 1;
-            if is_caught {
-                caught += 1;
-                first = Some(first.map_or(seed, |first| first.min(seed)));
+    for plan in &plans {
+        let name = plan.bug.to_string();
+        let mut caught = false;
+        for engine in plan.asked.iter().copied() {
+            progress.tell(|| format!("{name}, {engine}: {done} of {} bugs done", plans.len()));
+            let verdict = match &bench {
+                Some(bench) if !plan.bug.is_here() => {
+                    bench.run(engine, Some(&name), flags.seeds)?
+                }
+                _ => here(engine, &plan.bug, flags.seeds, interrupt)?,
+            };
+            progress.clear();
+            if interrupt.requested() || output.is_gone() {
+                break;
             }
-            !output.is_gone()
-        };
-        pool::over(all_seeds, interrupt, work, each, || {
-            progress.tell(|| format!("{name}: {done} of {} bugs done", bugs.len()));
-        });
-        progress.clear();
+            caught |= verdict.caught_in > 0;
+            let must = plan.caught_by.contains(&engine);
+            if must && verdict.caught_in == 0 {
+                survivors.push(format!("{name} ({engine})"));
+            }
+            say(plan, &name, engine, &verdict, must, output);
+            table.set(&name, engine, &verdict);
+        }
         if interrupt.requested() || output.is_gone() {
             break;
         }
         done += 1;
-        let (origin, description) = (bug.origin(), bug.description());
-        let line = Line {
-            bug: name.clone(),
-            origin,
-            description,
-            caught_in: caught,
-            played,
-            first_seed: first,
-        };
-        output.say(|| format!("{caught:>9}  {:<34}  {description} ({origin})", name), "bug", &line);
-        if caught == 0 {
+        if !caught && plan.caught_by.is_empty() {
             survivors.push(name);
         }
     }
-    let (all, seeds) = (bugs.len(), all_seeds.count());
+    let all = plans.len();
     output.say(
         || {
-            let mut text = format!(
-                "{} of {done} bugs caught, each played with {seeds} seeds",
-                done - survivors.len()
-            );
-            if !survivors.is_empty() {
-                text.push_str(&format!("; survived: {}", survivors.join(", ")));
-            }
-            if done < all {
-                text.push_str(&format!("; {} not tried", all - done));
+            let mut text = format!("{done} of {all} bugs tried");
+            match survivors.is_empty() {
+                true => text.push_str(", each caught by whoever must catch it"),
+                false => text.push_str(&format!("; survived: {}", survivors.join(", "))),
             }
             text
         },
         "summary",
-        serde_json::json!({
-            "bugs": done,
-            "survived": survivors,
-            "seeds": seeds,
-            "complete": done == all,
-        }),
+        serde_json::json!({"bugs": done, "survived": survivors, "complete": done == all}),
     );
+    if let Some(path) = &flags.table
+        && done == all
+    {
+        table.write(path, &plans)?;
+    }
     Ok(if !survivors.is_empty() {
         Ending::Broken
     } else if done < all {
@@ -115,4 +122,185 @@ pub(super) fn run(
     } else {
         Ending::Fine
     })
+}
+
+/// The bugs that are asked for, with what the files say of them.
+fn plans(flags: &BugsFlags) -> Result<Vec<Plan>, Refusal> {
+    let catalogue = Catalogue::here();
+    let bugs: Vec<Bug> = if flags.bug.is_empty() {
+        let edits = catalogue.as_ref().map_err(Refusal::copied)?.iter();
+        edits.map(|(name, _)| Bug::Edit(name.to_owned())).chain(Bug::all_of_driver()).collect()
+    } else {
+        flags.bug.clone()
+    };
+    let plan = |bug: Bug| {
+        let (origin, description, caught_by) = match &bug {
+            Bug::Driver(driver) => {
+                let (origin, does) = (driver.origin().to_owned(), driver.description().to_owned());
+                (origin, does, vec![Engine::Kept, Engine::Logical])
+            }
+            // In the copy, and with nothing planted, nobody is asked for more than a count.
+            Bug::Edit(_) if bug.is_here() => (String::new(), String::new(), Vec::new()),
+            Bug::Edit(name) => {
+                let known = Bug::find(name, catalogue.as_ref().map_err(Refusal::copied)?)?;
+                (known.origin.clone(), known.does.clone(), known.caught_by.clone())
+            }
+        };
+        let asked = match (&bug, flags.matrix) {
+            (Bug::Driver(_), true) => caught_by.clone(),
+            (Bug::Edit(_), true) => Engine::all().collect(),
+            _ if !flags.engine.is_empty() => flags.engine.clone(),
+            _ => caught_by.iter().take(1).copied().collect(),
+        };
+        Ok(Plan { bug, origin, description, caught_by, asked })
+    };
+    bugs.into_iter().map(plan).collect()
+}
+
+/// What the bugs that are not here need.
+fn bench(plans: &[Plan]) -> Result<Option<Bench>, Refusal> {
+    let mut engines: Vec<_> = plans
+        .iter()
+        .filter(|plan| !plan.bug.is_here())
+        .flat_map(|plan| plan.asked.iter().copied())
+        .collect();
+    engines.sort_unstable();
+    engines.dedup();
+    if engines.is_empty() {
+        Ok(None)
+    } else {
+        Bench::build(&Catalogue::here()?, &engines).map(Some)
+    }
+}
+
+/// Where no bug is on, the same engines catch nothing: what they catch is the bug.
+fn find_nothing(bench: &Bench, plans: &[Plan], seeds: Option<Seeds>) -> Result<(), Refusal> {
+    let mut asked: Vec<_> = plans.iter().flat_map(|plan| &plan.asked).copied().collect();
+    asked.sort_unstable();
+    asked.dedup();
+    for engine in asked.into_iter().filter(|engine| *engine != Engine::Kept) {
+        let verdict = bench.run(engine, None, seeds)?;
+        if verdict.caught_in > 0 {
+            let first = verdict.first.unwrap_or_default();
+            return Err(Refusal::new(format!("{engine} fails without a bug: {first}")));
+        }
+    }
+    Ok(())
+}
+
+/// Has an engine of this process look for a bug that it has.
+fn here(
+    engine: Engine,
+    bug: &Bug,
+    seeds: Option<Seeds>,
+    interrupt: &Interrupt,
+) -> Result<Verdict, Refusal> {
+    let is_caught = |outcome: Outcome| !outcome.violations.is_empty();
+    let (level, default) = match engine {
+        Engine::Kept => {
+            let kept = kept(bug)?;
+            let caught_in = u64::from(is_caught(kept.play(bug.in_driver())));
+            return Ok(Verdict { caught_in, played: 1, first: None });
+        }
+        Engine::Logical => (Level::Logical, SEEDS),
+        #[cfg(feature = "network")]
+        Engine::Turmoil => (Level::Turmoil, SEEDS_OF_NETWORK),
+        _ => return Err(Refusal::new(format!("{engine} plays bugs of shipped code only"))),
+    };
+    let driver_bug = bug.in_driver();
+    let play = |scenario: &Scenario| is_caught(engine::play(level, scenario, driver_bug));
+    let mut verdict = Verdict::default();
+    for scenario in engine::orders(level) {
+        verdict.played += 1;
+        verdict.caught_in += u64::from(play(&scenario));
+    }
+    let mut first = None::<u64>;
+    let seeds = seeds.unwrap_or(default);
+    let work = |seed| play(&Drawn::Mixed.scenario(level, seed));
+    let each = |seed: u64, is_caught| {
+        verdict.played += 1;
+        if is_caught {
+            verdict.caught_in += 1;
+            first = Some(first.map_or(seed, |first| first.min(seed)));
+        }
+        true
+    };
+    pool::over(seeds, interrupt, work, each, || {});
+    verdict.first = first.map(|seed| seed.to_string());
+    Ok(verdict)
+}
+
+/// The scenario that is kept for a bug.
+fn kept(bug: &Bug) -> Result<Kept, Refusal> {
+    let path = Catalogue::here()?.kept(&bug.to_string());
+    let failed = |error: &dyn std::fmt::Display| {
+        Refusal::new(format!("{} cannot be read: {error}", path.display()))
+    };
+    let text = fs::read(&path).map_err(|error| failed(&error))?;
+    serde_json::from_slice(&text).map_err(|error| failed(&error))
+}
+
+fn say(plan: &Plan, bug: &str, engine: Engine, verdict: &Verdict, must: bool, output: &mut Output) {
+    let Verdict { caught_in, played, first } = verdict;
+    let (origin, description) = (&*plan.origin, &*plan.description);
+    let line = Line {
+        bug,
+        engine: engine.name(),
+        origin,
+        description,
+        caught_in: *caught_in,
+        played: *played,
+        first: first.as_deref(),
+        must,
+    };
+    let share = format!("{caught_in}/{played}");
+    output.say(
+        || format!("{bug:<32}  {engine:<9}  {share:>12}  {description} ({origin})"),
+        "bug",
+        &line,
+    );
+}
+
+/// Bugs by engines.
+#[derive(Debug, Default)]
+struct Table {
+    cells: BTreeMap<(String, Engine), String>,
+}
+
+impl Table {
+    fn set(&mut self, bug: &str, engine: Engine, verdict: &Verdict) {
+        let Verdict { caught_in, played, .. } = verdict;
+        let cell = match caught_in {
+            0 => "-".to_owned(),
+            _ => format!("{caught_in}/{played}"),
+        };
+        self.cells.insert((bug.to_owned(), engine), cell);
+    }
+
+    /// Writes it as Markdown between the two marks of the file.
+    fn write(&self, path: &Path, plans: &[Plan]) -> Result<(), Refusal> {
+        const BEGIN: &str = "<!-- the table -->\n";
+        const END: &str = "<!-- its end -->";
+        let failed =
+            |error: &dyn std::fmt::Display| Refusal::new(format!("{}: {error}", path.display()));
+        let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
+        let (head, rest) = text
+            .split_once(BEGIN)
+            .ok_or_else(|| failed(&format!("has no line {}", BEGIN.trim())))?;
+        let (_, tail) =
+            rest.split_once(END).ok_or_else(|| failed(&format!("has no line {END}")))?;
+        let engines: Vec<_> = Engine::all().collect();
+        let names = engines.iter().map(|engine| engine.name()).collect::<Vec<_>>().join(" | ");
+        let mut table =
+            format!("| bug | origin | {names} |\n|---|---|{}\n", "---|".repeat(engines.len()));
+        for plan in plans {
+            let name = plan.bug.to_string();
+            let cells = engines
+                .iter()
+                .map(|engine| self.cells.get(&(name.clone(), *engine)).map_or("", String::as_str));
+            let cells = cells.collect::<Vec<_>>().join(" | ");
+            table.push_str(&format!("| {name} | {} | {cells} |\n", plan.origin));
+        }
+        fs::write(path, format!("{head}{BEGIN}{table}{END}{tail}")).map_err(|error| failed(&error))
+    }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use synrepl_sim::{
-    Choice, Failure, Mode, Outcome, Pattern, Planted, Scenario, Via, play as play_with,
+    Choice, DriverBug, Failure, Mode, Outcome, Pattern, Scenario, Via, play as play_with,
     reference::{Company, Era, Losses},
     shrink as shrink_failure,
     trace::Trace,
@@ -90,16 +90,11 @@ pub(super) struct Compared {
     pub(super) reference: Losses,
 }
 
-/// The name of a planted bug on the command line, without spaces.
-pub(super) fn bug_name(bug: Planted) -> String {
-    bug.to_string().replace(' ', ":")
-}
-
 /// Plays a scenario up to the first broken promise.
-pub(super) fn play(level: Level, scenario: &Scenario, bug: Option<Planted>) -> Outcome {
+pub(super) fn play(level: Level, scenario: &Scenario, bug: Option<DriverBug>) -> Outcome {
     #[cfg(feature = "network")]
     if level == Level::Turmoil {
-        return synrepl_sim::network::play(scenario, false, bug);
+        return synrepl_sim::network::play(scenario, false);
     }
     let mut choice = Choice::default();
     choice.planted = bug;
@@ -116,7 +111,7 @@ pub(super) fn orders(level: Level) -> Vec<Scenario> {
 }
 
 /// Plays a scenario up to the first broken promise and records it.
-pub(super) fn trace(level: Level, scenario: &Scenario, bug: Option<Planted>) -> Trace {
+pub(super) fn trace(level: Level, scenario: &Scenario, bug: Option<DriverBug>) -> Trace {
     let outcome = match level {
         Level::Logical => {
             let mut choice = Choice::default();
@@ -125,14 +120,14 @@ pub(super) fn trace(level: Level, scenario: &Scenario, bug: Option<Planted>) -> 
             play_with(scenario, choice)
         }
         #[cfg(feature = "network")]
-        Level::Turmoil => synrepl_sim::network::play(scenario, true, bug),
+        Level::Turmoil => synrepl_sim::network::play(scenario, true),
     };
     outcome.trace.unwrap_or_else(|| Trace::empty(scenario))
 }
 
 /// Plays a scenario with our core, and its bug if it is to have one, and with the reference's
 /// rules, each to its end. Followers are on the bus, where every era is at home.
-pub(super) fn compare(scenario: &Scenario, era: Era, bug: Option<Planted>) -> Compared {
+pub(super) fn compare(scenario: &Scenario, era: Era, bug: Option<DriverBug>) -> Compared {
     let mut scenario = scenario.clone();
     scenario.followers.iter_mut().for_each(|plan| plan.via = Via::Bus);
     let losses = |company: &Company, bug| {
@@ -148,13 +143,17 @@ pub(super) fn compare(scenario: &Scenario, era: Era, bug: Option<Planted>) -> Co
 }
 
 /// The smallest scenario found that breaks the same promise; `None` if this one breaks none.
-pub(super) fn shrink(level: Level, scenario: &Scenario, bug: Option<Planted>) -> Option<Scenario> {
+pub(super) fn shrink(
+    level: Level,
+    scenario: &Scenario,
+    bug: Option<DriverBug>,
+) -> Option<Scenario> {
     let violation = play(level, scenario, bug).violations.into_iter().next()?;
     let failure = Failure { violation, scenario: scenario.clone() };
     let small = match level {
         Level::Logical => shrink_failure(&failure, bug),
         #[cfg(feature = "network")]
-        Level::Turmoil => synrepl_sim::network::shrink(&failure, bug),
+        Level::Turmoil => synrepl_sim::network::shrink(&failure),
     };
     Some(small.scenario)
 }

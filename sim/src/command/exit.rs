@@ -37,6 +37,11 @@ impl Refusal {
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
+
+    /// The same once more.
+    pub(super) fn copied(&self) -> Self {
+        Self(self.0.clone())
+    }
 }
 
 impl fmt::Display for Refusal {

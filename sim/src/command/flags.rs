@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use synrepl_sim::{Planted, reference::Era};
+use synrepl_sim::reference::Era;
 
 use super::{
-    engine::{Drawn, bug_name},
+    engine::Drawn,
+    planted::{Bug, Engine},
     seeds::Seeds,
 };
 
@@ -52,11 +53,12 @@ JSON lines (--json), on stdout, each an object with \"type\":
               command (to replay); the last three are null if the files cannot be written
   reference   seed, mode, rules, lost, repeated, mixed, torn, and the same of ours (ours_lost, ...)
   shrunk      events_before, events_after
-  begin       bugs, seeds: before the first bug
-  bug         bug, origin, description, caught_in, played, first_seed
+  begin       bugs: before the first bug
+  bug         bug, engine, origin, description, caught_in, played, first (seed or test), must
+              (whether this engine has to catch it)
   difference  seed, what
   summary     seeds, steps, seconds, steps_per_second, broken, complete (false if it ended early:
-              interrupted, or after --failures); of bugs: bugs, survived, seeds, complete
+              interrupted, or after --failures); of bugs: bugs, survived, complete
 Fields are only ever added.";
 
 const RUN_ABOUT: &str = "\
@@ -69,8 +71,16 @@ Modes: calm (nothing goes wrong), swarm (each kind of fault on or off for the wh
 mixed (from seed to seed another).";
 
 const BUGS_ABOUT: &str = "\
-Play the same seeds once for each bug that is put in on purpose, and count in how many scenarios it \
-is caught. A bug that survives is a hole in the simulator.";
+Have bugs that are put in on purpose looked for. A bug that survives whoever must catch it is a hole \
+in what tests synrepl.
+
+Bugs of shipped code are files in sim/bugs: edits, which are made in a copy of the workspace, each \
+behind a switch. The copy is written to target/bugs and built there with Cargo, so this works inside \
+a checkout of synrepl. Each bug is looked for by a process of its own. Bugs of the simulated driver \
+are switches of the simulator itself and need no copy.
+
+Without --engine or --matrix each bug is given to the first engine that must catch it, which takes a \
+few minutes, most of them for Cargo.";
 
 const DETERMINISM_ABOUT: &str = "\
 Play every seed twice in this process and once in another, and compare the fingerprints of all \
@@ -97,15 +107,6 @@ fn run_about() -> String {
     format!("{RUN_ABOUT}\n\nAll modes: {}", Drawn::names())
 }
 
-fn bugs_about() -> String {
-    let mut text = BUGS_ABOUT.to_owned();
-    for level in Level::value_variants() {
-        let names: Vec<_> = level.bugs().into_iter().map(bug_name).collect();
-        text.push_str(&format!("\n\nAll bugs of the level {}: {}", level.name(), names.join(", ")));
-    }
-    text
-}
-
 fn long_help() -> String {
     format!("{EXAMPLES}\n{JSON_LINES}\n\n{EXIT_CODES}")
 }
@@ -120,7 +121,7 @@ pub(super) enum Command {
     /// Make a failing scenario smaller while it breaks the same promise
     Shrink(FileFlags),
     /// Count in how many scenarios each planted bug is caught
-    #[command(long_about = bugs_about())]
+    #[command(long_about = BUGS_ABOUT)]
     Bugs(BugsFlags),
     /// Compare runs of the same seed, in this process and in another
     #[command(long_about = DETERMINISM_ABOUT)]
@@ -128,6 +129,19 @@ pub(super) enum Command {
     /// Print the fingerprint of every seed: the other process of check-determinism
     #[command(hide = true)]
     Fingerprints(DrawFlags),
+}
+
+impl Command {
+    /// The one bug that is put in.
+    pub(super) fn bug(&self) -> Option<&Bug> {
+        match self {
+            Self::Run(flags) => flags.bug.as_ref(),
+            Self::Replay(flags) | Self::Shrink(flags) => flags.bug.as_ref(),
+            // Each of these is looked for by a process of its own.
+            Self::Bugs(_) => None,
+            Self::CheckDeterminism(_) | Self::Fingerprints(_) => None,
+        }
+    }
 }
 
 /// Which scenarios are played.
@@ -163,9 +177,9 @@ pub(super) struct RunFlags {
     /// beside what ours does
     #[arg(long, value_name = "ERA", value_parser = ["e1", "e2", "e3"])]
     reference: Option<String>,
-    /// Put in a bug on purpose (names: see `bugs --help`)
-    #[arg(long, value_name = "NAME", value_parser = planted)]
-    pub(super) bug: Option<Planted>,
+    /// Put in a bug on purpose: the name of a file in sim/bugs, or of a bug of the simulated driver
+    #[arg(long, value_name = "NAME")]
+    pub(super) bug: Option<Bug>,
     /// Where scenarios and pages of failures are written. Default target/synrepl-sim where there
     /// is a target directory, else here
     #[arg(long, value_name = "DIR")]
@@ -192,9 +206,9 @@ pub(super) struct FileFlags {
     /// Also play a model of Synapse's own rules under the same schedule
     #[arg(long, value_name = "ERA", value_parser = ["e1", "e2", "e3"])]
     reference: Option<String>,
-    /// Put in a bug on purpose (names: see `bugs --help`)
-    #[arg(long, value_name = "NAME", value_parser = planted)]
-    pub(super) bug: Option<Planted>,
+    /// Put in a bug on purpose: the name of a file in sim/bugs, or of a bug of the simulated driver
+    #[arg(long, value_name = "NAME")]
+    pub(super) bug: Option<Bug>,
     /// Where what is made is written. Default as for `run`
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
@@ -208,16 +222,22 @@ impl FileFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct BugsFlags {
-    /// Seeds from A up to, not with, B, played for each bug. Default 0..3000, or on the level turmoil
-    /// 0..40
+    /// Only these
+    #[arg(long, value_name = "NAME")]
+    pub(super) bug: Vec<Bug>,
+    /// Who looks for them
+    #[arg(long, value_name = "ENGINE", value_enum)]
+    pub(super) engine: Vec<Engine>,
+    /// Ask every engine, also those that need not find it: hours
+    #[arg(long, conflicts_with = "engine")]
+    pub(super) matrix: bool,
+    /// Write what was found as a table into this Markdown file, between its marks
+    #[arg(long, value_name = "FILE")]
+    pub(super) table: Option<PathBuf>,
+    /// Seeds from A up to, not with, B, for the engines that play seeds. Default 0..3000, and on the
+    /// level turmoil 0..40
     #[arg(long, value_name = "A..B")]
     pub(super) seeds: Option<Seeds>,
-    /// How deep the simulation goes: turmoil has bugs of its own
-    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Logical)]
-    pub(super) level: Level,
-    /// Only these
-    #[arg(long, value_name = "NAME", value_parser = planted)]
-    pub(super) bug: Vec<Planted>,
 }
 
 #[derive(Debug, Args)]
@@ -254,22 +274,4 @@ impl Level {
             Self::Turmoil => "turmoil",
         }
     }
-
-    /// The bugs that this level must catch.
-    pub(super) fn bugs(self) -> Vec<Planted> {
-        match self {
-            Self::Logical => Planted::all().collect(),
-            #[cfg(feature = "network")]
-            Self::Turmoil => Planted::all_of_tokio().collect(),
-        }
-    }
-}
-
-/// A planted bug by its name.
-fn planted(name: &str) -> Result<Planted, String> {
-    let all = || Level::value_variants().iter().flat_map(|level| level.bugs());
-    all().find(|bug| bug_name(*bug) == name).ok_or_else(|| {
-        let names: Vec<_> = all().map(bug_name).collect();
-        format!("there is no planted bug {name:?}; there are {}", names.join(", "))
-    })
 }

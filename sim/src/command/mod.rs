@@ -9,6 +9,7 @@ mod files;
 mod flags;
 mod interrupt;
 mod output;
+mod planted;
 mod pool;
 mod progress;
 mod replay;
@@ -43,6 +44,11 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
 
 fn carry_out(cli: Cli) -> Result<Ending, Refusal> {
     let mut output = Output::to_stdout(cli.json);
+    if let Some(bug) = cli.command.bug()
+        && !bug.is_here()
+    {
+        return Err(planted::leave_to_copy(bug));
+    }
     match cli.command {
         Command::Run(flags) => run::run(&flags, &mut output, &listen()?),
         // Half of what these find is worth nothing: a signal ends them at once.

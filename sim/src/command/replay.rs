@@ -8,6 +8,7 @@ use super::{
     files,
     flags::FileFlags,
     output::Output,
+    planted::Bug,
     telling::{Telling, Told, stem},
 };
 
@@ -20,7 +21,8 @@ pub(super) fn replay(flags: &FileFlags, output: &mut Output) -> Result<Ending, R
 /// Makes a failing scenario smaller while it breaks the same promise.
 pub(super) fn shrink(flags: &FileFlags, output: &mut Output) -> Result<Ending, Refusal> {
     let scenario = files::read(&flags.file)?;
-    let Some(small) = engine::shrink(flags.level, &scenario, flags.bug) else {
+    let driver_bug = flags.bug.as_ref().and_then(Bug::in_driver);
+    let Some(small) = engine::shrink(flags.level, &scenario, driver_bug) else {
         output.say(
             || {
                 let bug = "; if it needs a planted bug, name it with --bug";
@@ -48,8 +50,13 @@ fn tell(
     output: &mut Output,
 ) -> Result<Ending, Refusal> {
     let out = flags.out.as_deref();
-    let telling =
-        Telling { name, out, level: flags.level, bug: flags.bug, reference: flags.reference() };
+    let telling = Telling {
+        name,
+        out,
+        level: flags.level,
+        bug: flags.bug.as_ref(),
+        reference: flags.reference(),
+    };
     let Told { violation, unwritten } = telling.tell(scenario, output);
     match (violation, unwritten) {
         (Some(_), _) => Ok(Ending::Broken),

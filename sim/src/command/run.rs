@@ -11,6 +11,7 @@ use super::{
     flags::RunFlags,
     interrupt::Interrupt,
     output::Output,
+    planted::Bug,
     pool,
     progress::{Progress, thousands},
     seeds::Seeds,
@@ -61,14 +62,15 @@ pub(super) fn run(
 ) -> Result<Ending, Refusal> {
     let seeds = flags.draw.seeds_or(SEEDS);
     let (mode, level) = (flags.draw.mode, flags.draw.level);
-    let (bug, reference) = (flags.bug, flags.reference());
+    let (bug, reference) = (flags.bug.as_ref(), flags.reference());
+    let driver_bug = bug.and_then(Bug::in_driver);
     let mut total = Total::default();
     let mut progress = Progress::new();
     let single = seeds.count() == 1;
     let work = |seed| {
         let scenario = mode.scenario(level, seed);
-        let outcome = engine::play(level, &scenario, bug);
-        let compared = reference.map(|era| engine::compare(&scenario, era, bug));
+        let outcome = engine::play(level, &scenario, driver_bug);
+        let compared = reference.map(|era| engine::compare(&scenario, era, driver_bug));
         let violation = outcome.violations.into_iter().next();
         Played { scenario, report: outcome.report, violation, compared }
     };

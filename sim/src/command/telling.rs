@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use synrepl_sim::{Planted, Scenario, Violation, reference::Era, report::timeline};
+use synrepl_sim::{Scenario, Violation, reference::Era, report::timeline};
 
 use super::{
     decoded::decoded,
@@ -12,6 +12,7 @@ use super::{
     files,
     flags::Level,
     output::Output,
+    planted::Bug,
 };
 
 /// Moments of the time line before and after the violation.
@@ -25,7 +26,7 @@ pub(super) struct Telling<'a> {
     pub(super) name: String,
     pub(super) out: Option<&'a Path>,
     pub(super) level: Level,
-    pub(super) bug: Option<Planted>,
+    pub(super) bug: Option<&'a Bug>,
     pub(super) reference: Option<Era>,
 }
 
@@ -41,9 +42,10 @@ impl Telling<'_> {
     /// Plays the scenario with its trace, writes what is made of it and says where. What was found
     /// is told also where nothing can be written.
     pub(super) fn tell(&self, scenario: &Scenario, output: &mut Output) -> Told {
-        let trace = engine::trace(self.level, scenario, self.bug);
+        let driver_bug = self.bug.and_then(Bug::in_driver);
+        let trace = engine::trace(self.level, scenario, driver_bug);
         let violation = trace.violations.first().cloned();
-        let compared = self.reference.map(|era| engine::compare(scenario, era, self.bug));
+        let compared = self.reference.map(|era| engine::compare(scenario, era, driver_bug));
         let dir = self.out.map_or_else(files::default_out, Path::to_path_buf);
         let json = dir.join(format!("{}.json", self.name));
         let replay = self.command("replay", &json);
@@ -110,7 +112,7 @@ impl Telling<'_> {
             command.push_str(&format!(" --level {}", self.level.name()));
         }
         if let Some(bug) = self.bug {
-            command.push_str(&format!(" --bug {}", engine::bug_name(bug)));
+            command.push_str(&format!(" --bug {}", bug));
         }
         if let Some(era) = self.reference {
             command.push_str(&format!(" --reference {era}"));

@@ -18,7 +18,7 @@ use crate::{
     marks::Mark,
     oracle::{Promise, Violation},
     panic::caught,
-    planted::{DriverBug, Planted},
+    planted::DriverBug,
     report::event_words,
     trace::What,
     world::Log,
@@ -56,7 +56,7 @@ impl World<'_> {
     }
 
     pub(super) fn has_driver_bug(&self, bug: DriverBug) -> bool {
-        self.options.planted == Some(Planted::Driver(bug))
+        self.options.planted == Some(bug)
     }
 
     /// Carries out what a machine asks for.

@@ -18,7 +18,6 @@ use crate::{
     marks::{Mark, Marks},
     oracle::{Oracle, PublishOracle},
     outcome::Report,
-    planted::Planted,
     recorder::Recorder,
     scenario::{FollowerPlan, Manners, Scenario, Timed, Via},
     world::{Fingerprint, Log, scramble},
@@ -134,7 +133,6 @@ impl<'a> World<'a> {
     fn config(&self, number: u64) -> Config {
         let mut config = Config::default();
         config.seed = scramble(self.scenario.seed, number, 0);
-        config.planted = self.options.planted.and_then(Planted::in_core);
         config
     }
 

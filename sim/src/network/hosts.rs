@@ -15,10 +15,7 @@ use super::{
     stage::{Stage, now},
     watch::{ServerWatch, Watch},
 };
-use crate::{
-    planted::Planted,
-    scenario::{Scenario, Via},
-};
+use crate::scenario::{Scenario, Via};
 
 pub(super) const HTTP_PORT: u16 = 9093;
 /// The first port for direct TCP; each dialect has one of its own.
@@ -57,7 +54,6 @@ fn builder(
     party: Party,
     via: Via,
     (instance, seed): (&str, u64),
-    planted: Option<Planted>,
 ) -> Result<Builder<Simulated>, Box<dyn std::error::Error>> {
     let builder = match via {
         Via::Bus => Builder::redis(&format!("redis://{HOST}:{PORT}"), CHANNEL)?,
@@ -76,7 +72,6 @@ fn builder(
         limits.fetch_timeout = PATIENCE;
         // Small enough that the driver has to wait for the application.
         limits.events_queued_max = 8;
-        limits.planted = planted.and_then(Planted::in_tokio);
     }))
 }
 
@@ -84,11 +79,7 @@ fn builder(
 ///
 /// # Errors
 /// What keeps it from starting: an error of the simulator.
-pub(super) async fn writer(
-    stage: Stage,
-    writer: usize,
-    planted: Option<Planted>,
-) -> turmoil::Result {
+pub(super) async fn writer(stage: Stage, writer: usize) -> turmoil::Result {
     let (seed, delay) = {
         let mut contents = stage.lock();
         let delay = match contents.writers[writer].starts {
@@ -111,13 +102,12 @@ pub(super) async fn writer(
     stage.lock().start_writer(now(), writer);
     let log: Arc<dyn LogStore> = Arc::new(StageLog { stage: stage.clone(), writer });
     let name = Scenario::writer_name(writer);
-    let mut builder = builder(&stage, Party::Writer(writer), Via::Bus, (&name, seed), planted)?
+    let mut builder = builder(&stage, Party::Writer(writer), Via::Bus, (&name, seed))?
         .shared_log(Arc::clone(&log))
         // It follows nothing.
         .streams(["-"])
         .core(|config| {
             config.publish.peer_pending_max = PEER_PENDING_MAX;
-            config.planted = planted.and_then(Planted::in_core);
         })
         .record(ServerWatch { stage: stage.clone(), writer });
     for listener in listeners {
@@ -143,12 +133,8 @@ pub(super) async fn writer(
 ///
 /// # Errors
 /// What keeps it from starting, or that its driver ended by itself.
-pub(super) async fn follower(
-    stage: Stage,
-    follower: usize,
-    planted: Option<Planted>,
-) -> turmoil::Result {
-    let mut replication = start(&stage, follower, planted)?;
+pub(super) async fn follower(stage: Stage, follower: usize) -> turmoil::Result {
+    let mut replication = start(&stage, follower)?;
     let jumps = Arc::clone(&stage.lock().followers[follower].jumps);
     loop {
         let (pause, jump) = {
@@ -181,11 +167,7 @@ pub(super) async fn follower(
     }
 }
 
-fn start(
-    stage: &Stage,
-    follower: usize,
-    planted: Option<Planted>,
-) -> Result<Replication, Box<dyn std::error::Error>> {
+fn start(stage: &Stage, follower: usize) -> Result<Replication, Box<dyn std::error::Error>> {
     let mut contents = stage.lock();
     let seed = contents.next_seed();
     let plan = contents.scenario.followers[follower].clone();
@@ -200,7 +182,7 @@ fn start(
         contents.restart_follower(follower, &positions);
     }
     drop(contents);
-    let mut builder = builder(stage, Party::Follower(follower), plan.via, (&name, seed), planted)?
+    let mut builder = builder(stage, Party::Follower(follower), plan.via, (&name, seed))?
         .positions(positions)
         .start(if plan.from_beginning { Start::Beginning } else { Start::Now })
         .core(|config| {
@@ -212,7 +194,6 @@ fn start(
                 config.limits.burst_rows_max = 3;
                 config.catch_up.fetches_in_flight_max = 1;
             }
-            config.planted = planted.and_then(Planted::in_core);
         })
         .record(Watch { stage: stage.clone(), follower, fetches: Vec::new() });
     for writer in 0..writers {

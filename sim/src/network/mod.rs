@@ -21,7 +21,6 @@
 //! is ours, whatever its manners, so none repeats itself or hides rows; and applications do not
 //! wait for positions.
 
-mod catch;
 mod direct;
 mod fault;
 mod front;
@@ -37,4 +36,4 @@ mod shrink;
 mod stage;
 mod watch;
 
-pub use self::{catch::catch, orders::orders, run::play, shrink::shrink};
+pub use self::{orders::orders, run::play, shrink::shrink};

@@ -20,7 +20,6 @@ use super::{
 use crate::{
     oracle::{Promise, Violation},
     outcome::{Outcome, Report},
-    planted::Planted,
     scenario::Scenario,
 };
 
@@ -45,10 +44,10 @@ const TICK: Duration = Duration::from_millis(10);
 ///
 /// The same scenario is the same run in every process. It takes seconds rather than milliseconds.
 /// A scenario without a writer or a follower is an empty run.
-pub fn play(scenario: &Scenario, traced: bool, planted: Option<Planted>) -> Outcome {
+pub fn play(scenario: &Scenario, traced: bool) -> Outcome {
     let stage = Stage::new(Contents::new(scenario, traced));
     if !scenario.writers.is_empty() && !scenario.followers.is_empty() {
-        Run::new(scenario, &stage, planted).play(scenario);
+        Run::new(scenario, &stage).play(scenario);
     }
     let mut contents = stage.lock();
     let mut report = Report {
@@ -80,7 +79,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn new(scenario: &Scenario, stage: &Stage, planted: Option<Planted>) -> Self {
+    fn new(scenario: &Scenario, stage: &Stage) -> Self {
         let faults_end = Duration::from_millis(u64::from(scenario.faults_end_ms));
         let (least, most) = scenario.delay_us;
         let micros = |us: u32| Duration::from_micros(u64::from(us));
@@ -103,11 +102,11 @@ impl Run<'_> {
         }
         for number in 0..scenario.writers.len() {
             let stage = stage.clone();
-            sim.host(writer_host(number), move || writer(stage.clone(), number, planted));
+            sim.host(writer_host(number), move || writer(stage.clone(), number));
         }
         for number in 0..scenario.followers.len() {
             let stage = stage.clone();
-            sim.host(follower_host(number), move || follower(stage.clone(), number, planted));
+            sim.host(follower_host(number), move || follower(stage.clone(), number));
         }
         Self { sim, stage: stage.clone(), faults: Faults::new(stage.clone(), noise) }
     }

@@ -5,7 +5,6 @@
 use std::hash::{Hash, Hasher};
 
 use stateright::{Model, Property};
-use synrepl_core::PlantedBug;
 
 use super::{
     oracle::Violation,
@@ -81,7 +80,6 @@ pub(super) struct SmallWorld {
     pub(super) streams: &'static [(&'static str, u8)],
     pub(super) budget: Budget,
     pub(super) tight_limits: bool,
-    pub(super) planted: Option<PlantedBug>,
 }
 
 impl SmallWorld {
@@ -147,7 +145,7 @@ impl Model for SmallWorld {
             gives_up: false,
             steps: Vec::new(),
         };
-        let mut world = World::new(&scenario, self.planted);
+        let mut world = World::new(&scenario);
         let violation = world.drain().err();
         vec![State { world, budget: self.budget, violation }]
     }

@@ -1,6 +1,6 @@
 //! Runs the model checker, and says how much it has seen.
 
-use std::{fmt, hash::Hash, time::Instant};
+use std::{fmt, hash::Hash, path::Path, time::Instant};
 
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 
@@ -72,6 +72,13 @@ where
         None => println!("{name}: not in {} states", checker.unique_state_count()),
     }
     found
+}
+
+/// Names of bugs are those of their files.
+#[track_caller]
+pub(super) fn assert_is_planted(bug: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("bugs/{bug}.toml"));
+    assert!(file.exists(), "there is no {}", file.display());
 }
 
 fn first<M>(checker: &impl Checker<M>, why: fn(&M::State) -> String) -> Option<Found>

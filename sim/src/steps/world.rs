@@ -5,8 +5,7 @@ use std::hash::Hash;
 
 use bytes::Bytes;
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, FetchId, Input, Node, PlantedBug, Start, Timestamp,
-    WaitId,
+    Action, Config, ConnectionId, Event, FetchId, Input, Node, Start, Timestamp, WaitId,
     stream::{FetchError, Page, Source, Span, Token, traits},
     wire::{Command, Decoder},
 };
@@ -54,7 +53,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(scenario: &Scenario, planted: Option<PlantedBug>) -> Self {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
         let mut logs: Vec<Log> = Vec::new();
         let mut writers = 0;
         let mut sequences = Vec::new();
@@ -70,7 +69,6 @@ impl World {
         }
         let mut config = Config::default();
         config.seed = scenario.seed;
-        config.planted = planted;
         config.start = if scenario.from_beginning { Start::Beginning } else { Start::Now };
         if scenario.tight_limits {
             config.limits.held_rows_max = 2;

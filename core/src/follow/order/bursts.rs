@@ -14,7 +14,6 @@ use crate::{
     follow::{Follower, deliver::retain},
     ids::SourceIndex,
     memory::identity,
-    planted::planted,
     stream::{Order, Row, Rows, Token},
     time::Timestamp,
     timer::TimerKey,
@@ -46,10 +45,7 @@ impl Follower {
             }
             Class::Rising | Class::Loose(_) => Some(rows),
         };
-        let mut position = self.position.unwrap_or(Token::START);
-        if planted!(env.config, MovesPositionInsideBursts) {
-            position = position.max(token);
-        }
+        let position = self.position.unwrap_or(Token::START);
         if let Some(rows) = new {
             env.stats.rows_live += rows.len() as u64;
             self.emit(env, token, rows, Origin::Live, position);

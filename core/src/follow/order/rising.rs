@@ -4,16 +4,13 @@ use crate::{
     env::Env,
     event::Origin,
     follow::Follower,
-    planted::planted,
     stream::{Rows, Token},
 };
 
 impl Follower {
     /// Delivers rows above the position, which moves to their token.
     pub(in crate::follow) fn deliver_rising(&mut self, env: &mut Env, token: Token, rows: Rows) {
-        let repeats = planted!(env.config, RepeatsSharedRows);
-        let new = if repeats { Some(rows) } else { self.new_by_token(env, token, rows) };
-        if let Some(rows) = new {
+        if let Some(rows) = self.new_by_token(env, token, rows) {
             env.stats.rows_live += rows.len() as u64;
             self.emit(env, token, rows, Origin::Live, token);
         } else {

@@ -1,7 +1,6 @@
 //! Every interleaving of a writer, a bus and a follower under a budget of faults.
 
 use stateright::{Model, Property};
-use synrepl_core::PlantedBug;
 
 use super::world::{Answer, Manner, Side, World};
 use crate::steps::oracle::Violation;
@@ -62,7 +61,6 @@ pub(super) struct Pair {
     pub(super) streams: &'static [&'static str],
     pub(super) budget: Budget,
     pub(super) manner: Manner,
-    pub(super) planted: Option<PlantedBug>,
 }
 
 impl Pair {
@@ -123,7 +121,7 @@ impl Model for Pair {
     type Action = Step;
 
     fn init_states(&self) -> Vec<State> {
-        let (world, outcome) = World::new(self.streams, self.manner, self.planted);
+        let (world, outcome) = World::new(self.streams, self.manner);
         vec![State { world, budget: self.budget, violation: outcome.err() }]
     }
 

@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use synrepl_core::{
-    Action, Backoff, ByteString, Config, ConnectionId, Event, FetchId, Input, Node, PlantedBug,
-    ReadId, Start, Timestamp,
+    Action, Backoff, ByteString, Config, ConnectionId, Event, FetchId, Input, Node, ReadId, Start,
+    Timestamp,
     stream::{FetchError, LogError, Page, Row, Source, Span, Token},
     wire::Command,
 };
@@ -109,15 +109,10 @@ pub(super) struct Manner {
 type Outcome = Result<(), Violation>;
 
 impl World {
-    pub(super) fn new(
-        streams: &[&str],
-        manner: Manner,
-        planted: Option<PlantedBug>,
-    ) -> (Self, Outcome) {
+    pub(super) fn new(streams: &[&str], manner: Manner) -> (Self, Outcome) {
         let logs: Vec<_> =
             streams.iter().enumerate().map(|(index, name)| Log::new(name, 0, index)).collect();
         let mut config = Config::default();
-        config.planted = planted;
         // The shortest delay of all, so that no other is due before it.
         config.connection.reconnect =
             Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
