@@ -198,6 +198,7 @@ scenarios! {
     pages_a_token_that_no_page_can_hold_is_reported
     pages_one_that_is_too_large_is_asked_for_in_halves
     pages_one_token_that_is_too_large_is_asked_for_again_later
+    pages_two_tokens_that_are_too_large_are_asked_for_one_by_one
     shared_a_row_that_a_fetch_shows_under_another_writer_is_delivered_once
     shared_a_row_that_two_writers_announce_is_delivered_once
     shutdown_cancels_each_fetch_once
@@ -274,6 +275,7 @@ scenarios! {
     x06_a_row_at_the_first_announcement_is_of_its_epoch
     x06_a_row_at_the_target_of_a_fetch_is_asked_about
     x06_a_stream_without_epochs_starts_over_at_each_connection
+    x06_a_suspicion_ends_with_its_connection
     x06_an_announcement_below_a_held_one_resets
     x06_an_announcement_that_a_fetch_has_passed_is_not_a_reset
     x06_rows_of_an_epoch_that_is_over_do_not_outlive_the_first_announcement

@@ -35,6 +35,16 @@ fn a_peer_is_greeted_with_name_and_ping() {
 }
 
 #[test]
+fn a_peer_that_is_gone_gets_nothing_more() {
+    let mut server = server(&[("a", 3)]);
+    server.accept(0, NEWEST);
+    server.accept(1, NEWEST);
+    assert_eq!(server.append("a", 4, &["[1]"]), ["p0,p1< RDATA a me 4 [1]"]);
+    assert_eq!(server.leaves(0), ["p0 disconnected"], "without a close");
+    assert_eq!(server.append("a", 5, &["[2]"]), ["p1< RDATA a me 5 [2]"]);
+}
+
+#[test]
 fn a_server_that_we_connect_to_is_told_our_name_and_the_time() {
     let mut config = config(&[]);
     config.transport = synrepl_core::Transport::Tcp(NEWEST);
