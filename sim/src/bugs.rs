@@ -1,4 +1,5 @@
-//! How many scenarios catch a planted bug.
+//! The search for a planted bug of the simulated driver: plays drawn scenarios with the bug, and
+//! counts those in which a promise breaks.
 
 use std::ops::Range;
 
@@ -10,20 +11,20 @@ use crate::{
     scenario::{Mode, Pattern, Scenario},
 };
 
-/// What a search for a planted bug found.
+/// The result of a search for a planted bug.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Caught {
-    /// Scenarios played.
+    /// The number of scenarios played.
     pub played: u64,
-    /// Scenarios of these that broke a promise.
+    /// How many of them broke a promise.
     pub caught: u64,
-    /// The first of them.
+    /// The first of those, with the broken promise.
     pub first: Option<Box<Failure>>,
 }
 
-/// Plays the scenarios of `seeds` with the bug planted: for each seed one of swarm, one of storm
-/// and one pattern, in turn. Stops once `enough` have caught it.
+/// Plays the scenarios of `seeds` with the bug planted: for each seed one in swarm mode, one
+/// pattern, in turn, and one in storm mode. Stops once `enough` scenarios have caught it.
 pub fn catch(bug: DriverBug, seeds: Range<u64>, enough: u64) -> Caught {
     let mut found = Caught::default();
     for seed in seeds {

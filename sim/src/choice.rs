@@ -1,4 +1,5 @@
-//! How a scenario is played: by whom, with which bug, and what is kept of it.
+//! The options of a run: which machines play the instances, which bug is planted, and whether a
+//! trace is recorded.
 
 use crate::{
     handler::Handler,
@@ -6,19 +7,19 @@ use crate::{
     planted::DriverBug,
 };
 
-/// How a scenario is played. The default is the shipped core, no application, no trace, up to the
-/// first broken promise.
+/// The options of a run. By default the shipped core plays every instance, without an application
+/// or a trace, up to the first broken promise.
 #[non_exhaustive]
 pub struct Choice<'a> {
-    /// Who plays the instances.
+    /// Makes the machines that play the instances.
     pub cast: &'a dyn Cast,
-    /// The application of the first follower.
+    /// The application of the first follower, if one is to take part.
     pub handler: Option<&'a mut dyn Handler>,
-    /// Whether to record a trace.
+    /// Whether a trace is recorded.
     pub traced: bool,
-    /// Whether to go on after a broken promise, to count all.
+    /// Whether the run goes on after a broken promise, so that all are reported.
     pub to_the_end: bool,
-    /// A bug of the simulated driver to have.
+    /// The bug that is planted in the simulated driver.
     pub planted: Option<DriverBug>,
 }
 

@@ -1,31 +1,34 @@
-//! C1: same scenario, same run.
+//! The check of promise C1: two runs of one scenario have the same fingerprint. If they do not, the
+//! traces are compared for the first difference.
 
 use thiserror::Error;
 
 use crate::{choice::Choice, run::play, scenario::Scenario, trace::Moment};
 
-/// Two runs of one scenario differed: the simulator or the core depends on something else.
+/// Two runs of one scenario differed: the simulator or the core depends on more than the scenario.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("runs differ at moment {at}: first {first:?}, then {second:?}")]
 pub struct Difference {
-    /// Index of the first moment that differs; the length of the shorter trace if one just ends.
+    /// Index of the first moment that differs; the length of the shorter trace if that one ends
+    /// first.
     pub at: usize,
-    /// What the first run had there.
+    /// The moment of the first run at that index.
     pub first: Option<Box<Moment>>,
-    /// What the second run had there.
+    /// The moment of the second run at that index.
     pub second: Option<Box<Moment>>,
 }
 
-/// The fingerprint of a run, for comparison between processes. It covers every input and action.
+/// Plays a scenario to its end and returns the fingerprint of its inputs and actions, for
+/// comparison between processes.
 pub fn fingerprint(scenario: &Scenario) -> u64 {
     let choice = Choice { to_the_end: true, ..Choice::default() };
     play(scenario, choice).report.fingerprint
 }
 
-/// Plays a scenario twice and compares; its fingerprint if both runs are equal.
+/// Plays a scenario twice and returns its fingerprint if both runs are equal.
 ///
 /// # Errors
-/// The first difference of their traces.
+/// [`Difference`] names the first moment that differs.
 pub fn check_determinism(scenario: &Scenario) -> Result<u64, Difference> {
     let (first, second) = (fingerprint(scenario), fingerprint(scenario));
     if first == second {

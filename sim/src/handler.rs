@@ -1,4 +1,5 @@
-//! An application under simulation.
+//! The interface of an application under simulation: it receives the events of the first follower
+//! and reports promises of its own that are broken.
 
 use synrepl_core::{
     Event, Timestamp,
@@ -7,23 +8,23 @@ use synrepl_core::{
 
 use crate::world::Log;
 
-/// What people build on a follower, played by a run at the first follower of its scenario
+/// An application of a follower. A run gives it the events of the first follower of the scenario
 /// ([`run_with_handler`](crate::run_with_handler)).
 ///
-/// It is given every event in order, late where the scenario makes it slow, and may say at any
-/// event that a promise of its own is broken: the run then ends in a
-/// [`Failure`](crate::Failure) of [`Promise::Application`](crate::Promise). So it does if it panics,
-/// as a test's `assert!` would.
+/// It receives every event in order, late where the scenario makes it slow, and may report at any
+/// event that a promise of its own is broken: the run then ends in a [`Failure`](crate::Failure) of
+/// [`Promise::Application`](crate::Promise). A panic, such as that of an `assert!`, counts as such
+/// a report.
 pub trait Handler {
-    /// One event. What the writers hold at this moment is in `truth`; an application has no such
-    /// thing, so it serves to check what the application would answer to its own users.
+    /// Handles one event. `truth` is what the writers hold at this moment: no real application has
+    /// it, so use it only to check what the application would answer to its own users.
     ///
     /// # Errors
-    /// What the application got wrong.
+    /// A text that says which promise of the application is broken.
     fn on_event(&mut self, now: Timestamp, event: &Event, truth: Truth<'_>) -> Result<(), String>;
 
-    /// The process died and starts again: what was only in memory is gone. Events then resume
-    /// behind those that were handled before.
+    /// Handles the restart of the process, which was killed: what was only in memory is gone.
+    /// Events then resume behind those that were handled before.
     fn on_restart(&mut self) {}
 }
 
@@ -36,7 +37,7 @@ where
     }
 }
 
-/// What every writer has written.
+/// The logs of all writers, as they are at the time of an event.
 #[derive(Clone, Copy, Debug)]
 pub struct Truth<'a> {
     logs: &'a [Log],
@@ -47,12 +48,12 @@ impl<'a> Truth<'a> {
         Self { logs }
     }
 
-    /// The rows that the writer of `source` holds, by token; none for a source that there is not.
+    /// Returns the rows that the writer of `source` holds, by token; none for an unknown source.
     pub fn rows(self, source: &Source) -> impl Iterator<Item = (Token, &'a [Row])> {
         self.logs.iter().filter(move |log| log.source() == source).flat_map(Log::rows)
     }
 
-    /// All sources.
+    /// Returns all sources of the scenario.
     pub fn sources(self) -> impl Iterator<Item = &'a Source> {
         self.logs.iter().map(Log::source)
     }

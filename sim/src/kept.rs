@@ -1,4 +1,5 @@
-//! Scenarios that are kept as files, to be played again for all time.
+//! Kept scenarios: files with a scenario that once broke a promise or that catches a planted bug.
+//! Each is played again in every test run.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -11,53 +12,53 @@ use crate::{
     scenario::Scenario,
 };
 
-/// How deep a kept scenario is simulated.
+/// The level on which a kept scenario is simulated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Level {
-    /// Cores on one queue of events.
+    /// Cores alone, driven by one queue of events.
     #[default]
     Logical,
-    /// The whole driver on simulated hosts.
+    /// Whole drivers, on simulated hosts.
     #[cfg(feature = "network")]
     Turmoil,
 }
 
-/// A scenario that once broke a promise, as a file has it.
+/// The contents of a kept file: a scenario that broke a promise, by itself or with a planted bug.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
-    /// What went wrong, for people.
+    /// A sentence for readers that says what went wrong.
     pub what: String,
-    /// The name of the bug that it went wrong with, if one was planted: of a [`DriverBug`], or of a
-    /// file in `sim/bugs`.
+    /// The planted bug that the scenario catches, if it is kept for one: the name of a
+    /// [`DriverBug`], or of a file in `sim/bugs`.
     pub planted: Option<String>,
-    /// Where it is played.
+    /// The level on which it is played.
     #[serde(default)]
     pub level: Level,
-    /// The scenario.
+    /// The scenario to play.
     pub scenario: Scenario,
 }
 
-/// A kept scenario that no longer does what it is kept for.
+/// A kept scenario failed its check.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeptError {
-    /// It breaks a promise (again).
+    /// It breaks a promise, with no bug planted.
     #[error("{0}")]
     Breaks(Box<Failure>),
-    /// It no longer catches the bug that it is kept for.
+    /// It breaks no promise with the planted bug that it is kept for.
     #[error("no longer catches {0}: {description}", description = .0.description())]
     Misses(DriverBug),
 }
 
 impl Kept {
-    /// Plays the scenario: nothing may break, and, if a bug of the simulated driver is named,
-    /// something must with it. A bug of shipped code is not in shipped code: `synrepl-sim bugs`
-    /// plays its scenario where it is.
+    /// Plays the scenario as it is, which must break no promise; then, if a bug of the simulated
+    /// driver is named, with that bug, which must break one. Bugs of shipped code are not planted
+    /// here: `synrepl-sim bugs` plays their scenarios in a copy of the workspace that has them.
     ///
     /// # Errors
-    /// What is not so.
+    /// [`KeptError`] says which of the two is not so.
     pub fn replay(&self) -> Result<(), KeptError> {
         if let Some(violation) = self.play(None).violations.into_iter().next() {
             let scenario = self.scenario.clone();
@@ -69,11 +70,11 @@ impl Kept {
         }
     }
 
-    /// Plays the scenario where it is kept for, up to the first broken promise.
+    /// Plays the scenario on its level, up to the first broken promise.
     pub fn play(&self, planted: Option<DriverBug>) -> Outcome {
         match self.level {
             Level::Logical => play(&self.scenario, Choice { planted, ..Choice::default() }),
-            // The simulated driver has no part in it.
+            // No bug is planted here: this level runs the shipped driver, not the simulated one.
             #[cfg(feature = "network")]
             Level::Turmoil => crate::network::play(&self.scenario, false),
         }

@@ -1,12 +1,13 @@
-//! Simulated schedules for followers of Synapse's replication: the shipped core, driven by a world
-//! of writers, a bus and fetch sources that fail on purpose, and judged by an oracle that knows
-//! what each writer wrote.
+//! Simulated schedules for followers of Synapse's replication. The shipped core is driven by
+//! simulated writers, a bus and fetch sources that fail on purpose; an oracle that knows what each
+//! writer wrote judges every step.
 //!
-//! A [`Scenario`] is plain data: drawn from a seed in a [`Mode`], from any bytes, or written by hand.
-//! A run has a safety phase with faults, in which every promise is judged after every step, then a
-//! liveness phase without, in which everything that was announced must arrive within 300 s of
-//! simulated time, and what is written after that within 120 s. Same scenario, same run, in every
-//! process. What breaks a promise is a [`Violation`] that names the promise.
+//! A [`Scenario`] is plain data: drawn from a seed in a [`Mode`], decoded from any bytes, or
+//! written by hand. A run has a safety phase with faults, in which every promise is judged after
+//! every step, then a liveness phase without faults, in which everything that was announced must
+//! arrive within 300 s of simulated time, and what is written after that within 120 s. The same
+//! scenario gives the same run in every process. A broken promise is reported as a [`Violation`]
+//! that names it.
 //!
 //! ```
 //! use synrepl_sim::{Mode, Scenario, run};
@@ -18,9 +19,9 @@
 //!
 //! # An application under the same faults
 //!
-//! [`run_with_handler`] gives the events of the first follower to a [`Handler`], with what the
-//! writers hold as the truth to compare with. `examples/stale_cache.rs` is a cache that must never
-//! serve a stale entry, and a wrong one that is caught.
+//! [`run_with_handler`] gives the events of the first follower to a [`Handler`], together with the
+//! writers' logs to compare with. `examples/stale_cache.rs` has a cache that must never serve a
+//! stale entry, and a wrong one that is caught.
 //!
 //! ```
 //! use synrepl_core::{Event, Timestamp};
@@ -38,12 +39,11 @@
 //! # Ok::<(), Box<synrepl_sim::Failure>>(())
 //! ```
 //!
-//! # What a fault can hide
+//! # Rows that nothing on the wire shows
 //!
-//! Writers that break their side of the protocol (a lost PUBLISH that they do not notice, POSITION
-//! over real rows, no announcement after a reconnection, death inside a burst) can leave no trace
-//! on the wire. Rows that were lost like that are not held against a follower; a report counts
-//! them.
+//! A writer that breaks its side of the protocol (a lost PUBLISH that it does not notice, a
+//! POSITION over real rows, no announcement after a reconnection, a crash inside a burst) can leave
+//! no trace of rows on the wire. To miss such rows breaks no promise; the [`Report`] counts them.
 #![forbid(unsafe_code)]
 
 mod bugs;

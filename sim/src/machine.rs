@@ -1,4 +1,5 @@
-//! What a simulated instance is: something that takes inputs and gives actions.
+//! The machines that play the instances of a scenario: inputs enter, actions leave. A machine is
+//! the shipped core, or a model in its place.
 
 use std::fmt;
 
@@ -8,29 +9,29 @@ use synrepl_core::{
 
 use crate::scenario::{FollowerPlan, Manners, WriterPlan};
 
-/// An instance under simulation: the shipped [`Node`], or a model in its place.
+/// A simulated instance: the shipped [`Node`], or a model in its place.
 ///
-/// The contract is that of [`Node`], with what a model may leave out: a receiver need not answer
-/// more than `Connected`, `Disconnected`, `Received`, `Fetched` and `Tick`, and asks with `Connect`,
-/// `Send`, `Fetch` and `Notify`; a sender gets `Appended` and `LogRead` as well and asks with
-/// `ReadLog`. The simulator drains after each input and ticks at [`Machine::poll_timeout`].
+/// The contract is that of [`Node`], but a model may support a part only. A receiver has to handle
+/// `Connected`, `Disconnected`, `Received`, `Fetched` and `Tick`, and emits `Connect`, `Send`,
+/// `Fetch` and `Notify`; a sender also handles `Appended` and `LogRead`, and emits `ReadLog`. The
+/// simulator drains the actions after each input, and ticks at [`Machine::poll_timeout`].
 pub trait Machine: fmt::Debug {
-    /// Takes what happened. A model refuses nothing.
+    /// Handles an input. A model accepts every input.
     ///
     /// # Errors
-    /// The simulated driver broke the contract, which is an error of the simulator.
+    /// [`Misuse`] if the simulated driver broke the contract, which is an error of the simulator.
     fn handle(&mut self, now: Timestamp, input: Input) -> Result<(), Misuse>;
 
-    /// The next thing to do; `None` when there is nothing left.
+    /// Returns the next action; `None` when there is none left.
     fn poll_action(&mut self) -> Option<Action>;
 
-    /// When a tick is next of use.
+    /// Returns the time at which a tick is next of use.
     fn poll_timeout(&self) -> Option<Timestamp>;
 
-    /// Where each source stands.
+    /// Returns the position of each source.
     fn positions(&self) -> Positions;
 
-    /// The core's own limits and figures, where it is the shipped one.
+    /// Returns the node, for its limits and counters; `None` for a model.
     fn as_node(&self) -> Option<&Node> {
         None
     }
@@ -58,24 +59,24 @@ impl Machine for Node {
     }
 }
 
-/// Who plays the instances of a scenario. Asked again each time an instance starts; positions to
-/// resume from stand in the settings.
+/// Makes the machines of a scenario's instances. Called each time an instance starts; the positions
+/// to resume from are in its settings.
 pub trait Cast {
-    /// Plays a follower.
+    /// Makes the machine of a follower.
     ///
     /// # Errors
-    /// Settings that cannot work.
+    /// [`ConfigError`] names a setting that cannot work.
     fn follower(
         &self,
         plan: &FollowerPlan,
         config: Config,
     ) -> Result<Box<dyn Machine>, ConfigError>;
 
-    /// Plays a writer on the bus; `None` leaves it to the simulator's own writer, which sends by
-    /// [`WriterPlan::manners`].
+    /// Makes the machine of a writer on the bus; `None` leaves it to the simulator's own writer,
+    /// which sends by [`WriterPlan::manners`].
     ///
     /// # Errors
-    /// Settings that cannot work.
+    /// [`ConfigError`] names a setting that cannot work.
     fn writer(
         &self,
         plan: &WriterPlan,
@@ -83,7 +84,8 @@ pub trait Cast {
     ) -> Result<Option<Box<dyn Machine>>, ConfigError>;
 }
 
-/// The shipped core plays every follower, and every writer whose manners are ours.
+/// Lets the shipped core play every follower, and every writer whose manners are
+/// [`Manners::Ours`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shipped;
 

@@ -1,5 +1,5 @@
-//! Coverage marks: what a run reached. A test unites the marks of its seeds and fails when one is
-//! missing, so that a kind of fault that quietly stopped happening is noticed.
+//! Coverage marks: the situations that a run reached. A test unites the marks of its seeds and
+//! fails when one is missing, so a kind of fault that no longer happens is noticed.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ macro_rules! marks {
         network: { $($(#[$network_doc:meta])* $network:ident,)+ }
         both: { $($both:ident,)+ }
     ) => {
-        /// Something that a run can reach.
+        /// A situation that a run can reach.
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
         )]
@@ -21,10 +21,10 @@ macro_rules! marks {
         }
 
         impl Mark {
-            /// All marks of the logical level.
+            /// All marks that the logical level can reach.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
-            /// All marks of the network level.
+            /// All marks that the network level can reach.
             pub const NETWORK: &[Self] = &[$(Self::$network,)+ $(Self::$both,)+];
         }
     };
@@ -40,7 +40,7 @@ logical: {
     CutAfterPosition,
     /// A connection carried nothing for a while before it ended.
     HalfOpen,
-    /// A connection could not be made.
+    /// An attempt to connect was refused.
     ConnectionRefused,
     /// Messages of two writers arrived in another order than they were sent.
     WritersReordered,
@@ -48,19 +48,19 @@ logical: {
     BatchesInterleaved,
     /// A REPLICATE got lost.
     ReplicateLost,
-    /// A PUBLISH of a writer that does not notice got lost.
+    /// A PUBLISH got lost of a writer that does not notice.
     PublishLost,
-    /// A PUBLISH of our own writer got lost.
+    /// A PUBLISH of a writer that is our own node got lost.
     OurPublishLost,
-    /// A follower heard its own commands.
+    /// A follower received its own command back from the bus.
     Echo,
-    /// Rows came twice.
+    /// A writer sent a batch twice.
     Repeated,
     /// An RDATA was damaged.
     Damaged,
-    /// A stranger said something that is no command.
+    /// A message arrived on the bus that is not a command.
     Garbage,
-    /// A stranger announced a stream that there is not.
+    /// A POSITION arrived of a stream that no instance of the scenario writes.
     UnknownStream,
     /// A fetch failed.
     FetchFailed,
@@ -70,87 +70,87 @@ logical: {
     FetchPaged,
     /// A page ended between the rows of one token.
     FetchSplitToken,
-    /// A page had rows from below what was asked.
+    /// A page had rows below the requested range.
     FetchTooMuch,
-    /// A page came after the connection under which it was asked for.
+    /// A page came after the end of the connection under which it was requested.
     FetchAfterReconnect,
-    /// There was nowhere to fetch from.
+    /// A fetch failed because the writer has no endpoint.
     FetchNoEndpoint,
-    /// Events were handled late.
+    /// An application handled its events late.
     SlowHandler,
     /// A follower took its messages so slowly that the bus cut it off.
     SlowFollowerCut,
-    /// A writer died and came back.
+    /// A writer crashed and started again.
     WriterCrashed,
-    /// A follower died and came back.
+    /// A follower crashed and started again.
     FollowerCrashed,
-    /// A follower died with events that it had not handled.
+    /// A follower crashed before its application had handled all events.
     FollowerCrashedBusy,
-    /// A writer was away from the bus.
+    /// A writer had no connection to the bus for a while.
     WriterOffline,
-    /// A writer appeared mid-run.
+    /// A writer started later than the run.
     WriterAppeared,
-    /// A writer announced ahead of its rows.
+    /// A writer announced a token whose rows it had not sent yet.
     AnnouncedAhead,
-    /// A writer announced that there is nothing where there are rows.
+    /// A writer announced a range as empty in which it had written rows.
     EmptyPosition,
-    /// A clock jumped.
+    /// The clock of a follower jumped forward.
     ClockJumped,
-    /// The bus went away.
+    /// The bus restarted, which ended all connections.
     BusRestarted,
-    /// A follower had a writer's name.
+    /// A follower had the instance name of a writer.
     SameName,
-    /// An observer became live.
+    /// A source became live at an observer.
     ObserverLive,
-    /// A stream started over.
+    /// A source was reset.
     Reset,
-    /// A stream started over twice at one follower.
+    /// A source was reset twice at one follower.
     ResetTwice,
-    /// A reset came during a catch-up.
+    /// A source was reset during a catch-up.
     ResetInCatchUp,
     /// A holding queue overflowed.
     Overflow,
     /// A gap was reported.
     Gap,
-    /// A source lost its footing.
+    /// A live source ceased to be live.
     NotLive,
-    /// POSITION: the follower was behind.
+    /// A POSITION came with the follower below its previous token.
     PositionBehind,
-    /// POSITION: the follower was at its previous token.
+    /// A POSITION came with the follower at its previous token.
     PositionAtPrev,
-    /// POSITION: the follower was inside.
+    /// A POSITION came with the follower between its two tokens.
     PositionInside,
-    /// POSITION: the follower was there.
+    /// A POSITION came with the follower at its new token.
     PositionAtNew,
-    /// POSITION: the follower was ahead.
+    /// A POSITION came with the follower above its new token.
     PositionAhead,
     /// RDATA of a source came before its POSITION on this connection.
     RdataBeforePosition,
-    /// A wait was met.
+    /// A wait ended because its source reached the token.
     WaitMet,
     /// Two waits for one token were open at once.
     WaitTwice,
     /// Rows of one send came in falling order.
     FallingBurst,
-    /// A fetch showed another writer's rows.
+    /// A page held rows of another writer of the stream.
     SharedFetch,
-    /// A follower that resumed caught up.
+    /// A follower that resumed from saved positions caught up.
     ResumedCatchUp,
-    /// Our own writer published.
+    /// A writer that is our own node published rows.
     OursPublished,
-    /// A log of our own writer was read in more than one page.
+    /// A writer that is our own node read its log in more than one page.
     LogPaged,
-    /// Our own writer announced again after a send of unknown fate.
+    /// A writer that is our own node announced again after a send of unknown fate.
     OursAnnouncedAgain,
-    /// A peer connected over direct TCP.
+    /// Our server accepted a peer over direct TCP.
     Accepted,
     /// Our server closed a peer's connection.
     PeerClosed,
-    /// An audit found a row that had been missed without a trace.
+    /// An audit found a row that had been missed without a trace on the wire.
     AuditFound,
-    /// An audit left something out.
+    /// An audit reported a range that it left out.
     AuditLeftOut,
-    /// Rows could be missed without a trace on the wire.
+    /// A writer broke its side of the protocol, so that rows could be missed without a trace.
     Untold,
 }
 network: {
@@ -162,33 +162,33 @@ network: {
     DirectLive,
     /// A follower on direct TCP delivered rows that it had missed.
     DirectCatchUp,
-    /// Our server had to wait until a peer took what it was sent.
+    /// Our server had to wait until a peer read what it was sent.
     DirectFull,
     /// Our server cut off a peer that did not keep up.
     DirectCutOff,
-    /// What a writer had published on a connection that it had given up came late.
+    /// A PUBLISH of a connection that its writer had given up arrived late.
     LatePublish,
-    /// An answer to a fetch broke off in its middle.
+    /// The response to a fetch broke off in its middle.
     PageBroken,
-    /// An answer to a fetch was announced as longer than it may be.
+    /// The response to a fetch declared a length above the limit.
     PageTooLong,
-    /// An answer to a fetch did not come.
+    /// The response to a fetch did not come.
     PageStalled,
-    /// An answer to a fetch came late.
+    /// The response to a fetch came late.
     PageLate,
-    /// A fetch found no way to its writer.
+    /// A fetch could not connect to its writer.
     FetchNoWay,
-    /// A connection for fetches served more than one.
+    /// A connection served more than one fetch.
     FetchReused,
     /// A PUBLISH was answered with an error.
     PublishRefused,
     /// A read of an own log failed.
     LogReadFailed,
-    /// A read of an own log took its time.
+    /// A read of an own log was slow.
     LogReadStalled,
-    /// A listener let a connection wait.
+    /// A listener accepted a connection late.
     SlowAccept,
-    /// Of the two connections to the bus, only the publishing one was lost.
+    /// The publishing connection to the bus was lost, and the subscribed one was not.
     PublishingCut,
 }
 both: {
@@ -227,22 +227,22 @@ both: {
 pub struct Marks(u128);
 
 impl Marks {
-    /// Adds one.
+    /// Adds a mark.
     pub const fn hit(&mut self, mark: Mark) {
         self.0 |= 1 << mark as u32;
     }
 
-    /// Adds those of another run.
+    /// Adds the marks of another run.
     pub const fn unite(&mut self, other: Self) {
         self.0 |= other.0;
     }
 
-    /// Whether it was reached.
+    /// Returns whether a mark was reached.
     pub const fn has(self, mark: Mark) -> bool {
         self.0 & (1 << mark as u32) != 0
     }
 
-    /// Those of `wanted` that were not reached: [`Mark::ALL`] or [`Mark::NETWORK`].
+    /// Returns the marks of `wanted`, [`Mark::ALL`] or [`Mark::NETWORK`], that were not reached.
     pub fn missing(self, wanted: &[Mark]) -> impl Iterator<Item = Mark> {
         wanted.iter().copied().filter(move |mark| !self.has(*mark))
     }

@@ -1,4 +1,4 @@
-//! What came of a run.
+//! The results of a run: its figures, the promises that it broke, and the writers' logs at its end.
 
 use std::fmt;
 
@@ -7,61 +7,61 @@ use thiserror::Error;
 
 use crate::{marks::Marks, oracle::Violation, scenario::Scenario, trace::Trace, world::Log};
 
-/// What a run did.
+/// The figures of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// Inputs handed to all cores: one step each.
+    /// Inputs handed to all machines, each of which is a step.
     pub steps: u64,
     /// Rows that the writers appended.
     pub rows_written: u64,
     /// Rows that followers delivered.
     pub rows_delivered: u64,
-    /// Rows of these that were fetched.
+    /// Rows among those delivered that were fetched.
     pub rows_fetched: u64,
     /// Rows that could be missed without a trace on the wire, because a writer broke its side of
     /// the protocol.
     pub rows_untold: u64,
-    /// Rows of these that an audit found.
+    /// Rows among those that an audit found.
     pub rows_audited: u64,
-    /// Rows of those that could be missed that were: followers passed over them without a word.
+    /// Rows among those that a follower did miss, without a gap.
     pub rows_missed: u64,
     /// Gaps that followers reported.
     pub gaps: u64,
     /// Resets that followers reported.
     pub resets: u64,
-    /// Times that a queue overflowed into a fetch.
+    /// Overflows of holding queues, each of which became a fetch.
     pub overflows: u64,
-    /// Simulated time, in milliseconds.
+    /// Duration of the run in simulated milliseconds.
     pub simulated_ms: u64,
-    /// Simulated time from the end of the faults until everything had arrived, in milliseconds.
+    /// Simulated milliseconds from the end of the faults until everything had arrived.
     pub converged_ms: u64,
-    /// Stands for all inputs and actions: equal runs have equal ones, in every process.
+    /// A hash of all inputs and actions: equal runs have equal fingerprints, in every process.
     pub fingerprint: u64,
-    /// What was reached.
+    /// The coverage marks that the run reached.
     pub marks: Marks,
 }
 
-/// A run with all that is known of it.
+/// The complete result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// What it did.
+    /// The figures of the run.
     pub report: Report,
-    /// Promises that were broken, in order.
+    /// The broken promises, in order.
     pub violations: Vec<Violation>,
-    /// What every writer holds at the end.
+    /// The writers' logs at the end.
     pub logs: Vec<Log>,
-    /// The trace, if it was asked for.
+    /// The trace, if one was requested.
     pub trace: Option<Trace>,
 }
 
 /// A run that broke a promise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 pub struct Failure {
-    /// Which promise, and how.
+    /// The promise that was broken, and how.
     pub violation: Violation,
-    /// The scenario, to play again.
+    /// The scenario, which gives the same run when it is played again.
     pub scenario: Scenario,
 }
 

@@ -1,12 +1,13 @@
-//! A panic under simulation is a broken promise like any other: with its seed, its scenario and its
-//! time line, and the other seeds go on.
+//! Catches panics of a machine or an application, so that a panic is reported as a violation with
+//! its scenario and time line, and the other seeds go on (promise C2).
 
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// What `act` returns, or what it said as it panicked. What it worked on may be torn then.
+/// Runs `act`; if it panics, returns the text of the panic. What `act` worked on may then be in an
+/// inconsistent state.
 pub(crate) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(act)).map_err(|payload| format!("panicked: {}", said(&*payload)))
 }

@@ -1,35 +1,36 @@
-//! Bugs put in on purpose into the simulated driver: each must be caught, or the simulator has a
-//! hole. Bugs of shipped code are edits of it (`sim/bugs`), and stand in no build for use.
+//! The planted bugs of the simulated driver: the scenarios must catch each of them, which shows
+//! that the oracle works. The bugs of shipped code are edits of a copy (`sim/bugs`), so no build
+//! for use contains one.
 
 use std::fmt;
 
-/// A known-bad variant of what a driver does around the core.
+/// A planted bug: something that a driver around the core could do wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum DriverBug {
-    /// Resubscribes by itself, and does not tell the core of the loss.
+    /// Subscribes again by itself, and does not report the lost connection to the core.
     HidesReconnection,
-    /// Drops events while the application is behind.
+    /// Drops events while the application is slow.
     DropsEventsWhenBehind,
-    /// Says connected before its subscription is confirmed.
+    /// Reports `Connected` before its subscription is confirmed.
     ConnectedBeforeSubscribed,
-    /// Saves positions of events that were not handled yet.
+    /// Saves positions of events that the application has not handled yet.
     SavesPositionsEarly,
-    /// Never wakes the core at its deadline.
+    /// Never sends a `Tick` at the core's deadline.
     NeverTicks,
-    /// Loses answers to fetches of an earlier connection.
+    /// Discards responses to fetches that began under an earlier connection.
     LosesLateAnswers,
-    /// Drops lines that it cannot read.
+    /// Discards lines that it cannot parse instead of reporting them.
     SwallowsMalformed,
-    /// Confirms what it has only handed over, not what was answered.
+    /// Reports a PUBLISH as gone out once it is written, before Redis has answered it.
     ConfirmsEarly,
 }
 
-/// What is told of a bug: its name, what it does wrong, and where it is known from.
+/// The name, the description and the origin of a bug.
 type Told = (&'static str, &'static str, &'static str);
 
 impl DriverBug {
-    /// All of them.
+    /// All bugs of the simulated driver.
     pub const ALL: &[Self] = &[
         Self::HidesReconnection,
         Self::DropsEventsWhenBehind,
@@ -80,22 +81,22 @@ impl DriverBug {
         }
     }
 
-    /// Its name on the command line and in kept scenarios.
+    /// Returns the bug's name on the command line and in kept scenarios.
     pub const fn name(self) -> &'static str {
         self.told().0
     }
 
-    /// What it does wrong, in one line.
+    /// Returns one line that says what the bug does wrong.
     pub const fn description(self) -> &'static str {
         self.told().1
     }
 
-    /// Where the bug is known from: a known bug, or a hazard of `protocol.md`.
+    /// Returns the known bug, or the hazard of `protocol.md`, that this is an example of.
     pub const fn origin(self) -> &'static str {
         self.told().2
     }
 
-    /// The bug of this name.
+    /// Returns the bug of this name, if there is one.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|bug| bug.name() == name)
     }

@@ -1,4 +1,4 @@
-//! Makes the trace of a run.
+//! The recorder of a run: moments enter as they happen, a [`Trace`] leaves.
 
 use synrepl_core::{Timestamp, stream::Source};
 
@@ -8,7 +8,7 @@ use crate::{
     trace::{Lane, LaneIndex, LaneRole, Moment, Trace, What},
 };
 
-/// Moments kept; what comes after is not recorded.
+/// The most moments that are recorded; later ones are dropped.
 const MOMENTS_MAX: usize = 200_000;
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Lanes: the writers, the bus, the followers.
+    /// Creates a recorder whose lanes are the writers, the bus and the followers, in this order.
     pub(crate) fn new(scenario: &Scenario) -> Self {
         let writers = (0..scenario.writers.len())
             .map(|number| Lane { name: Scenario::writer_name(number), role: LaneRole::Writer });

@@ -1,4 +1,5 @@
-//! Ways to play a scenario.
+//! The entry points that play a scenario: a [`Scenario`] enters, a [`Report`], a [`Failure`] or an
+//! [`Outcome`] leaves.
 
 use crate::{
     choice::Choice,
@@ -8,10 +9,10 @@ use crate::{
     scenario::Scenario,
 };
 
-/// Plays a scenario with the shipped core in every part.
+/// Plays a scenario in which the shipped core plays every follower, and every writer of ours.
 ///
 /// # Errors
-/// The first promise that was broken.
+/// [`Failure`] names the first broken promise.
 pub fn run(scenario: &Scenario) -> Result<Report, Box<Failure>> {
     verdict(scenario, play(scenario, Choice::default()))
 }
@@ -19,7 +20,7 @@ pub fn run(scenario: &Scenario) -> Result<Report, Box<Failure>> {
 /// Plays a scenario with `handler` as the application of its first follower.
 ///
 /// # Errors
-/// The first promise that was broken, the application's own included.
+/// [`Failure`] names the first broken promise, which may be one of the application's own.
 pub fn run_with_handler<'a>(
     scenario: &'a Scenario,
     handler: &'a mut dyn Handler,
@@ -28,7 +29,7 @@ pub fn run_with_handler<'a>(
     verdict(scenario, play(scenario, choice))
 }
 
-/// Plays a scenario as chosen. A scenario without a writer or a follower is an empty run.
+/// Plays a scenario with the options of `choice`. Without a writer or a follower the run is empty.
 pub fn play<'a>(scenario: &'a Scenario, choice: Choice<'a>) -> Outcome {
     World::new(scenario, choice).play()
 }

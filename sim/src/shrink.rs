@@ -1,4 +1,5 @@
-//! Makes a failing scenario smaller while it breaks the same promise.
+//! The shrinking of a failing scenario: a [`Failure`] enters, a smaller one that breaks the same
+//! promise leaves.
 
 use crate::{
     choice::Choice,
@@ -8,18 +9,20 @@ use crate::{
     scenario::Scenario,
 };
 
-/// Runs that a shrinking may take.
+/// The most runs that one shrinking takes.
 const RUNS_MAX: u32 = 2_000;
 
-/// The smallest scenario found that breaks the same promise as `failure`, with how it fails.
+/// Returns the smallest scenario found that breaks the same promise as `failure`, with its
+/// violation.
 ///
-/// Removes events, in halves first and then one by one, then followers, writers and streams, then
-/// makes what is left plainer. Deterministic. `planted` is the bug that the run had, if one.
+/// Removes events, first in halves and at last one by one, then followers, streams and writers, and
+/// then simplifies what is left. Deterministic. `planted` is the bug that the run had, if any.
 pub fn shrink(failure: &Failure, planted: Option<DriverBug>) -> Box<Failure> {
     shrink_by(failure, RUNS_MAX, |scenario| play(scenario, Choice { planted, ..Choice::default() }))
 }
 
-/// The same for any way to play a scenario, with at most `runs_max` runs.
+/// Shrinks as [`shrink`] does, with `play` as the way to play a scenario and at most `runs_max`
+/// runs.
 pub(crate) fn shrink_by(
     failure: &Failure,
     runs_max: u32,
@@ -116,7 +119,8 @@ impl<P: Fn(&Scenario) -> Outcome> Search<P> {
         }
     }
 
-    /// Keeps a change if the scenario then still breaks the same promise.
+    /// Keeps a change if the scenario still breaks the same promise with it. Returns whether it was
+    /// kept.
     fn better(&mut self, change: impl FnOnce(&mut Scenario)) -> bool {
         let mut scenario = self.best.scenario.clone();
         change(&mut scenario);

@@ -1,7 +1,7 @@
-//! A run as a list of moments, for reports: who did what when, which message went where.
+//! The trace of a run, for reports: what each instance did when, and which message went where.
 //!
-//! A trace has every moment of a run, so it is made only on request: a run is the same with and
-//! without.
+//! A trace holds every moment of a run, so it is recorded only on request. Recording does not
+//! change the run.
 
 use serde::{Deserialize, Serialize};
 use synrepl_core::{Timestamp, stream::Source};
@@ -11,20 +11,20 @@ use crate::{oracle::Violation, scenario::Scenario};
 /// A recorded run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
-    /// What was played.
+    /// The scenario that was played.
     pub scenario: Scenario,
-    /// The instances, and the bus.
+    /// The instances and the bus.
     pub lanes: Vec<Lane>,
-    /// What happened, in order; times never go back.
+    /// The moments of the run, in order of time.
     pub moments: Vec<Moment>,
-    /// Promises that were broken, in order; each also stands as a moment.
+    /// The broken promises, in order; each also has a moment, [`What::Violation`].
     pub violations: Vec<Violation>,
-    /// When the faults ended.
+    /// The time at which the faults ended.
     pub faults_end: Timestamp,
 }
 
 impl Trace {
-    /// The trace of a run in which nothing happened.
+    /// Returns a trace without lanes and moments.
     pub fn empty(scenario: &Scenario) -> Self {
         Self {
             scenario: scenario.clone(),
@@ -41,20 +41,20 @@ impl Trace {
 pub struct Lane {
     /// Instance name; `bus` for the bus.
     pub name: String,
-    /// What it is.
+    /// The part that it plays.
     pub role: LaneRole,
 }
 
-/// What a lane stands for.
+/// The part that a lane plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LaneRole {
-    /// Writes streams.
+    /// An instance that writes streams.
     Writer,
-    /// Carries messages.
+    /// The bus, which carries messages.
     Bus,
-    /// Follows streams.
+    /// An instance that follows streams.
     Follower,
 }
 
@@ -64,70 +64,70 @@ pub type LaneIndex = usize;
 /// One thing that happened on one lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
-    /// When.
+    /// The simulated time.
     pub at: Timestamp,
-    /// Where.
+    /// The lane on which it happened.
     pub lane: LaneIndex,
-    /// Which source it concerns, if one.
+    /// The source that it concerns, if it concerns one.
     pub source: Option<Source>,
-    /// What.
+    /// What happened.
     pub what: What,
 }
 
-/// What happened at a moment. Texts are for people, one line each.
+/// What happened at a moment. Each text is one line for readers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum What {
     /// A message left for another lane.
     Sent {
-        /// Its number in this trace; `Received` or `Lost` has the same.
+        /// The number of the message in this trace; its `Received` or `Lost` has the same number.
         message: u64,
-        /// Where to.
+        /// The lane that the message goes to.
         to: LaneIndex,
-        /// What it is.
+        /// The kind of the message.
         kind: MessageKind,
-        /// As on the wire.
+        /// The message as it is on the wire.
         text: String,
     },
     /// A message arrived on this lane.
     Received {
-        /// Its number.
+        /// The number of the message.
         message: u64,
     },
-    /// A message did not arrive. The lane is the one that it was to arrive at.
+    /// A message did not arrive. The moment is on the lane that it was sent to.
     Lost {
-        /// Its number.
+        /// The number of the message.
         message: u64,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// A writer appended rows to its log.
     Wrote {
-        /// Under which tokens, and how many rows.
+        /// The tokens, and the number of rows.
         text: String,
     },
-    /// An instance was told something that is not a message: connected, disconnected, tick.
+    /// An instance received an input that is not a message: connected, disconnected, or a tick.
     Input {
-        /// What.
+        /// A description of the input.
         text: String,
     },
-    /// An instance's application was told something.
+    /// The application of an instance received an event.
     Event {
-        /// What.
+        /// A description of the event.
         text: String,
     },
-    /// Something went wrong on purpose.
+    /// A fault of the scenario took effect.
     Fault {
-        /// What.
+        /// A description of the fault.
         text: String,
     },
     /// A promise was broken.
     Violation {
-        /// Index in [`Trace::violations`].
+        /// Index of the violation in [`Trace::violations`].
         index: usize,
     },
-    /// The faults are gone.
+    /// The faults ended.
     FaultsEnd,
 }
 
@@ -138,8 +138,8 @@ pub enum What {
 pub enum MessageKind {
     /// A command.
     Command,
-    /// A question for missed rows.
+    /// A request for missed rows.
     Fetch,
-    /// The answer to it.
+    /// The response to a fetch.
     Page,
 }
