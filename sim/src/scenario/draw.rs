@@ -1,4 +1,4 @@
-//! Scenarios from bytes, and bytes from seeds.
+//! The drawing of scenarios: a seed gives bytes, and any bytes give a [`Scenario`].
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -9,16 +9,16 @@ use super::{
     WriterPlan,
 };
 
-/// Events of a drawn scenario at most.
+/// The most events of a drawn scenario.
 const EVENTS_MAX: usize = 240;
-/// Bytes that one event takes.
+/// The bytes that one event takes.
 const EVENT_BYTES: usize = 6;
-/// Bytes before the events, about.
+/// The bytes before the events, approximately.
 const HEAD_BYTES: usize = 64;
 
-/// Bytes as a list of choices, from front to back. Bytes that are not there read as zero, which is
-/// everywhere the dullest choice: a shorter input means a shorter run, and one changed byte
-/// changes one choice.
+/// A positional decoder of choices. Bytes beyond the end read as zero, which is everywhere the
+/// simplest choice, so a shorter input gives a shorter run, and one changed byte changes one
+/// choice.
 struct Choices<'a>(&'a [u8]);
 
 impl Choices<'_> {
@@ -32,12 +32,12 @@ impl Choices<'_> {
         }
     }
 
-    /// The next byte, which is not taken.
+    /// Returns the next byte without taking it.
     fn peek(&self) -> u8 {
         self.0.first().copied().unwrap_or(0)
     }
 
-    /// A number below `bound`, which is not 0. The bias does not matter.
+    /// Takes a number below `bound`, which must not be 0. Its slight bias does not matter.
     fn below(&mut self, bound: u8) -> u8 {
         self.byte() % bound
     }
@@ -46,7 +46,7 @@ impl Choices<'_> {
         all[usize::from(self.byte()) % all.len()]
     }
 
-    /// True in about one of `bound`; false if there are no bytes left.
+    /// Takes a choice that is true in about one of `bound` cases; false if no byte is left.
     fn one_in(&mut self, bound: u8) -> bool {
         self.below(bound) == bound - 1
     }
@@ -66,18 +66,18 @@ const STREAMS: [&str; 11] = [
     "from_the_future",
 ];
 
-/// Kinds of faults; each is on or off for a whole run.
+/// The number of kinds of faults, each of which is on or off for a whole run.
 const KINDS: usize = 22;
 
 impl Scenario {
-    /// The swarm scenario of this seed. The same for all time as long as the version of this crate
-    /// is.
+    /// Returns the scenario of this seed in swarm mode. It is the same wherever the version of this
+    /// crate is the same.
     pub fn from_seed(seed: u64) -> Self {
         Self::draw(Mode::Swarm, seed)
     }
 
-    /// The scenario of this mode and seed. The same for all time as long as the version of this
-    /// crate is.
+    /// Returns the scenario of this mode and seed. It is the same wherever the version of this
+    /// crate is the same.
     pub fn draw(mode: Mode, seed: u64) -> Self {
         if let Mode::Pattern(pattern) = mode {
             return pattern.scenario(seed);
@@ -89,8 +89,8 @@ impl Scenario {
         Self::decode(mode, seed, &bytes)
     }
 
-    /// The scenario that these bytes stand for; any bytes stand for one. For fuzzers and property
-    /// tests: a changed byte changes one choice, a cut tail shortens the run.
+    /// Decodes a scenario, for fuzzers and property tests. Any bytes are valid; a changed byte
+    /// changes one choice, and a shorter input gives a shorter run.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut choices = Choices(bytes);
         let mode = choices.one_of(&[Mode::Calm, Mode::Swarm, Mode::Swarm, Mode::Storm]);
@@ -142,22 +142,22 @@ impl Scenario {
                 tight_limits: choices.one_in(3),
                 gives_up: !calm && choices.one_in(8),
                 namesake_of: choices.one_in(16).then_some(1),
-                // The same byte chooses both.
+                // One byte decides both this and `handler_us`.
                 audit: choices.peek() / 6 % 3 == 1,
                 handler_us: choices.one_of(&[0, 0, 0, 0, 200, 3_000]),
             })
             .collect();
         for follower in &mut followers {
             if let Via::Tcp(dialect) = follower.via {
-                // A server of the oldest dialect sends nothing to who says nothing.
+                // A server of the oldest dialect sends nothing to a client that sends nothing.
                 follower.observe_only &= dialect.names_instances();
-                // Nor can such a one be asked for what it had.
+                // Nor can an audit ask such a server for past rows.
                 follower.audit &= dialect.names_instances();
                 follower.namesake_of = None;
             }
         }
         if followers.iter().any(|follower| follower.via != Via::Bus) {
-            // Only our own writers take connections.
+            // Only our own node listens for connections.
             writers[0].manners = Manners::Ours;
         }
         let pace = choices.one_of(&[0_usize, 1, 2]);
@@ -185,14 +185,14 @@ impl Scenario {
 }
 
 impl Happening {
-    /// One event of exactly five bytes.
+    /// Decodes an event from exactly five bytes.
     fn draw(choices: &mut Choices<'_>, faults: &[bool; KINDS]) -> Self {
         let kind = choices.byte();
         let (who, much, more, most) =
             (choices.byte(), choices.byte(), choices.byte(), choices.byte());
         let ms = |least: u16| least + u16::from(more) * 16;
         let write = Self::Write { source: who, tokens: 1 + much % 4, rows: 1 + more % 4 };
-        // Three of seven are writes; what is off for this run is one as well.
+        // Three of seven events are writes, and so is a fault whose kind is off for this run.
         let (of, kind) = (usize::from(kind) % 7, usize::from(kind / 7) % KINDS);
         if of < 3 || !faults[kind] {
             return if of == 6 && most % 4 == 0 {

@@ -1,18 +1,18 @@
-//! One thing that happens at one time.
+//! The events of a scenario: writes, waits and faults, each at its time.
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that happens, and when.
+/// An event of a scenario and its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Timed {
     /// Milliseconds since the start.
     pub at_ms: u32,
-    /// What.
+    /// The event.
     pub what: Happening,
 }
 
-/// One thing that happens. All but [`Happening::Write`], [`Happening::WaitFor`] and
+/// An event of a scenario. All but [`Happening::Write`], [`Happening::WaitFor`] and
 /// [`Happening::Pieces`] are faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -20,217 +20,218 @@ pub struct Timed {
 pub enum Happening {
     /// A source appends rows, `rows` of them under each of `tokens` tokens, in one transaction.
     Write {
-        /// Which source, in order of the streams and their writers.
+        /// The source, by number in the order of the streams and their writers.
         source: u8,
-        /// How many tokens, 1 to 8.
+        /// The number of tokens, 1 to 8.
         tokens: u8,
-        /// How many rows share each token, 1 to 4.
+        /// The number of rows of each token, 1 to 4.
         rows: u8,
     },
     /// The application of a follower waits for a source to reach a token.
     WaitFor {
-        /// Which follower.
+        /// The follower, by number.
         follower: u8,
-        /// Which source.
+        /// The source, by number.
         source: u8,
-        /// How far above what its writer has reached.
+        /// How far the token lies above the writer's current one.
         ahead: u8,
     },
-    /// A follower's connection ends once so many more messages have reached it.
+    /// A follower's connection ends after a number of further messages.
     Cut {
-        /// Which follower.
+        /// The follower, by number.
         follower: u8,
-        /// After how many messages.
+        /// The number of messages that still reach it.
         after: u8,
     },
-    /// A follower's connection carries nothing any more; it is noticed only after this time.
+    /// A follower's connection carries nothing any more, which is noticed only after a time.
     HalfOpen {
-        /// Which follower.
+        /// The follower, by number.
         follower: u8,
-        /// Milliseconds.
+        /// The time until the loss is noticed, in milliseconds.
         ms: u16,
     },
     /// The next attempts of a follower to connect fail.
     RefuseConnections {
-        /// Which follower.
+        /// The follower, by number.
         follower: u8,
-        /// How many.
+        /// The number of attempts.
         count: u8,
     },
-    /// What goes to a follower is late by this much, for as long.
+    /// Messages to a follower are late, for a time as long as their delay.
     DelayFollower {
-        /// Which follower.
+        /// The follower, by number.
         follower: u8,
-        /// Milliseconds.
+        /// The delay and its duration, in milliseconds.
         ms: u16,
     },
-    /// A follower dies and is started again from the positions that went with what it had
-    /// handled.
+    /// A follower crashes and starts again from the positions of the last event that its
+    /// application had handled.
     CrashFollower {
-        /// Which follower.
+        /// The follower, by number.
         follower: u8,
     },
-    /// The application of a follower takes no event for this long.
+    /// The application of a follower handles no event for a time.
     SlowHandler {
-        /// Which follower.
+        /// The follower, by number.
         follower: u8,
-        /// Milliseconds.
+        /// The time in milliseconds.
         ms: u16,
     },
     /// A follower's clock jumps forward.
     ClockJump {
-        /// Which follower.
+        /// The follower, by number.
         follower: u8,
-        /// Milliseconds.
+        /// The size of the jump in milliseconds.
         ms: u16,
     },
     /// The next REPLICATE of a follower gets lost.
     LoseReplicate {
-        /// Which follower.
+        /// The follower, by number.
         follower: u8,
     },
-    /// The next RDATA on its way to a follower is damaged behind its names.
+    /// The next RDATA to a follower is damaged behind its stream and instance names.
     Damage {
-        /// Which follower.
+        /// The follower, by number.
         follower: u8,
-        /// Where it is cut.
+        /// The place of the damage.
         byte: u8,
     },
-    /// The next fetches of a follower go wrong.
+    /// The next fetches of a follower fail, or get a wrong response.
     SpoilFetches {
-        /// Which follower.
+        /// The follower, by number.
         follower: u8,
-        /// How.
+        /// The fault.
         fault: FetchFault,
-        /// How many.
+        /// The number of fetches.
         count: u8,
     },
-    /// A writer dies and is back after a time; what lives in its memory starts over.
+    /// A writer crashes and starts again after a time; its streams in memory start over.
     CrashWriter {
-        /// Which writer.
+        /// The writer, by number.
         writer: u8,
-        /// Milliseconds.
+        /// The time until it starts again, in milliseconds.
         down_ms: u16,
     },
-    /// A writer has no connection to the bus for this long.
+    /// A writer has no connection to the bus for a time.
     WriterOffline {
-        /// Which writer.
+        /// The writer, by number.
         writer: u8,
-        /// Milliseconds.
+        /// The time in milliseconds.
         ms: u16,
     },
-    /// The next RDATA and POSITIONs of a writer get lost on its way to the bus. It does not
-    /// notice, unless it is ours: then its connection ends.
+    /// The next RDATA and POSITIONs of a writer get lost on their way to the bus. The writer does
+    /// not notice, unless it is ours: then its connection ends.
     LosePublish {
-        /// Which writer.
+        /// The writer, by number.
         writer: u8,
-        /// How many.
+        /// The number of commands.
         count: u8,
     },
-    /// What a writer sends is late by this much, for as long, and so comes after what other
-    /// writers sent later.
+    /// Messages of a writer are late, for a time as long as their delay, so that they arrive after
+    /// later ones of other writers.
     DelayWriter {
-        /// Which writer.
+        /// The writer, by number.
         writer: u8,
-        /// Milliseconds.
+        /// The delay and its duration, in milliseconds.
         ms: u16,
     },
-    /// A writer's send loop does not run for this long.
+    /// The send loop of a writer does not run for a time.
     StallWriter {
-        /// Which writer.
+        /// The writer, by number.
         writer: u8,
-        /// Milliseconds.
+        /// The time in milliseconds.
         ms: u16,
     },
     /// A writer sends its last batch once more.
     Repeat {
-        /// Which writer.
+        /// The writer, by number.
         writer: u8,
     },
-    /// A writer's next look at its log finds nothing, and it says so: POSITION over real rows
-    /// (known bug A38).
+    /// The next read of a writer's log wrongly finds no rows, and the writer announces them as an
+    /// empty range: POSITION over real rows (known bug A38).
     EmptyPosition {
-        /// Which writer.
+        /// The writer, by number.
         writer: u8,
     },
-    /// The bus goes away with all connections.
+    /// The bus stops for a time, which ends all connections.
     RestartBus {
-        /// Milliseconds until connections are taken again.
+        /// The time until it accepts connections again, in milliseconds.
         down_ms: u16,
     },
-    /// The next reads of a writer's own log fail.
+    /// The next reads of a writer's log fail.
     FailReads {
-        /// Which writer.
+        /// The writer, by number.
         writer: u8,
-        /// How many.
+        /// The number of reads.
         count: u8,
     },
-    /// A writer takes no new connection for this long. Only where there are sockets.
+    /// A writer accepts no connection for a time. Only on levels with sockets.
     SlowAccept {
-        /// Which writer.
+        /// The writer, by number.
         writer: u8,
-        /// Milliseconds.
+        /// The time in milliseconds.
         ms: u16,
     },
-    /// From now on every byte stream is read and written in pieces of at most so many bytes, with
-    /// pauses between them; 0: as it comes. Only where there are sockets.
+    /// From now on every byte stream is read and written in pieces, with pauses between them. Only
+    /// on levels with sockets.
     Pieces {
-        /// How many bytes at most.
+        /// The most bytes of a piece; 0 for no limit.
         bytes: u8,
     },
-    /// Somebody else says something on the bus.
+    /// A client that is no instance of the scenario publishes a message on the bus.
     Noise {
-        /// What.
+        /// The message.
         noise: Noise,
     },
 }
 
-/// What a stranger says.
+/// A message on the bus that comes from no instance of the scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Noise {
-    /// A REPLICATE: everyone announces.
+    /// A REPLICATE, which every writer answers.
     Replicate,
-    /// Something that is no command.
+    /// Bytes that are not a command.
     Garbage,
     /// An empty message.
     Blank,
-    /// A command that there is not.
+    /// A command of an unknown name.
     UnknownCommand,
-    /// A POSITION of a stream that there is not, by a writer that nobody can ask.
+    /// A POSITION of an unknown stream, by a writer without an endpoint.
     UnknownStream,
-    /// A command without a place in the logs.
+    /// A command that concerns no log.
     RemoteServerUp,
 }
 
-/// What goes wrong with a fetch.
+/// A fault of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FetchFault {
     /// The writer answers with a 500.
     Status,
-    /// No answer in time.
+    /// The writer does not respond in time.
     TimedOut,
-    /// The answer is larger than the driver allows.
+    /// The response is larger than the driver allows.
     TooLarge,
-    /// The page claims to reach beyond what was asked.
+    /// The page claims to reach beyond the requested range.
     Beyond,
-    /// The page is limited and does not move.
+    /// The page is limited and ends where the request began.
     Stuck,
     /// The page ends at its last row without being limited, as those of some streams do.
     Short,
-    /// The page has rows from below what was asked.
+    /// The page has rows below the requested range.
     TooMuch,
-    /// There is nowhere to fetch from.
+    /// The writer has no endpoint.
     NoEndpoint,
-    /// The answer is made at once but comes late: stale, and maybe after a reconnection.
+    /// The page is read at once but arrives late, so that it is stale and may come after a
+    /// reconnection.
     Stale,
 }
 
 impl Happening {
-    /// The least of the same: one token, one row, one time.
+    /// Reduces the event's counts to the least: one token, one row, one repetition.
     pub(crate) const fn make_plain(&mut self) {
         match self {
             Self::Write { tokens, rows, .. } => (*tokens, *rows) = (1, 1),
@@ -260,14 +261,14 @@ impl Happening {
         }
     }
 
-    /// Whether this is something that goes wrong, rather than something that is done.
+    /// Returns whether this is a fault, rather than a write, a wait or a change of pieces.
     pub const fn is_fault(self) -> bool {
         !matches!(self, Self::Write { .. } | Self::WaitFor { .. } | Self::Pieces { .. })
     }
 }
 
 impl Noise {
-    /// All of it.
+    /// All kinds of noise.
     pub const ALL: [Self; 6] = [
         Self::Replicate,
         Self::Garbage,
@@ -279,7 +280,7 @@ impl Noise {
 }
 
 impl FetchFault {
-    /// All of them.
+    /// All faults of fetches.
     pub const ALL: [Self; 9] = [
         Self::Status,
         Self::TimedOut,

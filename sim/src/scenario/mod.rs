@@ -1,9 +1,9 @@
-//! What happens in a run, as plain data.
+//! Scenarios: the instances of a run and all its events, as plain data.
 //!
-//! Everything in a [`Scenario`] is explicit: who is there, what is written and what goes wrong, each
-//! at its time. The only chance left is how long each message takes, which is a function of the
-//! seed, the link and the number of the message on it; so an edit of one event leaves the others as
-//! they were, and a shrunk scenario is still the same story.
+//! A [`Scenario`] states its instances, writes and faults explicitly, each with its time. Only the
+//! delay of each message is derived: it is a function of the seed, the link and the number of the
+//! message on the link. So an edit of one event leaves the others as they were, which makes
+//! shrinking effective.
 
 mod draw;
 mod happening;
@@ -18,43 +18,43 @@ pub use self::{
     pattern::Pattern,
 };
 
-/// A whole run. Numbers of writers, followers and sources are taken modulo what there is, so that
-/// any edit of a scenario is a scenario. One with a field that this version does not know is not
-/// read: it would be another run.
+/// The description of a run. The numbers of writers, followers and sources are taken modulo how
+/// many there are, so every edit of a scenario gives a valid one. A scenario with a field that this
+/// version does not know is refused, because it would be another run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// Where it came from, and the seed of all delays.
+    /// The seed that it was drawn from, which is also the seed of all delays.
     pub seed: u64,
-    /// How it was drawn, for reports.
+    /// The mode in which it was drawn, for reports.
     pub mode: Mode,
-    /// Streams, each name once.
+    /// The streams, each name once.
     pub streams: Vec<StreamPlan>,
-    /// Instances that write, 1 or more: `master`, `w1`, `w2`, ...
+    /// The instances that write, 1 or more: `master`, `w1`, `w2`, ...
     pub writers: Vec<WriterPlan>,
-    /// Instances that follow, 1 or more: `f0`, `f1`, ...
+    /// The instances that follow, 1 or more: `f0`, `f1`, ...
     pub followers: Vec<FollowerPlan>,
-    /// How long a message takes on one leg, in microseconds: at least, at most.
+    /// The minimum and maximum delay of a message on one link, in microseconds.
     pub delay_us: (u32, u32),
-    /// Rows that a fetch page holds at most, 1 or more.
+    /// The most rows of a page of a fetch, 1 or more.
     pub page_rows_max: u32,
-    /// What happens, by time. Events after `faults_end_ms` happen at it.
+    /// The events, by time. One after `faults_end_ms` takes place at `faults_end_ms`.
     pub events: Vec<Timed>,
-    /// When the safety phase ends: all faults are gone then, and everything must arrive.
+    /// The end of the safety phase: all faults end then, and everything must arrive.
     pub faults_end_ms: u32,
 }
 
-/// How a scenario was drawn.
+/// The way in which a scenario was drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Mode {
-    /// Nothing goes wrong.
+    /// There are no faults.
     Calm,
-    /// Each kind of fault is there or not for the whole run, each at a rate of its own. Runs in
-    /// which everything goes wrong at once hide the errors of quieter ones.
+    /// Each kind of fault is on or off for the whole run, at a rate of its own: a run with every
+    /// fault at once hides errors that show in quieter ones.
     Swarm,
-    /// Everything goes wrong.
+    /// Every kind of fault is on.
     Storm,
     /// An order of events that is known to be hard.
     Pattern(Pattern),
@@ -64,9 +64,9 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamPlan {
-    /// Its name; that decides its class (`synrepl_core::stream::traits`).
+    /// The name, which decides the class (`synrepl_core::stream::traits`).
     pub name: String,
-    /// Who writes it, by number. They share one sequence of tokens, unless it is resettable.
+    /// The writers, by number. They share one sequence of tokens, unless the stream is resettable.
     pub writers: Vec<u8>,
 }
 
@@ -74,27 +74,27 @@ pub struct StreamPlan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WriterPlan {
-    /// By whose rules it sends.
+    /// The rules by which it sends.
     pub manners: Manners,
-    /// When it first appears.
+    /// The time at which it first starts, in milliseconds.
     pub starts_ms: u32,
 }
 
-/// By whose rules a writer sends.
+/// The rules by which a writer sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Manners {
-    /// Our own publishing core, with a simulated log.
+    /// Those of our own core, which publishes from a simulated log.
     Ours,
-    /// Synapse 1.97 and later: announces in its send loop, from the last token sent
+    /// Those of Synapse 1.97 and later: announces in its send loop, from the last token sent
     /// (`protocol.md` 5.3, 5.4).
     Synapse,
-    /// Synapse 1.22 to 1.96: announces its current token at once, ahead of rows still to be sent
-    /// (known bug A33; `protocol.md` H9).
+    /// Those of Synapse 1.22 to 1.96: announces its current token at once, ahead of rows still to
+    /// be sent (known bug A33; `protocol.md` H9).
     Hasty,
-    /// Synapse 1.13 to 1.13.x: does not announce when it comes back to the bus (known bug A28).
-    /// What it wrote meanwhile can be lost without a trace on the wire.
+    /// Those of Synapse 1.13 to 1.13.x: does not announce when it reconnects to the bus (known bug
+    /// A28), so rows written meanwhile can be lost without a trace on the wire.
     Mute,
 }
 
@@ -102,43 +102,43 @@ pub enum Manners {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FollowerPlan {
-    /// How it reaches the writers.
+    /// The transport by which it reaches the writers.
     pub via: Via,
     /// Whether it starts from the beginning rather than from now.
     pub from_beginning: bool,
-    /// Publishes nothing, not even REPLICATE.
+    /// Whether it publishes nothing, not even REPLICATE.
     pub observe_only: bool,
-    /// Runs with very small limits, so that every queue overflows.
+    /// Whether it runs with very small limits, so that every queue overflows.
     pub tight_limits: bool,
-    /// Gives a fetch up after two failures and reports a gap.
+    /// Whether it gives up a fetch after two failures and reports a gap.
     pub gives_up: bool,
-    /// Has the name of this writer: two instances with one name.
+    /// The number of the writer whose name it has, if two instances are to share one name.
     pub namesake_of: Option<u8>,
-    /// Compares from time to time what it was given with what the writers hold.
+    /// Whether it audits: it compares from time to time what it delivered with the writers' logs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub audit: bool,
-    /// How long its application takes for one event, in microseconds.
+    /// The time that its application takes for one event, in microseconds.
     pub handler_us: u32,
 }
 
-/// How a follower reaches the writers.
+/// The transport by which a follower reaches the writers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Via {
-    /// One subscription behind which all writers are.
+    /// A subscription to the bus, which connects it to all writers.
     Bus,
     /// A direct TCP connection to `master`, in this dialect.
     Tcp(Dialect),
 }
 
 impl Scenario {
-    /// Name of a writer, as on the wire.
+    /// Returns the name of a writer as it is on the wire.
     pub fn writer_name(number: usize) -> String {
         if number == 0 { "master".to_owned() } else { format!("w{number}") }
     }
 
-    /// Name of a follower, as on the wire.
+    /// Returns the name of a follower as it is on the wire.
     pub fn follower_name(&self, number: usize) -> String {
         match self.followers[number].namesake_of {
             Some(writer) => Self::writer_name(usize::from(writer) % self.writers.len().max(1)),

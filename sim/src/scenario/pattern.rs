@@ -1,4 +1,4 @@
-//! Orders of events that are known to be hard, as scenarios.
+//! The patterns: orders of events that are known to be hard, each drawn as a scenario from a seed.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -9,39 +9,40 @@ use super::{
     WriterPlan,
 };
 
-/// A named pattern. The first ten are families of schedules that known bugs fall into; the others
-/// are the orders of events in which the reference loses, mixes or delays rows.
+/// An order of events that is known to be hard. The first ten are families of schedules that show
+/// known bugs; the others are orders in which Synapse loses, mixes or delays rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Pattern {
-    /// The connection is lost at every point of batch, announcement, fetch and page.
+    /// The connection is lost at every point of a batch, an announcement, a fetch and a page.
     CutEverywhere,
-    /// Two writers' batches interleave, and one of them starts over.
+    /// The batches of two writers interleave, and one of the writers starts over.
     InterleavedWriters,
-    /// PUBLISHes get lost on the writer's side, or REPLICATEs do.
+    /// PUBLISHes of a writer, or REPLICATEs, get lost.
     LostPublishes,
-    /// Every way in which a fetch can go wrong.
+    /// Fetches fail in every way.
     BadFetches,
-    /// Resets: seen, missed, during a fetch, several while away.
+    /// Streams are reset: seen by the follower, missed, during a fetch, or several times while it
+    /// is disconnected.
     Resets,
-    /// Every case of POSITION, live and not, resettable and not.
+    /// Every case of POSITION occurs, with live and other sources, resettable and other streams.
     PositionTable,
-    /// Followers and writers die twice and resume from what was saved.
+    /// Followers and writers crash twice and resume from saved positions.
     Restarts,
-    /// What is not a command, a stream or a whole row.
+    /// Messages come that are not a command, of no known stream, or not a whole row.
     OddInput,
-    /// Waits for tokens that come, come late, or by another writer.
+    /// The application waits for tokens that come in time, late, or from another writer.
     Waits,
-    /// Writers that say that nothing is missing where rows are.
+    /// Writers announce ranges as empty that hold rows.
     FaultyWriters,
-    /// RDATA of a writer comes before its POSITION, after another writer's.
+    /// RDATA of a writer comes before its own POSITION and after that of another writer.
     RdataBeforePosition,
-    /// A fetch fails once, and the stream is quiet after.
+    /// A fetch fails once, and the stream stays quiet afterwards.
     OneFailedFetch,
-    /// Rows of one send in falling order, fetched in pages.
+    /// The rows of one send come in falling order and are fetched in pages.
     FallingBursts,
-    /// Everything is cut one by one and comes back in another order.
+    /// Connections are cut one by one and come back in another order.
     Swizzle,
 }
 
@@ -65,7 +66,7 @@ impl Pattern {
     ];
 }
 
-/// A scenario being written.
+/// A scenario under construction, with the time of its next event.
 struct Draft {
     rng: ChaCha8Rng,
     at_ms: u32,
@@ -134,7 +135,7 @@ impl Draft {
 const CLASSES: [&str; 5] = ["events", "receipts", "backfill", "typing", "device_lists"];
 
 impl Pattern {
-    /// The scenario of this pattern with the details of `seed`.
+    /// Returns the scenario of this pattern whose details are drawn from `seed`.
     pub fn scenario(self, seed: u64) -> Scenario {
         let mut draft = Draft::new(self, seed);
         match self {
@@ -167,7 +168,7 @@ fn cut_everywhere(draft: &mut Draft) {
         draft.write(1, 1, 2);
         let pause = draft.one_of(&[0, 2, 1_500]);
         draft.after(pause, Happening::Write { source: 0, tokens: 1, rows: 3 });
-        // While the source catches up, or before it is asked.
+        // The cut comes while the source catches up, or before the catch-up is requested.
         let pause = draft.one_of(&[1, 3, 1_300, 2_600]);
         draft.after(pause, Happening::Cut { follower: 0, after: 0 });
         draft.at_ms += 3_000;
@@ -224,7 +225,7 @@ fn resets(draft: &mut Draft) {
     let class = draft.one_of(&["typing", "federation", "presence_federation"]);
     draft.stream(class, &[0]);
     if draft.below(2) == 0 {
-        // Fetches take so long that they are cut in their middle.
+        // Fetches take so long that the cuts fall into them.
         draft.scenario.delay_us = (20_000, 60_000);
         draft.scenario.page_rows_max = 1;
     }
@@ -235,7 +236,7 @@ fn resets(draft: &mut Draft) {
         let tokens = 1 + draft.below(6);
         draft.after(40, Happening::Write { source: 0, tokens, rows: 1 });
         match draft.below(4) {
-            // Missed, with ranges that overlap; twice while away.
+            // Resets are missed, with ranges that overlap; two of them while the follower is away.
             0 => {
                 draft.after(10, Happening::Cut { follower: 0, after: 0 });
                 draft.now(Happening::CrashWriter { writer: 0, down_ms: 20 });
@@ -243,7 +244,7 @@ fn resets(draft: &mut Draft) {
                 draft.after(100, Happening::CrashWriter { writer: 0, down_ms: 20 });
                 draft.after(100, Happening::Write { source: 0, tokens: 6, rows: 1 });
             }
-            // During a fetch.
+            // A reset comes during a fetch.
             1 => {
                 let fault = FetchFault::Stale;
                 draft.now(Happening::SpoilFetches { follower: 0, fault, count: 1 });
@@ -251,7 +252,8 @@ fn resets(draft: &mut Draft) {
                 draft.after(3_000, Happening::CrashWriter { writer: 0, down_ms: 20 });
                 draft.after(40, Happening::Write { source: 0, tokens: 1, rows: 1 });
             }
-            // While a fetch goes on, over a reconnection, and beyond where the old epoch was.
+            // A reset comes during a fetch, over a reconnection, and the new epoch passes the old
+            // one.
             2 => {
                 draft.write(0, 8, 1);
                 draft.after(500, Happening::Cut { follower: 0, after: 0 });
@@ -310,7 +312,7 @@ fn restarts(draft: &mut Draft) {
         }
         draft.at_ms += 4_000;
     }
-    // One of ours starts over, and loses its next connection before or behind its first words.
+    // Our own writer starts over, and loses its next connection before or after its first commands.
     draft.scenario.delay_us = (5_000, 5_000);
     draft.scenario.writers.push(WriterPlan { manners: Manners::Ours, starts_ms: 0 });
     draft.stream("federation", &[2]);
@@ -383,7 +385,7 @@ fn rdata_before_position(draft: &mut Draft) {
         draft.write(1, 2, 1);
         draft.after(300, Happening::Cut { follower: 0, after: 0 });
         draft.write(1, 2, 1);
-        // The answer of one writer is late, its rows are not.
+        // The announcement of one writer is late, its rows are not.
         draft.after(700, Happening::StallWriter { writer: 1, ms: 4_000 });
         draft.after(3_000, Happening::Write { source: 1, tokens: 1, rows: 1 });
         draft.now(Happening::Repeat { writer: 1 });

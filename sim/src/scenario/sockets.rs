@@ -1,21 +1,20 @@
-//! What goes wrong only where there are sockets, added to a scenario.
+//! The faults that need sockets, added to a scenario for the network level.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
 use super::{Happening, Mode, Scenario, Timed};
 
-/// Sets these draws apart from those of the scenario itself.
+/// Makes these draws independent of those of the scenario itself.
 const SALT: u64 = 0x736f_636b_6574_7321;
-/// Sizes of pieces that are drawn: as it comes, single bytes, and such that cut lines and heads at
-/// ever other places.
+/// The sizes of pieces that are drawn: no limit, single bytes, and sizes that cut lines and headers
+/// at different places.
 const PIECES: [u8; 6] = [0, 1, 3, 7, 40, 200];
 
 impl Scenario {
-    /// The same scenario with what can go wrong only on the network level, by its mode and seed:
-    /// byte streams come in pieces in every mode, listeners are slow and logs fail in swarm and
-    /// storm. Nothing else of it changes. The same for all time as long as the version of this
-    /// crate is.
+    /// Adds events of the network level, drawn from the scenario's mode and seed: byte streams come
+    /// in pieces in every mode; listeners are slow and logs fail in swarm and storm modes. The
+    /// scenario's other events stay. The result is the same wherever the version of this crate is.
     #[must_use]
     pub fn with_sockets(mut self) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ SALT);
@@ -30,7 +29,7 @@ impl Scenario {
         let changes = 1 + byte(4);
         for change in 0..changes {
             let bytes = PIECES[usize::from(byte(6)) % PIECES.len()];
-            // The first of them from the start on.
+            // The first size holds from the start.
             let at = if change == 0 { 0 } else { byte(256) };
             added.push((at, Happening::Pieces { bytes }));
         }

@@ -1,8 +1,8 @@
-//! One number that stands for a whole run.
+//! The fingerprint of a run, and the pseudo-random numbers from which delays are derived (C1).
 
 use std::hash::Hasher;
 
-/// FNV-1a, fixed for all time unlike the standard library's hashers: equal runs have equal
+/// An FNV-1a hash. Unlike the standard library's hashers it never changes: equal runs have equal
 /// fingerprints in every build and process of one platform.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fingerprint(u64);
@@ -24,7 +24,7 @@ impl Hasher for Fingerprint {
         }
     }
 
-    // Whole words at once: eight multiplications less, and as good a fingerprint.
+    // One multiplication instead of eight gives as good a fingerprint.
     fn write_u64(&mut self, word: u64) {
         self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
     }
@@ -42,7 +42,7 @@ impl Hasher for Fingerprint {
     }
 }
 
-/// A number that looks drawn, from three that are given. Splitmix64.
+/// Returns a pseudo-random number that is a function of the arguments (splitmix64).
 pub(crate) const fn scramble(seed: u64, link: u64, count: u64) -> u64 {
     let mut z = seed
         .wrapping_add(link.wrapping_mul(0x9e37_79b9_7f4a_7c15))

@@ -1,5 +1,5 @@
-//! What a writer has written: the truth that every follower is judged against, and the pages that
-//! its fetch source answers with (`protocol.md` 6.1, 7.5).
+//! The log of a writer: the truth that every follower is judged against, and the pages of its fetch
+//! source (`protocol.md` 6.1, 7.5).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,48 +14,48 @@ use synrepl_core::{
 
 use crate::scenario::FetchFault;
 
-/// One (stream, writer) pair as its writer knows it.
+/// The log of one source: its rows, and what of them the bus has passed on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Log {
     pub(crate) source: Source,
     pub(crate) traits: StreamTraits,
-    /// Who writes it.
+    /// The writer, by number.
     pub(crate) writer: usize,
-    /// Which stream, by number: logs of one stream share a sequence and, in some, their fetch.
+    /// The stream, by number: logs of one stream share a sequence and, in some, their pages.
     pub(crate) stream: usize,
-    /// What the writer still holds.
+    /// The rows that the writer still holds.
     pub(crate) entries: BTreeMap<Token, Vec<Row>>,
-    /// Everything that was ever written, over all restarts.
+    /// All rows that were ever written, by token and epoch.
     pub(crate) ever: BTreeMap<(Token, u32), Vec<Row>>,
-    /// How often the writer has started over.
+    /// How often the writer has restarted.
     pub(crate) epoch: u32,
-    /// The highest token that this writer knows of.
+    /// The highest token that the writer has written or knows of.
     pub(crate) current: Token,
-    /// Announced or sent up to here, as the writer believes.
+    /// The token up to which the writer believes to have announced or sent.
     pub(crate) last_token: Token,
-    /// The highest token of this epoch that anything on the bus spoke of.
+    /// The highest token of this epoch in any command that reached the bus.
     pub(crate) published: Token,
     /// The highest token of this epoch that was announced on the bus.
     announced: Token,
-    /// Tokens, with their epoch, whose rows can be missed without a trace on the wire: the writer
-    /// broke its side of the protocol there.
+    /// The tokens, with their epoch, whose rows can be missed without a trace on the wire, because
+    /// the writer broke its side of the protocol there.
     untold: BTreeSet<(Token, u32)>,
-    /// Something was said in this epoch that reached the bus.
+    /// Whether a command of this epoch has reached the bus.
     pub(crate) heard: bool,
-    /// The last row of a batch was lost: its first rows will pass for those of the next one.
+    /// Whether the last row of a batch was lost, so that its first rows pass for those of the next.
     pub(crate) torn: bool,
-    /// The last announcement was lost before the bus, and none came after it.
+    /// Whether the last announcement was lost on its way to the bus, and none came after it.
     pub(crate) unannounced: bool,
-    /// The last token that the bus has passed on.
+    /// The token of the last POSITION that the bus has passed on, or a higher one of RDATA since.
     said: Token,
-    /// How often an announcement was lower than what the bus had passed on before.
+    /// How many announcements were lower than what the bus had passed on before.
     pub(crate) falls: u32,
 }
 
 impl Log {
     pub(crate) fn new(source: Source, writer: usize, stream: usize) -> Self {
         let traits = traits(source.stream());
-        // New database streams take 1 as seen; those in memory start at 0.
+        // Streams in a database start at 1, those in memory at 0.
         let start = if traits.resettable { Token::START } else { Token::new(1) };
         Self {
             source,
@@ -78,7 +78,7 @@ impl Log {
         }
     }
 
-    /// The bus passes on what the writer says.
+    /// Takes account of a command of the writer that the bus passes on.
     #[expect(clippy::wildcard_enum_match_arm, reason = "other commands are not of a log")]
     pub(crate) fn on_said(&mut self, command: &Command) {
         match command {
@@ -92,17 +92,17 @@ impl Log {
         }
     }
 
-    /// The source.
+    /// Returns the source.
     pub const fn source(&self) -> &Source {
         &self.source
     }
 
-    /// The highest token that the writer knows of.
+    /// Returns the highest token that the writer has written or knows of.
     pub const fn current(&self) -> Token {
         self.current
     }
 
-    /// What the writer holds, by token.
+    /// Returns the rows that the writer holds, by token.
     pub fn rows(&self) -> impl Iterator<Item = (Token, &[Row])> {
         self.entries.iter().map(|(token, rows)| (*token, rows.as_slice()))
     }
@@ -119,7 +119,7 @@ impl Log {
         self.entries.insert(token, rows);
     }
 
-    /// What is held in `(from, upto]`.
+    /// Returns the rows held in `(from, upto]`, by token.
     pub(crate) fn between(
         &self,
         from: Token,
@@ -132,7 +132,7 @@ impl Log {
             .map(|(token, rows)| (*token, rows))
     }
 
-    /// What was written under `token` and has `row`, whenever that was.
+    /// Returns the rows that were written under `token` in any epoch, if `row` is one of them.
     pub(crate) fn wrote(&self, token: Token, row: &Row) -> Option<&Vec<Row>> {
         self.ever
             .range((token, 0)..=(token, u32::MAX))
@@ -140,7 +140,8 @@ impl Log {
             .find(|rows| rows.contains(row))
     }
 
-    /// The rows in `(from, upto]` may be missed without a trace on the wire.
+    /// Notes that the rows in `(from, upto]` can be missed without a trace on the wire. Returns the
+    /// number of their tokens.
     pub(crate) fn excuse(&mut self, from: Token, upto: Token) -> usize {
         let tokens: Vec<_> = self.between(from, upto).map(|(token, _)| token).collect();
         let count = tokens.len();
@@ -149,18 +150,18 @@ impl Log {
         count
     }
 
-    /// As [`Self::excuse`], of one token.
+    /// Notes the same of one token.
     pub(crate) fn excuse_token(&mut self, token: Token) {
         self.untold.insert((token, self.epoch_of(self.epoch)));
     }
 
-    /// Rows at `token` may be missed.
+    /// Returns whether the rows of `token` can be missed without a trace on the wire.
     pub(crate) fn is_untold(&self, token: Token) -> bool {
         self.untold.contains(&(token, self.epoch_of(self.epoch)))
     }
 
-    /// What is told at `token`, beginning with `first`, may be a part: of this epoch, or of the
-    /// one that wrote it.
+    /// Returns whether a delivery under `token` that begins with `first` may be a part of a batch:
+    /// rows of `token` can be missed in this epoch, or in the one that wrote `first`.
     pub(crate) fn may_be_part(&self, token: Token, first: &Row) -> bool {
         self.is_untold(token)
             || self.ever.range((token, 0)..=(token, u32::MAX)).any(|((token, life), rows)| {
@@ -168,12 +169,12 @@ impl Log {
             })
     }
 
-    /// The epoch of a life of the writer: where tokens do not start over there is only one.
+    /// Returns the epoch of a life of the writer; a stream that never starts over has only one.
     fn epoch_of(&self, life: u32) -> u32 {
         if self.traits.resettable { life } else { 0 }
     }
 
-    /// The process dies and comes back.
+    /// Handles a restart of the writer's process.
     pub(crate) fn restart(&mut self) {
         self.epoch += 1;
         if self.traits.resettable {
@@ -185,21 +186,21 @@ impl Log {
         self.last_token = self.current;
     }
 
-    /// The writer appears, on a stream that others have brought to `current`.
+    /// Handles the first start of the writer, on a stream that others have brought to `current`.
     pub(crate) fn appear(&mut self, current: Token) {
         (self.current, self.last_token) = (current, current);
         (self.published, self.announced) = (current, current);
     }
 
-    /// All rows up to here have reached the bus, or are told of there. In a burst, whose tokens
-    /// fall, one that has says nothing of those below it.
+    /// Returns the token up to which all rows have reached the bus or were announced there. In a
+    /// burst, whose tokens fall, only an announcement shows that.
     pub(crate) fn told_up_to(&self) -> Token {
         if self.traits.order == Order::Bursts { self.announced } else { self.published }
     }
 }
 
-/// What the fetch source of `log`'s writer answers. `all` are the logs of the same stream, whose
-/// rows it shows as well if the stream is like that.
+/// Returns the page that the fetch source of `log`'s writer responds with. `all` are the logs of
+/// the stream, whose rows are in the page as well if the stream has shared fetches.
 pub(crate) fn page<'a>(
     log: &'a Log,
     all: impl Iterator<Item = &'a Log>,
@@ -241,8 +242,8 @@ pub(crate) fn page<'a>(
     Page { updates, upto, limited: false }
 }
 
-/// A page as a fault leaves it; one that is not a fault of pages changes nothing. `below` is what
-/// the writer answers for a range.
+/// Applies a fault to a page; faults that do not concern pages leave it as it is. `below` gives the
+/// writer's rows in a range.
 pub(crate) fn spoiled(
     fault: FetchFault,
     source: &Source,
@@ -251,7 +252,7 @@ pub(crate) fn spoiled(
     below: impl FnOnce(Token, Token) -> Page,
 ) -> Page {
     match fault {
-        // Streams whose pages may reach beyond what was asked cannot be caught at it.
+        // Where pages may reach beyond the requested range, this is no fault.
         FetchFault::Beyond if !traits(source.stream()).overruns => {
             page.upto = upto.advanced_by(5);
             page.limited = false;

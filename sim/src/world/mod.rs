@@ -1,4 +1,4 @@
-//! What every level simulates: the writers' logs, and numbers that stand for a run.
+//! The parts that every level shares: the writers' logs, and the fingerprint of a run.
 
 mod fingerprint;
 mod log;
