@@ -1,4 +1,5 @@
-//! The models in the places of a scenario's instances.
+//! The cast of a run against the reference: models of Synapse play the instances of a scenario, and
+//! a tally counts what each follower loses.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
@@ -13,9 +14,10 @@ use crate::{
     world::Log,
 };
 
-/// Plays followers by the rules of a release, or by ours, and keeps a [`Tally`] of each either way.
+/// A cast whose followers are models of a release of Synapse, or the shipped core, with a [`Tally`]
+/// of each.
 ///
-/// Writers are played as [`Shipped`] plays them, unless [`senders`](Self::senders) are asked for.
+/// Writers are played as [`Shipped`] plays them, unless [`senders`](Self::senders) is called.
 #[derive(Debug, Default)]
 pub struct Company {
     receivers: Option<Rules>,
@@ -24,31 +26,31 @@ pub struct Company {
 }
 
 impl Company {
-    /// The shipped core plays every follower.
+    /// Creates a cast in which the shipped core plays every follower.
     pub fn ours() -> Self {
         Self::default()
     }
 
-    /// Synapse plays every follower.
+    /// Creates a cast in which the model of Synapse, with these rules, plays every follower.
     pub fn of(rules: Rules) -> Self {
         Self { receivers: Some(rules), ..Self::default() }
     }
 
-    /// Synapse plays the writers as well, in place of the simulator's own writers and of ours.
+    /// Lets the model of Synapse play the writers, too, in place of the simulator's and of ours.
     #[must_use]
     pub fn senders(mut self, rules: Rules) -> Self {
         self.senders = Some(rules);
         self
     }
 
-    /// What all followers together lost, repeated and mixed of what is in these logs. Streams that
-    /// no release of Synapse has are left out: its receiver cannot know what to do with them.
+    /// Returns the rows of these logs that all followers together lost, repeated or mixed. Streams
+    /// that no release of Synapse has are left out, because its receiver does not handle them.
     pub fn losses(&self, logs: &[Log]) -> Losses {
         let mut written = Written::of(logs);
         written.retain(|it| is_known(it.source.stream()));
         let mut losses = Losses::default();
         for (name, tally) in self.tallies() {
-            // Rows under its own name are nobody's to a receiver.
+            // A receiver ignores rows under its own name.
             let others: Vec<_> =
                 written.iter().filter(|it| it.source.instance() != name).cloned().collect();
             losses.add(tally.losses(&others));
@@ -56,7 +58,7 @@ impl Company {
         losses
     }
 
-    /// The tallies so far, by the name of the follower.
+    /// Returns the tallies so far, by the name of the follower.
     pub fn tallies(&self) -> BTreeMap<String, Tally> {
         let tallies = self.tallies.borrow();
         tallies.iter().map(|(name, tally)| (name.clone(), tally.borrow().clone())).collect()
@@ -99,7 +101,7 @@ impl Cast for Company {
     }
 }
 
-/// A follower whose events are counted as they come out.
+/// A follower whose events are tallied as it emits them.
 #[derive(Debug)]
 struct Tallied {
     machine: Box<dyn Machine>,

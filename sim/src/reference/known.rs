@@ -1,4 +1,5 @@
-//! What a process knows of the others' positions (`protocol.md` 4.6, 4.10 H11 and 8.1).
+//! The positions of the other writers, as a process of Synapse knows them (`protocol.md` 4.6, 4.10
+//! H11 and 8.1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,25 +7,25 @@ use synrepl_core::stream::{Positions, Token, traits};
 
 use super::Rules;
 
-/// Positions of all streams, as one process knows them.
+/// The positions of all streams, as one process knows them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Known {
     rules: Rules,
     generators: BTreeMap<String, Generator>,
 }
 
-/// The positions of one generator's writers.
+/// The positions of the writers that share one generator of tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Generator {
     writers: BTreeMap<String, Token>,
-    /// Everything at or below is known to be written, by whatever writer.
+    /// The token up to which every token is known to be written, by any writer.
     persisted: Token,
-    /// Tokens above that are known to be written.
+    /// The tokens above `persisted` that are known to be written.
     above: BTreeSet<Token>,
 }
 
 impl Known {
-    /// What stood in the database when the process started.
+    /// Returns the positions that were in the database when the process started.
     pub(super) fn at_start(rules: Rules, positions: &Positions) -> Self {
         let mut known = Self { rules, generators: BTreeMap::new() };
         for (source, token) in positions.iter() {
@@ -42,15 +43,15 @@ impl Known {
         known
     }
 
-    /// Whether anything is known of this stream.
+    /// Returns whether any position of this stream is known.
     pub(super) fn has(&self, stream: &str) -> bool {
         self.generators.contains_key(self.rules.generator(stream))
     }
 
-    /// Where this writer stands, as far as is known.
+    /// Returns the position of this writer, as far as it is known.
     pub(super) fn current(&self, stream: &str, instance: &str) -> Token {
         if stream == "federation" {
-            // Only the queue's owner has a position; everyone else is always at its start.
+            // Only the owner of the queue has a position; for all others it stays at the start.
             return Token::START;
         }
         let Some(generator) = self.generators.get(self.rules.generator(stream)) else {
@@ -64,7 +65,7 @@ impl Known {
         if self.rules.counts_what_all_reached { known.max(generator.persisted) } else { known }
     }
 
-    /// Something of this writer was applied at `token`: never back, but for streams in memory.
+    /// Moves the position of this writer to `token`; back only in streams that live in memory.
     pub(super) fn advance(&mut self, stream: &str, instance: &str, token: Token) {
         let generator = self.generators.entry(self.rules.generator(stream).to_owned()).or_default();
         let position = generator.writers.entry(instance.to_owned()).or_default();

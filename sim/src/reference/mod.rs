@@ -1,12 +1,12 @@
-//! Synapse's own receiver and sender, as the protocol description states their rules.
+//! Models of Synapse's receiver and sender, by the rules that the protocol description states.
 //!
-//! [`Receiver`] takes the inputs that a [`Node`](synrepl_core::Node) takes and gives the actions
-//! that one gives, so it stands in for it in a run; [`Sender`] is the loop by which an instance
-//! tells the others of its streams. What they lose, repeat or mix is nowhere written down in them:
-//! it follows from the [`Rules`] of their era. [`Tally`] counts it.
+//! [`Receiver`] takes the inputs of a [`Node`](synrepl_core::Node) and emits its actions, so it can
+//! take the place of one in a run; [`Sender`] is the loop by which an instance announces and sends
+//! its streams. The rows that they lose, repeat or mix follow from the [`Rules`] of their era
+//! alone; a [`Tally`] counts them.
 //!
-//! Written from `protocol.md` sections 3.6, 3.7, 4, 5 and 8.1. What stands there as read but not
-//! run is as good here as it is there.
+//! Written from `protocol.md` sections 3.6, 3.7, 4, 5 and 8.1. A rule that is marked there as read
+//! but not run is no more certain here.
 
 mod cast;
 mod known;

@@ -1,4 +1,5 @@
-//! The receiver (`protocol.md` 4.3 to 4.7): queues, batches and "connected" keyed by stream.
+//! The model of Synapse's receiver (`protocol.md` 4.3 to 4.7), which keys its queues, its batches
+//! and its set of connected streams by stream, not by source.
 
 #[cfg(test)]
 mod tests;
@@ -16,16 +17,16 @@ use synrepl_core::{
 
 use super::{Missing, Rules, known::Known};
 
-/// The first delay of a reconnection (`protocol.md` 1.3), without its growth and chance.
+/// The first delay of a reconnection (`protocol.md` 1.3), without growth and jitter.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
-/// Synapse's receiver, in place of a [`Node`](synrepl_core::Node).
+/// A model of Synapse's receiver, to take the place of a [`Node`](synrepl_core::Node).
 ///
-/// Drain [`poll_action`](Self::poll_action) after each [`handle`](Self::handle), as with a node.
-/// Its events are those that a node's application would see in the same words: `Rows` for what is
-/// applied, `Position` for where it then stands, `Live` when a writer's POSITION has been handled,
-/// `Reset` when the position of a stream in memory is set back. Like the original it has no limits,
-/// keeps no positions of its own over a restart, and neither waits for positions nor writes.
+/// Drain [`poll_action`](Self::poll_action) after each [`handle`](Self::handle), as with a node. It
+/// emits these events of a node: `Rows` for rows that are applied, `Position` for the position
+/// after them, `Live` when a writer's POSITION has been handled, and `Reset` when the position of a
+/// stream in memory is set back. Like the original it has no limits, keeps no positions of its own
+/// over a restart, and neither waits for positions nor writes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Receiver {
     rules: Rules,
@@ -34,7 +35,7 @@ pub struct Receiver {
     known: Known,
     told: Positions,
     link: Link,
-    /// Streams of which a POSITION was handled, whoever's: forgotten with the connection.
+    /// The streams of which a POSITION of any writer was handled on this connection.
     connected: BTreeSet<String>,
     batches: BTreeMap<String, Vec<Row>>,
     queues: BTreeMap<String, Queue>,
@@ -52,7 +53,7 @@ enum Link {
     Stopped,
 }
 
-/// What one stream still has to do, one after the other.
+/// The commands of one stream that are still to be handled, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Queue {
     waiting: VecDeque<(ConnectionId, Item)>,
@@ -73,11 +74,11 @@ struct CatchUp {
 }
 
 impl Receiver {
-    /// A receiver with the name and the start of these settings, whose database said their
+    /// Creates a receiver with the name and the start of these settings, whose database held their
     /// `positions` when it started. Its first action is a `Connect`.
     ///
-    /// A stream of which the database said nothing starts with [`Start::Now`] where its first
-    /// POSITION begins: the process was started just before.
+    /// With [`Start::Now`], a stream without a position in the database starts at the previous
+    /// token of its first POSITION, as if the process had started just before.
     pub fn new(rules: Rules, config: &Config) -> Self {
         let mut receiver = Self {
             rules,
@@ -98,7 +99,7 @@ impl Receiver {
         receiver
     }
 
-    /// Takes what happened. Inputs that only concern writers, waits or accepted peers do nothing.
+    /// Handles an input. Those that concern only writers, waits or accepted peers do nothing.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the rest does not concern a receiver")]
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         match input {
@@ -123,12 +124,12 @@ impl Receiver {
         }
     }
 
-    /// The next thing to do, in order.
+    /// Returns the next action, in order.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
-    /// When to hand in a `Tick` at the latest: only while a reconnection is due.
+    /// Returns the time at which a `Tick` is due; only a reconnection needs one.
     pub const fn poll_timeout(&self) -> Option<Timestamp> {
         match self.link {
             Link::Down { retry_at } => Some(retry_at),
@@ -136,18 +137,18 @@ impl Receiver {
         }
     }
 
-    /// Where each writer stands as far as this receiver knows: what waits and reads go by.
+    /// Returns the position of a writer as far as this receiver knows it.
     pub fn current(&self, source: &Source) -> Token {
         self.known.current(source.stream(), source.instance())
     }
 
-    /// Where each source stands by what the events said.
+    /// Returns the position of each source, as the events gave it.
     pub const fn positions(&self) -> &Positions {
         &self.told
     }
 
-    /// The next rows to be applied raise before the position moves, as any handler of rows may
-    /// (hazard H6). Not more than one at a time.
+    /// Lets the next application of rows raise an exception before the position moves, as any
+    /// handler of rows in Synapse may (hazard H6). One failure at most is pending at a time.
     pub const fn fail_next_apply(&mut self) {
         self.apply_fails = true;
     }
@@ -169,7 +170,7 @@ impl Receiver {
         if current != conn {
             return;
         }
-        // Batches, queues and catch-ups that are under way stay as they are.
+        // Open batches, queues and catch-ups stay as they are.
         self.connected.clear();
         let retry_at = now + RECONNECT_AFTER;
         self.link = Link::Down { retry_at };
@@ -230,7 +231,7 @@ impl Receiver {
         self.work_off(&stream);
     }
 
-    /// Handles what waits in a stream's queue until it is empty or has to wait for a fetch.
+    /// Handles the commands in a stream's queue until it is empty or has to wait for a fetch.
     fn work_off(&mut self, stream: &str) {
         while let Some(queue) = self.queues.get_mut(stream) {
             if queue.catching_up.is_some() {
@@ -244,7 +245,7 @@ impl Receiver {
         }
     }
 
-    /// Whether the connection that a command came on stands and has the stream connected.
+    /// Returns whether the connection that a command came on is up and the stream is connected.
     fn is_connected(&self, conn: ConnectionId, stream: &str) -> bool {
         self.link == Link::Up(conn) && self.connected.contains(stream)
     }
@@ -309,7 +310,7 @@ impl Receiver {
         let Some(stream) = self.fetches.remove(&query) else { return };
         let catch_up = self.queues.get_mut(&stream).and_then(|queue| queue.catching_up.take());
         let Some(catch_up) = catch_up else { return };
-        // What raises ends the handling of this POSITION: the stream stays unconnected.
+        // An exception ends the handling of this POSITION, so the stream stays unconnected.
         if let Ok(Page { updates, upto, limited }) = result
             && self.apply_page(&catch_up.source, updates)
         {
@@ -322,7 +323,7 @@ impl Receiver {
         self.work_off(&stream);
     }
 
-    /// Applies a page, equal neighbours together; false if one of them raised.
+    /// Applies a page, neighbours with equal tokens together. Returns false if one of them raised.
     fn apply_page(&mut self, source: &Source, updates: Vec<(Token, Row)>) -> bool {
         let mut group: Option<(Token, Vec<Row>)> = None;
         for (token, row) in updates {
@@ -359,7 +360,7 @@ impl Receiver {
         }
     }
 
-    /// Rows take effect, then the position moves. False if it raised.
+    /// Applies rows, then moves the position. Returns false if the application raised.
     fn apply(&mut self, source: &Source, token: Token, rows: Vec<Row>, origin: Origin) -> bool {
         if std::mem::take(&mut self.apply_fails) {
             return false;
@@ -386,7 +387,7 @@ impl Receiver {
     }
 }
 
-/// Whether any release of Synapse has a stream of this name.
+/// Returns whether any release of Synapse has a stream of this name.
 pub(super) fn is_known(stream: &str) -> bool {
     CATALOGUE.binary_search_by_key(&stream, |(name, _)| *name).is_ok()
 }

@@ -1,28 +1,29 @@
-//! In what the eras differ.
+//! The rules of receiving and sending in which the releases of Synapse differ, and the eras that
+//! share them.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// The releases of Synapse that share the rules of receiving and sending (`protocol.md` 0).
+/// A range of releases of Synapse that share the rules of receiving and sending (`protocol.md` 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Era {
-    /// v1.13 to v1.21: a POSITION has one token.
+    /// v1.13 to v1.21, in which a POSITION has one token.
     E1,
-    /// v1.22 to v1.95: it has the previous one as well.
+    /// v1.22 to v1.95, in which it has the previous token as well.
     E2,
-    /// v1.96 until today: fewer fetches, and announcements in the order of the rows.
+    /// v1.96 and later, with fewer fetches, and with announcements in the order of the rows.
     E3,
 }
 
 impl Era {
-    /// All of them, oldest first.
+    /// All eras, oldest first.
     pub const ALL: [Self; 3] = [Self::E1, Self::E2, Self::E3];
 
-    /// The rules of the era's typical release: for E1 its last ones, which are the kindest to it;
-    /// for E2 v1.60 to v1.75; for E3 those of today.
+    /// Returns the rules of typical releases of the era: for E1 the last ones, which lose least;
+    /// for E2 v1.60 to v1.75; for E3 the newest.
     pub const fn rules(self) -> Rules {
         match self {
             Self::E1 => Rules::V1_18,
@@ -31,7 +32,7 @@ impl Era {
         }
     }
 
-    /// The name on the command line.
+    /// Returns the name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::E1 => "e1",
@@ -58,37 +59,38 @@ impl FromStr for Era {
     }
 }
 
-/// When a POSITION makes the receiver fetch (`protocol.md` 4.3 line 13, 4.4 line 13', 4.5 line i).
+/// The condition under which a POSITION makes the receiver fetch (`protocol.md` 4.3 line 13, 4.4
+/// line 13', 4.5 line i).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Missing {
-    /// Its token is not the receiver's.
+    /// Its token differs from the receiver's.
     TokenDiffers,
-    /// Its previous token is not the receiver's.
+    /// Its previous token differs from the receiver's.
     PrevDiffers,
-    /// The receiver's token is not between its two.
+    /// The receiver's token is not between its two tokens.
     OutsideInterval,
 }
 
-/// How an announcement is made (`protocol.md` 5.4).
+/// The way in which an announcement is made (`protocol.md` 5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Announcing {
-    /// At once, of the current token, whatever is still unsent.
+    /// At once, with the current token, even if rows up to it are unsent.
     AtOnce,
-    /// By the send loop, of the last token that went out, before the rows above it.
+    /// By the send loop, with the last token that went out, before the rows above it.
     InOrder,
 }
 
-/// When a look that found no rows is told to the others (`protocol.md` 5.3, A).
+/// The streams of which a range without rows is announced (`protocol.md` 5.3, A).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Silence {
-    /// Never.
+    /// None.
     Kept,
-    /// For the stream `events` only.
+    /// Only `events`.
     BrokenForEvents,
-    /// For every stream.
+    /// Every stream.
     Broken,
 }
 
@@ -96,34 +98,35 @@ pub enum Silence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Rules {
-    /// When a POSITION makes the receiver fetch.
+    /// The condition under which a POSITION makes the receiver fetch.
     pub missing: Missing,
-    /// RDATA at or below the current token is dropped (v1.16 and later).
+    /// Whether RDATA at or below the current token is dropped (v1.16 and later).
     pub drops_old_rdata: bool,
-    /// The end of a catch-up sets the position of streams that live in memory back (v1.16 and
+    /// Whether the end of a catch-up may set the position of a stream in memory back (v1.16 and
     /// later).
     pub sets_back: bool,
-    /// A POSITION that tells nothing new is discarded while the stream is connected (v1.97 and
+    /// Whether a POSITION without news is discarded while the stream is connected (v1.97 and
     /// later).
     pub discards_positions: bool,
-    /// A POSITION of a stream that is not known ends the connection (v1.97 and later).
+    /// Whether a POSITION of an unknown stream ends the connection (v1.97 and later).
     pub falls_over_unknown_streams: bool,
-    /// Two pairs of streams draw from one generator each (to v1.75).
+    /// Whether two pairs of streams draw tokens from one generator each (to v1.75).
     pub shares_generators: bool,
-    /// A writer counts as being at least where all of them are known to be (v1.96 and later).
+    /// Whether a writer's position counts as at least the minimum over all writers (v1.96 and
+    /// later).
     pub counts_what_all_reached: bool,
-    /// How announcements are made.
+    /// The way in which announcements are made.
     pub announcing: Announcing,
-    /// When a look that found no rows is told.
+    /// The streams of which a range without rows is announced.
     pub silence: Silence,
-    /// After rows that end below the current token, a POSITION says so (v1.78 and later).
+    /// Whether rows that end below the current token are followed by a POSITION (v1.78 and later).
     pub closes_after_rows: bool,
-    /// A writer looks for rows only above its own last write (v1.96 and later).
+    /// Whether a writer reads its log only while a write of its own is unsent (v1.96 and later).
     pub knows_own_writes: bool,
 }
 
 impl Rules {
-    /// v1.13 to v1.15: old RDATA is applied again.
+    /// The rules of v1.13 to v1.15, which apply old RDATA again.
     pub const V1_15: Self = Self {
         missing: Missing::TokenDiffers,
         drops_old_rdata: false,
@@ -137,12 +140,12 @@ impl Rules {
         closes_after_rows: false,
         knows_own_writes: false,
     };
-    /// v1.18 to v1.21, the end of E1.
+    /// The rules of v1.18 to v1.21, the end of E1.
     pub const V1_18: Self = Self { drops_old_rdata: true, sets_back: true, ..Self::V1_15 };
-    /// v1.60 to v1.75, a typical member of E2.
+    /// The rules of v1.60 to v1.75, a typical range of E2.
     pub const V1_60: Self =
         Self { missing: Missing::PrevDiffers, silence: Silence::BrokenForEvents, ..Self::V1_18 };
-    /// v1.97 until today: E3.
+    /// The rules of v1.97 and later: E3.
     pub const V1_157: Self = Self {
         missing: Missing::OutsideInterval,
         discards_positions: true,
@@ -156,7 +159,7 @@ impl Rules {
         ..Self::V1_60
     };
 
-    /// The name under which positions of a stream are kept: that of its generator.
+    /// Returns the name of a stream's generator, under which its positions are kept.
     pub(crate) fn generator(self, stream: &str) -> &str {
         match stream {
             "tag_account_data" if self.shares_generators => "account_data",

@@ -1,4 +1,5 @@
-//! The sender (`protocol.md` 5.2 to 5.5): one loop over all own streams, poked by whatever happens.
+//! The model of Synapse's sender (`protocol.md` 5.2 to 5.5): one loop over all own streams, which
+//! every write, command and timer pokes.
 
 #[cfg(test)]
 mod tests;
@@ -16,17 +17,17 @@ use synrepl_core::{
 
 use super::{Announcing, Rules, Silence};
 
-/// A process with `events` looks for rows this often even if nothing pokes it.
+/// The interval at which a process with `events` reads its log even if nothing pokes it.
 const POKE_EVERY: Duration = Duration::from_secs(1);
-/// Rows asked of a stream at once.
+/// The rows that are requested from a log at once.
 const ROWS_TARGET: u32 = 100;
-/// The first delay of a reconnection (`protocol.md` 1.3), without its growth and chance.
+/// The first delay of a reconnection (`protocol.md` 1.3), without growth and jitter.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
-/// Synapse's sender of own streams, in place of a [`Node`](synrepl_core::Node) that writes.
+/// A model of Synapse's sender, to take the place of a [`Node`](synrepl_core::Node) that writes.
 ///
-/// It takes `Connected`, `Disconnected`, `Received`, `Appended`, `LogRead` and `Tick`, and gives
-/// `Connect`, `Send` and `ReadLog`. Like the original it never learns whether what it sent arrived.
+/// It handles `Connected`, `Disconnected`, `Received`, `Appended`, `LogRead` and `Tick`, and emits
+/// `Connect`, `Send` and `ReadLog`. Like the original it never learns whether a command arrived.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sender {
     rules: Rules,
@@ -35,21 +36,21 @@ pub struct Sender {
     link: Link,
     should_announce: bool,
     pending: bool,
-    /// What the loop is doing; `None` when it does not run.
+    /// The present pass of the loop; `None` when it does not run.
     looping: Option<Pass>,
     poke_at: Option<Timestamp>,
     actions: VecDeque<Action>,
     ids: u64,
 }
 
-/// One own stream.
+/// The tokens of one own stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Own {
-    /// Announced up to here.
+    /// The token up to which rows were sent or announced.
     last: Token,
-    /// The highest token that is safe to announce: own, or seen of another writer.
+    /// The highest token that may be announced, of this or another writer.
     current: Token,
-    /// The last own write.
+    /// The token of the last own write.
     written: Token,
 }
 
@@ -65,13 +66,13 @@ enum Link {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Pass {
     left: VecDeque<ByteString>,
-    /// The look at a log that it waits for, with the token last announced before.
+    /// The read of a log that it waits for, with the token up to which was announced before.
     look: Option<(ReadId, ByteString, Token)>,
 }
 
 impl Sender {
-    /// A sender of the own streams of these settings, each up to date at its token. Its first
-    /// action is a `Connect`.
+    /// Creates a sender of the own streams of these settings, each announced up to its token. Its
+    /// first action is a `Connect`.
     pub fn new(rules: Rules, config: &Config) -> Self {
         let own = |token: Token| Own { last: token, current: token, written: token };
         let mut sender = Self {
@@ -95,7 +96,7 @@ impl Sender {
         sender
     }
 
-    /// Takes what happened. Inputs that only concern followers do nothing.
+    /// Handles an input. Those that concern only followers do nothing.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the rest does not concern a sender")]
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         match input {
@@ -137,12 +138,12 @@ impl Sender {
         }
     }
 
-    /// The next thing to do, in order.
+    /// Returns the next action, in order.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
-    /// When to hand in a `Tick` at the latest.
+    /// Returns the time at which a `Tick` is due.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         match self.link {
             Link::Down { retry_at } => {
@@ -178,8 +179,8 @@ impl Sender {
     fn on_command(&mut self, command: &Command) {
         match command {
             Command::Replicate(_) => self.announce(),
-            // Another writer of an own stream: their ids come from one sequence, so while nothing
-            // of ours is in flight what it has reached is safe for us to announce too.
+            // The writers of a stream share one sequence of tokens, so while no write of ours is in
+            // flight, a token that another writer has reached may be announced by us, too.
             Command::Rdata(Rdata { stream, instance, token: Some(token), .. })
             | Command::Position(Position { stream, instance, token, .. }) => {
                 if *instance == self.instance || self.rules.silence == Silence::Kept {
@@ -215,7 +216,7 @@ impl Sender {
 
     fn poke(&mut self) {
         if !matches!(self.link, Link::Up(_)) {
-            // Nobody is told, now or later: what lies between is skipped.
+            // Rows written without a connection are never sent or announced.
             self.streams.values_mut().for_each(|own| own.last = own.current);
             return;
         }
@@ -229,7 +230,7 @@ impl Sender {
         }
     }
 
-    /// Runs the loop until there is nothing left or it waits for a log.
+    /// Runs the loop until there is nothing left to send, or it waits for a read of a log.
     fn run_loop(&mut self) {
         loop {
             let Some(pass) = &mut self.looping else {
@@ -260,7 +261,7 @@ impl Sender {
         }
     }
 
-    /// Looks for rows of one stream.
+    /// Requests the unsent rows of one stream, or announces that there are none.
     fn look(&mut self, stream: ByteString) {
         let Some(own) = self.streams.get_mut(&stream) else { return };
         if own.last == own.current {
@@ -269,7 +270,8 @@ impl Sender {
         let (prev, current) = (own.last, own.current);
         if self.rules.knows_own_writes && prev >= own.written {
             own.last = current;
-            // A process that wrote nothing there does not say so: everyone writes `caches`.
+            // A process that wrote no row of `caches` does not announce it: every process writes
+            // it.
             if &*stream != "caches" {
                 self.send_position(stream, prev, current);
             }
@@ -299,7 +301,7 @@ impl Sender {
                 self.on_rows(stream, prev, page);
                 self.run_loop();
             }
-            // The whole run of the loop is over; the next poke starts anew.
+            // An error ends the loop, and the next poke starts it again.
             Err(_) => {
                 self.looping = None;
                 self.pending = false;
@@ -344,7 +346,7 @@ impl Sender {
         }));
     }
 
-    /// Sends to the bus, or to nobody if there is no connection.
+    /// Sends a command if there is a connection, and drops it otherwise.
     fn send(&mut self, command: Command) {
         if let Link::Up(conn) = self.link {
             self.actions.push_back(Action::Send { conn, channel: Channel::Main, command });
@@ -352,7 +354,8 @@ impl Sender {
     }
 }
 
-/// The rows as they are marked on the wire: one whose next has the same token goes as `batch`.
+/// Returns the rows with their tokens on the wire: a row whose next row has the same token goes out
+/// as `batch`.
 fn marked(updates: Vec<(Token, Row)>) -> impl Iterator<Item = (Option<Token>, Row)> {
     let mut updates = updates.into_iter().peekable();
     std::iter::from_fn(move || {

@@ -1,4 +1,5 @@
-//! What a receiver lost, repeated and mixed, by its events and the writers' logs.
+//! The tally of a receiver: its events enter, and with the writers' logs at the end, the rows that
+//! it lost, repeated and mixed leave.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,30 +14,30 @@ use synrepl_core::{
 
 use crate::Log;
 
-/// Examples of each kind in the words of [`Losses`].
+/// The most examples of each kind that the text of [`Losses`] gives.
 const EXAMPLES_MAX: usize = 3;
 
-/// The rows of one token as their writer holds them at the end of a run. Row texts must differ.
+/// The rows of one token that their writer holds at the end of a run. All rows must differ.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Written {
-    /// Whose.
+    /// The source that they belong to.
     pub source: Source,
     /// Their token.
     pub token: Token,
-    /// The rows, one or more.
+    /// The rows, of which there is at least one.
     pub rows: Vec<Row>,
 }
 
-/// Keeps account of one receiver's events.
+/// An account of the events of one receiver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Where each source started: rows up to there were not asked for.
+    /// The token at which each source started: rows up to it are not expected.
     starts: BTreeMap<Source, Token>,
     gaps: Vec<(Source, Token, Token)>,
     deliveries: Vec<Delivery>,
-    /// How often the receiver was started: what came before a restart may come again.
+    /// The number of starts of the receiver: rows from before a restart may come again.
     lives: u32,
-    /// How often each source started over: what came before may come again too.
+    /// The number of resets of each source: rows from before a reset may come again.
     resets: BTreeMap<Source, u32>,
 }
 
@@ -48,24 +49,25 @@ struct Delivery {
     rows: Vec<Row>,
 }
 
-/// What went wrong at one receiver. Each list names the row's own source and token, in order.
+/// The rows that a receiver lost, repeated, mixed or tore. Each list gives the rows' own source and
+/// token, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Losses {
-    /// Never delivered, and no gap tells.
+    /// Rows that were never delivered, without a gap in their place.
     pub lost: Vec<(Source, Token, Row)>,
-    /// Delivered more than once, where that is not usual.
+    /// Rows that were delivered more than once, but for streams in which that is usual.
     pub repeated: Vec<(Source, Token, Row)>,
-    /// Delivered under another writer or token.
+    /// Rows that were delivered under another writer or token.
     pub mixed: Vec<(Source, Token, Row)>,
-    /// Tokens whose rows did not come together.
+    /// Tokens whose rows were not delivered together.
     pub torn: Vec<(Source, Token)>,
-    /// Ranges that were reported as not to be had.
+    /// The number of gaps that were reported.
     pub gaps: usize,
 }
 
 impl Written {
-    /// What these logs hold.
+    /// Returns the rows that these logs hold.
     pub fn of(logs: &[Log]) -> Vec<Self> {
         let held = |log: &Log| {
             let source = log.source().clone();
@@ -78,7 +80,7 @@ impl Written {
 }
 
 impl Tally {
-    /// The receiver is started, for the first time or again.
+    /// Takes account of a start of the receiver, the first or a later one.
     pub const fn on_start(&mut self) {
         self.lives += 1;
     }
@@ -109,12 +111,12 @@ impl Tally {
         }
     }
 
-    /// How many rows were delivered.
+    /// Returns the number of rows delivered.
     pub fn rows(&self) -> usize {
         self.deliveries.iter().map(|delivery| delivery.rows.len()).sum()
     }
 
-    /// Compares with what the writers hold at the end.
+    /// Compares the events with the rows that the writers hold at the end.
     pub fn losses(&self, written: &[Written]) -> Losses {
         let mut came: BTreeMap<&Row, Vec<&Delivery>> = BTreeMap::new();
         for delivery in &self.deliveries {
@@ -160,7 +162,7 @@ impl Tally {
 }
 
 impl Losses {
-    /// Adds those of another receiver.
+    /// Adds the losses of another receiver.
     pub fn add(&mut self, other: Self) {
         let Self { lost, repeated, mixed, torn, gaps } = other;
         self.lost.extend(lost);
@@ -170,7 +172,7 @@ impl Losses {
         self.gaps += gaps;
     }
 
-    /// Whether nothing went wrong.
+    /// Returns whether no row was lost, repeated, mixed or torn; gaps do not count.
     pub fn is_empty(&self) -> bool {
         let Self { lost, repeated, mixed, torn, gaps: _ } = self;
         lost.is_empty() && repeated.is_empty() && mixed.is_empty() && torn.is_empty()

@@ -1,10 +1,10 @@
-//! The hazards of `protocol.md` 4.10, each shown by the rules of the eras that it names.
+//! The hazards of `protocol.md` 4.10: each shows with the rules of the eras that it names.
 
 use synrepl_core::wire::Decoder;
 
 use super::*;
 
-/// A receiver on a bus, with what it asked for and said.
+/// A receiver on a bus, with its open fetches and its events.
 struct Bench {
     receiver: Receiver,
     conn: ConnectionId,
@@ -15,7 +15,7 @@ struct Bench {
 const ERAS: [Rules; 3] = [Rules::V1_18, Rules::V1_60, Rules::V1_157];
 
 impl Bench {
-    /// Connected, with a database that knows these positions.
+    /// Creates a connected receiver whose database holds these positions.
     fn new(rules: Rules, positions: &[(&str, &str, i64)]) -> Self {
         let mut config = Config::default();
         config.start = Start::Beginning;
@@ -66,7 +66,7 @@ impl Bench {
         }
     }
 
-    /// Answers the oldest fetch, which must be for this range.
+    /// Responds to the oldest fetch, which must be for this range.
     fn answer(&mut self, range: (i64, i64), updates: &[(i64, &str)]) {
         self.answer_page(range, updates, range.1, false);
     }
@@ -92,7 +92,7 @@ impl Bench {
         self.give(Input::Fetched { query, result: Err(error) });
     }
 
-    /// What was applied: `instance token row row ...`.
+    /// Returns the applied rows as `instance token row row ...`.
     fn applied(&self) -> Vec<String> {
         let mut applied = Vec::new();
         for event in &self.said {
@@ -149,7 +149,7 @@ fn h2_a_position_that_is_discarded_leaves_the_batch_alone() {
 fn h3_rdata_of_b_before_its_position_loses_what_b_wrote_before() {
     for rules in ERAS {
         let mut bench = Bench::new(rules, &[("events", "a", 1), ("events", "b", 1)]);
-        // B wrote 2 and 3 before the subscription; its 4 overtakes its announcement.
+        // B wrote 2 and 3 before the subscription; its row at 4 comes before its announcement.
         bench.hear(&["POSITION events a 1 1", "RDATA events b 4 [4]", "POSITION events b 4 4"]);
         assert!(bench.fetches.is_empty(), "nothing is missing, by the rules");
         assert_eq!(bench.applied(), ["b 4 [4]"]);
@@ -165,7 +165,7 @@ fn h4_a_failed_catch_up_leaves_every_writer_of_the_stream_unheard() {
         bench.fail();
         bench.hear(&["RDATA events a 4 [4]", "RDATA events b 5 [5]"]);
         assert!(bench.applied().is_empty());
-        // Until some POSITION succeeds; then A's row is above A's position and lost to A.
+        // A handled POSITION of B connects the stream again; A's row at 4 stays lost.
         bench.hear(&["POSITION events b 5 5"]);
         bench.answer((1, 5), &[(3, "[3]"), (5, "[5]")]);
         bench.hear(&["RDATA events a 6 [6]"]);
@@ -249,7 +249,8 @@ fn h10_rows_of_a_restarted_writer_in_memory_are_never_delivered() {
     for rules in ERAS {
         let mut bench = Bench::new(rules, &[]);
         bench.hear(&["POSITION typing t 0 0", "RDATA typing t 100 [100]"]);
-        // The writer starts over and has put out 1 to 3 by the time it is heard again.
+        // The writer starts over and has written 1 to 3 by the time the receiver is connected
+        // again.
         bench.hear(&["RDATA typing t 2 [2]", "POSITION typing t 3 3"]);
         bench.answer((100, 3), &[]);
         assert_eq!(bench.current("typing", "t"), 3);

@@ -1,4 +1,4 @@
-//! What the others hear, by era.
+//! The commands that other instances receive from the sender, by era.
 
 use bytes::BytesMut;
 use synrepl_core::wire::{Decoder, Dialect, encode};
@@ -26,7 +26,7 @@ impl Bench {
         bench
     }
 
-    /// Up to date and connected, with what it said about that forgotten.
+    /// Creates a connected sender with nothing left to send; its first commands are discarded.
     fn connected(rules: Rules, streams: &[(&str, i64)]) -> Self {
         let mut bench = Self::new(rules, streams);
         bench.give(Input::Connected { conn: bench.conn });
@@ -66,7 +66,7 @@ impl Bench {
         self.give(Input::Appended { stream: stream.into(), token: Token::new(token) });
     }
 
-    /// Answers the oldest read of a log with all that was asked for.
+    /// Responds to the oldest read of a log with all rows that it requested.
     fn answer(&mut self, updates: &[(i64, &str)]) {
         let (query, _, _, upto) = self.reads.remove(0);
         let updates =
