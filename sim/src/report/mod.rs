@@ -1,7 +1,7 @@
-//! A run for people: a time line in plain text and a page with a space-time diagram.
+//! Reports of a run for readers: a time line in plain text, and a page with a space-time diagram.
 //!
-//! Both are made from a [`Trace`](crate::trace::Trace) and nothing else, so that a trace that was saved can be looked at
-//! later, elsewhere.
+//! Both are made from a [`Trace`](crate::trace::Trace) alone, so a saved trace can be shown later,
+//! elsewhere.
 
 mod page;
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The page: one HTML file that opens from disk and asks the network for nothing.
+//! The page of a run: a trace enters, one HTML file leaves, which opens from disk and requests
+//! nothing from the network.
 
 use std::{
     borrow::Cow,
@@ -22,13 +23,13 @@ const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// Lines of the plain text on each side of the violation.
+/// The lines of the time line on each side of the violation.
 const TIMELINE_MOMENTS: usize = 120;
 
-/// A page about one run. `to_string` gives the HTML.
+/// The page of one run. `to_string` gives the HTML.
 ///
-/// Texts of the trace are escaped wherever they stand; a policy in the page forbids it to load
-/// anything. The script draws what lies around the violation first and more on request.
+/// All texts of the trace are escaped, and a content security policy forbids the page to load
+/// anything. The script first draws the moments around the violation, and more on request.
 #[derive(Clone, Debug)]
 pub struct Page<'a> {
     trace: &'a Trace,
@@ -37,7 +38,7 @@ pub struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// A page about this run.
+    /// Creates the page of the run that `trace` recorded.
     pub fn new(trace: &'a Trace) -> Self {
         let scenario = &trace.scenario;
         let streams: Vec<_> = scenario.streams.iter().map(|stream| stream.name.as_str()).collect();
@@ -59,15 +60,15 @@ impl<'a> Page<'a> {
         Self { trace, facts, table: Vec::new() }
     }
 
-    /// Adds a line to the facts at the top, such as the command that plays the run again.
+    /// Adds a line to the facts at the top, such as the command that plays the scenario again.
     #[must_use]
     pub fn fact(mut self, name: &str, value: &str) -> Self {
         self.facts.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Adds a table that compares receivers: the first row is its head, the first column its names.
-    /// Cells other than `0` below the head of a row are shown as bad.
+    /// Adds a table that compares receivers: the first row is the head, the first column has the
+    /// names. Cells other than `0` in the other columns are highlighted.
     #[must_use]
     pub fn comparison(mut self, rows: Vec<Vec<String>>) -> Self {
         self.table = rows;
@@ -150,7 +151,7 @@ impl fmt::Display for Page<'_> {
     }
 }
 
-/// Text between tags.
+/// Text between tags, escaped for HTML.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -169,7 +170,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// JSON inside a script element: nothing in it can end the element or begin a comment.
+/// JSON inside a script element, escaped so that it can neither end the element nor begin a
+/// comment.
 struct InScript<'a>(&'a str);
 
 impl fmt::Display for InScript<'_> {
@@ -184,7 +186,7 @@ impl fmt::Display for InScript<'_> {
     }
 }
 
-/// What the script draws. Names are short: there are thousands of moments.
+/// The data that the script draws. Field names are short because there are thousands of moments.
 #[derive(Serialize)]
 struct Data<'a> {
     lanes: &'a [crate::trace::Lane],
@@ -195,27 +197,27 @@ struct Data<'a> {
 
 #[derive(Serialize)]
 struct Drawn<'a> {
-    /// Microseconds.
+    /// The time in microseconds.
     t: u64,
-    /// Lane.
+    /// The lane.
     l: usize,
-    /// Index of the source.
+    /// The index of the source.
     s: Option<usize>,
-    /// Kind.
+    /// The kind of the moment.
     k: &'static str,
-    /// Text.
+    /// The text.
     #[serde(skip_serializing_if = "str::is_empty")]
     x: Cow<'a, str>,
-    /// Message.
+    /// The number of the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     m: Option<u64>,
-    /// Lane that it goes to.
+    /// The lane that the message goes to.
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<usize>,
-    /// Kind of message.
+    /// The kind of the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     mk: Option<MessageKind>,
-    /// Why it was lost.
+    /// The reason why the message was lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     w: Option<&'a str>,
 }
@@ -267,7 +269,7 @@ impl<'a> Data<'a> {
     }
 }
 
-/// What was broken, without the name that stands above it.
+/// Returns the text of a violation, without the name of the promise, which is in the title.
 fn told(violation: &Violation) -> String {
     let Violation { at, instance, source, what, .. } = violation;
     match source {
@@ -276,7 +278,7 @@ fn told(violation: &Violation) -> String {
     }
 }
 
-/// The name of a mode on the command line and in file names: that of its pattern, if it is one.
+/// Returns the name of a mode, or of its pattern, on the command line and in file names.
 pub fn mode_name(mode: Mode) -> String {
     let name = match mode {
         Mode::Pattern(pattern) => serde_json::to_value(pattern),

@@ -1,4 +1,4 @@
-//! A trace for tests: a PUBLISH that gets lost, and a violation.
+//! A sample trace for tests, with a lost PUBLISH and a violation.
 
 use synrepl_core::{Timestamp, stream::Source};
 
@@ -31,7 +31,7 @@ pub(super) fn scenario() -> Scenario {
     }
 }
 
-/// Lanes `master`, `w1`, `bus`, `f0`.
+/// Returns the sample, whose lanes are `master`, `w1`, `bus` and `f0`.
 pub(super) fn trace() -> Trace {
     let lane = |name: &str, role| Lane { name: name.to_owned(), role };
     let mut story = Story {

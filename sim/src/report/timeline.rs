@@ -1,18 +1,18 @@
-//! The time line in plain text.
+//! The time line: a trace enters, lines of plain text leave.
 
 use std::fmt::Write as _;
 
 use super::told::{Messages, violation};
 use crate::trace::{Moment, Trace, What};
 
-/// Longest text of one line.
+/// The most characters of a moment's text.
 const TEXT_CHARS_MAX: usize = 160;
 
-/// The moments around the first broken promise, one line each; without one, the last moments.
+/// Returns the moments around the first broken promise, or else the last moments, one line each.
 ///
-/// Columns: seconds, lane, what kind of moment, what it says. At most `before` moments that came
-/// before the violation and `after` that came after it; what is left out is counted, and so are
-/// PINGs. Control characters in texts are escaped.
+/// The columns are seconds, lane, kind and text. At most `before` moments before the violation and
+/// `after` moments behind it are shown; the others, and all PINGs, are only counted. Control
+/// characters in texts are escaped.
 pub fn timeline(trace: &Trace, before: usize, after: usize) -> String {
     let messages = Messages::of(trace);
     let told: Vec<usize> = (0..trace.moments.len())
@@ -79,7 +79,7 @@ fn words(trace: &Trace, messages: &Messages<'_>, moment: &Moment) -> (&'static s
     }
 }
 
-/// The text, behind its source unless that stands in it already.
+/// Returns the text with its source in front, unless the text names the source already.
 fn with_source(moment: &Moment, text: &str) -> String {
     match &moment.source {
         Some(source) if !text.contains(&source.to_string()) => format!("{source}: {text}"),
@@ -87,7 +87,7 @@ fn with_source(moment: &Moment, text: &str) -> String {
     }
 }
 
-/// One line of printable characters.
+/// Returns the text as one line of printable characters, truncated to [`TEXT_CHARS_MAX`].
 fn plain(text: &str) -> String {
     let mut out = String::new();
     for (count, c) in text.chars().enumerate() {

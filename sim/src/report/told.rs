@@ -1,4 +1,5 @@
-//! The words for what happened.
+//! The messages of a trace: a number enters, the text, the lane and the source of its sending
+//! leave.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use synrepl_core::stream::Source;
 
 use crate::trace::{Moment, Trace, What};
 
-/// The messages of a trace by their numbers: where they came from and what they said.
+/// The messages of a trace by number, each with the moment of its sending and its text.
 pub(super) struct Messages<'a>(BTreeMap<u64, (&'a Moment, &'a str)>);
 
 impl<'a> Messages<'a> {
@@ -25,12 +26,12 @@ impl<'a> Messages<'a> {
         Self(sent.collect())
     }
 
-    /// What a message said; empty if its sending was not recorded.
+    /// Returns the text of a message; empty if its sending was not recorded.
     pub(super) fn text(&self, message: u64) -> &'a str {
         self.0.get(&message).map_or("", |(_, text)| text)
     }
 
-    /// Whether a moment is about a PING.
+    /// Returns whether a moment concerns a PING.
     pub(super) fn is_keep_alive(&self, moment: &Moment) -> bool {
         let text = match &moment.what {
             What::Sent { text, .. } => text,
@@ -45,12 +46,12 @@ impl<'a> Messages<'a> {
         text.starts_with("PING ")
     }
 
-    /// The lane that it came from.
+    /// Returns the lane that a message came from.
     pub(super) fn origin(&self, message: u64) -> Option<usize> {
         self.0.get(&message).map(|(moment, _)| moment.lane)
     }
 
-    /// Which source a moment concerns: its own word, or that of the message that it is about.
+    /// Returns the source of a moment: its own, or else that of the message that it concerns.
     pub(super) fn source(&self, moment: &'a Moment) -> Option<&'a Source> {
         let (What::Received { message } | What::Lost { message, .. }) = &moment.what else {
             return moment.source.as_ref();
@@ -60,7 +61,7 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// The index of the moment of the first broken promise.
+/// Returns the index of the moment of the first broken promise.
 pub(super) fn violation(trace: &Trace) -> Option<usize> {
     trace.moments.iter().position(|moment| matches!(moment.what, What::Violation { .. }))
 }

@@ -1,15 +1,15 @@
-//! What an application is told, in the words of a diagram.
+//! The text of an event in a time line or a diagram.
 
 use synrepl_core::{
     Event, Origin,
     stream::{Row, Span},
 };
 
-/// Rows of one delivery that are shown; the others are counted.
+/// The most rows of a delivery that are shown; the others are counted.
 const ROWS_SHOWN: usize = 6;
 
-/// One line about an event. Its source stands beside it and is left out. What is rare stands as
-/// the types say it.
+/// Returns one line about an event, without its source, which is shown beside it. Rare events have
+/// their `Debug` text.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is rare is not worth words of its own")]
 pub(crate) fn event_words(event: &Event) -> String {
     match event {

@@ -1,4 +1,4 @@
-//! What a page must hold, whatever it looks like.
+//! The contents that every page has to have.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::{
     trace::{Moment, Trace},
 };
 
-/// The data element, as the script reads it.
+/// Returns the data of a page, as the script reads it.
 fn data(page: &str) -> serde_json::Value {
     let (_, rest) = page.split_once(r#"<script type="application/json" id="data">"#).unwrap();
     let (json, _) = rest.split_once("</script>").unwrap();
@@ -77,7 +77,7 @@ fn a_page_asks_the_network_for_nothing() {
     for outside in ["src=", "<link", "@import", "url(", "fetch(\"", "XMLHttp", "https://"] {
         assert!(!page.contains(outside), "{outside}");
     }
-    // The one address is the name of a format, which nobody asks for.
+    // The one address is a namespace, which no browser requests.
     assert_eq!(page.matches("http://").count(), page.matches("http://www.w3.org/2000/svg").count());
 }
 
