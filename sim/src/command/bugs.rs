@@ -1,4 +1,5 @@
-//! `bugs`: which engine catches which planted bug.
+//! The `bugs` command: each engine that is requested looks for each planted bug, and what it finds
+//! is printed or written as a table. It fails if a bug is not caught by an engine that must.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -17,17 +18,17 @@ use super::{
     seeds::Seeds,
 };
 
-/// Seeds that are played for each bug if none are named.
+/// The seeds that are played for each bug by default.
 const SEEDS: Seeds = Seeds::new(0, 3_000);
 const SEEDS_OF_NETWORK: Seeds = Seeds::new(0, 40);
 
-/// What is told of a bug, and who must catch it.
+/// A planted bug with its description and the engines that look for it.
 struct Plan {
     bug: Bug,
     origin: String,
     description: String,
     caught_by: Vec<Engine>,
-    /// Who is asked.
+    /// The engines that look for it in this run.
     asked: Vec<Engine>,
 }
 
@@ -124,7 +125,7 @@ pub(super) fn run(
     })
 }
 
-/// The bugs that are asked for, with what the files say of them.
+/// Returns the requested bugs with the descriptions in their files.
 fn plans(flags: &BugsFlags) -> Result<Vec<Plan>, Refusal> {
     let catalogue = Catalogue::here();
     let bugs: Vec<Bug> = if flags.bug.is_empty() {
@@ -139,7 +140,7 @@ fn plans(flags: &BugsFlags) -> Result<Vec<Plan>, Refusal> {
                 let (origin, does) = (driver.origin().to_owned(), driver.description().to_owned());
                 (origin, does, vec![Engine::Kept, Engine::Logical])
             }
-            // In the copy, and with nothing planted, nobody is asked for more than a count.
+            // The copy only counts; the descriptions and the verdict are the caller's.
             Bug::Edit(_) if bug.is_here() => (String::new(), String::new(), Vec::new()),
             Bug::Edit(name) => {
                 let known = Bug::find(name, catalogue.as_ref().map_err(Refusal::copied)?)?;
@@ -157,7 +158,7 @@ fn plans(flags: &BugsFlags) -> Result<Vec<Plan>, Refusal> {
     bugs.into_iter().map(plan).collect()
 }
 
-/// What the bugs that are not here need.
+/// Builds the engines for the bugs that this process cannot have.
 fn bench(plans: &[Plan]) -> Result<Option<Bench>, Refusal> {
     let mut engines: Vec<_> = plans
         .iter()
@@ -173,7 +174,8 @@ fn bench(plans: &[Plan]) -> Result<Option<Bench>, Refusal> {
     }
 }
 
-/// Where no bug is on, the same engines catch nothing: what they catch is the bug.
+/// Checks that the same engines catch nothing when no bug is on, so that what they catch is the
+/// bug.
 fn find_nothing(bench: &Bench, plans: &[Plan], seeds: Option<Seeds>) -> Result<(), Refusal> {
     let mut asked: Vec<_> = plans.iter().flat_map(|plan| &plan.asked).copied().collect();
     asked.sort_unstable();
@@ -188,7 +190,7 @@ fn find_nothing(bench: &Bench, plans: &[Plan], seeds: Option<Seeds>) -> Result<(
     Ok(())
 }
 
-/// Has an engine of this process look for a bug that it has.
+/// Lets an engine of this process look for a bug that this process has.
 fn here(
     engine: Engine,
     bug: &Bug,
@@ -230,7 +232,7 @@ fn here(
     Ok(verdict)
 }
 
-/// The scenario that is kept for a bug.
+/// Returns the scenario that is kept for a bug.
 fn kept(bug: &Bug) -> Result<Kept, Refusal> {
     let path = Catalogue::here()?.kept(&bug.to_string());
     let failed = |error: &dyn std::fmt::Display| {
@@ -261,7 +263,7 @@ fn say(plan: &Plan, bug: &str, engine: Engine, verdict: &Verdict, must: bool, ou
     );
 }
 
-/// Bugs by engines.
+/// The table of bugs and engines.
 #[derive(Debug, Default)]
 struct Table {
     cells: BTreeMap<(String, Engine), String>,
@@ -277,7 +279,7 @@ impl Table {
         self.cells.insert((bug.to_owned(), engine), cell);
     }
 
-    /// Writes it as Markdown between the two marks of the file.
+    /// Writes the table as Markdown between the two marks of the file.
     fn write(&self, path: &Path, plans: &[Plan]) -> Result<(), Refusal> {
         const BEGIN: &str = "<!-- the table -->\n";
         const END: &str = "<!-- its end -->";

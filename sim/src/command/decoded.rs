@@ -1,10 +1,10 @@
-//! A scenario in words.
+//! The description of a scenario in plain text.
 
 use std::fmt::Write as _;
 
 use synrepl_sim::{Scenario, Via};
 
-/// Who is there and what happens, a line each.
+/// Returns one line for each instance, stream and event.
 pub(super) fn decoded(scenario: &Scenario) -> String {
     let mut out = String::new();
     for stream in &scenario.streams {

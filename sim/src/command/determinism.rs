@@ -1,4 +1,5 @@
-//! `check-determinism`: the same seed is the same run, here and in another process.
+//! The `check-determinism` command: the runs of a seed in this process and in another have the same
+//! fingerprint (promise C1).
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +21,7 @@ use super::{
     seeds::Seeds,
 };
 
-/// Seeds that are compared if none are named.
+/// The seeds that are compared by default.
 const SEEDS: Seeds = Seeds::new(0, 100);
 
 pub(super) fn run(
@@ -109,7 +110,7 @@ pub(super) fn fingerprints(flags: DrawFlags, output: &mut Output, interrupt: &In
     if complete { Ending::Fine } else { Ending::Interrupted }
 }
 
-/// This program once more, playing the same seeds.
+/// Another process of this program, which plays the same seeds.
 #[derive(Debug)]
 struct Other {
     child: Child,
@@ -133,7 +134,7 @@ impl Other {
         Ok(Self { child, reader })
     }
 
-    /// What it printed, once it has ended.
+    /// Waits for its end and returns the fingerprints that it printed, by seed.
     fn wait(mut self) -> Result<BTreeMap<u64, u64>, String> {
         let fingerprints = self.reader.take().and_then(|reader| reader.join().ok());
         let status = self.child.wait().map_err(|error| error.to_string())?;
@@ -144,7 +145,7 @@ impl Other {
     }
 
     fn kill(&mut self) {
-        // It may have ended by itself, by the same Ctrl-C.
+        // The same Ctrl-C may have ended it already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! What the command asks of the library.
+//! The command's calls to the library: how scenarios are drawn, played, compared and shrunk.
 
 use std::{fmt, str::FromStr};
 
@@ -11,29 +11,30 @@ use synrepl_sim::{
 
 use super::flags::Level;
 
-/// How scenarios are drawn from seeds.
+/// The way in which scenarios are drawn from seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Drawn {
-    /// From seed to seed another mode: of eight, four swarm, two storm, one calm, one a pattern.
+    /// The mode depends on the seed: of eight seeds, four are swarm, two storm, one calm and one a
+    /// pattern.
     Mixed,
-    /// All in this mode.
+    /// All scenarios are drawn in this mode.
     In(Mode),
 }
 
 impl Drawn {
-    /// All that can be asked for.
+    /// Returns every value.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let modes = [Mode::Calm, Mode::Swarm, Mode::Storm].into_iter();
         let patterns = Pattern::ALL.into_iter().map(Mode::Pattern);
         std::iter::once(Self::Mixed).chain(modes.chain(patterns).map(Self::In))
     }
 
-    /// The names of all, with commas.
+    /// Returns the names of all values, separated by commas.
     pub(super) fn names() -> String {
         Self::all().map(|drawn| drawn.to_string()).collect::<Vec<_>>().join(", ")
     }
 
-    /// The mode of this seed.
+    /// Returns the mode of this seed.
     fn mode(self, seed: u64) -> Mode {
         match (self, seed % 8) {
             (Self::In(mode), _) => mode,
@@ -48,7 +49,7 @@ impl Drawn {
         }
     }
 
-    /// The scenario of this seed, with what can go wrong on this level only.
+    /// Returns the scenario of this seed, with the faults that only this level has.
     pub(super) fn scenario(self, level: Level, seed: u64) -> Scenario {
         let scenario = Scenario::draw(self.mode(seed), seed);
         match level {
@@ -77,12 +78,12 @@ impl FromStr for Drawn {
     }
 }
 
-/// The name of a mode on the command line and in file names.
+/// Returns the name of a mode on the command line and in file names.
 pub(super) fn mode_name(mode: Mode) -> String {
     synrepl_sim::report::mode_name(mode)
 }
 
-/// What ours and the reference did under one schedule.
+/// The results of our core and of the reference under one schedule.
 #[derive(Clone, Debug)]
 pub(super) struct Compared {
     pub(super) era: Era,
@@ -101,7 +102,7 @@ pub(super) fn play(level: Level, scenario: &Scenario, bug: Option<DriverBug>) ->
     play_with(scenario, choice)
 }
 
-/// What a search for planted bugs plays on this level before what is drawn.
+/// Returns the scenarios that a search for planted bugs plays on this level before the drawn ones.
 pub(super) fn orders(level: Level) -> Vec<Scenario> {
     match level {
         Level::Logical => Vec::new(),
@@ -110,7 +111,7 @@ pub(super) fn orders(level: Level) -> Vec<Scenario> {
     }
 }
 
-/// Plays a scenario up to the first broken promise and records it.
+/// Plays a scenario up to the first broken promise and returns its trace.
 pub(super) fn trace(level: Level, scenario: &Scenario, bug: Option<DriverBug>) -> Trace {
     let outcome = match level {
         Level::Logical => {
@@ -125,8 +126,8 @@ pub(super) fn trace(level: Level, scenario: &Scenario, bug: Option<DriverBug>) -
     outcome.trace.unwrap_or_else(|| Trace::empty(scenario))
 }
 
-/// Plays a scenario with our core, and its bug if it is to have one, and with the reference's
-/// rules, each to its end. Followers are on the bus, where every era is at home.
+/// Plays a scenario to its end, once with our core, with `bug` if there is one, and once with the
+/// reference. All followers are moved to the bus, which every era supports.
 pub(super) fn compare(scenario: &Scenario, era: Era, bug: Option<DriverBug>) -> Compared {
     let mut scenario = scenario.clone();
     scenario.followers.iter_mut().for_each(|plan| plan.via = Via::Bus);
@@ -142,7 +143,8 @@ pub(super) fn compare(scenario: &Scenario, era: Era, bug: Option<DriverBug>) -> 
     Compared { era, ours, reference }
 }
 
-/// The smallest scenario found that breaks the same promise; `None` if this one breaks none.
+/// Returns the smallest scenario found that breaks the same promise; `None` if this one breaks
+/// none.
 pub(super) fn shrink(
     level: Level,
     scenario: &Scenario,

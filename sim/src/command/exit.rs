@@ -1,17 +1,17 @@
-//! How the program ends.
+//! The exit codes of the program, and the errors that keep a command from being carried out.
 
 use std::{fmt, process::ExitCode};
 
-/// No promise was broken; every planted bug was caught; every pair of runs was equal.
+/// Exit code: no promise was broken, every planted bug was caught, every pair of runs was equal.
 pub(crate) const FINE: u8 = 0;
-/// A promise was broken, a planted bug was not caught, or two runs differed.
+/// Exit code: a promise was broken, a planted bug was not caught, or two runs differed.
 pub(crate) const BROKEN: u8 = 1;
-/// Wrong flags or files; nothing was played.
+/// Exit code: a flag or file was wrong, and nothing was played.
 pub(crate) const USAGE: u8 = 2;
-/// Interrupted before that was known: the shell's code for SIGINT.
+/// Exit code: interrupted before the result was known. It is the shell's code for SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// What came of a command that could be carried out.
+/// The result of a command that was carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     Fine,
@@ -29,7 +29,7 @@ impl Ending {
     }
 }
 
-/// Why a command cannot be carried out, in a sentence that says what to do.
+/// The reason why a command cannot be carried out, in a sentence that says what to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refusal(String);
 
@@ -38,7 +38,7 @@ impl Refusal {
         Self(message.into())
     }
 
-    /// The same once more.
+    /// Returns a copy.
     pub(super) fn copied(&self) -> Self {
         Self(self.0.clone())
     }

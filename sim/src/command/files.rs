@@ -1,4 +1,4 @@
-//! Scenarios and pages on disk.
+//! The reading and writing of scenario files, and the writing of pages.
 
 use std::{
     fs,
@@ -9,11 +9,11 @@ use synrepl_sim::{Kept, Scenario, reference::Losses, report::Page, trace::Trace}
 
 use super::{engine::Compared, exit::Refusal};
 
-/// Longest scenario that is read, in bytes: drawn ones have some 20 kB.
+/// The largest scenario file that is read, in bytes. Drawn scenarios have about 20 kB.
 const SCENARIO_BYTES_MAX: u64 = 16 << 20;
 
-/// Where things are written that no flag names a place for: in a Cargo target directory if there
-/// is one here, else here.
+/// Returns the folder for output if no flag names one: below the Cargo target directory if there is
+/// one here, else the current directory.
 pub(super) fn default_out() -> PathBuf {
     if Path::new("target").is_dir() {
         PathBuf::from("target/synrepl-sim")
@@ -22,7 +22,7 @@ pub(super) fn default_out() -> PathBuf {
     }
 }
 
-/// Reads a scenario, by itself or as it is kept.
+/// Reads a file that holds a scenario, or a kept scenario.
 pub(super) fn read(path: &Path) -> Result<Scenario, Refusal> {
     let unreadable = |error: &dyn std::fmt::Display| {
         Refusal::new(format!("{} cannot be read: {error}", path.display()))
@@ -54,14 +54,14 @@ pub(super) fn read(path: &Path) -> Result<Scenario, Refusal> {
     Ok(scenario)
 }
 
-/// What was written about a run.
+/// The paths of the files that were written about a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Written {
     pub(super) scenario: PathBuf,
     pub(super) page: PathBuf,
 }
 
-/// Writes the scenario as `NAME.json` and its page as `NAME.html`, over what was there.
+/// Writes the scenario as `NAME.json` and its page as `NAME.html`. Existing files are overwritten.
 pub(super) fn write(
     dir: &Path,
     name: &str,
@@ -90,7 +90,7 @@ pub(super) fn write(
     Ok(written)
 }
 
-/// The comparison as the page shows it.
+/// Returns the comparison as a table for the page.
 fn table(compared: &Compared) -> Vec<Vec<String>> {
     let row = |name: &str, losses: &Losses| {
         let counts =

@@ -1,4 +1,4 @@
-//! The flags, and what `--help` says about them.
+//! The flags of the command and their help texts.
 
 use std::path::PathBuf;
 
@@ -132,19 +132,19 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// The one bug that is put in.
+    /// Returns the planted bug that the whole process is to have.
     pub(super) fn bug(&self) -> Option<&Bug> {
         match self {
             Self::Run(flags) => flags.bug.as_ref(),
             Self::Replay(flags) | Self::Shrink(flags) => flags.bug.as_ref(),
-            // Each of these is looked for by a process of its own.
+            // `bugs` looks for each bug in a process of its own.
             Self::Bugs(_) => None,
             Self::CheckDeterminism(_) | Self::Fingerprints(_) => None,
         }
     }
 }
 
-/// Which scenarios are played.
+/// The flags that choose the scenarios to play.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct DrawFlags {
     /// One seed
@@ -163,7 +163,7 @@ pub(super) struct DrawFlags {
 }
 
 impl DrawFlags {
-    /// The seeds, or these by default.
+    /// Returns the seeds of the flags, or `default`.
     pub(super) fn seeds_or(self, default: Seeds) -> Seeds {
         self.seed.map(Seeds::one).or(self.seeds).unwrap_or(default)
     }
@@ -222,20 +222,20 @@ impl FileFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct BugsFlags {
-    /// Only these
+    /// Only the bugs of these names
     #[arg(long, value_name = "NAME")]
     pub(super) bug: Vec<Bug>,
-    /// Who looks for them
+    /// The engines that look for them
     #[arg(long, value_name = "ENGINE", value_enum)]
     pub(super) engine: Vec<Engine>,
-    /// Ask every engine, also those that need not find it: hours
+    /// Use every engine, also those that need not catch a bug: takes hours
     #[arg(long, conflicts_with = "engine")]
     pub(super) matrix: bool,
-    /// Write what was found as a table into this Markdown file, between its marks
+    /// Write the results as a table into this Markdown file, between its marks
     #[arg(long, value_name = "FILE")]
     pub(super) table: Option<PathBuf>,
-    /// Seeds from A up to, not with, B, for the engines that play seeds. Default 0..3000, and on the
-    /// level turmoil 0..40
+    /// Seeds from A up to, not with, B, for the engines that play seeds. Default 0..3000, and on
+    /// the level turmoil 0..40
     #[arg(long, value_name = "A..B")]
     pub(super) seeds: Option<Seeds>,
 }
@@ -246,7 +246,7 @@ pub(super) struct DeterminismFlags {
     pub(super) draw: DrawFlags,
 }
 
-/// How deep the simulation goes.
+/// The level of the simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Level {
     /// Cores on one queue of events, in virtual time: thousands of scenarios a minute
@@ -257,7 +257,7 @@ pub(super) enum Level {
 }
 
 impl Level {
-    /// What files about a seed are called.
+    /// Returns the name, without ending, of the files about a seed.
     pub(super) fn file_name(self, mode: &str, seed: u64) -> String {
         match self {
             Self::Logical => format!("{mode}-{seed}"),
@@ -266,7 +266,7 @@ impl Level {
         }
     }
 
-    /// The name on the command line.
+    /// Returns the name on the command line.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Logical => "logical",

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: stop with what is known so far.
+//! The handling of Ctrl-C and SIGTERM, which end a command with the results so far.
 
 use std::{
     io,
@@ -8,25 +8,25 @@ use std::{
     },
 };
 
-/// Whether the program was asked to stop.
+/// A flag that says whether the program is to stop.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// One that only [`Self::request`] can set.
+    /// Returns a flag that only [`Self::request`] sets.
     pub(crate) fn never() -> Self {
         Self(Arc::new(AtomicBool::new(false)))
     }
 
-    /// From now on a Ctrl-C or SIGTERM is only noted; the second one ends the program at once.
+    /// Returns a flag that Ctrl-C and SIGTERM set; the second signal ends the program at once.
     ///
     /// # Errors
-    /// The system refuses to tell of signals.
+    /// The error of the system if a signal handler cannot be installed.
     pub(crate) fn listen() -> io::Result<Self> {
         let interrupt = Self::never();
         let flag = Arc::clone(&interrupt.0);
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            // In this order: a second signal finds the flag set and ends the program.
+            // The conditional shutdown comes first: only a second signal finds the flag set.
             signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&flag))?;
             signal_hook::flag::register(signal, Arc::clone(&flag))?;
         }

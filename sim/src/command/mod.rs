@@ -1,4 +1,5 @@
-//! The `synrepl-sim` command: flags in, verdicts out. What is played and judged is the library's.
+//! The `synrepl-sim` command: flags enter, verdicts and an exit code leave. The library plays and
+//! judges the scenarios.
 
 mod bugs;
 mod decoded;
@@ -30,11 +31,11 @@ use self::{
     output::Output,
 };
 
-/// Does what the flags say. The exit codes are those of the help text.
+/// Carries out a command and returns the exit code that the help text lists.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     carry_out(cli).map_or_else(
         |refusal| {
-            // If stderr is gone, the exit code has to do.
+            // If stderr is closed, the exit code alone reports the refusal.
             let _ = writeln!(io::stderr(), "error: {refusal}");
             ExitCode::from(exit::USAGE)
         },
@@ -51,7 +52,7 @@ fn carry_out(cli: Cli) -> Result<Ending, Refusal> {
     }
     match cli.command {
         Command::Run(flags) => run::run(&flags, &mut output, &listen()?),
-        // Half of what these find is worth nothing: a signal ends them at once.
+        // Partial results of these commands are of no use, so a signal ends them at once.
         Command::Replay(flags) => replay::replay(&flags, &mut output),
         Command::Shrink(flags) => replay::shrink(&flags, &mut output),
         Command::Bugs(flags) => bugs::run(&flags, &mut output, &listen()?),

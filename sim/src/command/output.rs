@@ -1,10 +1,10 @@
-//! What is said on stdout: sentences, or one JSON object per line.
+//! The output on stdout: sentences, or one JSON object per line.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-/// Where the answer goes. Once nobody reads it any more, the rest is dropped.
+/// A writer of results. Once a write has failed, further output is dropped.
 #[derive(Debug)]
 pub(super) struct Output<W = io::Stdout> {
     json: bool,
@@ -24,13 +24,13 @@ impl<W: Write> Output<W> {
         Self { json, out, gone: false }
     }
 
-    /// Whether there is nobody left to read.
+    /// Returns whether a write has failed, so that no further output can be read.
     pub(super) const fn is_gone(&self) -> bool {
         self.gone
     }
 
-    /// Says it in the words that were asked for: text for people, or the fields of an object of
-    /// this type.
+    /// Prints a result in the requested form: as text, or as a JSON object of this type with these
+    /// fields.
     pub(super) fn say(
         &mut self,
         text: impl FnOnce() -> String,
@@ -43,7 +43,7 @@ impl<W: Write> Output<W> {
         }
     }
 
-    /// Says it to machines only.
+    /// Prints a JSON object, and nothing if the output is text.
     pub(super) fn note(&mut self, kind: &str, fields: impl Serialize) {
         if self.json {
             self.line(&object(kind, fields));
@@ -58,7 +58,7 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// An object whose first field is its type.
+/// Returns a JSON object whose first field is its type.
 fn object(kind: &str, fields: impl Serialize) -> String {
     let fields = serde_json::to_string(&fields).unwrap_or_default();
     match fields.strip_prefix('{') {

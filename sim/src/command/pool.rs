@@ -1,4 +1,5 @@
-//! Work on many seeds with all cores.
+//! The pool of threads that work on many seeds: seeds enter, results leave in the order in which
+//! they are ready.
 
 use std::{
     num::NonZeroUsize,
@@ -12,17 +13,17 @@ use std::{
 
 use super::{interrupt::Interrupt, seeds::Seeds};
 
-/// Results on their way to the one who reads them.
+/// The most results that wait for the calling thread.
 const QUEUED_MAX: usize = 1_024;
-/// The one who reads results looks up this often, for progress.
+/// The longest time that the calling thread waits for a result before it calls `idle`.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Does `work` on every seed, on as many threads as there are cores, and hands each result to
-/// `each` on this thread: as they come, not in the order of the seeds. `idle` is called in between,
-/// several times a second.
+/// Calls `work` for every seed, on as many threads as there are cores, and `each` with every result
+/// on this thread, in the order in which they are ready. Calls `idle` in between, several times a
+/// second.
 ///
-/// Ends early when `each` says false, which then gets nothing more, or when interrupted, with what
-/// was begun. Returns whether every seed was worked on.
+/// Ends early when `each` returns false, after which it is not called again, or when interrupted,
+/// after the results of the work that was begun. Returns whether every seed was worked on.
 pub(super) fn over<T: Send>(
     seeds: Seeds,
     interrupt: &Interrupt,
@@ -60,7 +61,7 @@ pub(super) fn over<T: Send>(
                         end.store(0, Ordering::Relaxed);
                     }
                 }
-                // Begun before it was known to be one too many.
+                // A result of work that was begun before `each` returned false is dropped.
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,

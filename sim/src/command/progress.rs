@@ -1,11 +1,11 @@
-//! How far a long run has come, on stderr.
+//! The progress of a long run, on stderr.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
     time::{Duration, Instant},
 };
 
-/// At a terminal a line that is written over; otherwise a line now and then, for logs.
+/// A progress display: on a terminal one line that is overwritten, otherwise a line now and then.
 #[derive(Debug)]
 pub(super) struct Progress {
     began: Instant,
@@ -15,9 +15,9 @@ pub(super) struct Progress {
     shown: bool,
 }
 
-/// At a terminal.
+/// The interval between updates on a terminal.
 const OFTEN: Duration = Duration::from_millis(500);
-/// In a log.
+/// The interval between lines elsewhere, such as in a log.
 const SELDOM: Duration = Duration::from_secs(10);
 
 impl Progress {
@@ -31,7 +31,7 @@ impl Progress {
         now().saturating_duration_since(self.began)
     }
 
-    /// Says it if it was not said for a while.
+    /// Prints a line if the interval since the last one has passed.
     pub(super) fn tell(&mut self, line: impl FnOnce() -> String) {
         let elapsed = self.elapsed();
         if elapsed < self.told + self.every {
@@ -40,7 +40,7 @@ impl Progress {
         self.told = elapsed;
         self.shown = true;
         let mut stderr = io::stderr().lock();
-        // Whoever does not read it does not miss it.
+        // Progress is of no use once stderr is closed, so errors are ignored.
         let _ = if self.terminal {
             write!(stderr, "\r\x1b[K{}", line())
         } else {
@@ -49,7 +49,7 @@ impl Progress {
         let _ = stderr.flush();
     }
 
-    /// Takes the line away, so that something else can be written.
+    /// Clears the line, so that other output can be written.
     pub(super) fn clear(&mut self) {
         if self.terminal && self.shown {
             let _ = write!(io::stderr().lock(), "\r\x1b[K");
@@ -58,7 +58,7 @@ impl Progress {
     }
 }
 
-/// `12,345,678`.
+/// Returns a number with a comma between thousands, such as `12,345,678`.
 pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();

@@ -1,4 +1,4 @@
-//! `replay` and `shrink`: one scenario from a file.
+//! The `replay` and `shrink` commands, which play one scenario from a file.
 
 use synrepl_sim::Scenario;
 
@@ -12,13 +12,13 @@ use super::{
     telling::{Telling, Told, stem},
 };
 
-/// Plays a saved scenario with its time line and page.
+/// Plays a saved scenario, prints its time line and writes its page.
 pub(super) fn replay(flags: &FileFlags, output: &mut Output) -> Result<Ending, Refusal> {
     let scenario = files::read(&flags.file)?;
     tell(flags, stem(&flags.file), &scenario, output)
 }
 
-/// Makes a failing scenario smaller while it breaks the same promise.
+/// Shrinks a failing scenario and reports the smallest one that breaks the same promise.
 pub(super) fn shrink(flags: &FileFlags, output: &mut Output) -> Result<Ending, Refusal> {
     let scenario = files::read(&flags.file)?;
     let driver_bug = flags.bug.as_ref().and_then(Bug::in_driver);

@@ -1,4 +1,4 @@
-//! `run`: many seeds, each judged.
+//! The `run` command: plays many seeds, and reports the promises that they break.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use super::{
     telling::{Telling, say_compared},
 };
 
-/// Seeds that are played if none are named.
+/// The seeds that are played by default.
 const SEEDS: Seeds = Seeds::new(0, 1_000);
 
-/// What came of one seed.
+/// The result of one seed.
 struct Played {
     scenario: Scenario,
     report: Report,
@@ -29,7 +29,7 @@ struct Played {
     compared: Option<Compared>,
 }
 
-/// Sums over all seeds.
+/// The sums over all seeds.
 #[derive(Debug, Default)]
 struct Total {
     seeds: u64,
@@ -116,10 +116,10 @@ pub(super) fn run(
     })
 }
 
-/// Seeds whose comparison is printed one by one; the sums follow for all.
+/// The most seeds whose comparisons are printed one by one. The sums are over all.
 const COMPARISONS_MAX: u64 = 20;
 
-/// So many in a second, for people.
+/// Returns the rate per second as text.
 fn rate_of(count: u64, elapsed: Duration) -> String {
     let millis = elapsed.as_millis().max(1);
     thousands(u64::try_from(u128::from(count) * 1_000 / millis).unwrap_or(u64::MAX))

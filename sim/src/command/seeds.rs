@@ -1,8 +1,8 @@
-//! Ranges of seeds as they are written on the command line.
+//! Ranges of seeds, as the command line writes them.
 
 use std::{fmt, str::FromStr};
 
-/// Seeds from `first` up to, not including, `end`; at least one.
+/// A range of at least one seed, from `first` up to, not including, `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seeds {
     first: u64,
@@ -14,12 +14,12 @@ impl Seeds {
         Self { first, end }
     }
 
-    /// The one seed.
+    /// Returns the range of one seed.
     pub(crate) const fn one(seed: u64) -> Self {
         Self { first: seed, end: seed.saturating_add(1) }
     }
 
-    /// `A..B`, also for one seed.
+    /// Returns the range as `A..B`, also if it has one seed.
     pub(crate) fn as_range(self) -> String {
         format!("{}..{}", self.first, self.end)
     }
@@ -28,7 +28,7 @@ impl Seeds {
         self.end - self.first
     }
 
-    /// The seed at this place, if the range reaches that far.
+    /// Returns the seed at this index; `None` beyond the end.
     pub(crate) const fn at(self, index: u64) -> Option<u64> {
         if index < self.count() { Some(self.first + index) } else { None }
     }

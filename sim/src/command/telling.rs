@@ -1,4 +1,5 @@
-//! Tells of a broken promise: in words, as a scenario and as a page.
+//! The report on one run: plays a scenario, prints its violation and time line, and writes it as a
+//! scenario file and a page.
 
 use std::path::{Path, PathBuf};
 
@@ -15,14 +16,14 @@ use super::{
     planted::Bug,
 };
 
-/// Moments of the time line before and after the violation.
+/// The moments of the time line before the violation.
 const MOMENTS_BEFORE: usize = 40;
 const MOMENTS_AFTER: usize = 8;
 
-/// How a run is told of.
+/// The options of a report.
 #[derive(Clone, Debug)]
 pub(super) struct Telling<'a> {
-    /// File name without its ending.
+    /// The name of the files, without ending.
     pub(super) name: String,
     pub(super) out: Option<&'a Path>,
     pub(super) level: Level,
@@ -30,17 +31,17 @@ pub(super) struct Telling<'a> {
     pub(super) reference: Option<Era>,
 }
 
-/// What was told of a run.
+/// The result of a report.
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) violation: Option<Violation>,
-    /// Why nothing was written of it, if so.
+    /// The reason why no files were written, if that failed.
     pub(super) unwritten: Option<Refusal>,
 }
 
 impl Telling<'_> {
-    /// Plays the scenario with its trace, writes what is made of it and says where. What was found
-    /// is told also where nothing can be written.
+    /// Plays the scenario with a trace, writes its files, and prints the result and their paths.
+    /// If the files cannot be written, the result is printed all the same.
     pub(super) fn tell(&self, scenario: &Scenario, output: &mut Output) -> Told {
         let driver_bug = self.bug.and_then(Bug::in_driver);
         let trace = engine::trace(self.level, scenario, driver_bug);
@@ -121,7 +122,7 @@ impl Telling<'_> {
     }
 }
 
-/// What ours and the reference lost under one schedule.
+/// Prints the rows that our core and the reference lost under one schedule.
 pub(super) fn say_compared(seed: u64, mode: &str, compared: &Compared, output: &mut Output) {
     let Compared { era, ours, reference } = compared;
     output.say(
@@ -143,14 +144,14 @@ pub(super) fn say_compared(seed: u64, mode: &str, compared: &Compared, output: &
     );
 }
 
-/// A path that a shell takes as it is.
+/// Returns a path, quoted for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:".contains(c);
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// The name of a file without its ending, for what is made of it.
+/// Returns the name of a file without its ending, for the files made from it.
 pub(super) fn stem(path: &Path) -> String {
     let stem = path.file_stem().map(PathBuf::from);
     stem.map_or_else(|| "scenario".to_owned(), |stem| stem.display().to_string())

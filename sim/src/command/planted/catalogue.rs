@@ -1,4 +1,4 @@
-//! The planted bugs of shipped code: a file each in `sim/bugs`.
+//! The catalogue of the planted bugs of shipped code, each of which is a file in `sim/bugs`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,24 +14,24 @@ use super::{
     engines::Engine,
 };
 
-/// Where the bugs are, from the root of the workspace.
+/// The folder of the bugs, relative to the root of the workspace.
 const FOLDER: &str = "sim/bugs";
 
-/// A known-bad variant of shipped code, as edits of it.
+/// A planted bug of shipped code, as edits of it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EditBug {
-    /// What it does wrong, in one line.
+    /// One line that says what the bug does wrong.
     pub(crate) does: String,
-    /// Where it is known from: a known bug, a hazard of `protocol.md`, or the promise it breaks.
+    /// The known bug, the hazard of `protocol.md` or the promise that it is an example of.
     pub(crate) origin: String,
-    /// The engines that must catch it. The first one is asked in every run of CI.
+    /// The engines that must catch it. The first one looks for it in every run of CI.
     pub(crate) caught_by: Vec<Engine>,
     #[serde(rename = "edit")]
     edits: Vec<Edit>,
 }
 
-/// All of them, and the workspace that they are bugs of.
+/// All planted bugs of a workspace.
 #[derive(Clone, Debug)]
 pub(crate) struct Catalogue {
     root: PathBuf,
@@ -39,10 +39,10 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    /// The bugs of the workspace around the current directory.
+    /// Reads the bugs of the workspace around the current directory.
     ///
     /// # Errors
-    /// There is none, or a file that cannot be read.
+    /// [`Refusal`] if there is no workspace, or a file cannot be read.
     pub(crate) fn here() -> Result<Self, Refusal> {
         let here = env::current_dir()
             .map_err(|error| Refusal::new(format!("the current directory is gone: {error}")))?;
@@ -57,7 +57,7 @@ impl Catalogue {
         Self::read(root).map_err(Refusal::new)
     }
 
-    /// The bugs of the workspace at `root`.
+    /// Reads the bugs of the workspace at `root`.
     pub(super) fn read(root: &Path) -> Result<Self, String> {
         let folder = root.join(FOLDER);
         let failed = |path: &Path, error: &dyn std::fmt::Display| {
@@ -78,27 +78,28 @@ impl Catalogue {
         Ok(Self { root: root.to_owned(), bugs })
     }
 
-    /// The workspace.
+    /// Returns the root of the workspace.
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where the scenario of a bug is kept, if it has one.
+    /// Returns the path at which the scenario of a bug is kept, if it has one.
     pub(crate) fn kept(&self, bug: &str) -> PathBuf {
         self.root.join(format!("tests/scenarios/{bug}.json"))
     }
 
-    /// All names and bugs, by name.
+    /// Returns all bugs with their names, in order of name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &EditBug)> {
         self.bugs.iter().map(|(name, bug)| (&**name, bug))
     }
 
-    /// The bug of this name.
+    /// Returns the bug of this name.
     pub(crate) fn get(&self, name: &str) -> Option<&EditBug> {
         self.bugs.get(name)
     }
 
-    /// The files with all bugs in them, each behind its switch; `read` gives the clean ones.
+    /// Returns the files that bugs edit, with every bug behind its switch. `read` gives the clean
+    /// files.
     pub(super) fn edited(
         &self,
         read: impl Fn(&str) -> Result<String, String>,

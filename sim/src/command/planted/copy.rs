@@ -1,4 +1,5 @@
-//! A copy of the workspace with every planted bug in it, each behind its switch.
+//! The copy of the workspace that has every planted bug, each behind its switch. Shipped code has
+//! none.
 
 use std::{
     collections::BTreeSet,
@@ -10,16 +11,17 @@ use std::{
 
 use super::{SWITCH, catalogue::Catalogue};
 
-/// Where the copy is, from the root of the workspace.
+/// The folder of the copy, relative to the root of the workspace.
 const FOLDER: &str = "target/bugs";
 
-/// Where things are built in it.
+/// The target directory of Cargo in the copy.
 const TARGET: &str = "target";
 
-/// Recorded traffic and corpora: most of the bytes, and no engine reads them.
+/// The folders of recorded traffic and corpora, which have most of the bytes and which no engine
+/// reads.
 const LEFT_OUT: [&str; 3] = ["tests/captures/", "fuzz/corpus/", "fuzz/findings/"];
 
-/// What the switch is: a module that a crate gains in the copy, and in no other place.
+/// The source of the switch, a module that a crate has in the copy only.
 const SWITCH_MODULE: &str = r#"//! The planted bug of this process.
 
 use std::{env, sync::OnceLock};
@@ -31,25 +33,26 @@ pub(crate) fn is(name: &str) -> bool {
 }
 "#;
 
-/// This file says whether it is in a copy.
+/// The file with [`super::IS_COPY`], its text there, and the text in the copy.
 const MARKED: (&str, &str, &str) = (
     "sim/src/command/planted/mod.rs",
     "const IS_COPY: bool = false;",
     "const IS_COPY: bool = true;",
 );
 
-/// The copy, as it was written.
+/// A copy of the workspace, as it was written.
 #[derive(Clone, Debug)]
 pub(super) struct Copy {
-    /// Its root.
+    /// The root of the copy.
     pub(super) root: PathBuf,
 }
 
 impl Copy {
-    /// Writes what differs from the copy that is there, so that Cargo builds little again.
+    /// Writes the copy. Files that are already as they should be are not touched, so that Cargo
+    /// builds little again.
     ///
     /// # Errors
-    /// An edit that no longer fits, no git, or what the file system refuses.
+    /// The reason: an edit no longer fits, git is missing, or a file cannot be written.
     pub(super) fn write(catalogue: &Catalogue) -> Result<Self, String> {
         let from = catalogue.root();
         let root = from.join(FOLDER);
@@ -87,8 +90,8 @@ impl Copy {
         Ok(Self { root })
     }
 
-    /// A command in the copy, with this bug switched on, or none. Cargo builds into a folder of its
-    /// own, whatever the caller's environment says.
+    /// Returns a command that runs in the copy, with this bug on, or none. Cargo builds into the
+    /// target directory of the copy, whatever the environment sets.
     pub(super) fn command(&self, program: impl AsRef<OsStr>, bug: Option<&str>) -> Command {
         let mut command = Command::new(program);
         command.env("CARGO_TARGET_DIR", self.root.join(TARGET)).env_remove(SWITCH);
@@ -99,7 +102,7 @@ impl Copy {
     }
 }
 
-/// What git tracks in the workspace, or would, but for [`LEFT_OUT`].
+/// Returns the files that git tracks or would add in the workspace, without [`LEFT_OUT`].
 fn sources(root: &Path) -> Result<BTreeSet<String>, String> {
     let listed = Command::new("git")
         .current_dir(root)
@@ -112,13 +115,13 @@ fn sources(root: &Path) -> Result<BTreeSet<String>, String> {
     }
     let listed = String::from_utf8_lossy(&listed.stdout);
     let is_wanted = |file: &&str| {
-        // What is deleted and not yet committed is listed, too.
+        // git also lists files that are deleted and not yet committed.
         !LEFT_OUT.iter().any(|folder| file.starts_with(folder)) && root.join(file).is_file()
     };
     Ok(listed.split('\0').filter(is_wanted).map(str::to_owned).collect())
 }
 
-/// The files of a copy, but for what was built there.
+/// Collects the files of a copy, without its target directory.
 fn copied(root: &Path, folder: &Path, files: &mut BTreeSet<String>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

@@ -1,33 +1,33 @@
-//! An edit of a source file, found by its text.
+//! The edits of a planted bug: each replaces a piece of a source file, which is found by its text.
 
 use serde::Deserialize;
 
-/// What stands for the switch in what is put in.
+/// The placeholder of the switch in replacement text.
 const SWITCH: &str = "bug!()";
 
-/// Puts one piece of a file in place of another.
+/// The replacement of one piece of a file by another.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Edit {
-    /// Path from the root of the workspace.
+    /// The path of the file, relative to the root of the workspace.
     pub(super) file: String,
-    /// Occurs exactly once in the clean file, white space ignored.
+    /// The text to replace, which occurs exactly once in the clean file, white space ignored.
     find: String,
-    /// Stands there instead; `bug!()` is true while the bug is switched on.
+    /// The replacement, in which `bug!()` is true while the bug is on.
     put: String,
 }
 
 impl Edit {
-    /// Whether the switch is read here.
+    /// Returns whether the replacement reads the switch.
     pub(super) fn reads_switch(&self) -> bool {
         self.put.contains(SWITCH)
     }
 }
 
-/// The clean text with all edits made; each comes with the name of its bug.
+/// Returns the clean text with all edits made. Each edit comes with the name of its bug.
 ///
 /// # Errors
-/// An edit that does not fit the text exactly once, or two that overlap.
+/// The reason: an edit does not fit the text exactly once, or two edits overlap.
 pub(super) fn apply<'a>(
     text: &str,
     edits: impl Iterator<Item = (&'a str, &'a Edit)>,
@@ -46,7 +46,7 @@ pub(super) fn apply<'a>(
             return Err(format!("{bug}: found {count} times in {file}, and must be once:\n{find}"));
         };
         let last = first + wanted.len() - 1;
-        // The last character may have more than one byte; its end is where the next one starts.
+        // The last character may have more than one byte.
         let end = text[places[last]..].chars().next().map_or(0, char::len_utf8) + places[last];
         made.push((places[first]..end, bug, edit));
     }
@@ -67,7 +67,7 @@ pub(super) fn apply<'a>(
     Ok(out)
 }
 
-/// The text without white space, and for each of its bytes where it stood.
+/// Returns the text without white space, and the original index of each of its bytes.
 fn without_space(text: &str) -> (String, Vec<usize>) {
     let mut letters = String::with_capacity(text.len());
     let mut places = Vec::with_capacity(text.len());

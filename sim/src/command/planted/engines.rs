@@ -1,4 +1,5 @@
-//! What looks for a planted bug: programs that are built in the copy and run with the bug on.
+//! The engines that look for a planted bug: programs that are built in the copy and run with the
+//! bug on. A bug enters, the number of tests or scenarios that catch it leaves.
 
 use std::{
     collections::BTreeMap,
@@ -20,21 +21,22 @@ use super::{
     copy::Copy,
 };
 
-/// A bug may make a test go on for ever: it is then ended, and the bug counts as caught.
+/// The longest time that an engine runs. A bug may make a test run for ever: it is then killed, and
+/// the bug counts as caught.
 const RUN_MAX: Duration = Duration::from_secs(600);
-/// How often it is looked whether a run has ended.
+/// The interval at which the end of a run is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// The profile of the copy: between quick to build and quick to run.
+/// The Cargo profile of the copy, a compromise between a quick build and a quick run.
 const PROFILE: &str = "bugs";
 
-/// The tests that look at all files of the project: the copy does not have all.
+/// The prefix of tests that read all files of the workspace, of which the copy lacks some.
 const NEEDS_ALL_FILES: &str = "documents::";
 
-/// The name of no bug: with it on, nothing may be found.
+/// A name that no bug has: with it on, no engine may find anything.
 const NOTHING: &str = "nothing";
 
-/// What looks for a bug.
+/// A program, or a part of one, that looks for a planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Engine {
@@ -54,7 +56,7 @@ pub(crate) enum Engine {
     Reference,
 }
 
-/// A test binary: package, target, and the test names that it is to run.
+/// A test binary: package, target, and the names of the tests to run.
 struct TestBinary {
     package: &'static str,
     target: &'static str,
@@ -66,7 +68,7 @@ const fn binary(package: &'static str, target: &'static str, filter: &'static st
 }
 
 impl Engine {
-    /// The tests that it consists of; none if it is a subcommand of `synrepl-sim`.
+    /// Returns the test binaries of the engine; none if it is a subcommand of `synrepl-sim`.
     const fn tests(self) -> &'static [TestBinary] {
         const QUICK: [TestBinary; 2] =
             [binary("synrepl-core", "lib", ""), binary("synrepl-core", "merged_quick", "")];
@@ -82,12 +84,12 @@ impl Engine {
         }
     }
 
-    /// All of them.
+    /// Returns all engines.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         Self::value_variants().iter().copied()
     }
 
-    /// Its name on the command line and in the files of bugs.
+    /// Returns the name on the command line and in the files of bugs.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
@@ -99,18 +101,18 @@ impl fmt::Display for Engine {
     }
 }
 
-/// How often an engine caught a bug.
+/// The result of an engine that looked for a bug.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// Scenarios or tests in which it showed.
+    /// The number of scenarios or tests that caught the bug.
     pub(crate) caught_in: u64,
-    /// Scenarios or tests that were played.
+    /// The number of scenarios or tests that were run.
     pub(crate) played: u64,
-    /// The first of them: a seed, or the name of a test.
+    /// The first that caught it: a seed, or the name of a test.
     pub(crate) first: Option<String>,
 }
 
-/// The engines, built in a copy of the workspace as it is now.
+/// The engines, built in a copy of the present workspace.
 #[derive(Debug)]
 pub(crate) struct Bench {
     copy: Copy,
@@ -118,10 +120,11 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Writes the copy and builds what these engines need; Cargo tells of it on stderr.
+    /// Writes the copy and builds the programs of these engines. Cargo prints its progress on
+    /// stderr.
     ///
     /// # Errors
-    /// The copy cannot be written, or does not compile.
+    /// [`Refusal`] if the copy cannot be written, or does not compile.
     pub(crate) fn build(catalogue: &Catalogue, engines: &[Engine]) -> Result<Self, Refusal> {
         let copy = Copy::write(catalogue).map_err(Refusal::new)?;
         let mut bench = Self { copy, binaries: BTreeMap::new() };
@@ -140,7 +143,7 @@ impl Bench {
         Ok(bench)
     }
 
-    /// Has Cargo build one binary, and says where it is.
+    /// Builds one binary with Cargo and returns its path.
     fn cargo(&self, args: &[&str]) -> Result<PathBuf, Refusal> {
         let (head, tail) = args.split_first().unwrap_or((&"build", &[]));
         let built = self
@@ -172,16 +175,16 @@ impl Bench {
         }
     }
 
-    /// The copy's own `synrepl-sim`, with the bug on.
+    /// Returns a command that runs the copy's `synrepl-sim` with the bug on.
     pub(crate) fn command(&self, bug: &str) -> Command {
         let path = self.copy.root.join("target").join(PROFILE).join("synrepl-sim");
         self.copy.command(path, Some(bug))
     }
 
-    /// Has an engine look for a bug, or with none show that it finds nothing where nothing is.
+    /// Runs an engine with a bug on, or with none, to see that it finds nothing then.
     ///
     /// # Errors
-    /// A run that says nothing of use.
+    /// [`Refusal`] if the output of the engine cannot be understood.
     pub(crate) fn run(
         &self,
         engine: Engine,
@@ -238,7 +241,7 @@ impl Bench {
         let mut failed: Vec<_> = said.lines().filter_map(named).collect();
         failed.sort();
         let played = said.lines().filter(|line| line.starts_with("test ")).count();
-        // One that was ended, or that ended the process, has no line of its own.
+        // A test that was killed, or that aborted the process, prints no line of its own.
         let ended = status.is_none_or(|status| !status.success()) && failed.is_empty();
         if ended && bug.is_none() {
             return Err(Refusal::new(format!("{} fails without a bug:\n{said}", test.target)));
@@ -248,7 +251,8 @@ impl Bench {
         Ok(Verdict { caught_in, played: played as u64, first })
     }
 
-    /// Runs it for at most [`RUN_MAX`]: what it wrote to stdout, and how it ended, if it did.
+    /// Runs a command for at most [`RUN_MAX`]. Returns its stdout, and its exit status if it ended
+    /// in time.
     fn said(&self, mut command: Command) -> Result<(String, Option<ExitStatus>), Refusal> {
         let out = self.copy.root.join("target/stdout");
         let program = Path::new(command.get_program()).display().to_string();
@@ -261,7 +265,7 @@ impl Bench {
     }
 }
 
-/// How the process ended, or none if it had to be.
+/// Returns the exit status of the process, or none if it had to be killed.
 #[expect(clippy::disallowed_methods, reason = "bounds a process; nothing that is played is timed")]
 fn ended(mut child: Child) -> std::io::Result<Option<ExitStatus>> {
     let began = Instant::now();

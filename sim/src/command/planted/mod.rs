@@ -1,6 +1,5 @@
-//! Bugs put in on purpose. Those of shipped code are edits of a copy of the workspace, which is
-//! built apart and run with one of them switched on; those of the simulated driver are switches of
-//! the library.
+//! The planted bugs. Those of shipped code are edits of a copy of the workspace, which is built by
+//! itself and run with one of them on; those of the simulated driver are options of the library.
 
 mod catalogue;
 mod copy;
@@ -17,28 +16,28 @@ pub(super) use self::{
 };
 use super::exit::Refusal;
 
-/// Whether this program is built from the copy, where every edit is made.
+/// Whether this program is built from the copy, which has every edit.
 const IS_COPY: bool = false;
 
-/// In the copy: the environment variable that says which bug is on.
+/// The environment variable that names the bug that is on in the copy.
 const SWITCH: &str = "SYNREPL_PLANTED";
 
 /// A planted bug, as the command line names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Bug {
-    /// Of the simulated driver.
+    /// A bug of the simulated driver.
     Driver(DriverBug),
-    /// Of shipped code, by the name of its file.
+    /// A bug of shipped code, by the name of its file.
     Edit(String),
 }
 
 impl Bug {
-    /// Those of the simulated driver.
+    /// Returns all bugs of the simulated driver.
     pub(super) fn all_of_driver() -> impl Iterator<Item = Self> {
         DriverBug::ALL.iter().copied().map(Self::Driver)
     }
 
-    /// What the library has to be told of it.
+    /// Returns the option for the library, if this is a bug of the simulated driver.
     pub(super) const fn in_driver(&self) -> Option<DriverBug> {
         match self {
             Self::Driver(bug) => Some(*bug),
@@ -46,7 +45,7 @@ impl Bug {
         }
     }
 
-    /// Whether this process has it, or can have it. What does not is left to the copy's.
+    /// Returns whether this process has the bug, or can have it. Other bugs are left to the copy.
     pub(super) fn is_here(&self) -> bool {
         match self {
             Self::Driver(_) => true,
@@ -54,10 +53,10 @@ impl Bug {
         }
     }
 
-    /// The file of one of shipped code.
+    /// Returns the file of a bug of shipped code.
     ///
     /// # Errors
-    /// There is no such bug.
+    /// [`Refusal`] if there is no such bug.
     pub(super) fn find<'a>(name: &str, catalogue: &'a Catalogue) -> Result<&'a EditBug, Refusal> {
         catalogue.get(name).ok_or_else(|| {
             let names = catalogue.iter().map(|(name, _)| name.to_owned());
@@ -71,7 +70,7 @@ impl Bug {
 impl FromStr for Bug {
     type Err = std::convert::Infallible;
 
-    /// Names are those of files, `never_resets`; `NeverResets` is the same.
+    /// Parses the name of a file, such as `never_resets`; `NeverResets` means the same.
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let mut snake = String::new();
         for letter in name.chars() {
@@ -94,7 +93,8 @@ impl fmt::Display for Bug {
     }
 }
 
-/// Does all of this over again in the copy's program, which has the bug; returns only if it cannot.
+/// Replaces this process by the copy's program, which has the bug, with the same arguments. Returns
+/// only if that fails.
 pub(super) fn leave_to_copy(bug: &Bug) -> Refusal {
     let made = || {
         let catalogue = Catalogue::here()?;
