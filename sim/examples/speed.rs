@@ -1,4 +1,4 @@
-//! How many steps of cores a second, the oracle included, on one core:
+//! Measures the steps per second of the simulation on one core, the oracle included:
 //! `cargo run --release -p synrepl-sim --example speed`.
 
 use std::process::ExitCode;

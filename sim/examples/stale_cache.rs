@@ -1,5 +1,5 @@
-//! A cache beside a database, invalidated by the `caches` stream, under the simulator: it must
-//! never serve an entry older than what its follower says it has seen.
+//! A cache in front of a database, invalidated by a stream, under the simulator: it must never
+//! serve an entry older than the position of its follower.
 //!
 //! `cargo run -p synrepl-sim --example stale_cache` plays 200 schedules with the right cache, then
 //! looks for one that catches a wrong one. `sim/tests/stale_cache.rs` does the same as a test.

@@ -1,4 +1,4 @@
-//! The cache, right and wrong.
+//! The cache of the example, with a right and a wrong rule.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use synrepl_core::{
 };
 use synrepl_sim::{FollowerPlan, Handler, Manners, Scenario, StreamPlan, Truth, Via};
 
-/// How the cache treats what it is told.
+/// The rule by which the cache handles events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
-    /// Drops what was invalidated, and everything where invalidations may have been missed.
+    /// Drops the entries that were invalidated, and all where invalidations may have been missed.
     Right,
-    /// Believes that rows are all that matters: a gap passes over rows that never come.
+    /// Handles rows only, so it misses the invalidations that a gap stands for.
     IgnoresGaps,
 }
 
-/// What was loaded of one key, and from which version of it.
+/// The loaded entries: for each key the token of its last change when it was loaded.
 type Entries = BTreeMap<u64, Token>;
 
-/// A cache of values by key. The database has, for each key, the token of its last change.
+/// A cache of values by key. The database holds, for each key, the token of its last change.
 #[derive(Debug)]
 pub(crate) struct Cache {
     rule: Rule,
@@ -33,12 +33,12 @@ impl Cache {
     }
 }
 
-/// Which of eight keys a row is about. Rows are `[serial]` in the simulator.
+/// Returns the key of a row, one of eight. Rows are `[serial]` in the simulator.
 fn key(row: &str) -> u64 {
     row.trim_matches(['[', ']']).parse::<u64>().unwrap_or(0) % 8
 }
 
-/// The last change of each key up to `position`, as the database has it.
+/// Returns the last change of each key up to `position`, as the database has it.
 fn database(truth: Truth<'_>, source: &Source, position: Token) -> Entries {
     let upto = truth.rows(source).filter(|(token, _)| *token <= position);
     upto.flat_map(|(token, rows)| rows.iter().map(move |row| (key(row.as_str()), token))).collect()
@@ -59,7 +59,7 @@ impl Handler for Cache {
             Event::Gap { .. } if self.rule == Rule::Right => entries.clear(),
             _ => {}
         }
-        // Everybody asks for every key now. What is not there is loaded, at its newest.
+        // Users request every key now; one that is not cached is loaded as it is in the database.
         let newest = database(truth, source, Token::new(i64::MAX));
         for (key, changed) in database(truth, source, position) {
             let loaded = *entries.entry(key).or_insert_with(|| newest[&key]);
@@ -75,10 +75,10 @@ impl Handler for Cache {
     }
 }
 
-/// The schedule, with this one stream and a follower that gives fetches up.
+/// Returns the scenario with only this stream, and with a follower that gives up fetches.
 pub(crate) fn scenario(mut scenario: Scenario) -> Scenario {
     scenario.streams = vec![StreamPlan { name: "receipts".to_owned(), writers: vec![0, 1] }];
-    // No follower can see a row whose PUBLISH a writer lost between two others.
+    // A row whose PUBLISH gets lost between two others is invisible to every follower.
     for writer in &mut scenario.writers {
         writer.manners = Manners::Ours;
     }
