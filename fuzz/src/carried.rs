@@ -1,16 +1,17 @@
-//! What is left of a command on its way through a dialect.
+//! The form of a command after encoding and decoding in a dialect: a command enters, what its
+//! reader gets leaves.
 
 use synrepl_core::wire::{Command, Dialect};
 
-/// The command as its reader gets it (`protocol.md` 2.4, 2.5). `None`: the dialect writes it in a
-/// form that it reads as something else, which is how the dialect is.
+/// Returns the command as its reader gets it (`protocol.md` 2.4, 2.5); `None` if the dialect writes
+/// it in a form that it reads as another command.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the other commands are carried whole")]
 pub(crate) fn as_carried(command: &Command, dialect: Dialect) -> Option<Command> {
     let mut carried = command.clone();
     let names = dialect.names_instances();
     match &mut carried {
         Command::Rdata(rdata) if !names => {
-            // Without an instance name, only the row's first byte tells where the row begins.
+            // Without an instance name, only its first byte shows where the row begins.
             if !starts_json(rdata.row.as_str()) {
                 return None;
             }

@@ -1,9 +1,10 @@
-//! Bytes as a list of choices, from front to back.
+//! The decoding of a fuzz input: bytes enter, choices leave, from front to back.
 
 use arbitrary::Unstructured;
 
-/// A positional decoder. Bytes that are not there read as zero, which is everywhere the dullest
-/// choice: a shorter input means a shorter run, and one changed byte changes one choice.
+/// A positional decoder of choices. Bytes beyond the end read as zero, which is everywhere the
+/// simplest choice, so a shorter input gives a shorter run, and one changed byte changes one
+/// choice.
 pub(crate) struct Choices<'a>(Unstructured<'a>);
 
 impl<'a> Choices<'a> {
@@ -23,7 +24,7 @@ impl<'a> Choices<'a> {
         self.0.arbitrary().unwrap_or(0)
     }
 
-    /// A number below `bound`, which is not 0. The bias does not matter.
+    /// Takes a number below `bound`, which must not be 0. Its slight bias does not matter.
     pub(crate) fn below(&mut self, bound: u8) -> u8 {
         self.byte() % bound
     }
@@ -32,7 +33,7 @@ impl<'a> Choices<'a> {
         all[usize::from(self.byte()) % all.len()]
     }
 
-    /// The next `count` bytes, or as many as there are.
+    /// Takes the next `count` bytes, or all that are left.
     pub(crate) fn bytes(&mut self, count: usize) -> &'a [u8] {
         let count = count.min(self.0.len());
         self.0.bytes(count).unwrap_or_default()

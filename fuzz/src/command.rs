@@ -1,12 +1,13 @@
-//! Commands of every dialect.
+//! The target for commands: decoding is total (promise C2), and encoding is its inverse as far as
+//! the dialect allows.
 
 use bytes::{Bytes, BytesMut};
 use synrepl_core::wire::{Command, Decoder, Dialect, encode};
 
 use crate::carried::as_carried;
 
-/// Any line is a command or a typed error. A command is written in each dialect that can encode
-/// it, as one line, which is read again as far as the dialect can carry it.
+/// Checks that any line decodes to a command or a typed error, and that each dialect which can
+/// encode the command writes one line that decodes to what the dialect can carry of it.
 pub fn command(data: &[u8]) {
     let line = Bytes::copy_from_slice(data);
     let strict = Decoder::new().decode(&line);

@@ -1,4 +1,5 @@
-//! The node under any list of inputs that its contract allows.
+//! The target for the node: any list of inputs that its contract allows enters, and the promises
+//! are judged from its actions.
 
 mod accepted;
 mod driver;
@@ -21,29 +22,30 @@ use self::{
 };
 use crate::choices::Choices;
 
-/// Inputs of one run.
+/// The most inputs of the first part of a run.
 const INPUTS_MAX: usize = 300;
 
-/// Inputs of a kind world within which a node has nothing left to do.
+/// The most inputs without faults within which a node must have nothing left to do.
 const KIND_INPUTS_MAX: usize = 2_000;
 
-/// The upper bits of the byte that says how a run ends, if an audit is wanted; its settings follow.
+/// The upper bits of the byte for the end of a run that turn the audit on, whose settings follow.
 const WITH_AUDIT: u8 = 0b010;
 
-/// Longer than every delay after which a node tries again by itself.
+/// A time longer than every delay after which a node tries again by itself.
 const LONG: Duration = Duration::from_secs(60);
 
-/// One input and what the node made of it.
+/// One input with its time and the actions that followed.
 struct Done {
     now: Timestamp,
     input: Input,
     actions: Vec<Action>,
 }
 
-/// Decodes settings and inputs as it goes, for ids come from the node. After each step the rules
-/// of `Watch` hold; an input that the contract forbids is refused and changes nothing; once the
-/// world is kind, everything is sent, and a shutdown ends. A second node that is given the same
-/// list does the same and ends in the same state; and so does one that is given the recorded trace.
+/// Decodes settings, then inputs one by one, because their ids come from the node. Checks that
+/// after each step the rules of `Watch` hold; that an input which the contract forbids is refused
+/// and changes nothing; that without further faults everything is sent and a shutdown completes;
+/// and that a second node, given the same inputs or the recorded trace, emits the same actions and
+/// ends in the same state (promise C1).
 pub fn core_inputs(data: &[u8]) {
     if let Err(broken) = checked(data) {
         panic!("{broken}");
@@ -85,13 +87,13 @@ fn drained(node: &mut Node) -> Vec<Action> {
     std::iter::from_fn(|| node.poll_action()).collect()
 }
 
-/// A node, and what it was given.
+/// A node under test, with the inputs so far.
 struct Run {
     node: Node,
     driver: Driver,
     watch: Watch,
     is_wide: bool,
-    /// The shutdown comes in whatever state the node is in.
+    /// Whether the shutdown comes before the node has nothing left to do.
     abrupt: bool,
     first: Vec<Action>,
     list: Vec<Done>,
@@ -130,7 +132,7 @@ impl Run {
     fn step(&mut self, input: Input) -> Result<(), String> {
         let now = self.driver.now;
         self.watch.on_input(now, &input);
-        // Each row that came may wait, and be asked for again in another page.
+        // A received row may be held, and be requested again in another page.
         let page = rows_of(&input);
         self.rows += page.min(1);
         let actions_max = self.watch.actions_max(&self.node, self.rows + page);
@@ -145,7 +147,7 @@ impl Run {
         self.watch.check(&self.node, now, &input)
     }
 
-    /// An input that breaks the contract is refused, and is as if it had not come.
+    /// Checks that an input which breaks the contract is refused and leaves the node as it was.
     fn misuse(&mut self, choices: &mut Choices<'_>) -> Result<(), String> {
         let before = self.node.clone();
         let (now, input) = self.driver.misuse(choices);
@@ -157,7 +159,7 @@ impl Run {
         }
     }
 
-    /// From now on the world is kind: everything goes out, then a shutdown ends.
+    /// Checks that without further faults everything goes out, and that a shutdown completes.
     fn end(&mut self) -> Result<(), String> {
         if !self.abrupt {
             for _ in 0..3 {

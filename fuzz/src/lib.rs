@@ -1,9 +1,9 @@
-//! The bodies of the fuzz targets.
+//! The bodies of the fuzz targets: each takes bytes, and panics if a promise is broken.
 //!
-//! Each takes bytes and panics if a promise is broken. They are plain functions on stable Rust:
-//! libFuzzer calls them from `fuzz_targets/`, the tests of this package call them with every
-//! committed corpus file, and each target's program, built without cargo-fuzz, calls its own with
-//! the files it is given. `README.md` says what each asserts.
+//! They are plain functions on stable Rust. libFuzzer calls them from `fuzz_targets/`, the tests of
+//! this package call them with every committed corpus file, and the program of each target, built
+//! without cargo-fuzz, calls its own with the files it is given. `README.md` lists what each
+//! asserts.
 #![forbid(unsafe_code)]
 
 mod carried;

@@ -1,21 +1,21 @@
-//! Line framing of direct TCP.
+//! The target for the line framing of direct TCP (promise C2).
 
 use bytes::BytesMut;
 use synrepl_core::wire::{LINE_BYTES_MAX, LineDecoder};
 
 use crate::{choices::Choices, pieces::Pieces};
 
-/// What came of a byte stream.
+/// The result of decoding a byte stream.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     lines: Vec<Vec<u8>>,
     too_long: bool,
-    /// What waits for more; nothing after an error.
+    /// The bytes of the incomplete last line; empty after an error.
     rest: Vec<u8>,
 }
 
-/// Splitting reads elsewhere changes nothing; the lines are those of a naive reading; the limit
-/// holds and is reported for good.
+/// Checks that the places at which reads split the stream change nothing, that the lines are those
+/// of a naive decoder, and that a line above the limit is a lasting error.
 pub fn line(data: &[u8]) {
     let mut choices = Choices::new(data);
     let padding = usize::from(choices.word());

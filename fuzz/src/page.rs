@@ -1,4 +1,4 @@
-//! Pages of a catch-up.
+//! The target for the pages of a catch-up (promise C2).
 
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
@@ -7,8 +7,8 @@ use synrepl_core::{
     wire::{decode_page, encode_page},
 };
 
-/// A body that is a page is written so that it is read again, and reads as a plain JSON reader
-/// reads it; any other gives an error that can be shown.
+/// Checks that a body which parses as a page is encoded so that it parses again, and has the
+/// contents that a plain JSON parser finds; any other body gives an error that can be printed.
 pub fn page(data: &[u8]) {
     let body = Bytes::copy_from_slice(data);
     let page = match decode_page(&body) {
@@ -21,7 +21,7 @@ pub fn page(data: &[u8]) {
     let mut written = BytesMut::new();
     encode_page(&page, &mut written);
     assert_eq!(decode_page(&written.freeze()).as_ref(), Ok(&page));
-    // Not every page is one for `serde_json`'s tree: it refuses lone surrogates and deep nesting.
+    // `serde_json::Value` refuses lone surrogates and deep nesting, which a page may have.
     if let Ok(tree) = serde_json::from_slice(data) {
         check_tree(&page, &tree);
     }
@@ -38,7 +38,7 @@ fn check_tree(page: &Page, tree: &Value) {
     }
 }
 
-/// `serde_json` takes `-0` for a float.
+/// Returns an integer. `serde_json` parses `-0` as a float.
 fn integer(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| (value.as_f64() == Some(0.0)).then_some(0))
 }

@@ -1,12 +1,11 @@
-//! A byte stream and the pieces in which it arrives.
+//! A byte stream and the pieces in which it arrives, decoded from a fuzz input.
 
 use crate::choices::Choices;
 
-/// What a socket would give, read by read.
+/// A byte stream, as a socket would give it read by read.
 pub(crate) struct Pieces {
     all: Vec<u8>,
-    /// Where one piece ends and the next begins; rising, within `all`. Equal ones make an empty
-    /// piece.
+    /// The ends of the pieces but the last, rising, within `all`. Equal ones make an empty piece.
     cuts: Vec<usize>,
 }
 
@@ -16,8 +15,8 @@ impl Pieces {
         Self::with_padding(0, choices)
     }
 
-    /// The same with `padding` times `x` in front, so that limits far above the length of an
-    /// input are reached.
+    /// Decodes the same, with `padding` times `x` in front, so that limits far above the length of
+    /// an input are reached.
     pub(crate) fn with_padding(padding: usize, mut choices: Choices<'_>) -> Self {
         let count = choices.below(16);
         let lengths: Vec<_> = (0..count).map(|_| usize::from(choices.word())).collect();

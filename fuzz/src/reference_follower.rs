@@ -1,4 +1,5 @@
-//! The core against a plain follower, both given the same inputs.
+//! The target for following: the core and a plain follower are given the same inputs, and must
+//! deliver the same rows (promises F1 to F10).
 
 mod account;
 mod naive;
@@ -17,17 +18,17 @@ use self::{
 };
 use crate::choices::Choices;
 
-/// Choices of one run.
+/// The most choices of one run.
 const CHOICES_MAX: usize = 400;
 
-/// Inputs of a kind world within which everything is delivered.
+/// The most inputs without faults within which everything must be delivered.
 const KIND_INPUTS_MAX: usize = 4_000;
 
-/// Longer than every delay after which the core tries again by itself.
+/// A time longer than every delay after which the core tries again by itself.
 const LONG: Duration = Duration::from_secs(120);
 
-/// Writers that keep their rules say what they write over a bus that breaks; the core and a
-/// follower of the plainest kind deliver the same of it.
+/// Checks that the core delivers what a plain follower delivers, while writers that keep the rules
+/// publish over a bus that breaks.
 pub fn reference_follower(data: &[u8]) {
     if let Err(broken) = checked(data) {
         panic!("{broken}");
@@ -44,7 +45,7 @@ fn checked(data: &[u8]) -> Result<(), String> {
     run.play(choices).map_err(|broken| format!("{}{broken}", run.shown))
 }
 
-/// Limits and beginnings; defaults for zeros.
+/// Decodes limits and starts; zeros give the defaults.
 fn decoded(choices: &mut Choices<'_>) -> Config {
     let mut config = Config::default();
     let flags = choices.byte();
@@ -78,7 +79,7 @@ struct Run {
     naive: Naive,
     account: Account,
     world: World,
-    /// All that happened, for people.
+    /// The inputs and actions so far, for the report.
     shown: String,
 }
 
@@ -97,7 +98,7 @@ impl Run {
         self.settle()
     }
 
-    /// Nothing goes wrong any more, and no writer says more than it would by itself.
+    /// Plays on without faults until everything must have been delivered, then compares.
     fn settle(&mut self) -> Verdict {
         let end = self.world.now + LONG;
         for _ in 0..KIND_INPUTS_MAX {

@@ -1,4 +1,4 @@
-//! Files instead of a fuzzer.
+//! The replay of input files by a target, without a fuzzer.
 
 use std::{
     fs,
@@ -30,10 +30,10 @@ pub fn replay(target: fn(&[u8])) -> ExitCode {
     }
 }
 
-/// The files of a folder by name, none if there is no such folder.
+/// Returns the files of a folder by name; none if there is no such folder.
 ///
 /// # Errors
-/// If the folder cannot be read.
+/// The error of the system if the folder cannot be read.
 pub fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     if !folder.exists() {
         return Ok(Vec::new());

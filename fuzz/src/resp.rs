@@ -1,4 +1,4 @@
-//! RESP2 framing.
+//! The target for RESP2 framing (promise C2).
 
 use bytes::BytesMut;
 use redis_protocol::resp2::{decode::decode as their_decode, types::OwnedFrame};
@@ -6,18 +6,20 @@ use synrepl_core::wire::{Frame, RespDecoder, RespError, RespLimits, encode_frame
 
 use crate::{choices::Choices, pieces::Pieces};
 
-/// Frames that are compared with another reader's; each comparison costs the length of the rest.
+/// The most frames that are compared with the other decoder's, because each comparison takes time
+/// proportional to the rest.
 const COMPARED_MAX: usize = 32;
 
-/// What came of a byte stream.
+/// The result of decoding a byte stream.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     frames: Vec<Frame>,
     error: Option<RespError>,
 }
 
-/// Splitting reads elsewhere changes nothing, errors included; what was read is written so that it
-/// is read again; and what `redis-protocol` reads as well, it reads alike.
+/// Checks that the places at which reads split the stream change neither frames nor errors, that a
+/// decoded frame is encoded so that it decodes again, and that `redis-protocol` decodes accepted
+/// frames alike.
 pub fn resp(data: &[u8]) {
     let mut choices = Choices::new(data);
     let mut limits = RespLimits::default();
@@ -65,7 +67,7 @@ fn check_written(frame: &Frame) {
     assert!(buffer.is_empty(), "{} bytes too many", buffer.len());
 }
 
-/// Carriage returns cannot be carried in a line.
+/// Returns the frame as its encoding carries it: lines cannot hold line breaks.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the other frames are carried whole")]
 fn as_carried(frame: &Frame) -> Frame {
     match frame {
@@ -76,7 +78,7 @@ fn as_carried(frame: &Frame) -> Frame {
     }
 }
 
-/// Reads frame by frame with both. Theirs has no limits, so it only sees what ours accepted.
+/// Decodes frame by frame with both. Theirs has no limits, so it gets only what ours accepted.
 fn compare(limits: RespLimits, all: &[u8]) {
     let mut rest = all;
     for _ in 0..COMPARED_MAX {

@@ -1,8 +1,8 @@
-//! Recorded runs.
+//! The target for recorded runs.
 
 use synrepl_core::trace::Replayer;
 
-/// Any file is replayed to its end or to a typed error that can be shown.
+/// Checks that any file is replayed to its end, or to a typed error that can be printed.
 pub fn trace(data: &[u8]) {
     let mut replayer = Replayer::new();
     let mut rest = data;

@@ -1,4 +1,4 @@
-//! Rows as types.
+//! The target for typed rows (promise C2).
 
 use synrepl_core::{
     stream::{CATALOGUE, Row},
@@ -8,8 +8,8 @@ use synrepl_core::{
     },
 };
 
-/// The first byte picks the stream, the rest is the row. A row that is read and can be written is
-/// read again as what was written; any other gives an error that names the stream.
+/// Checks a row, whose stream the first byte picks: if it parses and can be encoded, the encoding
+/// parses to the same value; otherwise the error names the stream.
 pub fn typed_row(data: &[u8]) {
     let Some((stream, text)) = data.split_first() else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };
@@ -28,7 +28,7 @@ pub fn typed_row(data: &[u8]) {
     check_written(&typed, text);
 }
 
-/// What is written reads as a row that is written alike.
+/// Checks that an encoded row parses to a row with the same encoding.
 macro_rules! read_again {
     ($row:expr, $type:ident, $check:expr) => {
         if let Ok(written) = to_row($row) {
@@ -46,8 +46,8 @@ macro_rules! read_again {
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the other rows cannot be written")]
 fn check_written(typed: &TypedRow<'_>, text: &str) {
-    // Forms of the past have fields that are not written today, and verbatim values lose their
-    // line breaks; these streams had one form only.
+    // Old forms have fields that are no longer encoded, and verbatim values lose their line breaks;
+    // these streams have had one form only.
     let verbatim = !text.contains(['\n', '\r']);
     match typed {
         TypedRow::AccountData(row) => read_again!(row, AccountDataRow, drop),

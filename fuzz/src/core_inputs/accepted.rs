@@ -1,4 +1,4 @@
-//! Connections that peers made, as a driver knows them.
+//! The accepted connections of the simulated driver: choices enter, inputs about peers leave.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,20 @@ use synrepl_core::{ConnectionId, Input, wire::Dialect};
 use super::world;
 use crate::choices::Choices;
 
-/// Open at once. More are accepted only when one of them is gone.
+/// The most connections that are open at once.
 const OPEN_MAX: usize = 6;
 
 #[derive(Default)]
 pub(super) struct AcceptedConnections {
     open: BTreeMap<ConnectionId, Connection>,
-    /// Ids used or passed over.
+    /// The number of ids used or skipped.
     count: u64,
 }
 
 struct Connection {
-    /// Commands sent on it and not reported as gone out.
+    /// The commands sent on it and not yet reported as gone out.
     unreported: u32,
-    /// The node asked for its end.
+    /// Whether the node has requested its end.
     closing: bool,
 }
 
@@ -46,7 +46,7 @@ impl AcceptedConnections {
         self.open.get(&conn).map_or(0, |connection| connection.unreported)
     }
 
-    /// A new connection, or one less if there are many.
+    /// Returns the input of a new connection, or of a lost one if the most are open.
     pub(super) fn accept(&mut self, choices: &mut Choices<'_>) -> Input {
         let dialect = choices.one_of(&Dialect::ALL);
         if self.open.len() >= OPEN_MAX
@@ -55,20 +55,20 @@ impl AcceptedConnections {
             return input;
         }
         let conn = ConnectionId::accepted(self.count);
-        // Numbers may be left out.
+        // Ids may be skipped.
         self.count += if choices.byte() == 255 { 3 } else { 1 };
         self.open.insert(conn, Connection { unreported: 0, closing: false });
         Input::Accepted { conn, dialect }
     }
 
-    /// An id that cannot be that of a new connection.
+    /// Returns the input of a new connection whose id is invalid, which the node must refuse.
     pub(super) fn accept_again(&self, choices: &mut Choices<'_>) -> Input {
         let used = self.open.keys().next_back().copied();
         let conn = used.filter(|_| choices.below(2) == 0).unwrap_or(ConnectionId::new(7));
         Input::Accepted { conn, dialect: choices.one_of(&Dialect::ALL) }
     }
 
-    /// Some of what was sent to one has gone out.
+    /// Returns the report that some commands to a peer have gone out.
     pub(super) fn sent(&mut self, choices: &mut Choices<'_>) -> Option<Input> {
         let conn = self.any(choices)?;
         let connection = self.open.get_mut(&conn).filter(|of| of.unreported > 0)?;
@@ -77,14 +77,14 @@ impl AcceptedConnections {
         Some(Input::Sent { conn, count })
     }
 
-    /// All that was sent to the first has gone out.
+    /// Returns the report that all commands to the first peer have gone out.
     pub(super) fn all_sent(&mut self) -> Option<Input> {
         let (conn, connection) = self.open.iter_mut().find(|(_, of)| of.unreported > 0)?;
         let count = std::mem::take(&mut connection.unreported);
         Some(Input::Sent { conn: *conn, count })
     }
 
-    /// One says something, or what it says cannot be read.
+    /// Returns a command, or an unreadable line, from a peer.
     pub(super) fn said(&self, choices: &mut Choices<'_>) -> Option<Input> {
         let conn = self.any(choices)?;
         Some(match choices.byte() {
@@ -95,14 +95,14 @@ impl AcceptedConnections {
         })
     }
 
-    /// One is gone.
+    /// Returns the loss of a peer's connection.
     pub(super) fn disconnected(&mut self, choices: &mut Choices<'_>) -> Option<Input> {
         let conn = self.any(choices)?;
         self.open.remove(&conn);
         Some(Input::Disconnected { conn, reason: "gone".to_owned() })
     }
 
-    /// One that was to be closed is.
+    /// Returns the end of a connection that the node has closed.
     pub(super) fn closed(&mut self) -> Option<Input> {
         let (conn, _) = self.open.iter().find(|(_, connection)| connection.closing)?;
         let conn = *conn;

@@ -1,4 +1,5 @@
-//! A driver that keeps its contract, and a world that does not keep any.
+//! A simulated driver that keeps the contract, before a world that keeps no rules: choices and the
+//! node's actions enter, inputs leave.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +21,7 @@ pub(super) enum Link {
     Down,
     Connecting(ConnectionId),
     Up(ConnectionId),
-    /// Asked to close before or after it was made.
+    /// The node has closed it; whether it was established before.
     Closing(ConnectionId, bool),
 }
 
@@ -30,21 +31,21 @@ struct Fetch {
     upto: Token,
 }
 
-/// Decodes inputs that fit what the node has asked for so far.
+/// Decodes inputs that fit the node's actions so far.
 pub(super) struct Driver {
     pub(super) now: Timestamp,
     pub(super) link: Link,
     transport: Transport,
     is_wide: bool,
-    /// A server says its name before anything else, mostly.
+    /// Whether the server has not sent its name yet.
     server_is_silent: bool,
-    /// Commands sent on the connection that we make, and not reported as gone out.
+    /// The commands sent on our own connection and not yet reported as gone out.
     pub(super) unreported: u32,
     fetches: Vec<Fetch>,
-    /// Cancelled before their answer came, which may still come.
+    /// The cancelled fetches, whose responses may still come.
     cancelled: Vec<FetchId>,
     reads: Vec<(ReadId, Asked)>,
-    /// Answered once.
+    /// The reads that were answered.
     answered: Vec<ReadId>,
     pub(super) accepted: AcceptedConnections,
     pub(super) logs: Logs,
@@ -111,7 +112,7 @@ impl Driver {
         }
     }
 
-    /// The next input. What needs something that is not there becomes a step towards having it.
+    /// Returns the next input. If its kind is not possible yet, returns a step towards it.
     pub(super) fn next_input(
         &mut self,
         choices: &mut Choices<'_>,
@@ -155,7 +156,7 @@ impl Driver {
         }
     }
 
-    /// Of publishing, accepted connections and direct TCP.
+    /// Returns an input about publishing, accepted connections or direct TCP.
     fn next_wide_input(
         &mut self,
         kind: u8,
@@ -179,7 +180,7 @@ impl Driver {
             43 => self.log_read(choices, Logs::bad),
             44 => self.answered.pop().map(|query| match choices.below(2) {
                 0 => Input::LogRead { query, result: Ok(world::any_page(choices)) },
-                // The number of a read, as if it were a fetch.
+                // The id of a read is used as that of a fetch.
                 _ => {
                     let query = FetchId::new(query.get());
                     Input::Fetched { query, result: Ok(world::any_page(choices)) }
@@ -203,7 +204,7 @@ impl Driver {
         found.unwrap_or_else(|| self.step(timeout))
     }
 
-    /// What a driver in an empty world would do: connect, or wait until the next deadline.
+    /// Returns what happens without any choice: the connection is made, or the next deadline comes.
     fn step(&mut self, timeout: Option<Timestamp>) -> Input {
         match self.link {
             Link::Connecting(conn) => {
@@ -227,9 +228,8 @@ impl Driver {
         }
     }
 
-    /// What a driver does to whom the world is kind: all that is sent goes out, and own logs are
-    /// read in full. Fetches stay open, for one of a stream with small windows has no end in a world
-    /// that announces any token.
+    /// Returns what happens without faults: commands go out and own logs are read in full. Fetches
+    /// stay open, because with any token announced, a catch-up in small windows would have no end.
     pub(super) fn kind_input(&mut self, choices: &mut Choices<'_>) -> Option<Input> {
         if !matches!(self.link, Link::Up(_) | Link::Down) {
             return Some(self.step(None));
@@ -243,7 +243,7 @@ impl Driver {
             .or_else(|| self.accepted.all_sent())
     }
 
-    /// The present connection breaks.
+    /// Returns the loss of our own connection.
     fn disconnected(&mut self, timeout: Option<Timestamp>) -> Input {
         match self.link {
             Link::Connecting(conn) | Link::Up(conn) | Link::Closing(conn, _) => {
@@ -254,7 +254,7 @@ impl Driver {
         }
     }
 
-    /// The connection on which something may arrive.
+    /// Returns the connection on which commands may arrive.
     pub(super) const fn usable(&self) -> Option<ConnectionId> {
         match self.link {
             Link::Up(conn) | Link::Closing(conn, true) => Some(conn),
@@ -304,7 +304,7 @@ impl Driver {
         Some(Input::LogRead { query, result: result(&self.logs, &asked, choices) })
     }
 
-    /// Some of what was sent on the connection that we make has gone out.
+    /// Returns the report that some commands on our own connection have gone out.
     fn all_sent(&mut self, choices: &mut Choices<'_>) -> Option<Input> {
         let conn = self.usable().filter(|_| self.unreported > 0)?;
         let count = 1 + u32::from(choices.byte()) % self.unreported;
@@ -312,7 +312,7 @@ impl Driver {
         Some(Input::Sent { conn, count })
     }
 
-    /// Opens a wait, or cancels one that may have ended.
+    /// Returns the start of a wait, or the cancellation of one, which may have ended.
     fn wait(&mut self, choices: &mut Choices<'_>) -> Input {
         if choices.below(4) == 3 {
             let wait = self.waits.pop_first().unwrap_or(WaitId::new(0));
@@ -327,7 +327,7 @@ impl Driver {
         Input::WaitFor { wait, source, token: small_token(choices), deadline }
     }
 
-    /// An input that breaks the contract, and its time.
+    /// Returns an input that breaks the contract, with its time.
     pub(super) fn misuse(&self, choices: &mut Choices<'_>) -> (Timestamp, Input) {
         let nobody = ConnectionId::new(u64::MAX >> 20);
         let (fetch, read) = (FetchId::new(u64::MAX), ReadId::new(u64::MAX));

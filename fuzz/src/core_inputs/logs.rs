@@ -1,4 +1,4 @@
-//! Own logs: what they hold, and pages of them that keep the contract and that break it.
+//! The logs of own streams: appends enter, and pages that keep the contract, or break it, leave.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,20 @@ use synrepl_core::stream::{LogError, Page, Row, Token};
 use super::world::small_token;
 use crate::choices::Choices;
 
-/// One whose tokens rise, one that is resettable, one that acknowledgements are about, and one that
-/// nobody knows.
+/// The own streams: a rising one, a resettable one, one with acknowledgements, and an unknown one.
 pub(super) const OWN_STREAMS: [&str; 4] = ["events", "typing", "federation", "own_of_ours"];
 
-/// Longer than `row_bytes_max` where that is small.
+/// A row longer than the small value of `row_bytes_max`.
 const LONG_ROW: &str = r#"["xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"]"#;
 
-/// Batches by token, fixed up to `end`.
+/// The batches of a stream by token, complete up to `end`.
 #[derive(Clone, Debug)]
 pub(super) struct Log {
     pub(super) end: Token,
     batches: BTreeMap<Token, Vec<Row>>,
 }
 
-/// What the node asked for.
+/// A page that the node requested.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) stream: String,
@@ -31,7 +30,7 @@ pub(super) struct Asked {
 }
 
 impl Log {
-    /// A log that ends at `end`. Of one that is long, the last batch is kept.
+    /// Returns a log that ends at `end`. A long one holds only its last batch.
     pub(super) fn ending_at(end: Token) -> Self {
         let mut log = Self { end, batches: BTreeMap::new() };
         let last = end.get();
@@ -50,7 +49,7 @@ impl Log {
         self.batches.insert(token, (0..rows).map(row).collect());
     }
 
-    /// Adds batches and empty tokens; the new end.
+    /// Adds batches and tokens without rows, and returns the new end.
     pub(super) fn append(&mut self, choices: &mut Choices<'_>) -> Token {
         for _ in 0..choices.below(4) {
             let shape = choices.byte();
@@ -58,7 +57,7 @@ impl Log {
             let Some(token) = self.end.get().checked_add(step) else { break };
             self.end = Token::new(token);
             match shape >> 2 & 7 {
-                // Known to hold none.
+                // A token without rows.
                 7 => {}
                 6 => {
                     self.put(self.end, 2);
@@ -77,7 +76,7 @@ impl Log {
         self.batches.get(&token).map(Vec::as_slice)
     }
 
-    /// The batches in `(from, upto]`, in order.
+    /// Returns the batches in `(from, upto]`, in order.
     pub(super) fn between(
         &self,
         from: Token,
@@ -89,13 +88,13 @@ impl Log {
         all.into_iter().flatten().map(|(token, rows)| (*token, rows.as_slice()))
     }
 
-    /// What a store answers: whole batches, as many as fit or, by `shape`, fewer.
+    /// Returns a page as a store gives it: whole batches, as many as fit or, by `shape`, fewer.
     pub(super) fn page(&self, asked: &Asked, shape: u8) -> Page {
         let mut page = Page { updates: Vec::new(), upto: asked.upto, limited: false };
         let batches_max = if shape & 1 == 1 { usize::from(shape >> 4) + 1 } else { usize::MAX };
         for (nth, (token, rows)) in self.between(asked.from, asked.upto).enumerate() {
             if nth > 0 && (nth >= batches_max || page.updates.len() >= asked.rows_max) {
-                // It ends with its last batch, or where the next one begins.
+                // The page ends at its last batch, or just before the next one.
                 let last = page.updates.last().map(|(last, _)| *last);
                 page.upto = last.filter(|_| shape & 2 == 0).unwrap_or_else(|| token.before());
                 page.limited = true;
@@ -106,7 +105,7 @@ impl Log {
         page
     }
 
-    /// A page that breaks one rule of the contract.
+    /// Returns a page that breaks one rule of the contract.
     pub(super) fn bad_page(&self, asked: &Asked, choices: &mut Choices<'_>) -> Page {
         let mut page = self.page(asked, 0);
         let row = Row::from("[0]");
@@ -115,7 +114,7 @@ impl Log {
             1 if asked.upto.get() < i64::MAX => page.upto = asked.upto.advanced_by(1),
             2 => page.updates.insert(0, (asked.from, row)),
             3 => {
-                // Falls behind a row that is there, or is not above `from`.
+                // The last row falls, or is not above `from`.
                 page.updates.push((asked.upto, row.clone()));
                 page.updates.push((asked.upto.before(), row));
             }
@@ -128,7 +127,7 @@ impl Log {
     }
 }
 
-/// The own logs, and which of them the node knows of.
+/// The logs of all own streams.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Logs {
     all: BTreeMap<String, Log>,
@@ -143,7 +142,7 @@ impl Logs {
         self.all.insert(stream.to_owned(), log);
     }
 
-    /// The log of this stream, which begins with this.
+    /// Returns the log of this stream, which is created if it is new.
     pub(super) fn entry(&mut self, stream: &str) -> &mut Log {
         self.all.entry(stream.to_owned()).or_insert_with(|| Log::ending_at(Token::START))
     }

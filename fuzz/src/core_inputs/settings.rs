@@ -1,4 +1,4 @@
-//! Settings from bytes.
+//! The settings of a run: bytes enter, a valid [`Config`] leaves.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use super::{
 };
 use crate::choices::Choices;
 
-/// Settings, and whether the run has more than a bus that is only followed.
+/// The settings, and whether the run has more than a bus that is only followed.
 pub(super) struct Settings {
     pub(super) config: Config,
     pub(super) is_wide: bool,
 }
 
-/// Defaults for zeros.
+/// Decodes settings; zeros give the defaults.
 pub(super) fn decoded(choices: &mut Choices<'_>) -> Settings {
     let mut config = Config::default();
     let flags = choices.byte();
@@ -68,7 +68,7 @@ pub(super) fn decoded(choices: &mut Choices<'_>) -> Settings {
     Settings { config, is_wide }
 }
 
-/// Settings of what publishes, accepts peers, and speaks direct TCP.
+/// Decodes the settings of publishing, of accepted connections and of direct TCP.
 fn widen(config: &mut Config, choices: &mut Choices<'_>) {
     config.transport = match choices.below(16) {
         0..=6 => Transport::Bus,
@@ -76,7 +76,7 @@ fn widen(config: &mut Config, choices: &mut Choices<'_>) {
         nth => Transport::Tcp(Dialect::ALL[usize::from(nth - 10)]),
     };
     if let Transport::Tcp(dialect) = config.transport {
-        // Not possible there, as `Config::validate` says.
+        // `Config::validate` refuses an observer of the oldest dialect.
         config.observe_only &= dialect.names_instances();
     }
     let flags = choices.byte();
@@ -112,7 +112,7 @@ fn widen(config: &mut Config, choices: &mut Choices<'_>) {
     }
 }
 
-/// Settings of the audit, which a server of the oldest dialect has nothing for.
+/// Decodes the settings of the audit, which a server of the oldest dialect does not support.
 pub(super) fn audit(config: &mut Config, choices: &mut Choices<'_>) {
     let flags = choices.byte();
     let is_set = |bit: u8| flags >> bit & 1 == 1;

@@ -1,4 +1,5 @@
-//! What must hold whatever happens, judged from outside.
+//! The rules of the node that hold for any list of inputs, judged from outside: inputs and actions
+//! enter, a broken promise leaves (F1 to F6, F9, F10, P1 to P4).
 
 mod audits;
 mod connections;
@@ -16,23 +17,23 @@ use synrepl_core::{
 use self::{audits::Audits, connections::Connections, published::Published};
 use super::logs::Logs;
 
-/// Reads of own logs under way at once. The node has few, because each may bring many rows.
+/// The most reads of own logs in flight. The node limits them because each may bring many rows.
 const READS_MAX: usize = 4;
 
-/// What was broken, with the names of the promises of the core.
+/// A text that says which promise is broken, if any.
 pub(super) type Verdict = Result<(), String>;
 
-/// What one source has said.
+/// The tokens in the events of one source.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     position: Option<Token>,
-    /// The last token of rows, since the last reset.
+    /// The last token of rows since the last reset.
     last: Option<Token>,
 }
 
-/// Follows inputs and actions, and knows the limits.
+/// The observer of a node's inputs and actions.
 pub(super) struct Watch {
-    /// Rows of a token at a position below it: a gap about the rest comes next.
+    /// A token whose rows came with a position below it, so that a gap for its rest must be next.
     part_of: Option<(Source, Token)>,
     config: Config,
     sources: BTreeMap<Source, Seen>,
@@ -256,7 +257,7 @@ impl Watch {
         holds(wanted, || format!("{source} is not wanted"))
     }
 
-    /// What holds once the actions of an input are carried out.
+    /// Checks what must hold once the actions of an input are carried out.
     pub(super) fn check(&self, node: &Node, now: Timestamp, input: &Input) -> Verdict {
         let (held, max) = (node.stats().held_bytes_now, self.config.limits.held_bytes_total_max);
         holds(held <= max, || format!("F9: {held} bytes held, {max} allowed"))?;
@@ -276,19 +277,19 @@ impl Watch {
         self.check_positions(&node.positions())
     }
 
-    /// How many actions one input may bring, given the rows that may wait or come with it.
+    /// Returns the most actions that an input may cause, with `rows` held or in the input.
     pub(super) fn actions_max(&self, node: &Node, rows: usize) -> usize {
         let (peers, streams) = (self.connections.open().count() + 1, self.published.streams() + 1);
         let sources = self.sources.len() + usize::try_from(node.stats().sources_now).unwrap_or(0);
         32 + 4 * (rows + sources + self.waits.len() + self.in_flight.len() + peers * streams)
     }
 
-    /// What holds once nothing more is asked of the driver.
+    /// Checks what must hold once the driver has nothing left to do.
     pub(super) fn check_complete(&self, bus_is_up: bool, logs: &Logs) -> Verdict {
         self.published.check_complete(self.connections.open(), bus_is_up, logs)
     }
 
-    /// The positions that went with the events are the node's.
+    /// Checks that the node's positions are those of the events (F6).
     fn check_positions(&self, positions: &Positions) -> Verdict {
         for (source, token) in positions.iter() {
             let (stream, writer) = (source.stream(), source.instance());

@@ -1,4 +1,5 @@
-//! What others say, none of which keeps any rules.
+//! The commands, lines and pages of other instances, which keep no rules: choices enter, any value
+//! of the type leaves.
 
 use bytes::Bytes;
 use synrepl_core::{
@@ -13,7 +14,7 @@ use synrepl_core::{
 use super::logs::OWN_STREAMS;
 use crate::choices::Choices;
 
-/// One of each class, and one that is not known.
+/// One stream of each class, and an unknown one.
 pub(super) const STREAMS: [&str; 9] = [
     "events",
     "receipts",
@@ -26,13 +27,13 @@ pub(super) const STREAMS: [&str; 9] = [
     "from_the_future",
 ];
 
-/// The last one is our own name.
+/// The names of writers, of which the last is our own.
 pub(super) const WRITERS: [&str; 4] = ["w0", "w1", "w2", "synrepl"];
 
-/// What the deployment is called.
+/// The server name of the deployment.
 pub(super) const SERVER: &str = "example.com";
 
-/// Mostly small, so that tokens meet; sometimes at an end of the range.
+/// Returns a token, mostly a small one, so that tokens coincide, and sometimes an end of the range.
 pub(super) fn small_token(choices: &mut Choices<'_>) -> Token {
     Token::new(match choices.byte() {
         255 => i64::MAX,
@@ -79,7 +80,8 @@ pub(super) fn position(choices: &mut Choices<'_>) -> Command {
     })
 }
 
-/// As a server of the oldest dialect says it, which knows one writer; mostly.
+/// Returns the command, mostly in a form that a server of the oldest dialect, which has one writer,
+/// could send.
 #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands stay as they are")]
 pub(super) fn in_dialect(
     command: Command,
@@ -114,7 +116,7 @@ pub(super) fn other_command(choices: &mut Choices<'_>) -> Command {
     }
 }
 
-/// Of every kind, most often one that asks for something.
+/// Returns a command of any kind, most often a request.
 pub(super) fn any_command(choices: &mut Choices<'_>) -> Command {
     match choices.below(24) {
         0 => Command::Ping("1".into()),
@@ -175,7 +177,7 @@ fn user_sync(choices: &mut Choices<'_>) -> Command {
     }))
 }
 
-/// A sync of a user of ours.
+/// Returns a sync of a user of ours.
 pub(super) fn syncing(choices: &mut Choices<'_>) -> Input {
     Input::Syncing {
         user: choices.one_of(&["@a:x", "@b:x", "@c:x"]).into(),
@@ -185,14 +187,15 @@ pub(super) fn syncing(choices: &mut Choices<'_>) -> Input {
     }
 }
 
-/// A page of anything.
+/// Returns a page with any contents.
 pub(super) fn any_page(choices: &mut Choices<'_>) -> Page {
     let shape = choices.byte();
     let updates = (0..shape >> 1 & 7).map(|_| (small_token(choices), row(choices))).collect();
     Page { updates, upto: small_token(choices), limited: shape & 1 == 1 }
 }
 
-/// A page that keeps the rules: rows in order, all in what was asked for, which it ends.
+/// Returns a page that keeps the rules: its rows are in order and in the requested range, and it
+/// reaches the end of the range.
 pub(super) fn good_page(choices: &mut Choices<'_>, from: Token, asked_upto: Token) -> Page {
     let shape = choices.byte();
     let limited = shape & 1 == 1;
@@ -230,7 +233,7 @@ pub(super) fn bad_row(choices: &mut Choices<'_>) -> DecodeError {
     error.with_row(BadRow { stream, instance, token })
 }
 
-/// A line of the fuzzer's own making.
+/// Returns the input of a line whose bytes the fuzzer chooses.
 pub(super) fn raw_line(choices: &mut Choices<'_>, conn: ConnectionId) -> Input {
     let length = usize::from(choices.byte());
     match Decoder::new().decode(&Bytes::copy_from_slice(choices.bytes(length))) {

@@ -1,4 +1,4 @@
-//! What the core delivered, and how it compares.
+//! The account of the core's deliveries, and its comparison with the plain follower's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,12 +15,12 @@ use super::{
 
 pub(super) type Verdict = Result<(), String>;
 
-/// One source since its last reset.
+/// The deliveries of one source since its last reset.
 #[derive(Default)]
 struct Heard {
     delivered: Delivered,
     gaps: Vec<(Token, Token)>,
-    /// Where the core last said that it stands.
+    /// The position in the source's last event.
     position: Option<Token>,
     resets: usize,
 }
@@ -65,8 +65,8 @@ impl Account {
         Ok(())
     }
 
-    /// Between any two inputs. The plain follower reads the log when it hears of it, the core asks
-    /// for it and waits: until all is answered it is behind, never ahead and never beside.
+    /// Checks the deliveries between two inputs. The plain follower reads the log at once, the core
+    /// fetches and waits, so its deliveries are a prefix of the plain follower's.
     pub(super) fn check_behind(&self, naive: &Naive) -> Verdict {
         for (name, heard) in &self.0 {
             let Some(source) = naive.sources.get(name) else {
@@ -75,7 +75,7 @@ impl Account {
             if heard.resets > source.resets {
                 return Err(format!("F10: {} resets of {name:?}", heard.resets));
             }
-            // Rows that were fetched across a restart are of no epoch, until the reset is told.
+            // Rows that were fetched across a restart belong to no epoch until the reset is known.
             let of = traits(&name.0);
             if of.order != Order::Rising || of.resettable || of.shared_fetch {
                 continue;
@@ -89,12 +89,12 @@ impl Account {
         Ok(())
     }
 
-    /// Once all is answered and the world is kind: nothing is open to choice any more.
+    /// Checks that the deliveries are the same once every fetch is answered, without faults.
     pub(super) fn check_same(&self, naive: &Naive, positions: &Positions) -> Verdict {
         self.check_behind(naive)?;
         for (name, source) in &naive.sources {
             let of = traits(&name.0);
-            // A burst that nothing closes is whole when it has been quiet for a while.
+            // A burst that nothing closes counts as complete once it has been quiet for a while.
             let burst = source.delivered.iter().filter(|_| of.order == Order::Bursts);
             let expected = burst.map(|(token, _)| *token).max().max(source.position);
             let position = positions.get(&Source::new(&name.0, &name.1));
@@ -108,9 +108,9 @@ impl Account {
             let same = match of.order {
                 Order::Rising if of.shared_fetch => self.has_shared(&name.0, &expected),
                 Order::Rising => expected == found,
-                // A set, each row once.
+                // The order is free, and each row comes once.
                 Order::Bursts => flat(&expected) == flat(&found),
-                // At least once; where a source starts, some of what is older may be told too.
+                // Each row comes at least once, and older rows may come where a source starts.
                 Order::Loose | Order::UnclosedBursts | _ => {
                     flat(&expected).iter().all(|row| flat(&found).contains(row))
                 }
@@ -122,7 +122,8 @@ impl Account {
         Ok(())
     }
 
-    /// Rows of one writer may come, and gaps be told, under another's name; but once.
+    /// Returns whether every row came, once, under any writer's name, or lies in a gap of any
+    /// writer.
     fn has_shared(&self, stream: &str, expected: &Delivered) -> bool {
         let of_stream = || self.0.iter().filter(|((of, _), _)| of == stream).map(|(_, of)| of);
         let all: Vec<_> = of_stream().flat_map(|heard| &heard.delivered).collect();
@@ -133,7 +134,7 @@ impl Account {
     }
 }
 
-/// Without what a gap stands for.
+/// Returns the deliveries outside all gaps.
 fn outside(delivered: &Delivered, gaps: &[(Token, Token)]) -> Delivered {
     let in_gap = |token: Token| gaps.iter().any(|(from, upto)| *from < token && token <= *upto);
     delivered.iter().filter(|(token, _)| !in_gap(*token)).cloned().collect()

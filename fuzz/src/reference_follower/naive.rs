@@ -1,5 +1,5 @@
-//! A follower that does the plainest thing that keeps the promises: it reads the writer's log
-//! itself, at once and whole, as soon as it hears how far the writer has come.
+//! The plain follower: the simplest one that keeps the promises. It reads the writer's log itself,
+//! at once and in full, as soon as a command shows how far the writer has come.
 //!
 //! Written from the promises F1 to F10 and `protocol.md` 2.3, 4.7 and 7.5: no pages, no holding
 //! queue, no retries, no limits.
@@ -17,21 +17,21 @@ use super::{
     writers::{Logs, Name},
 };
 
-/// What one source delivered, in order: tokens with their rows, since the last reset.
+/// The deliveries of one source since its last reset, in order: tokens with their rows.
 pub(super) type Delivered = Vec<(Token, Vec<Row>)>;
 
 #[derive(Default)]
 pub(super) struct Source {
     pub(super) delivered: Delivered,
-    /// Complete up to here; none before anything was heard.
+    /// The token up to which the source is complete; none before its first command.
     pub(super) position: Option<Token>,
     pub(super) resets: usize,
-    /// Its writer has said on this connection where it stands, and all since could be read.
+    /// Whether its position was confirmed on this connection, and all commands since could be read.
     live: bool,
-    /// Something could not be read: of a stream in memory, only an announcement helps.
+    /// Whether a command could not be read; in a stream in memory, only an announcement ends that.
     suspect: bool,
     batch: Vec<Row>,
-    /// Rows that came before the first announcement, and wait for it.
+    /// The tokens of rows that came before the first announcement, and wait for it.
     unplaced: Vec<Token>,
 }
 
@@ -75,7 +75,7 @@ impl Naive {
             }
             Input::Malformed { error, .. } => {
                 let name = error.row().map(|row| (row.stream.clone(), row.instance.clone()));
-                // A bad line is not believed as far as to follow a source for it.
+                // A bad line is not believed to the point of following a new source.
                 if let Some(source) = name.and_then(|name| self.sources.get_mut(&name)) {
                     (source.live, source.suspect) = (false, true);
                     source.batch.clear();
@@ -105,7 +105,7 @@ impl Naive {
                 if order == Order::Bursts || (of.resettable && source.suspect) {
                     source.unplaced.push(token);
                 } else {
-                    // As good as an announcement up to here.
+                    // The row is evidence that its writer has reached the token.
                     self.reach(now, &name, token.before(), token, logs);
                 }
             }
@@ -115,7 +115,7 @@ impl Naive {
             }
             Order::Rising if of.resettable => (source.live, source.suspect) = (false, true),
             Order::Bursts if token > position => source.add(token, &rows),
-            // Delivered before, or of the past.
+            // The row was delivered before, or lies before the start.
             Order::Rising | Order::Bursts | Order::Loose | Order::UnclosedBursts | _ => {}
         }
     }
@@ -132,7 +132,7 @@ impl Naive {
         self.reach(now, &name, from, said.token, logs);
     }
 
-    /// The writer is known to have come to `token`. A new source stands at `from`.
+    /// Handles evidence that the writer has reached `token`. A new source starts at `from`.
     fn reach(&mut self, now: Timestamp, name: &Name, from: Token, token: Token, logs: &Logs) {
         let known = self.sources.get(name).and_then(|source| source.position);
         let mut position = known.unwrap_or_else(|| self.starts.of(now, &name.0, from));
@@ -152,7 +152,7 @@ impl Naive {
 }
 
 impl Source {
-    /// Each row once, whatever order it comes in.
+    /// Delivers the rows that were not delivered yet, in any order of tokens.
     fn add(&mut self, token: Token, rows: &[Row]) {
         let known: BTreeSet<_> = self.delivered.iter().flat_map(|(_, rows)| rows).collect();
         let new: Vec<_> = rows.iter().filter(|row| !known.contains(row)).cloned().collect();

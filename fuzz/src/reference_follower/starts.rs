@@ -1,4 +1,4 @@
-//! Where a source starts that has no position (`Config::start`, `Config::settling_for`).
+//! The start of a source without a position (`Config::start`, `Config::settling_for`).
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,12 @@ use synrepl_core::{
     stream::{Token, traits},
 };
 
-/// Where each stream was taken up.
+/// The tokens at which streams were first followed.
 pub(super) struct Starts {
     start: Start,
     settles_at: Option<Timestamp>,
-    /// The second says that it was saved, and so is final.
+    /// The highest token of each stream at its start, and whether it was saved, which makes it
+    /// final.
     baselines: BTreeMap<String, (Token, bool)>,
 }
 
@@ -29,7 +30,8 @@ impl Starts {
         self.settles_at.get_or_insert(now + config.connection.settling_for);
     }
 
-    /// From now on, or from the start; writers that appear later have written all since then.
+    /// Returns the start of a source whose writer is at `current`. A writer that appears later
+    /// starts at the stream's baseline, so that its first rows are not skipped.
     pub(super) fn of(&mut self, now: Timestamp, stream: &str, current: Token) -> Token {
         let settling = self.settles_at.is_none_or(|at| now < at);
         match self.baselines.get(stream) {

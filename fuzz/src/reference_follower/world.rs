@@ -1,5 +1,5 @@
-//! A bus, writers and fetches, from bytes: what they do is well-behaved, what happens to them is
-//! not.
+//! The world of a run: writers and fetch sources that keep the rules, and a bus that breaks.
+//! Choices and actions enter, inputs leave.
 
 use synrepl_core::{
     Action, Config, ConnectionId, FetchId, Input, Timestamp,
@@ -10,7 +10,7 @@ use synrepl_core::{
 use super::writers::{self, Name, SOURCES, Writers};
 use crate::choices::Choices;
 
-/// What a driver knows of one fetch.
+/// A fetch in flight.
 struct Fetch {
     query: FetchId,
     name: Name,
@@ -31,16 +31,16 @@ pub(super) struct World {
     link: Link,
     fetches: Vec<Fetch>,
     cancelled: Vec<FetchId>,
-    /// Nobody hears what is asked on the bus.
+    /// Whether requests on the bus get lost.
     is_deaf: bool,
-    /// Every failure may be the one after which a fetch is given up.
+    /// Whether a fetch may be given up, so that each failure may lead to a gap.
     gives_up: bool,
-    /// Sources of which a gap may be reported.
+    /// The sources of which a gap may be reported.
     pub(super) may_gap: Vec<Name>,
 }
 
 impl World {
-    /// Writers with a past, and settings that fit it.
+    /// Decodes writers with past rows, and saved positions that fit them.
     pub(super) fn decoded(config: &mut Config, choices: &mut Choices<'_>) -> Self {
         let mut writers = Writers::new();
         let absent = choices.word();
@@ -87,7 +87,7 @@ impl World {
         }
     }
 
-    /// What happens next, if anything does.
+    /// Lets something happen, and returns the input to which it leads, if any.
     pub(super) fn next_input(
         &mut self,
         choices: &mut Choices<'_>,
@@ -119,7 +119,7 @@ impl World {
                 Some(Input::Tick)
             }
             18 => {
-                // It loses the bus, and what it would have said.
+                // The writer loses its connection, and the commands that it had not sent.
                 self.writers.skip(at);
                 None
             }
@@ -144,13 +144,13 @@ impl World {
         }
     }
 
-    /// From now on nothing goes wrong.
+    /// Ends all faults.
     pub(super) fn heal(&mut self) {
         self.is_deaf = false;
         self.writers.all.iter_mut().for_each(|writer| writer.is_there = true);
     }
 
-    /// What happens where nothing goes wrong; `None` when there is nothing left but to wait.
+    /// Returns the next input without faults; `None` if only a deadline is left.
     pub(super) fn kind_input(&mut self) -> Option<Input> {
         if !self.fetches.is_empty() {
             return self.fetched(&mut Choices::new(&[]));
@@ -162,7 +162,7 @@ impl World {
         }
     }
 
-    /// Connects, or waits for the next deadline.
+    /// Returns what happens without any choice: the connection is made, or the next deadline comes.
     fn step(&mut self, timeout: Option<Timestamp>) -> Option<Input> {
         if let Link::Connecting(conn) = self.link {
             self.link = Link::Up(conn);
@@ -172,7 +172,7 @@ impl World {
         Some(Input::Tick)
     }
 
-    /// Whoever is not there hears nothing.
+    /// Returns the input of a command; none without a connection.
     fn received(&self, command: Command) -> Option<Input> {
         match self.link {
             Link::Up(conn) => Some(Input::Received { conn, command }),
@@ -185,7 +185,7 @@ impl World {
         self.received(command)
     }
 
-    /// The next row of a writer arrives as a line that is not JSON.
+    /// Returns the next row of a writer as a line whose JSON is malformed.
     fn garbled(&mut self, at: usize) -> Option<Input> {
         let input = self.said(at, 0)?;
         let Input::Received { conn, command: Command::Rdata(rdata) } = input else {
@@ -197,7 +197,7 @@ impl World {
         Some(Input::Malformed { conn, error: error.with_row(row) })
     }
 
-    /// The answer to a fetch: for zeros, the whole of it.
+    /// Returns the response to a fetch; zeros give the complete page.
     fn fetched(&mut self, choices: &mut Choices<'_>) -> Option<Input> {
         let nth = usize::from(choices.byte()).checked_rem(self.fetches.len())?;
         let Fetch { query, name, from, upto } = self.fetches.remove(nth);
@@ -206,7 +206,7 @@ impl World {
             15 => Err(FetchError::Unreachable { endpoint: endpoint(), message: "no".to_owned() }),
             14 => Err(FetchError::TooLarge { limit_bytes: 1 }),
             13 => Err(FetchError::NoEndpoint { instance: name.1.clone() }),
-            // Answers that break their own rules; in some streams this one does not.
+            // The page breaks the rules, but for streams whose pages may overrun.
             12 if !traits(&name.0).overruns => {
                 Ok(Page { updates: Vec::new(), upto: upto.advanced_by(1), limited: false })
             }

@@ -1,4 +1,6 @@
-//! Writers that keep the rules of a running deployment (`seen.md`; `protocol.md` 5.3, 5.4).
+//! The writers of a run, which keep the rules of a running deployment (`seen.md`; `protocol.md`
+//! 5.3,
+//! 5.4): appends enter, commands and pages leave.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,10 +11,10 @@ use synrepl_core::{
 
 use crate::choices::Choices;
 
-/// Stream and writer.
+/// The names of a stream and its writer.
 pub(super) type Name = (String, String);
 
-/// One of each class, two writers where a stream has several, and ourselves.
+/// The sources: a stream of each class, two writers where a class has several, and our own name.
 pub(super) const SOURCES: [(&str, &str); 11] = [
     ("events", "w0"),
     ("events", "w1"),
@@ -27,12 +29,12 @@ pub(super) const SOURCES: [(&str, &str); 11] = [
     ("events", "synrepl"),
 ];
 
-/// What every writer holds.
+/// The logs of all writers.
 #[derive(Default)]
 pub(super) struct Logs(BTreeMap<Name, BTreeMap<Token, Vec<Row>>>);
 
 impl Logs {
-    /// One writer's rows in `(from, upto]`.
+    /// Returns the rows of one writer in `(from, upto]`.
     pub(super) fn rows(
         &self,
         name: &Name,
@@ -52,21 +54,21 @@ impl Logs {
 /// One writer of one stream.
 pub(super) struct Writer {
     pub(super) name: Name,
-    /// There from the start, or only later: until then it neither writes nor says anything.
+    /// Whether it has started; until then it neither writes nor sends anything.
     pub(super) is_there: bool,
-    /// Announced, or about to be by what is in the queue.
+    /// The token up to which it has sent or queued everything.
     sent: Token,
-    /// One send, which nothing of the same writer comes into.
+    /// The rest of one send, which no other command of the writer interrupts.
     queue: VecDeque<Command>,
     pub(super) must_announce: bool,
     order: Order,
 }
 
-/// All writers, and their logs.
+/// All writers and their logs.
 pub(super) struct Writers {
     pub(super) all: Vec<Writer>,
     pub(super) logs: Logs,
-    /// The last token of each stream: its writers draw from one sequence.
+    /// The last token of each stream, whose writers share one sequence.
     ends: BTreeMap<String, Token>,
     rows_ever: u64,
 }
@@ -89,7 +91,7 @@ impl Writers {
         self.ends.get(stream).copied().unwrap_or_default()
     }
 
-    /// One more token of this writer, with its rows.
+    /// Appends one token of this writer, with `rows` rows.
     pub(super) fn append(&mut self, at: usize, rows: u8) {
         let Self { all, logs, ends, rows_ever } = self;
         let writer = &all[at];
@@ -103,17 +105,17 @@ impl Writers {
         }
     }
 
-    /// What was written so far is of the past: nobody is told of it any more.
+    /// Drops everything that this writer has not sent yet.
     pub(super) fn skip(&mut self, at: usize) {
         let end = self.end(&self.all[at].name.0);
         let writer = &mut self.all[at];
-        // What is said of a stream in memory that starts over must reach who is there.
+        // Followers must learn of the dropped rows, and of a stream in memory that starts over.
         writer.must_announce |= writer.sent < end || !writer.queue.is_empty();
         writer.queue.clear();
         writer.sent = end;
     }
 
-    /// It starts again, and says so; a stream in memory starts over.
+    /// Restarts the writer and returns its announcement. A stream in memory starts over.
     pub(super) fn restart(&mut self, at: usize) -> Command {
         let (stream, _) = self.all[at].name.clone();
         if traits(&stream).resettable {
@@ -124,14 +126,14 @@ impl Writers {
         self.all[at].announcement()
     }
 
-    /// Before 1.97 a writer answered at once, ahead of what it still had to send.
+    /// Returns an announcement ahead of unsent rows, as releases before 1.97 send it.
     pub(super) fn announce_ahead(&self, at: usize) -> Option<Command> {
         let writer = &self.all[at];
         let end = self.end(&writer.name.0);
         (writer.is_there && writer.queue.is_empty()).then(|| writer.position(end, end))
     }
 
-    /// The next command of this writer. `repeats`: how far `caches` goes back.
+    /// Returns the next command of this writer. A loose stream goes back by `repeats` tokens first.
     pub(super) fn next(&mut self, at: usize, repeats: u8) -> Option<Command> {
         let end = self.end(&self.all[at].name.0);
         let writer = &mut self.all[at];
@@ -160,7 +162,7 @@ impl Writer {
         Command::Position(Position { stream, instance, prev, token, ends_catch_up: false })
     }
 
-    /// One send of all rows in `(from, end]`, as the streamer makes it.
+    /// Queues one send of all rows in `(from, end]`, in the order in which Synapse sends them.
     fn fill(&mut self, from: Token, end: Token, logs: &Logs) {
         let mut sets: Vec<_> = logs.rows(&self.name, from, end).collect();
         if self.order == Order::Bursts {
@@ -182,8 +184,7 @@ impl Writer {
     }
 }
 
-/// The answer to a fetch, as the writer gives it; and whether it may be taken for one that was
-/// cut inside a token.
+/// Returns the writer's page for a fetch, and whether the page may have been cut inside a token.
 pub(super) fn page(
     logs: &Logs,
     name: &Name,
@@ -215,7 +216,7 @@ pub(super) fn page(
         cut += 1;
     }
     let limited = cut < rows.len();
-    // A page of `caches` also goes on beyond what was asked: nobody can tell the one cut from the other.
+    // A page of `caches` may overrun the request, so both kinds of cut look the same.
     let is_split = limited && (of.overruns || !whole(&rows, cut));
     rows.truncate(cut);
     let last = rows.last().map_or(upto, |(token, _)| *token);

@@ -1,5 +1,5 @@
-//! What an audit may do, judged from outside: only what was settled is compared, only of a source
-//! that is live, and rows that came are not found again.
+//! The rules of the audit, judged from outside: it compares only settled tokens of live sources,
+//! and finds no row that was delivered.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,13 +13,13 @@ use synrepl_core::{
 
 use super::{Verdict, holds};
 
-/// What a source has shown of itself.
+/// The state of a source, by its events.
 #[derive(Default)]
 struct Followed {
     live: bool,
-    /// Where it stood, and since when.
+    /// The positions that it has had, each with its time.
     stood: Vec<(Timestamp, Token)>,
-    /// The last token that an audit found rows of, since the last reset.
+    /// The last token of rows that an audit found since the last reset.
     found: Option<Token>,
 }
 
@@ -27,11 +27,11 @@ struct Followed {
 struct Asked {
     query: FetchId,
     source: Source,
-    /// What it was asked for is over: it is cancelled before the next input.
+    /// Whether the audit has ended, so that the fetch must be cancelled before the next input.
     is_over: bool,
 }
 
-/// A stream, and its writer unless fetches show all writers together.
+/// A stream and its writer; no writer if fetches are shared.
 type Compared = (String, Option<String>);
 
 pub(super) struct Audits {
@@ -75,7 +75,7 @@ impl Audits {
         }
     }
 
-    /// Whether the fetch was an audit's, which is over with this.
+    /// Ends the audit's fetch if it has this id. Returns whether it did.
     pub(super) fn take(&mut self, query: FetchId) -> bool {
         self.asked.take_if(|asked| asked.query == query).is_some()
     }
@@ -95,7 +95,7 @@ impl Audits {
         self.asked.is_some()
     }
 
-    /// A fetch of nothing but what lies at or below the position.
+    /// Checks a fetch at or below the position, which only an audit may send.
     pub(super) fn on_fetch(&mut self, query: FetchId, source: &Source, upto: Token) -> Verdict {
         let Some(every) = self.every else {
             return Err(format!("{source} is fetched again up to {upto}, but no audit is wanted"));
@@ -103,7 +103,7 @@ impl Audits {
         holds(self.asked.is_none(), || format!("two audits, the second of {source}"))?;
         let followed = self.sources.entry(source.clone()).or_default();
         holds(followed.live, || format!("an audit of {source}, which is not live"))?;
-        // A period is moved by up to a quarter.
+        // Jitter shortens a period by up to a quarter.
         let micros = u64::try_from(every.mul_f64(0.75).as_micros()).unwrap_or(u64::MAX);
         let before = self.now.as_micros().checked_sub(micros).map(Timestamp::from_micros);
         let stood = followed.stood.iter().rev().find(|(at, _)| Some(*at) <= before);
@@ -152,7 +152,7 @@ impl Audits {
         }
     }
 
-    /// Rows that an audit found of a source that stands at `stands`.
+    /// Checks rows that an audit found, of a source whose position is `stands`.
     pub(super) fn on_found<'a>(
         &mut self,
         source: &Source,
@@ -175,7 +175,7 @@ impl Audits {
         Ok(())
     }
 
-    /// What holds between two inputs.
+    /// Checks what must hold between two inputs.
     pub(super) fn check(&self, node: &Node) -> Verdict {
         let over = self.asked.as_ref().filter(|asked| asked.is_over);
         holds(over.is_none(), || "an audit goes on beyond what it was for".to_owned())?;
@@ -203,7 +203,7 @@ mod tests {
         Source::new(stream, writer)
     }
 
-    /// A source of `stream` that went live at 5, and then moved to 9; 2 s later.
+    /// Returns a source of `stream` that went live at 5 and moved to 9, 2 s later.
     fn audited(stream: &str) -> Audits {
         let mut config = Config::default();
         config.audit.audit_every = Some(Duration::from_secs(1));

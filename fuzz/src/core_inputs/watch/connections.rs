@@ -1,4 +1,5 @@
-//! What goes out on which connection, and when it may not any more.
+//! The rules of connections, judged from outside: which commands go out on which connection, and
+//! none after its end or beyond its limit.
 
 use std::collections::BTreeMap;
 
@@ -6,23 +7,23 @@ use synrepl_core::{Config, ConnectionId, Input, Transport, wire::Command};
 
 use super::{Verdict, holds};
 
-/// The connections that are there.
+/// The connections of the node.
 pub(super) struct Connections {
     observe_only: bool,
     transport: Transport,
     pending_max: u32,
-    /// The highest that was asked for.
+    /// The highest id of a connection that the node requested.
     asked: ConnectionId,
     ours: Option<Seen>,
     accepted: BTreeMap<ConnectionId, Seen>,
 }
 
-/// One connection.
+/// The state of one connection.
 struct Seen {
     conn: ConnectionId,
     up: bool,
     closed: bool,
-    /// ERROR was said, which ends it.
+    /// Whether ERROR was sent, which ends the connection.
     said_error: bool,
     unreported: u32,
 }
@@ -129,7 +130,7 @@ impl Connections {
             return holds(of_server, || format!("not for a server to say: {command:?}"));
         }
         let on_tcp = matches!(self.transport, Transport::Tcp(_));
-        // Without a word the other end would not know why it is left.
+        // An observer may send these, which publish nothing.
         let manages = matches!(command, Command::Name(_) | Command::Ping(_) | Command::Error(_));
         holds(!self.observe_only || (on_tcp && manages), || {
             format!("an observer sends nothing: {command:?}")
@@ -138,13 +139,13 @@ impl Connections {
         holds(!(on_tcp && of_server), || format!("not for a client to say: {command:?}"))
     }
 
-    /// What holds between two inputs.
+    /// Checks what must hold between two inputs.
     pub(super) fn check(&self) -> Verdict {
         let left = self.accepted.values().find(|seen| seen.said_error && !seen.closed);
         holds(left.is_none(), || "an ERROR that does not end its connection".to_owned())
     }
 
-    /// Who is connected to us and has not been cut off.
+    /// Returns the peers that are connected and were not cut off.
     pub(super) fn open(&self) -> impl Iterator<Item = ConnectionId> {
         self.accepted.values().filter(|seen| !seen.closed).map(|seen| seen.conn)
     }
@@ -166,7 +167,7 @@ mod tests {
     const OURS: ConnectionId = ConnectionId::new(1);
     const PEER: ConnectionId = ConnectionId::accepted(0);
 
-    /// A connection of our own that is up, and a peer.
+    /// Returns an established connection of our own, and a peer.
     fn connections(change: impl FnOnce(&mut Config)) -> Connections {
         let mut config = Config::default();
         config.transport = Transport::Tcp(Dialect::LATEST);

@@ -1,4 +1,5 @@
-//! One connection on which own rows go out: no row may be missing, split or announced too early.
+//! The rules for one connection on which own rows go out: no row is missing, no batch is split, and
+//! no token is announced too early (promises P1, P2 and P4).
 
 use std::collections::BTreeMap;
 
@@ -10,34 +11,34 @@ use synrepl_core::{
 use super::{Verdict, holds};
 use crate::core_inputs::logs::Log;
 
-/// Who reads there.
+/// The kind of reader of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reader {
-    /// Every instance on the bus. Takes any row.
+    /// Every instance on the bus, where rows of any length fit.
     Bus,
-    /// A peer whose dialect names instances; it gets all that is published.
+    /// A peer whose dialect names instances, which gets all streams.
     Named,
-    /// A peer of the oldest dialect; it gets what it asks for.
+    /// A peer of the oldest dialect, which gets the streams that it requests.
     Oldest,
 }
 
-/// How far a reader has come with one stream.
+/// The progress of a reader in one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// It was not told. What is above this token is news to it.
+    /// It has received nothing; rows above this token are due.
     Nothing(Token),
-    /// Every row up to here but for those that fit no line.
+    /// It has received every row up to this token, but for those too long for a line.
     UpTo(Token),
-    /// It asked for the rows above a token, and has had this many.
+    /// It requested the rows above a token, and has received this many.
     Asked(Token, usize),
 }
 
-/// What a reader was told so far.
+/// The progress of a reader in all streams.
 #[derive(Clone, Debug)]
 pub(super) struct Outlet {
     pub(super) reader: Reader,
     pub(super) heard: BTreeMap<String, Heard>,
-    /// Rows of a batch that has not ended.
+    /// The rows of the open batch.
     batch: Vec<Row>,
     of: String,
 }
@@ -55,7 +56,7 @@ impl Known<'_> {
         row.len() > self.row_bytes_max
     }
 
-    /// The first token in `(from, upto]` that may not be left out.
+    /// Returns the first token in `(from, upto]` that may not be left out.
     fn missed(&self, from: Token, upto: Token, may_be_long: bool) -> Option<Token> {
         let mut batches = self.log.between(from, upto);
         let found =
@@ -63,7 +64,7 @@ impl Known<'_> {
         found.map(|(token, _)| token)
     }
 
-    /// The rows above `from` that fit a line, each with its token.
+    /// Returns the rows in `(from, upto]` that fit a line, each with its token.
     fn lines(&self, from: Token, upto: Token) -> impl Iterator<Item = (Token, &Row)> {
         let rows = self.log.between(from, upto);
         let rows = rows.flat_map(|(token, rows)| rows.iter().map(move |row| (token, row)));
@@ -85,8 +86,8 @@ impl Outlet {
         }
     }
 
-    /// Whether what comes after `upto` may come next. A batch with a row that fits no line of direct
-    /// TCP is left out there; a reader that fetches must be told by a POSITION above it.
+    /// Checks that tokens above `upto` may come next. A batch with a row too long for a line of
+    /// direct TCP is left out there; for a reader that fetches, a POSITION above it must be next.
     fn check_continues(
         &self,
         stream: &str,
@@ -162,13 +163,13 @@ impl Outlet {
         Ok(())
     }
 
-    /// Anything but a row: never inside a batch.
+    /// Checks that a command other than a row does not come inside a batch.
     pub(super) fn check_whole(&self, what: &str) -> Verdict {
         let (batch, of) = (&self.batch, &self.of);
         holds(batch.is_empty(), || format!("P1: {what} inside a batch of {of}, after {batch:?}"))
     }
 
-    /// Whether nothing that was published is still owed.
+    /// Checks that the reader has received everything that was published.
     pub(super) fn check_complete(&self, stream: &str, known: Known<'_>) -> Verdict {
         match self.heard.get(stream) {
             None if self.reader == Reader::Bus => Err(format!("P4: {stream} was not announced")),
@@ -185,7 +186,8 @@ impl Outlet {
 mod tests {
     use super::*;
 
-    /// Rows at 1, 2 (two of them), 4, 5 (two), 7 and 8 (two); none at 3 and 6.
+    /// Judges commands about a log with rows at 1, 2 (two), 4, 5 (two), 7 and 8 (two), and none at
+    /// 3 and 6.
     fn said(reader: Reader, heard: Heard, commands: &[&str]) -> Verdict {
         let log = Log::ending_at(8.into());
         let known = Known { log: &log, end: log.end, row_bytes_max: 100 };

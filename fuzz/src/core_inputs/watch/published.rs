@@ -1,4 +1,5 @@
-//! Promises P1 to P4, on the bus and for each peer.
+//! The promises P1 to P4, judged on the bus and for each peer: inputs and sent commands enter, a
+//! broken promise leaves.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,30 +15,30 @@ use super::{
 };
 use crate::core_inputs::logs::Logs;
 
-/// What of an own stream is known to have gone out on the bus.
+/// The tokens of an own stream on the bus.
 #[derive(Clone, Copy, Debug)]
 struct OnBus {
     confirmed: Token,
     highest: Token,
     told: Token,
-    /// Something of it is known to have gone out.
+    /// Whether a command about it is known to have gone out.
     heard: bool,
 }
 
-/// All that was published.
+/// The own streams, and what was published of them.
 pub(super) struct Published {
     config: Config,
-    /// Own streams that the node took in, each with the end of its log.
+    /// The own streams that the node knows, each with the end of its log.
     ends: BTreeMap<String, Token>,
     stopping: bool,
     on_bus: BTreeMap<String, OnBus>,
     bus: Outlet,
-    /// What each command on the connection that we make confirms, oldest first.
+    /// The token that each command on our own connection confirms, oldest first.
     marks: VecDeque<Option<(String, Token)>>,
     peers: BTreeMap<ConnectionId, Outlet>,
-    /// The command of the application, which may be anything.
+    /// The command that the application sends, which may be of any kind.
     from_application: Option<Command>,
-    /// Who asked for all positions, and what it was not told yet.
+    /// The peer that requested all positions, with the streams not yet announced to it.
     asking: Option<(ConnectionId, Vec<String>)>,
 }
 
@@ -229,7 +230,7 @@ impl Published {
                 }
                 outlet.on_position(position, known)
             }
-            // Cut off, perhaps inside a batch.
+            // The peer is cut off, perhaps inside a batch.
             (Command::Error(_), _) => Ok(()),
             (other, _) => outlet.check_whole(other.name()),
         };
@@ -257,7 +258,7 @@ impl Published {
         Ok(())
     }
 
-    /// What holds between two inputs: nothing is left in the middle.
+    /// Checks what must hold between two inputs: no batch is open.
     pub(super) fn check(&self, open: impl Iterator<Item = ConnectionId>) -> Verdict {
         self.bus.check_whole("the end of a turn")?;
         for conn in open {
@@ -272,7 +273,7 @@ impl Published {
         Ok(())
     }
 
-    /// What holds once nothing more is asked: everything was sent to all that are there.
+    /// Checks that everything was sent to all that are connected.
     pub(super) fn check_complete(
         &self,
         open: impl Iterator<Item = ConnectionId>,
@@ -290,7 +291,7 @@ impl Published {
         Ok(())
     }
 
-    /// The end of the log of an own stream.
+    /// Returns the end of the log of an own stream.
     pub(super) fn end_of(&self, stream: &str) -> Option<Token> {
         self.ends.get(stream).copied()
     }
