@@ -1,4 +1,4 @@
-//! The budget of allocations on the way of a line, from its bytes in a read buffer to the drained
+//! The budget of allocations for a received line, from its bytes in the read buffer to the drained
 //! action, and of memory for a source that is live and idle. Counted exactly, after a warm-up, so
 //! the numbers hold on every machine.
 
@@ -161,8 +161,8 @@ fn a_live_row_of_a_published_message_costs_no_allocation() {
     assert_eq!(follower.emitted.rows, LINES);
 }
 
-/// A cut in front of the payload is not tried: of a message that is so far from whole, the parts are
-/// taken one by one.
+/// A cut in front of the payload is not tried: of a message that is so far from whole, the parts
+/// are taken one by one.
 #[test]
 fn a_published_message_costs_no_allocation_however_long_it_is_and_wherever_it_is_cut() {
     for length in [0, 9, 10, 12_345, 999_999] {

@@ -1,4 +1,5 @@
-//! Whichever rows of a send get lost, the audit brings each of them, once, and moves nothing.
+//! The audit: whichever rows of a send get lost, it delivers each of them once, and moves no
+//! position (promises F2, F3 and F6).
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Every line of recorded traffic is read, and written back as Synapse wrote it.
+//! Every line of the recorded traffic decodes, and encodes to the bytes that Synapse wrote.
 
 use std::{collections::BTreeMap, fs, path::Path};
 

@@ -1,4 +1,5 @@
-//! Slow peers, and rows that no line can carry (promise P5).
+//! Slow peers are cut off at the limit of their queue and delay no other (promise P5); rows too
+//! long for a line are announced instead of sent.
 
 mod writer;
 

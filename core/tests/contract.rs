@@ -1,4 +1,5 @@
-//! What a driver must not hand in: a typed error, and the node is as it was.
+//! Inputs that break the contract of `Node::handle` are refused with a typed error and leave the
+//! node as it was (promise C2).
 
 use synrepl_core::{
     Action, Config, ConnectionId, FetchId, Input, Misuse, Node, ReadId, Timestamp, WaitId,

@@ -1,4 +1,4 @@
-//! What a writer counts. What a follower counts is shown by the `stats` lines of the scenarios.
+//! The counters of a writer. Those of a follower are checked by the `stats` lines of the scenarios.
 
 mod writer;
 

@@ -1,4 +1,4 @@
-//! When the node wants to be woken, where no scenario shows it.
+//! The deadlines of `Node::poll_timeout` that no scenario shows.
 
 use synrepl_core::{
     Action, Config, Input, Node, Timestamp, WaitId,

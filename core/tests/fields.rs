@@ -1,4 +1,5 @@
-//! Every field by itself: what cannot be read or written is refused, wherever in the line it is.
+//! Every field of every command, one by one: a value that cannot be decoded or encoded is refused
+//! with a typed error, at any place in the line.
 
 use bytes::{Bytes, BytesMut};
 use synrepl_core::{

@@ -1,5 +1,5 @@
-//! The two framings, in whatever pieces bytes arrive, against decoders that see every byte each
-//! time: lines of direct TCP and RESP2 (`protocol.md` 1.2, 1.3).
+//! The two framings, lines of direct TCP and RESP2 (`protocol.md` 1.2, 1.3), with bytes arriving in
+//! any pieces, against decoders that read all bytes anew each time.
 
 use std::collections::VecDeque;
 

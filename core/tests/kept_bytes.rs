@@ -1,4 +1,5 @@
-//! What all sources together keep of rows has a limit, whoever names however many of them (F9).
+//! The bytes of rows that all sources together hold have a limit, however many sources there are
+//! (promise F9).
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
 

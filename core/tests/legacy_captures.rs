@@ -1,9 +1,9 @@
-//! What old releases said on direct TCP, followed by a node: every recorded row comes out exactly
-//! once, whole or with the connection cut, and the recorded answers of the oldest dialect are taken
-//! as pages.
+//! Recordings of old releases on direct TCP, followed by a node: every recorded row is delivered
+//! exactly once, also when the connection is cut, and the recorded answers of the oldest dialect
+//! are taken as pages.
 //!
-//! A recording holds what one connection heard. The writer's log is made of it: all rows that it
-//! sent, each with its token.
+//! A recording holds the lines of one connection. All rows in it, with their tokens, are taken as
+//! the writer's log.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -30,8 +30,8 @@ fn lines_of(version: &str, connection: &str) -> Vec<Command> {
     commands
 }
 
-/// All rows that the server ever sent, by stream and in order of tokens, and how far each stream had
-/// come at each line.
+/// All rows that the server ever sent, by stream and in order of tokens, and how far each stream
+/// had come at each line.
 struct Recording {
     dialect: Dialect,
     lines: Vec<Command>,

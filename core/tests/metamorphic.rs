@@ -1,6 +1,6 @@
-//! What must change nothing: more ticks, another origin of time, other names of writers and of
-//! streams of one class, other cuts of the byte stream, another order between sources that have
-//! nothing to do with each other. On recorded traffic and on made-up lists.
+//! Changes of the inputs that must not change the deliveries: more ticks, another origin of time,
+//! other names of writers and of streams of one class, other pieces of the byte stream, another
+//! order between independent sources (F8). On recorded traffic and on generated lists.
 
 mod material;
 

@@ -1,4 +1,4 @@
-//! Inputs that say nothing new change nothing.
+//! Inputs without news change nothing.
 
 use synrepl_core::{Action, Config, Input, Node, Timestamp, wire::Decoder};
 

@@ -1,4 +1,5 @@
-//! The bus and the peers that connected to us, side by side: turns, and rows that only one can take.
+//! The bus and accepted peers side by side: they take turns, and rows go out that only one of them
+//! can carry.
 
 mod writer;
 

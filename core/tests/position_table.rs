@@ -1,6 +1,6 @@
 //! The five cases of a POSITION, live or not, resettable or not: one test per cell.
 //!
-//! Every cell starts from position 10. `protocol.md` 4.7; the reference's cases are in A08.
+//! Every cell starts from position 10. See `protocol.md` 4.7; Synapse's cases are in A08.
 
 mod script;
 

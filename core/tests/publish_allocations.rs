@@ -1,4 +1,4 @@
-//! The budget of allocations for rows that go out, from the page of the log to the drained action.
+//! The budget of allocations for published rows, from the page of the log to the drained action.
 //! Counted exactly, after a warm-up, so the numbers hold on every machine.
 
 #![allow(clippy::unwrap_used, reason = "tests say what they expect")]

@@ -1,5 +1,5 @@
-//! Promises P1 to P4 and what they are for: whatever is lost between a writer and the others, they
-//! end with every row of its logs, once and in order.
+//! Promises P1 to P4 and their purpose: whatever is lost between a writer and its followers, they
+//! end up with every row of its logs, once and in order.
 
 mod lossy;
 

@@ -1,6 +1,5 @@
-//! What a writer says on the bus, command for command, against a writer of a page that forgets
-//! nothing: promises P1 to P4. Its store answers at once; what comes of slow and failing ones is in
-//! `publish_faults.rs`.
+//! The commands of a writer on the bus, one by one, against a simple model of a writer (promises P1
+//! to P4). The store answers at once; slow and failing ones are in `publish_faults.rs`.
 
 mod writer;
 

@@ -1,4 +1,4 @@
-//! Own streams on the bus: promises P1 to P4, confirmation, and logs that fail.
+//! Own streams on the bus: promises P1 to P4, confirmations, and logs that fail.
 
 mod writer;
 

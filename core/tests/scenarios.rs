@@ -1,8 +1,8 @@
-//! Orders of events in which the reference, or an earlier design, loses, repeats or mixes rows;
-//! each a text file named after the bug. The files hold inputs and, below each, the actions.
+//! The scenarios: orders of events in which Synapse, or an earlier design, loses, repeats or mixes
+//! rows, each in a text file named after the bug. A file holds inputs and, below each, the actions.
 //!
-//! `REWRITE=1 cargo test -p synrepl-core --test scenarios` writes the actions anew; read the
-//! difference before you keep it.
+//! `REWRITE=1 cargo test -p synrepl-core --test scenarios` rewrites the actions; review the
+//! difference before you commit it.
 
 mod script;
 

@@ -1,4 +1,4 @@
-//! Accepted connections: greeting, rules, relays and shutdown.
+//! Accepted connections: greeting, rules of direction, relayed commands and shutdown.
 
 mod writer;
 

@@ -1,4 +1,5 @@
-//! Logs that cannot be read for a while, and peers of the oldest dialect that wait for them.
+//! Logs that cannot be read for a while: peers of the oldest dialect that wait for rows get them
+//! once the log can be read again.
 
 mod writer;
 

@@ -1,4 +1,4 @@
-//! What [`Config::validate`] refuses: each by the name of its setting, with what to do.
+//! The settings that [`Config::validate`] refuses: each error names its setting and what to do.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
 

@@ -1,4 +1,4 @@
-//! What still goes out at a shutdown, and to whom.
+//! The commands that still go out at a shutdown, on each connection.
 
 mod writer;
 

@@ -1,5 +1,5 @@
-//! Who syncs where: what a node says of its own users, and what a presence writer makes of what
-//! the others say.
+//! Syncing users: the reports of a node about its own users, and the account of a presence writer
+//! of the reports of others.
 #![expect(clippy::wildcard_enum_match_arm, reason = "only a few kinds matter here")]
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! The follower against models of a direct TCP server of the oldest dialect and of 1.13: random
-//! writes, with tokens that fall and repeat inside one send, lag, cuts, restarts, bad lines and
-//! restarts of the application from its saved positions. The promises F1 to F10, per class.
+//! The follower against models of a direct TCP server of the oldest dialect and of 1.13. Writes are
+//! random, with tokens that fall and repeat inside one send; there are lag, cuts, bad lines, and
+//! restarts of the server and of the application. Checks F1 to F10 for each class of streams.
 
 mod tcp_server;
 

@@ -1,4 +1,4 @@
-//! Recorded runs against real servers: the same inputs still give the same actions.
+//! The recorded runs against real servers: the same inputs give the same actions (promise C1).
 
 use std::{fs, path::PathBuf};
 

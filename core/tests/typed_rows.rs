@@ -1,8 +1,7 @@
-//! Typed rows against rows of real servers, and against every JSON array there could be.
+//! Typed rows against rows of real servers, and against random JSON arrays.
 //!
-//! Reads all of `tests/captures/`: the sample of rows there, and whatever recordings of Redis
-//! messages, direct TCP and catch-up pages lie beside it. `SYNREPL_CAPTURES` names another
-//! folder to read as well.
+//! Reads all of `tests/captures/`: the sample of rows, and the recordings of Redis messages, direct
+//! TCP and catch-up pages beside it. `SYNREPL_CAPTURES` names another folder to read as well.
 #![allow(
     clippy::unwrap_used,
     clippy::unwrap_in_result,

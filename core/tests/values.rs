@@ -1,4 +1,4 @@
-//! Values as an application sees them: compared, counted, and shown to people.
+//! The public values: their comparison, their order and their text.
 
 use std::{
     collections::BTreeSet,

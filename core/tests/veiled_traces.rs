@@ -1,4 +1,4 @@
-//! No access token gets into a recorded trace, by whichever way it comes.
+//! No access token gets into a recorded trace, whichever input or action carries it.
 
 use bytes::Bytes;
 use synrepl_core::{

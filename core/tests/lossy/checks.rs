@@ -1,4 +1,4 @@
-//! What must hold of everything that is sent on the bus, and in the end.
+//! The checks of the writer's commands on the bus, and of the state at the end (P1 to P4).
 
 use synrepl_core::{
     stream::{Token, traits},

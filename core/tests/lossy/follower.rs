@@ -1,4 +1,4 @@
-//! A real follower on the bus, and what it delivered.
+//! A follower on the bus: a node, with its deliveries.
 
 use std::collections::{BTreeMap, VecDeque};
 

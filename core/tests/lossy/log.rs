@@ -1,4 +1,4 @@
-//! What was written, and whether what is read of it is that.
+//! The log of a writer, and the check of each reader's rows against it.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! A writer on a bus that loses what is under way, with real followers behind it and readers of
-//! three dialects connected to it.
+//! A writer on a bus that loses commands in flight, with followers on the bus and peers of three
+//! dialects connected to it.
 
 mod checks;
 mod follower;

@@ -1,4 +1,4 @@
-//! The peers of the writer: each reads what it is sent, as slowly as the steps say.
+//! The peers of the writer: each reads its commands as slowly as the steps say.
 
 use std::collections::{BTreeMap, VecDeque};
 

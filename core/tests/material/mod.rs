@@ -1,4 +1,5 @@
-//! Things to hear: windows of recorded traffic, and made-up lists; and a node that hears them.
+//! Lists of inputs for tests, from windows of recorded traffic or generated, and a node that
+//! handles them.
 
 use std::{
     collections::BTreeMap,

@@ -1,22 +1,22 @@
-//! A node driven by a script: one input a line, what it asks for below it.
+//! A node driven by a script with one input on each line: its actions are shown below the line.
 //!
 //! | line | input |
 //! | --- | --- |
 //! | `config KEY VALUE` | a setting, before anything else |
-//! | `connect` | the connection asked for is made |
+//! | `connect` | the requested connection is made |
 //! | `lose` | the connection is lost, or not made |
-//! | `too-long` | a line came that is too long to be read |
-//! | `RDATA ...`, any upper-case word | a line received |
-//! | `page q1 UPTO[+]: T ROW, T ROW` | the answer to a fetch; `+` says limited |
+//! | `too-long` | a line is received that is longer than allowed |
+//! | `RDATA ...`, any upper-case word | a line is received |
+//! | `page q1 UPTO[+]: T ROW, T ROW` | the page of a fetch; `+` marks it as limited |
 //! | `fail q1 WHY` | a fetch failed: `500`, `timeout`, `too-large`, `no-endpoint` |
 //! | `+2s`, `+20ms` | time passes, then a tick |
-//! | `wait w1 STREAM/WRITER TOKEN 5s` | wait for a token |
-//! | `cancel w1` | wait no longer |
+//! | `wait w1 STREAM/WRITER TOKEN 5s` | the application waits for a token |
+//! | `cancel w1` | the application cancels the wait |
 //! | `send LINE` | the application sends a command |
-//! | `append STREAM TOKEN` | the log of an own stream has come to a token |
-//! | `shutdown` | the application stops |
+//! | `append STREAM TOKEN` | the log of an own stream has reached a token |
+//! | `shutdown` | the application shuts the node down |
 //! | `positions` | shows the positions to save |
-//! | `stats` | shows the counters that are not 0 |
+//! | `stats` | shows the nonzero counters |
 
 use std::{fmt::Write as _, time::Duration};
 

@@ -1,6 +1,6 @@
-//! A main process with a direct TCP listener and one client, as far as replication is concerned:
-//! logs, the send loop with its lag, subscriptions and catch-up over the connection (up to 1.12), or
-//! announcements to everybody and pages (1.13 to 1.21).
+//! A model of a main process with a direct TCP listener and one client: it has logs, a send loop
+//! with lag, and subscriptions and catch-up over the connection (up to 1.12), or announcements to
+//! all clients and pages (1.13 to 1.21).
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,11 +1,11 @@
-//! A node that writes streams, with its logs: what it does is shown as lines.
+//! A node that writes streams, with its logs. Its actions are shown as lines.
 //!
 //! | line | action |
 //! | --- | --- |
-//! | `c1< POSITION s me 3 3` | sent on the connection that it made |
+//! | `c1< POSITION s me 3 3` | sent on its own connection |
 //! | `c1/synrepl< POSITION s me 3 3` | the same, on the channel to which no Synapse listens |
-//! | `p0< PING 0` | sent on one it accepted; `p0,p1<` is a broadcast |
-//! | `read q1 s 0..3` | a page of a log is asked for |
+//! | `p0< PING 0` | sent on an accepted connection; `p0,p1<` is a broadcast |
+//! | `read q1 s 0..3` | a page of a log is requested |
 //! | `close p0` | a connection is closed |
 //! | anything else | an event |
 
