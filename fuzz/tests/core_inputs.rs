@@ -1,5 +1,5 @@
-//! Random inputs of `core_inputs`, more than its corpus has. Where a bug is planted, this is what
-//! looks for it (`sim/bugs`).
+//! Random inputs for the target `core_inputs`, beyond its corpus. This test is the engine `inputs`
+//! that looks for planted bugs (`sim/bugs`).
 
 mod random;
 

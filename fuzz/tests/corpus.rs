@@ -1,4 +1,4 @@
-//! Every committed input, on stable: the corpora, and what was found once and must stay fixed.
+//! Every committed input, on stable Rust: the corpora, and the findings that must stay fixed.
 
 use std::{fs, path::Path};
 

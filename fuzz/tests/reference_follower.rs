@@ -1,5 +1,5 @@
-//! The core against the plain follower. Where a bug of following is planted they disagree
-//! (`sim/bugs`).
+//! Random inputs for the target `reference_follower`. This test is the engine `reference` that
+//! looks for planted bugs (`sim/bugs`).
 
 mod random;
 

@@ -1,4 +1,4 @@
-//! The command as people and scripts run it: the real binary, its exit codes and what it says.
+//! The built `synrepl-sim` command, run as a process: its exit codes and its output.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
 

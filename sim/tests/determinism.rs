@@ -1,4 +1,4 @@
-//! C1: same scenario, same run.
+//! Promise C1: the same scenario gives the same run, and another one another run.
 
 use synrepl_sim::{Mode, Scenario, check_determinism, fingerprint};
 

@@ -1,4 +1,4 @@
-//! Every bug that is planted in the simulated driver is caught, and what catches it can be made small.
+//! Every planted bug of the simulated driver is caught, by a scenario that can be shrunk.
 
 use synrepl_sim::{DriverBug, catch, shrink};
 

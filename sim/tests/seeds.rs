@@ -1,4 +1,4 @@
-//! Many seeds, no broken promise; and the same seed, the same run.
+//! Many seeds break no promise and reach every mark.
 
 use synrepl_sim::{Mark, Marks, Mode, Pattern, Scenario, run, shrink};
 

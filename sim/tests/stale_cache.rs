@@ -1,4 +1,5 @@
-//! The example of an application under the simulator, as its users would test theirs.
+//! The example of an application under the simulator: the right cache breaks no promise, and the
+//! wrong one is caught.
 
 use synrepl_sim::{Mode, Promise, Scenario, run_with_handler};
 

@@ -1,4 +1,4 @@
-//! Inputs for tests that need many.
+//! Random inputs for tests.
 
 /// Inputs of all kinds, the same in every run (xorshift64*).
 pub(crate) fn random_inputs(count: u64) -> impl Iterator<Item = Vec<u8>> {
