@@ -1,4 +1,4 @@
-//! A recording of a real deployment's Redis, and the comparison of a follower's lines with it.
+//! A recording of the Redis of a real deployment, and the comparison of a follower's lines with it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

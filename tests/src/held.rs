@@ -1,5 +1,5 @@
 //! The rows that the writers still hold, fetched over HTTP without the code under test
-//! (`docs/protocol.md` 6 and the traps in `docs/seen.md`).
+//! (`docs/protocol.md` 6 and the peculiarities in `docs/seen.md`).
 
 use std::{
     collections::BTreeSet,

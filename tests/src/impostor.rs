@@ -1,5 +1,5 @@
-//! A hostile server in front of an honest one. It passes everything on until it is ordered to
-//! attack: then it sends to each client, at the place that the attack names, bytes of its own.
+//! A hostile server in front of an honest one. It relays everything until it is ordered to attack:
+//! then it sends bytes of its own to each client, at the place that the attack names.
 
 use std::{
     io::{ErrorKind, Read as _, Result as IoResult, Write as _},

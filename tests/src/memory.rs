@@ -1,4 +1,4 @@
-//! The memory that another process takes.
+//! The memory of another process.
 
 use std::{fs, process::Child};
 

@@ -1,5 +1,5 @@
-//! A proxy of direct TCP that does what networks do: cuts inside a line, stalls, delays, breaks
-//! lines into small pieces, and lets connections go half-open.
+//! A proxy of direct TCP with the faults of a network: it cuts inside a line, stalls, delays,
+//! breaks lines into small pieces, and lets connections go half-open.
 
 use std::{
     io::{Read as _, Result as IoResult, Write as _},

@@ -1,5 +1,5 @@
-//! The truth for direct TCP, without the code under test: what a plain connection receives that
-//! nothing cuts, and what the server holds at the end.
+//! The truth for direct TCP, without the code under test: the rows that an uncut plain connection
+//! receives, and those that the server holds at the end.
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,5 @@
-//! The logs of a deployment's writers. The lines that they publish on Redis enter; answers to
-//! catch-up requests leave, with the traps of Synapse's own (`docs/seen.md`).
+//! The logs of a deployment's writers. The lines that they publish on Redis enter; pages for
+//! catch-up requests leave, with the peculiarities of Synapse's (`docs/seen.md`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,6 +1,6 @@
 //! `synrepl follow` against bad input of every kind, on a real redis-server and from scripted HTTP
 //! listeners: stderr names the fault and what to do, no row is lost or repeated, and other sources
-//! go on.
+//! are not affected (F2, F3, F8, C2).
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
 

@@ -1,5 +1,5 @@
-//! Plays again, in the simulation, the scenarios that once broke a promise or that catch a planted
-//! bug: every promise holds, and every bug is caught.
+//! The kept scenarios, which once broke a promise or catch a planted bug, played again in the
+//! simulation: every promise holds, and every bug of the simulated driver is caught.
 
 use std::{fs, path::Path};
 

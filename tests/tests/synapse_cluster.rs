@@ -1,5 +1,5 @@
 //! `synrepl follow` on a real Synapse with several writers, while Redis, writers and the follower
-//! itself go away and come back: everything that the writers hold is delivered once and in order.
+//! itself are stopped and started: every row that the writers hold is delivered once and in order.
 
 #![expect(clippy::print_stdout, reason = "a test's output, shown when it fails")]
 

@@ -1,6 +1,6 @@
 //! `synrepl serve` killed by SIGKILL under load, again and again, against followers over a real
-//! redis-server and direct TCP that fetch over HTTP: no row is lost, no token reused, nothing
-//! repeated.
+//! redis-server and direct TCP that fetch over HTTP: no row is lost or repeated, and no token is
+//! reused.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,8 +1,8 @@
 //! The SQLite log, written by a process that is killed or runs out of disk: acknowledged batches
 //! stay, and a batch is there whole or not at all.
 //!
-//! The process is this test program itself, started again with arguments of its own; so the target
-//! has no harness.
+//! The process is this test program itself, started again with other arguments; so the target has
+//! no harness.
 
 #![allow(
     clippy::unwrap_used,

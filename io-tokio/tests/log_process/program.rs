@@ -1,4 +1,4 @@
-//! The process that writes the log, on the orders of the tests in this folder.
+//! The process that writes the log, as the tests in this folder order.
 
 use std::{
     collections::VecDeque,

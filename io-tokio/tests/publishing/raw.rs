@@ -1,4 +1,4 @@
-//! A follower that is a bare socket and its lines, without any code of ours between.
+//! A follower that is a bare socket with its lines, without the code under test.
 
 use synrepl::Dialect;
 use tokio::{

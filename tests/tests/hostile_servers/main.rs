@@ -1,9 +1,9 @@
-//! Hostile servers, beside honest ones, against the processes of ours that connect to them. The
+//! Hostile servers, beside honest ones, against the processes of ours that connect to them. Hostile
 //! clients that connect to us are in `hostile_peers`.
 //!
-//! Each row of a table is an attack ([`attacks`]), each column of this table a victim. After each
-//! attack these hold: the victim's memory is within its bound, stderr reports the fault, others go
-//! on, and, once the server behaves, every row has come once and in order.
+//! Each row of this table is an attack ([`attacks`]), each column a victim. After each attack these
+//! hold: the victim's memory is within its bound, stderr reports the fault, other processes are not
+//! affected, and, once the server behaves, every row has come once and in order.
 //!
 //! | | listener | HTTP endpoint | Redis reader | catch-up client | direct TCP client |
 //! | --- | --- | --- | --- | --- | --- |

@@ -1,5 +1,5 @@
-//! The victims: processes of `synrepl` with one hostile server, and those beside them that must go
-//! on.
+//! The victims: processes of `synrepl` with one hostile server, and the processes beside them that
+//! must not be affected.
 
 use std::{
     collections::BTreeMap,
