@@ -9,10 +9,11 @@ use std::{
 /// Runs `act`; if it panics, returns the text of the panic. What `act` worked on may then be in an
 /// inconsistent state.
 pub(crate) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(act)).map_err(|payload| format!("panicked: {}", said(&*payload)))
+    catch_unwind(AssertUnwindSafe(act))
+        .map_err(|payload| format!("panicked: {}", panic_text(&*payload)))
 }
 
-fn said(payload: &(dyn Any + Send)) -> &str {
+fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without a text")
 }

@@ -27,7 +27,7 @@ pub enum DriverBug {
 }
 
 /// The name, the description and the origin of a bug.
-type Told = (&'static str, &'static str, &'static str);
+type Facts = (&'static str, &'static str, &'static str);
 
 impl DriverBug {
     /// All bugs of the simulated driver.
@@ -42,7 +42,7 @@ impl DriverBug {
         Self::ConfirmsEarly,
     ];
 
-    const fn told(self) -> Told {
+    const fn facts(self) -> Facts {
         match self {
             Self::HidesReconnection => (
                 "hides_reconnection",
@@ -83,17 +83,17 @@ impl DriverBug {
 
     /// Returns the bug's name on the command line and in kept scenarios.
     pub const fn name(self) -> &'static str {
-        self.told().0
+        self.facts().0
     }
 
     /// Returns one line that says what the bug does wrong.
     pub const fn description(self) -> &'static str {
-        self.told().1
+        self.facts().1
     }
 
     /// Returns the known bug, or the hazard of `protocol.md`, that this is an example of.
     pub const fn origin(self) -> &'static str {
-        self.told().2
+        self.facts().2
     }
 
     /// Returns the bug of this name, if there is one.

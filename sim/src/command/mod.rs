@@ -14,9 +14,9 @@ mod planted;
 mod pool;
 mod progress;
 mod replay;
+mod reporter;
 mod run;
 mod seeds;
-mod telling;
 
 use std::{
     io::{self, Write as _},

@@ -9,13 +9,13 @@ use super::{
     flags::FileFlags,
     output::Output,
     planted::Bug,
-    telling::{Telling, Told, stem},
+    reporter::{Reported, Reporter, stem},
 };
 
 /// Plays a saved scenario, prints its time line and writes its page.
 pub(super) fn replay(flags: &FileFlags, output: &mut Output) -> Result<Ending, Refusal> {
     let scenario = files::read(&flags.file)?;
-    tell(flags, stem(&flags.file), &scenario, output)
+    report(flags, stem(&flags.file), &scenario, output)
 }
 
 /// Shrinks a failing scenario and reports the smallest one that breaks the same promise.
@@ -40,24 +40,24 @@ pub(super) fn shrink(flags: &FileFlags, output: &mut Output) -> Result<Ending, R
         "shrunk",
         serde_json::json!({"events_before": before, "events_after": after}),
     );
-    tell(flags, format!("{}-small", stem(&flags.file)), &small, output)
+    report(flags, format!("{}-small", stem(&flags.file)), &small, output)
 }
 
-fn tell(
+fn report(
     flags: &FileFlags,
     name: String,
     scenario: &Scenario,
     output: &mut Output,
 ) -> Result<Ending, Refusal> {
     let out = flags.out.as_deref();
-    let telling = Telling {
+    let reporter = Reporter {
         name,
         out,
         level: flags.level,
         bug: flags.bug.as_ref(),
         reference: flags.reference(),
     };
-    let Told { violation, unwritten } = telling.tell(scenario, output);
+    let Reported { violation, unwritten } = reporter.report(scenario, output);
     match (violation, unwritten) {
         (Some(_), _) => Ok(Ending::Broken),
         (None, Some(refusal)) => Err(refusal),

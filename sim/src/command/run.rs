@@ -14,8 +14,8 @@ use super::{
     planted::Bug,
     pool,
     progress::{Progress, thousands},
+    reporter::{Reporter, say_compared},
     seeds::Seeds,
-    telling::{Telling, say_compared},
 };
 
 /// The seeds that are played by default.
@@ -88,8 +88,8 @@ pub(super) fn run(
         let name = level.file_name(&mode, seed);
         if broken {
             let out = flags.out.as_deref();
-            let telling = Telling { name, out, level, bug, reference };
-            telling.tell(&played.scenario, output);
+            let reporter = Reporter { name, out, level, bug, reference };
+            reporter.report(&played.scenario, output);
         } else if let Some(compared) = &played.compared
             && (single || !compared.reference.is_empty() || !compared.ours.is_empty())
             && total.seeds <= COMPARISONS_MAX

@@ -3,11 +3,11 @@
 //! Both are made from a [`Trace`](crate::trace::Trace) alone, so a saved trace can be shown later,
 //! elsewhere.
 
+mod messages;
 mod page;
 #[cfg(test)]
 mod sample;
 mod timeline;
-mod told;
 mod words;
 
 pub(crate) use self::words::event_words;

@@ -10,8 +10,8 @@ use serde::Serialize;
 use synrepl_core::stream::Source;
 
 use super::{
+    messages::{Messages, first_violation},
     timeline::timeline,
-    told::{Messages, violation},
 };
 use crate::{
     oracle::Violation,
@@ -81,7 +81,7 @@ impl<'a> Page<'a> {
                 let id = violation.promise.id();
                 let space = if id.is_empty() { "" } else { " " };
                 let title = format!("{id}{space}{:?} broken", violation.promise);
-                ("broken", title, told(violation))
+                ("broken", title, violation_text(violation))
             }
             None => {
                 let moments = self.trace.moments.len();
@@ -263,14 +263,14 @@ impl<'a> Data<'a> {
                 }
             })
             .collect();
-        let focus = violation(trace);
+        let focus = first_violation(trace);
         let sources = sources.iter().map(ToString::to_string).collect();
         Self { lanes: &trace.lanes, sources, focus, moments }
     }
 }
 
 /// Returns the text of a violation, without the name of the promise, which is in the title.
-fn told(violation: &Violation) -> String {
+fn violation_text(violation: &Violation) -> String {
     let Violation { at, instance, source, what, .. } = violation;
     match source {
         Some(source) => format!("At {at} at {instance}, source {source}: {what}"),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::told::{Messages, violation};
+use super::messages::{Messages, first_violation};
 use crate::trace::{Moment, Trace, What};
 
 /// The most characters of a moment's text.
@@ -15,11 +15,11 @@ const TEXT_CHARS_MAX: usize = 160;
 /// characters in texts are escaped.
 pub fn timeline(trace: &Trace, before: usize, after: usize) -> String {
     let messages = Messages::of(trace);
-    let told: Vec<usize> = (0..trace.moments.len())
+    let shown: Vec<usize> = (0..trace.moments.len())
         .filter(|index| !messages.is_keep_alive(&trace.moments[*index]))
         .collect();
-    let count = told.len();
-    let focus = violation(trace).and_then(|index| told.binary_search(&index).ok());
+    let count = shown.len();
+    let focus = first_violation(trace).and_then(|index| shown.binary_search(&index).ok());
     let focus = focus.unwrap_or_else(|| count.saturating_sub(1));
     let first = focus.saturating_sub(before);
     let last = (focus + after + 1).min(count);
@@ -28,7 +28,7 @@ pub fn timeline(trace: &Trace, before: usize, after: usize) -> String {
     if first > 0 {
         writeln!(out, "  ... {first} earlier").ok();
     }
-    for moment in told[first..last].iter().map(|index| &trace.moments[*index]) {
+    for moment in shown[first..last].iter().map(|index| &trace.moments[*index]) {
         let lane = trace.lanes.get(moment.lane).map_or("?", |lane| lane.name.as_str());
         let (kind, text) = words(trace, &messages, moment);
         let mark = match moment.what {

@@ -47,7 +47,7 @@ pub struct Log {
     /// Whether the last announcement was lost on its way to the bus, and none came after it.
     pub(crate) unannounced: bool,
     /// The token of the last POSITION that the bus has passed on, or a higher one of RDATA since.
-    said: Token,
+    passed_on: Token,
     /// How many announcements were lower than what the bus had passed on before.
     pub(crate) falls: u32,
 }
@@ -73,7 +73,7 @@ impl Log {
             heard: false,
             torn: false,
             unannounced: false,
-            said: start,
+            passed_on: start,
             falls: 0,
         }
     }
@@ -83,11 +83,13 @@ impl Log {
     pub(crate) fn on_said(&mut self, command: &Command) {
         match command {
             Command::Position(position) => {
-                self.falls += u32::from(position.token < self.said);
-                self.said = position.token;
+                self.falls += u32::from(position.token < self.passed_on);
+                self.passed_on = position.token;
                 self.announced = self.announced.max(position.token.min(self.current));
             }
-            Command::Rdata(rdata) => self.said = self.said.max(rdata.token.unwrap_or(self.said)),
+            Command::Rdata(rdata) => {
+                self.passed_on = self.passed_on.max(rdata.token.unwrap_or(self.passed_on))
+            }
             _ => {}
         }
     }

@@ -208,12 +208,12 @@ impl Bench {
         if let Some(seeds) = seeds {
             command.args(["--seeds", &seeds.as_range()]);
         }
-        let said = self.said(command)?.0;
-        let line = said.lines().find_map(|line| {
+        let output = self.output_of(command)?.0;
+        let line = output.lines().find_map(|line| {
             let line: Value = serde_json::from_str(line).ok()?;
             (line["type"] == "bug").then_some(line)
         });
-        let line = line.ok_or_else(|| Refusal::new(format!("{engine} says nothing: {said}")))?;
+        let line = line.ok_or_else(|| Refusal::new(format!("{engine} says nothing: {output}")))?;
         Ok(Verdict {
             caught_in: line["caught_in"].as_u64().unwrap_or_default(),
             played: line["played"].as_u64().unwrap_or_default(),
@@ -233,18 +233,18 @@ impl Bench {
         let mut command = self.copy.command(path, bug);
         command.current_dir(package).env("PROPTEST_RNG_SEED", "1");
         command.args([test.filter, "--skip", NEEDS_ALL_FILES]);
-        let (said, status) = self.said(command)?;
+        let (output, status) = self.output_of(command)?;
         let named = |line: &str| {
             let (name, _) = line.strip_prefix("test ")?.split_once(" ... FAILED")?;
             Some(name.to_owned())
         };
-        let mut failed: Vec<_> = said.lines().filter_map(named).collect();
+        let mut failed: Vec<_> = output.lines().filter_map(named).collect();
         failed.sort();
-        let played = said.lines().filter(|line| line.starts_with("test ")).count();
+        let played = output.lines().filter(|line| line.starts_with("test ")).count();
         // A test that was killed, or that aborted the process, prints no line of its own.
         let ended = status.is_none_or(|status| !status.success()) && failed.is_empty();
         if ended && bug.is_none() {
-            return Err(Refusal::new(format!("{} fails without a bug:\n{said}", test.target)));
+            return Err(Refusal::new(format!("{} fails without a bug:\n{output}", test.target)));
         }
         let first = if ended { Some("does not end".to_owned()) } else { failed.first().cloned() };
         let caught_in = failed.len().max(usize::from(ended)) as u64;
@@ -253,15 +253,15 @@ impl Bench {
 
     /// Runs a command for at most [`RUN_MAX`]. Returns its stdout, and its exit status if it ended
     /// in time.
-    fn said(&self, mut command: Command) -> Result<(String, Option<ExitStatus>), Refusal> {
+    fn output_of(&self, mut command: Command) -> Result<(String, Option<ExitStatus>), Refusal> {
         let out = self.copy.root.join("target/stdout");
         let program = Path::new(command.get_program()).display().to_string();
         let failed = |error| Refusal::new(format!("{program} cannot be run: {error}"));
         let child =
             File::create(&out).and_then(|file| command.stdout(file).stderr(Stdio::null()).spawn());
         let status = child.and_then(ended).map_err(failed)?;
-        let said = fs::read(&out).map_err(failed)?;
-        Ok((String::from_utf8_lossy(&said).into_owned(), status))
+        let output = fs::read(&out).map_err(failed)?;
+        Ok((String::from_utf8_lossy(&output).into_owned(), status))
     }
 }
 

@@ -9,7 +9,7 @@ struct Bench {
     receiver: Receiver,
     conn: ConnectionId,
     fetches: Vec<(FetchId, Source, i64, i64)>,
-    said: Vec<Event>,
+    events: Vec<Event>,
 }
 
 const ERAS: [Rules; 3] = [Rules::V1_18, Rules::V1_60, Rules::V1_157];
@@ -26,7 +26,7 @@ impl Bench {
             receiver: Receiver::new(rules, &config),
             conn: ConnectionId::new(0),
             fetches: Vec::new(),
-            said: Vec::new(),
+            events: Vec::new(),
         };
         bench.connect();
         bench
@@ -50,7 +50,7 @@ impl Bench {
                 Action::Fetch { query, source, span: Span { from, upto } } => {
                     self.fetches.push((query, source, from.get(), upto.get()));
                 }
-                Action::Notify(event) => self.said.push(event),
+                Action::Notify(event) => self.events.push(event),
                 Action::Close { .. } => {
                     self.give(Input::Disconnected { conn: self.conn, reason: "closed".into() });
                 }
@@ -95,7 +95,7 @@ impl Bench {
     /// Returns the applied rows as `instance token row row ...`.
     fn applied(&self) -> Vec<String> {
         let mut applied = Vec::new();
-        for event in &self.said {
+        for event in &self.events {
             if let Event::Rows { source, token, rows, .. } = event {
                 let rows: Vec<_> = rows.iter().map(Row::as_str).collect();
                 applied.push(format!("{} {token} {}", source.instance(), rows.join(" ")));
@@ -304,7 +304,7 @@ fn h14_a_position_of_an_unknown_stream_ends_the_connection_since_1_97() {
             bench.connect();
         }
         let connected = |event: &&Event| matches!(event, Event::Connected { .. });
-        assert_eq!(bench.said.iter().filter(connected).count(), connections);
+        assert_eq!(bench.events.iter().filter(connected).count(), connections);
     }
 }
 

@@ -9,7 +9,7 @@ struct Bench {
     sender: Sender,
     conn: ConnectionId,
     reads: Vec<(ReadId, String, i64, i64)>,
-    heard: Vec<String>,
+    sent: Vec<String>,
 }
 
 impl Bench {
@@ -20,8 +20,8 @@ impl Bench {
             config.publish.own_streams.insert((*stream).to_owned(), Token::new(*token));
         }
         let sender = Sender::new(rules, &config);
-        let (reads, heard) = (Vec::new(), Vec::new());
-        let mut bench = Self { sender, conn: ConnectionId::new(0), reads, heard };
+        let (reads, sent) = (Vec::new(), Vec::new());
+        let mut bench = Self { sender, conn: ConnectionId::new(0), reads, sent };
         bench.drain();
         bench
     }
@@ -30,7 +30,7 @@ impl Bench {
     fn connected(rules: Rules, streams: &[(&str, i64)]) -> Self {
         let mut bench = Self::new(rules, streams);
         bench.give(Input::Connected { conn: bench.conn });
-        bench.heard.clear();
+        bench.sent.clear();
         bench
     }
 
@@ -50,7 +50,7 @@ impl Bench {
                 Action::Send { command, .. } => {
                     let mut line = BytesMut::new();
                     encode(&command, Dialect::LATEST, &mut line).unwrap();
-                    self.heard.push(String::from_utf8(line.to_vec()).unwrap());
+                    self.sent.push(String::from_utf8(line.to_vec()).unwrap());
                 }
                 _ => {}
             }
@@ -86,7 +86,7 @@ fn rows_go_out_in_order_with_all_but_the_last_of_a_token_marked() {
         bench.answer(&[(2, "[1]"), (2, "[2]"), (3, "[3]")]);
         let rows =
             ["RDATA receipts a batch [1]", "RDATA receipts a 2 [2]", "RDATA receipts a 3 [3]"];
-        assert_eq!(bench.heard, rows);
+        assert_eq!(bench.sent, rows);
     }
 }
 
@@ -98,7 +98,7 @@ fn h9_to_1_96_what_is_unsent_is_announced_first() {
         bench.hear("REPLICATE ");
         bench.answer(&[(2, "[2]"), (3, "[3]")]);
         let order = ["POSITION receipts a 3 3", "RDATA receipts a 2 [2]", "RDATA receipts a 3 [3]"];
-        assert_eq!(bench.heard, order);
+        assert_eq!(bench.sent, order);
     }
 }
 
@@ -109,7 +109,7 @@ fn since_1_97_an_announcement_waits_for_the_rows_before_it() {
     bench.hear("REPLICATE ");
     bench.answer(&[(2, "[2]"), (3, "[3]")]);
     let order = ["RDATA receipts a 2 [2]", "RDATA receipts a 3 [3]", "POSITION receipts a 3 3"];
-    assert_eq!(bench.heard, order);
+    assert_eq!(bench.sent, order);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn what_is_written_without_a_connection_is_skipped() {
         bench.append("receipts", 3);
         bench.give(Input::Connected { conn: bench.conn });
         assert!(bench.reads.is_empty());
-        assert_eq!(bench.heard, ["REPLICATE ", "POSITION receipts a 3 3"]);
+        assert_eq!(bench.sent, ["REPLICATE ", "POSITION receipts a 3 3"]);
     }
 }
 
@@ -128,21 +128,21 @@ fn the_tokens_of_another_writer_are_announced_as_without_rows() {
     let mut e2 = Bench::connected(Rules::V1_60, &[("events", 1)]);
     e2.hear("RDATA events b 2 [2]");
     e2.answer(&[]);
-    assert_eq!(e2.heard, ["POSITION events a 1 2"]);
+    assert_eq!(e2.sent, ["POSITION events a 1 2"]);
     let mut e3 = Bench::connected(Rules::V1_157, &[("events", 1)]);
     e3.hear("RDATA events b 2 [2]");
     assert!(e3.reads.is_empty(), "it knows that it wrote nothing");
-    assert_eq!(e3.heard, ["POSITION events a 1 2"]);
+    assert_eq!(e3.sent, ["POSITION events a 1 2"]);
     let mut e1 = Bench::connected(Rules::V1_18, &[("events", 1)]);
     e1.hear("RDATA events b 2 [2]");
-    assert!(e1.heard.is_empty());
+    assert!(e1.sent.is_empty());
 }
 
 #[test]
 fn caches_that_others_wrote_are_passed_over_in_silence() {
     let mut bench = Bench::connected(Rules::V1_157, &[("caches", 1)]);
     bench.hear("RDATA caches b 2 [2]");
-    assert!(bench.heard.is_empty() && bench.reads.is_empty());
+    assert!(bench.sent.is_empty() && bench.reads.is_empty());
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn since_1_78_rows_that_end_below_the_current_token_are_closed_by_a_position() {
         let mut bench = Bench::connected(rules, &[("backfill", 1)]);
         bench.append("backfill", 4);
         bench.answer(&[(4, "[4]"), (3, "[3]"), (2, "[2]")]);
-        assert_eq!(bench.heard.contains(&"POSITION backfill a 2 4".to_owned()), closed);
+        assert_eq!(bench.sent.contains(&"POSITION backfill a 2 4".to_owned()), closed);
     }
 }
 
@@ -163,10 +163,10 @@ fn a_look_that_fails_ends_the_loop_until_the_next_poke() {
         let (query, ..) = bench.reads.remove(0);
         let error = LogError { stream: "receipts".into(), message: "locked".into() };
         bench.give(Input::LogRead { query, result: Err(error) });
-        assert!(bench.reads.is_empty() && bench.heard.is_empty());
+        assert!(bench.reads.is_empty() && bench.sent.is_empty());
         bench.append("receipts", 3);
         bench.answer(&[(2, "[2]"), (3, "[3]")]);
-        assert_eq!(bench.heard.len(), 2);
+        assert_eq!(bench.sent.len(), 2);
     }
 }
 
@@ -178,7 +178,7 @@ fn what_is_appended_during_a_look_is_sent_by_the_next_pass() {
         bench.append("receipts", 3);
         bench.answer(&[(2, "[2]")]);
         bench.answer(&[(3, "[3]")]);
-        assert_eq!(bench.heard, ["RDATA receipts a 2 [2]", "RDATA receipts a 3 [3]"]);
+        assert_eq!(bench.sent, ["RDATA receipts a 2 [2]", "RDATA receipts a 3 [3]"]);
     }
 }
 

@@ -62,6 +62,6 @@ impl<'a> Messages<'a> {
 }
 
 /// Returns the index of the moment of the first broken promise.
-pub(super) fn violation(trace: &Trace) -> Option<usize> {
+pub(super) fn first_violation(trace: &Trace) -> Option<usize> {
     trace.moments.iter().position(|moment| matches!(moment.what, What::Violation { .. }))
 }

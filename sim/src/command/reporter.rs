@@ -22,7 +22,7 @@ const MOMENTS_AFTER: usize = 8;
 
 /// The options of a report.
 #[derive(Clone, Debug)]
-pub(super) struct Telling<'a> {
+pub(super) struct Reporter<'a> {
     /// The name of the files, without ending.
     pub(super) name: String,
     pub(super) out: Option<&'a Path>,
@@ -33,16 +33,16 @@ pub(super) struct Telling<'a> {
 
 /// The result of a report.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Reported {
     pub(super) violation: Option<Violation>,
     /// The reason why no files were written, if that failed.
     pub(super) unwritten: Option<Refusal>,
 }
 
-impl Telling<'_> {
+impl Reporter<'_> {
     /// Plays the scenario with a trace, writes its files, and prints the result and their paths.
     /// If the files cannot be written, the result is printed all the same.
-    pub(super) fn tell(&self, scenario: &Scenario, output: &mut Output) -> Told {
+    pub(super) fn report(&self, scenario: &Scenario, output: &mut Output) -> Reported {
         let driver_bug = self.bug.and_then(Bug::in_driver);
         let trace = engine::trace(self.level, scenario, driver_bug);
         let violation = trace.violations.first().cloned();
@@ -104,7 +104,7 @@ impl Telling<'_> {
         if let Some(compared) = &compared {
             say_compared(seed, &mode, compared, output);
         }
-        Told { violation, unwritten: written.err() }
+        Reported { violation, unwritten: written.err() }
     }
 
     fn command(&self, name: &str, file: &Path) -> String {
