@@ -26,7 +26,7 @@ use crate::choices::Choices;
 const INPUTS_MAX: usize = 300;
 
 /// The most inputs without faults within which a node must have nothing left to do.
-const KIND_INPUTS_MAX: usize = 2_000;
+const FAULTLESS_INPUTS_MAX: usize = 2_000;
 
 /// The upper bits of the byte for the end of a run that turn the audit on, whose settings follow.
 const WITH_AUDIT: u8 = 0b010;
@@ -35,7 +35,7 @@ const WITH_AUDIT: u8 = 0b010;
 const LONG: Duration = Duration::from_secs(60);
 
 /// One input with its time and the actions that followed.
-struct Done {
+struct Step {
     now: Timestamp,
     input: Input,
     actions: Vec<Action>,
@@ -96,7 +96,7 @@ struct Run {
     /// Whether the shutdown comes before the node has nothing left to do.
     abrupt: bool,
     first: Vec<Action>,
-    list: Vec<Done>,
+    list: Vec<Step>,
     rows: usize,
 }
 
@@ -138,7 +138,7 @@ impl Run {
         let actions_max = self.watch.actions_max(&self.node, self.rows + page);
         let verdict = self.node.handle(now, input.clone()).map_err(|misuse| misuse.to_string());
         let actions = drained(&mut self.node);
-        self.list.push(Done { now, input: input.clone(), actions: actions.clone() });
+        self.list.push(Step { now, input: input.clone(), actions: actions.clone() });
         verdict?;
         self.carry_out(&actions)?;
         if actions.len() > actions_max {
@@ -184,11 +184,11 @@ impl Run {
 
     fn settle(&mut self) -> Result<(), String> {
         let mut dull = Choices::new(&[]);
-        for _ in 0..KIND_INPUTS_MAX {
+        for _ in 0..FAULTLESS_INPUTS_MAX {
             if self.node.is_stopped() {
                 return Ok(());
             }
-            let Some(input) = self.driver.kind_input(&mut dull) else { return Ok(()) };
+            let Some(input) = self.driver.faultless_input(&mut dull) else { return Ok(()) };
             self.step(input)?;
         }
         Err("busy without an end, though everything is answered".to_owned())
@@ -206,12 +206,12 @@ fn rows_of(input: &Input) -> usize {
     }
 }
 
-fn shown(first: &[Action], list: &[Done]) -> String {
+fn shown(first: &[Action], list: &[Step]) -> String {
     let mut text = String::new();
     for action in first {
         text.push_str(&format!("  < {action:?}\n"));
     }
-    for Done { now, input, actions } in list {
+    for Step { now, input, actions } in list {
         text.push_str(&format!("{now} > {input:?}\n"));
         for action in actions {
             text.push_str(&format!("  < {action:?}\n"));
@@ -220,15 +220,15 @@ fn shown(first: &[Action], list: &[Done]) -> String {
     text
 }
 
-fn check_same(mut again: Node, list: &[Done], node: &Node) {
-    for (index, Done { now, input, actions }) in list.iter().enumerate() {
+fn check_same(mut again: Node, list: &[Step], node: &Node) {
+    for (index, Step { now, input, actions }) in list.iter().enumerate() {
         assert_eq!(again.handle(*now, input.clone()), Ok(()), "input {index}");
         assert_eq!(&drained(&mut again), actions, "input {index}, {input:?}");
     }
     assert!(again == *node, "same actions, another state");
 }
 
-fn check_trace(config: &Config, first: &[Action], list: &[Done]) {
+fn check_trace(config: &Config, first: &[Action], list: &[Step]) {
     let mut written = Vec::new();
     let mut write = |line: TraceLine<'_>| {
         if let Err(error) = line.append_to(&mut written) {
@@ -237,7 +237,7 @@ fn check_trace(config: &Config, first: &[Action], list: &[Done]) {
     };
     write(TraceLine::header(config));
     first.iter().for_each(|action| write(TraceLine::action(action)));
-    for Done { now, input, actions } in list {
+    for Step { now, input, actions } in list {
         write(TraceLine::input(*now, input));
         actions.iter().for_each(|action| write(TraceLine::action(action)));
     }

@@ -22,7 +22,7 @@ use crate::choices::Choices;
 const CHOICES_MAX: usize = 400;
 
 /// The most inputs without faults within which everything must be delivered.
-const KIND_INPUTS_MAX: usize = 4_000;
+const FAULTLESS_INPUTS_MAX: usize = 4_000;
 
 /// A time longer than every delay after which the core tries again by itself.
 const LONG: Duration = Duration::from_secs(120);
@@ -101,8 +101,8 @@ impl Run {
     /// Plays on without faults until everything must have been delivered, then compares.
     fn settle(&mut self) -> Verdict {
         let end = self.world.now + LONG;
-        for _ in 0..KIND_INPUTS_MAX {
-            let input = match self.world.kind_input() {
+        for _ in 0..FAULTLESS_INPUTS_MAX {
+            let input = match self.world.faultless_input() {
                 Some(input) => input,
                 None => match self.node.poll_timeout().filter(|at| *at <= end) {
                     Some(at) => {

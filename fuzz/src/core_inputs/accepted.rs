@@ -85,7 +85,7 @@ impl AcceptedConnections {
     }
 
     /// Returns a command, or an unreadable line, from a peer.
-    pub(super) fn said(&self, choices: &mut Choices<'_>) -> Option<Input> {
+    pub(super) fn received(&self, choices: &mut Choices<'_>) -> Option<Input> {
         let conn = self.any(choices)?;
         Some(match choices.byte() {
             255 => Input::LineTooLong { conn },

@@ -189,7 +189,7 @@ impl Driver {
             45 | 46 => self.all_sent(choices),
             47..=49 => self.accepted.sent(choices),
             50 | 51 => Some(self.accepted.accept(choices)),
-            52..=56 => self.accepted.said(choices),
+            52..=56 => self.accepted.received(choices),
             57 => self.accepted.disconnected(choices),
             58 => self.usable().and_then(|conn| {
                 matches!(self.transport, Transport::Tcp(_)).then_some(Input::LineTooLong { conn })
@@ -230,7 +230,7 @@ impl Driver {
 
     /// Returns what happens without faults: commands go out and own logs are read in full. Fetches
     /// stay open, because with any token announced, a catch-up in small windows would have no end.
-    pub(super) fn kind_input(&mut self, choices: &mut Choices<'_>) -> Option<Input> {
+    pub(super) fn faultless_input(&mut self, choices: &mut Choices<'_>) -> Option<Input> {
         if !matches!(self.link, Link::Up(_) | Link::Down) {
             return Some(self.step(None));
         }

@@ -25,7 +25,7 @@ pub(super) type Verdict = Result<(), String>;
 
 /// The tokens in the events of one source.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
+struct SourceState {
     position: Option<Token>,
     /// The last token of rows since the last reset.
     last: Option<Token>,
@@ -36,7 +36,7 @@ pub(super) struct Watch {
     /// A token whose rows came with a position below it, so that a gap for its rest must be next.
     part_of: Option<(Source, Token)>,
     config: Config,
-    sources: BTreeMap<Source, Seen>,
+    sources: BTreeMap<Source, SourceState>,
     in_flight: BTreeMap<FetchId, Source>,
     queries: u64,
     reads: BTreeSet<ReadId>,
@@ -52,7 +52,9 @@ impl Watch {
         let saved =
             config.positions.iter().filter(|(source, _)| source.instance() != config.instance);
         let sources = saved
-            .map(|(source, token)| (source.clone(), Seen { position: Some(token), last: None }))
+            .map(|(source, token)| {
+                (source.clone(), SourceState { position: Some(token), last: None })
+            })
             .collect();
         Self {
             config: config.clone(),
@@ -189,7 +191,7 @@ impl Watch {
             Event::Reset { source, from, .. } => {
                 let resettable = self.traits(source).resettable;
                 holds(resettable, || format!("F10: a reset of {source}"))?;
-                let before = self.sources.insert(source.clone(), Seen::default());
+                let before = self.sources.insert(source.clone(), SourceState::default());
                 let before = before.and_then(|seen| seen.position);
                 holds(before == Some(*from), || format!("a reset of {source} from {before:?}"))?;
             }

@@ -17,7 +17,7 @@ pub(super) type Verdict = Result<(), String>;
 
 /// The deliveries of one source since its last reset.
 #[derive(Default)]
-struct Heard {
+struct Deliveries {
     delivered: Delivered,
     gaps: Vec<(Token, Token)>,
     /// The position in the source's last event.
@@ -26,7 +26,7 @@ struct Heard {
 }
 
 #[derive(Default)]
-pub(super) struct Account(BTreeMap<Name, Heard>);
+pub(super) struct Account(BTreeMap<Name, Deliveries>);
 
 impl Account {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others deliver nothing")]
@@ -55,7 +55,7 @@ impl Account {
                     return Err(format!("F10: {name:?} starts over"));
                 }
                 let heard = self.0.entry(name).or_default();
-                *heard = Heard { resets: heard.resets + 1, ..Heard::default() };
+                *heard = Deliveries { resets: heard.resets + 1, ..Deliveries::default() };
             }
             _ => {}
         }
@@ -101,7 +101,7 @@ impl Account {
             if position != expected {
                 return Err(format!("{name:?} at {position:?}, not {expected:?}"));
             }
-            let nothing = Heard::default();
+            let nothing = Deliveries::default();
             let heard = self.0.get(name).unwrap_or(&nothing);
             let expected = outside(&source.delivered, &heard.gaps);
             let found = outside(&heard.delivered, &heard.gaps);

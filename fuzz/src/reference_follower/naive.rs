@@ -120,16 +120,16 @@ impl Naive {
         }
     }
 
-    fn on_position(&mut self, now: Timestamp, said: &Position, logs: &Logs) {
-        let name = (said.stream.to_string(), said.instance.to_string());
+    fn on_position(&mut self, now: Timestamp, announced: &Position, logs: &Logs) {
+        let name = (announced.stream.to_string(), announced.instance.to_string());
         if name.1 == self.config.instance {
             return;
         }
         let source = self.sources.entry(name.clone()).or_default();
         source.batch.clear();
         let first = std::mem::take(&mut source.unplaced).into_iter().min();
-        let from = first.map_or(said.token, |first| first.before().min(said.token));
-        self.reach(now, &name, from, said.token, logs);
+        let from = first.map_or(announced.token, |first| first.before().min(announced.token));
+        self.reach(now, &name, from, announced.token, logs);
     }
 
     /// Handles evidence that the writer has reached `token`. A new source starts at `from`.

@@ -32,7 +32,7 @@ pub(super) struct World {
     fetches: Vec<Fetch>,
     cancelled: Vec<FetchId>,
     /// Whether requests on the bus get lost.
-    is_deaf: bool,
+    loses_requests: bool,
     /// Whether a fetch may be given up, so that each failure may lead to a gap.
     gives_up: bool,
     /// The sources of which a gap may be reported.
@@ -49,7 +49,7 @@ impl World {
         }
         for at in 0..SOURCES.len() {
             writers.skip(at);
-            writers.all[at].is_there = absent >> at & 1 == 0;
+            writers.all[at].is_started = absent >> at & 1 == 0;
         }
         for _ in 0..choices.below(4) {
             let (stream, instance) = choices.one_of(&SOURCES[..10]);
@@ -62,7 +62,7 @@ impl World {
             link: Link::Down,
             fetches: Vec::new(),
             cancelled: Vec::new(),
-            is_deaf: false,
+            loses_requests: false,
             gives_up: config.catch_up.fetch_attempts_max.is_some(),
             may_gap: Vec::new(),
         }
@@ -72,7 +72,7 @@ impl World {
     pub(super) fn on_action(&mut self, action: &Action) {
         match action {
             Action::Connect { conn } => self.link = Link::Connecting(*conn),
-            Action::Send { command: Command::Replicate(_), .. } if !self.is_deaf => {
+            Action::Send { command: Command::Replicate(_), .. } if !self.loses_requests => {
                 self.writers.all.iter_mut().for_each(|writer| writer.must_announce = true);
             }
             Action::Fetch { query, source, span: Span { from, upto } } => {
@@ -102,7 +102,7 @@ impl World {
                 }
                 None
             }
-            5..=10 => self.said(at, choices.byte() % 4),
+            5..=10 => self.sent_by(at, choices.byte() % 4),
             11..=14 => self.fetched(choices),
             15 => self.garbled(at),
             16 => {
@@ -123,17 +123,17 @@ impl World {
                 self.writers.skip(at);
                 None
             }
-            19 if self.writers.all[at].is_there => {
+            19 if self.writers.all[at].is_started => {
                 let command = self.writers.restart(at);
                 self.received(command)
             }
             20 => self.writers.announce_ahead(at).and_then(|command| self.received(command)),
             21 => {
-                self.is_deaf = choices.below(2) == 1;
+                self.loses_requests = choices.below(2) == 1;
                 None
             }
             22 => {
-                self.writers.all[at].is_there = true;
+                self.writers.all[at].is_started = true;
                 None
             }
             23 => self.cancelled.pop().map(|query| {
@@ -146,19 +146,19 @@ impl World {
 
     /// Ends all faults.
     pub(super) fn heal(&mut self) {
-        self.is_deaf = false;
-        self.writers.all.iter_mut().for_each(|writer| writer.is_there = true);
+        self.loses_requests = false;
+        self.writers.all.iter_mut().for_each(|writer| writer.is_started = true);
     }
 
     /// Returns the next input without faults; `None` if only a deadline is left.
-    pub(super) fn kind_input(&mut self) -> Option<Input> {
+    pub(super) fn faultless_input(&mut self) -> Option<Input> {
         if !self.fetches.is_empty() {
             return self.fetched(&mut Choices::new(&[]));
         }
         match self.link {
             Link::Down => None,
             Link::Connecting(_) => self.step(None),
-            Link::Up(_) => (0..SOURCES.len()).find_map(|at| self.said(at, 0)),
+            Link::Up(_) => (0..SOURCES.len()).find_map(|at| self.sent_by(at, 0)),
         }
     }
 
@@ -180,14 +180,14 @@ impl World {
         }
     }
 
-    fn said(&mut self, at: usize, repeats: u8) -> Option<Input> {
+    fn sent_by(&mut self, at: usize, repeats: u8) -> Option<Input> {
         let command = self.writers.next(at, repeats)?;
         self.received(command)
     }
 
     /// Returns the next row of a writer as a line whose JSON is malformed.
     fn garbled(&mut self, at: usize) -> Option<Input> {
-        let input = self.said(at, 0)?;
+        let input = self.sent_by(at, 0)?;
         let Input::Received { conn, command: Command::Rdata(rdata) } = input else {
             return Some(input);
         };

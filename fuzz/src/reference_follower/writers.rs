@@ -55,7 +55,7 @@ impl Logs {
 pub(super) struct Writer {
     pub(super) name: Name,
     /// Whether it has started; until then it neither writes nor sends anything.
-    pub(super) is_there: bool,
+    pub(super) is_started: bool,
     /// The token up to which it has sent or queued everything.
     sent: Token,
     /// The rest of one send, which no other command of the writer interrupts.
@@ -77,7 +77,7 @@ impl Writers {
     pub(super) fn new() -> Self {
         let writer = |(stream, instance): (&str, &str)| Writer {
             name: (stream.to_owned(), instance.to_owned()),
-            is_there: true,
+            is_started: true,
             sent: Token::START,
             queue: VecDeque::new(),
             must_announce: false,
@@ -95,7 +95,7 @@ impl Writers {
     pub(super) fn append(&mut self, at: usize, rows: u8) {
         let Self { all, logs, ends, rows_ever } = self;
         let writer = &all[at];
-        if writer.is_there {
+        if writer.is_started {
             let end = ends.entry(writer.name.0.clone()).or_default();
             *end = end.advanced_by(1);
             let numbers = *rows_ever..*rows_ever + u64::from(rows);
@@ -130,14 +130,14 @@ impl Writers {
     pub(super) fn announce_ahead(&self, at: usize) -> Option<Command> {
         let writer = &self.all[at];
         let end = self.end(&writer.name.0);
-        (writer.is_there && writer.queue.is_empty()).then(|| writer.position(end, end))
+        (writer.is_started && writer.queue.is_empty()).then(|| writer.position(end, end))
     }
 
     /// Returns the next command of this writer. A loose stream goes back by `repeats` tokens first.
     pub(super) fn next(&mut self, at: usize, repeats: u8) -> Option<Command> {
         let end = self.end(&self.all[at].name.0);
         let writer = &mut self.all[at];
-        if !writer.is_there {
+        if !writer.is_started {
             return None;
         }
         if writer.queue.is_empty() && std::mem::take(&mut writer.must_announce) {

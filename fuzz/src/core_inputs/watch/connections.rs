@@ -14,23 +14,23 @@ pub(super) struct Connections {
     pending_max: u32,
     /// The highest id of a connection that the node requested.
     asked: ConnectionId,
-    ours: Option<Seen>,
-    accepted: BTreeMap<ConnectionId, Seen>,
+    ours: Option<Connection>,
+    accepted: BTreeMap<ConnectionId, Connection>,
 }
 
 /// The state of one connection.
-struct Seen {
+struct Connection {
     conn: ConnectionId,
     up: bool,
     closed: bool,
     /// Whether ERROR was sent, which ends the connection.
-    said_error: bool,
+    sent_error: bool,
     unreported: u32,
 }
 
-impl Seen {
+impl Connection {
     const fn new(conn: ConnectionId, up: bool) -> Self {
-        Self { conn, up, closed: false, said_error: false, unreported: 0 }
+        Self { conn, up, closed: false, sent_error: false, unreported: 0 }
     }
 }
 
@@ -50,7 +50,7 @@ impl Connections {
     pub(super) fn on_input(&mut self, input: &Input) {
         match input {
             Input::Accepted { conn, .. } => {
-                self.accepted.insert(*conn, Seen::new(*conn, true));
+                self.accepted.insert(*conn, Connection::new(*conn, true));
             }
             Input::Connected { conn } => {
                 if let Some(seen) = self.get_mut(*conn) {
@@ -70,7 +70,7 @@ impl Connections {
         }
     }
 
-    fn get_mut(&mut self, conn: ConnectionId) -> Option<&mut Seen> {
+    fn get_mut(&mut self, conn: ConnectionId) -> Option<&mut Connection> {
         if conn.is_accepted() {
             self.accepted.get_mut(&conn)
         } else {
@@ -83,7 +83,7 @@ impl Connections {
         holds(self.ours.is_none(), || format!("{conn} is a second connection"))?;
         holds(conn > self.asked && !conn.is_accepted(), || format!("{conn} was used before"))?;
         self.asked = conn;
-        self.ours = Some(Seen::new(conn, false));
+        self.ours = Some(Connection::new(conn, false));
         Ok(())
     }
 
@@ -103,13 +103,13 @@ impl Connections {
             return Err(format!("sent on {conn}, which is not there: {command:?}"));
         };
         holds(seen.up, || format!("sent on {conn}, which is not up: {command:?}"))?;
-        let over = seen.closed || (seen.said_error && conn.is_accepted());
+        let over = seen.closed || (seen.sent_error && conn.is_accepted());
         holds(!over, || format!("sent on {conn} after its end: {command:?}"))?;
         let is_error = matches!(command, Command::Error(_));
         let fits = !conn.is_accepted() || is_error || seen.unreported < pending_max;
         holds(fits, || format!("P5: more than {pending_max} commands wait for {conn}"))?;
         seen.unreported += 1;
-        seen.said_error |= is_error;
+        seen.sent_error |= is_error;
         Ok(())
     }
 
@@ -141,7 +141,7 @@ impl Connections {
 
     /// Checks what must hold between two inputs.
     pub(super) fn check(&self) -> Verdict {
-        let left = self.accepted.values().find(|seen| seen.said_error && !seen.closed);
+        let left = self.accepted.values().find(|seen| seen.sent_error && !seen.closed);
         holds(left.is_none(), || "an ERROR that does not end its connection".to_owned())
     }
 

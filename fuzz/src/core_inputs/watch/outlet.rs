@@ -188,7 +188,7 @@ mod tests {
 
     /// Judges commands about a log with rows at 1, 2 (two), 4, 5 (two), 7 and 8 (two), and none at
     /// 3 and 6.
-    fn said(reader: Reader, heard: Heard, commands: &[&str]) -> Verdict {
+    fn judged(reader: Reader, heard: Heard, commands: &[&str]) -> Verdict {
         let log = Log::ending_at(8.into());
         let known = Known { log: &log, end: log.end, row_bytes_max: 100 };
         let mut outlet = Outlet::new(reader);
@@ -213,8 +213,8 @@ mod tests {
     #[track_caller]
     fn breaks(reader: Reader, heard: Heard, commands: &[&str], promise: &str) {
         let (_, before) = commands.split_last().expect("there are commands");
-        assert_eq!(said(reader, heard, before), Ok(()), "only the last one is wrong");
-        let broken = said(reader, heard, commands).expect_err("it is wrong");
+        assert_eq!(judged(reader, heard, before), Ok(()), "only the last one is wrong");
+        let broken = judged(reader, heard, commands).expect_err("it is wrong");
         assert!(broken.starts_with(promise), "{broken}");
     }
 
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn rows_left_out_split_or_repeated_are_noticed() {
         let all = ["row 1 [1,0]", "row batch [2,0]", "row 2 [2,1]", "position 2 3", "row 4 [4,0]"];
-        assert_eq!(said(Reader::Bus, BEGIN, &all), Ok(()));
+        assert_eq!(judged(Reader::Bus, BEGIN, &all), Ok(()));
         breaks(Reader::Bus, BEGIN, &["row batch [2,0]", "row 2 [2,1]"], "P1");
         breaks(Reader::Bus, BEGIN, &["row 1 [1,0]", "row 2 [2,0]"], "P1");
         breaks(Reader::Bus, BEGIN, &["row 1 [1,0]", "row 1 [1,0]"], "P1");
@@ -243,7 +243,7 @@ mod tests {
     fn a_catch_up_that_leaves_rows_out_is_noticed() {
         let asked = Heard::Asked(4.into(), 0);
         let rows = ["row 5 [5,0]", "row 5 [5,1]", "row 7 [7,0]", "position 7 7"];
-        assert_eq!(said(Reader::Oldest, asked, &rows), Ok(()));
+        assert_eq!(judged(Reader::Oldest, asked, &rows), Ok(()));
         breaks(Reader::Oldest, asked, &["row 5 [5,1]"], "P1");
         breaks(Reader::Oldest, asked, &["row 5 [5,0]", "position 5 5"], "P1");
         breaks(Reader::Oldest, asked, &["row batch [5,0]"], "P1");
