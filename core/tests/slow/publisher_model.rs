@@ -2,13 +2,11 @@
 //! nothing: promises P1 to P4. Its store answers at once; what comes of slow and failing ones is in
 //! `publish_faults.rs`.
 
-mod writer;
-
 use std::collections::VecDeque;
 
+use crate::writer::{Writer, config};
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
-use writer::{Writer, config};
 
 /// In the order in which they are announced. Tokens of the second can start over.
 const STREAMS: [&str; 2] = ["s", "typing"];

@@ -1,9 +1,7 @@
 //! Logs that cannot be read for a while, and peers of the oldest dialect that wait for them.
 
-mod writer;
-
+use crate::writer::{Writer, config};
 use synrepl_core::{Config, Input, Transport, wire::Dialect};
-use writer::{Writer, config};
 
 const NOTHING: [&str; 0] = [];
 

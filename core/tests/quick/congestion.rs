@@ -1,9 +1,7 @@
 //! Slow peers, and rows that no line can carry (promise P5).
 
-mod writer;
-
+use crate::writer::{Writer, config};
 use synrepl_core::{Config, wire::Dialect};
-use writer::{Writer, config};
 
 const NOTHING: [&str; 0] = [];
 const OLDEST: Dialect = Dialect::V0_23;

@@ -2,10 +2,9 @@
 //! writes, with tokens that fall and repeat inside one send, lag, cuts, restarts, bad lines and
 //! restarts of the application from its saved positions. The promises F1 to F10, per class.
 
-mod tcp_server;
-
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::tcp_server::{STREAMS, Sends, Server};
 use bytes::Bytes;
 use proptest::prelude::*;
 use synrepl_core::{
@@ -14,7 +13,6 @@ use synrepl_core::{
     stream::{FetchError, Positions, Row, Source, Span, Token},
     wire::{Command, Decoder, Dialect},
 };
-use tcp_server::{STREAMS, Sends, Server};
 
 #[derive(Clone, Debug)]
 enum Step {

@@ -2,17 +2,15 @@
 //! streams of one class, other cuts of the byte stream, another order between sources that have
 //! nothing to do with each other. On recorded traffic and on made-up lists.
 
-mod material;
-
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
-use bytes::BytesMut;
-use material::{
+use crate::material::{
     Heard, Material, Player, made_up, recorded_on_redis, recorded_on_tcp, source_of, text,
 };
+use bytes::BytesMut;
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use synrepl_core::{
     Action, Event, Timestamp,
