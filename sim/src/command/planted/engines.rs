@@ -71,7 +71,7 @@ impl Engine {
     /// Returns the test binaries of the engine; none if it is a subcommand of `synrepl-sim`.
     const fn tests(self) -> &'static [TestBinary] {
         const QUICK: [TestBinary; 2] =
-            [binary("synrepl-core", "lib", ""), binary("synrepl-core", "merged_quick", "")];
+            [binary("synrepl-core", "lib", ""), binary("synrepl-core", "quick", "")];
         const MODEL: [TestBinary; 1] = [binary("synrepl-sim", "lib", "steps::")];
         const INPUTS: [TestBinary; 1] = [binary("synrepl-fuzz", "core_inputs", "")];
         const REFERENCE: [TestBinary; 1] = [binary("synrepl-fuzz", "reference_follower", "")];

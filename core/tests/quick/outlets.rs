@@ -1,13 +1,11 @@
 //! The bus and accepted peers side by side: they take turns, and rows go out that only one of them
 //! can carry.
 
-mod writer;
-
+use crate::writer::{Writer, config};
 use synrepl_core::{
     Transport,
     wire::{Dialect, LINE_BYTES_MAX},
 };
-use writer::{Writer, config};
 
 const NEWEST: Dialect = Dialect::V1_22;
 
@@ -40,7 +38,7 @@ fn when_the_bus_falls_behind_the_next_turn_is_the_peers_however_long_they_went_t
 #[test]
 fn a_row_goes_to_peers_up_to_the_limits_and_one_byte_more_is_too_long() {
     // The line also takes the names of stream and instance, and up to 32 bytes around them.
-    let by_the_line = LINE_BYTES_MAX - "s".len() - writer::ME.len() - 32;
+    let by_the_line = LINE_BYTES_MAX - "s".len() - crate::writer::ME.len() - 32;
     for (row_bytes_max, longest) in [(100, 100), (LINE_BYTES_MAX, by_the_line)] {
         let mut config = config(&[("s", 0)]);
         config.transport = Transport::None;

@@ -2,17 +2,15 @@
 //! other names of writers and of streams of one class, other pieces of the byte stream, another
 //! order between independent sources (F8). On recorded traffic and on generated lists.
 
-mod material;
-
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
-use bytes::BytesMut;
-use material::{
+use crate::material::{
     Heard, Material, Player, made_up, recorded_on_redis, recorded_on_tcp, source_of, text,
 };
+use bytes::BytesMut;
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use synrepl_core::{
     Action, Event, Timestamp,

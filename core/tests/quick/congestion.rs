@@ -1,10 +1,8 @@
 //! Slow peers are cut off at the limit of their queue and delay no other (promise P5); rows too
 //! long for a line are announced instead of sent.
 
-mod writer;
-
+use crate::writer::{Writer, config};
 use synrepl_core::{Config, wire::Dialect};
-use writer::{Writer, config};
 
 const NOTHING: [&str; 0] = [];
 const OLDEST: Dialect = Dialect::V0_23;

@@ -1,9 +1,7 @@
 //! The counters of a writer. Those of a follower are checked by the `stats` lines of the scenarios.
 
-mod writer;
-
+use crate::writer::{Writer, config};
 use synrepl_core::wire::Dialect;
-use writer::{Writer, config};
 
 #[test]
 fn rows_to_the_bus_and_to_peers_are_counted_and_so_are_reads() {

@@ -1,14 +1,12 @@
 //! Promises P1 to P4 and their purpose: whatever is lost between a writer and its followers, they
 //! end up with every row of its logs, once and in order.
 
-mod lossy;
-
-use lossy::{Step, World};
+use crate::lossy::{Step, World};
 use proptest::prelude::*;
 use synrepl_core::wire::Dialect;
 
 fn step() -> impl Strategy<Value = Step> {
-    let stream = 0..lossy::STREAMS.len();
+    let stream = 0..crate::lossy::STREAMS.len();
     let dialects = [Dialect::V0_23, Dialect::V1_13, Dialect::V1_22];
     prop_oneof![
         8 => (stream.clone(), 0_usize..4, 0_u8..3)

@@ -1,12 +1,10 @@
 //! Accepted connections: greeting, rules of direction, relayed commands and shutdown.
 
-mod writer;
-
+use crate::writer::{Writer, config, peer};
 use synrepl_core::{
     ByteString, Config, ConnectionId, Input, Misuse,
     wire::{Command, Decoder, Dialect, LockReleased},
 };
-use writer::{Writer, config, peer};
 
 const NOTHING: [&str; 0] = [];
 const OLDEST: Dialect = Dialect::V0_23;

@@ -1,9 +1,7 @@
 //! The commands that still go out at a shutdown, on each connection.
 
-mod writer;
-
+use crate::writer::{Writer, config};
 use synrepl_core::{Input, Transport, wire::Dialect};
-use writer::{Writer, config};
 
 const NOTHING: [&str; 0] = [];
 const OLDEST: Dialect = Dialect::V0_23;

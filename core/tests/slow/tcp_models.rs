@@ -2,10 +2,9 @@
 //! random, with tokens that fall and repeat inside one send; there are lag, cuts, bad lines, and
 //! restarts of the server and of the application. Checks F1 to F10 for each class of streams.
 
-mod tcp_server;
-
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::tcp_server::{STREAMS, Sends, Server};
 use bytes::Bytes;
 use proptest::prelude::*;
 use synrepl_core::{
@@ -14,7 +13,6 @@ use synrepl_core::{
     stream::{FetchError, Positions, Row, Source, Span, Token},
     wire::{Command, Decoder, Dialect},
 };
-use tcp_server::{STREAMS, Sends, Server};
 
 #[derive(Clone, Debug)]
 enum Step {

@@ -1,13 +1,11 @@
 //! The commands of a writer on the bus, one by one, against a simple model of a writer (promises P1
 //! to P4). The store answers at once; slow and failing ones are in `publish_faults.rs`.
 
-mod writer;
-
 use std::collections::VecDeque;
 
+use crate::writer::{Writer, config};
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
-use writer::{Writer, config};
 
 /// In the order in which they are announced. Tokens of the second can start over.
 const STREAMS: [&str; 2] = ["s", "typing"];

@@ -1,10 +1,8 @@
 //! Logs that cannot be read for a while: peers of the oldest dialect that wait for rows get them
 //! once the log can be read again.
 
-mod writer;
-
+use crate::writer::{Writer, config};
 use synrepl_core::{Config, Input, Transport, wire::Dialect};
-use writer::{Writer, config};
 
 const NOTHING: [&str; 0] = [];
 

@@ -1,13 +1,11 @@
 //! Own streams on the bus: promises P1 to P4, confirmations, and logs that fail.
 
-mod writer;
-
+use crate::writer::{Writer, config};
 use synrepl_core::{
     Input, MainChannel, Misuse, ReadId, Transport,
     stream::{Page, Row, Token},
     wire::Command,
 };
-use writer::{Writer, config};
 
 const NOTHING: [&str; 0] = [];
 

@@ -1,10 +1,8 @@
 //! The scenarios: orders of events in which Synapse, or an earlier design, loses, repeats or mixes
 //! rows, each in a text file named after the bug. A file holds inputs and, below each, the actions.
 //!
-//! `REWRITE=1 cargo test -p synrepl-core --test scenarios` rewrites the actions; review the
+//! `REWRITE=1 cargo test -p synrepl-core --test quick scenarios::` rewrites the actions; review the
 //! difference before you commit it.
-
-mod script;
 
 use std::{collections::BTreeSet, env, fs, path::PathBuf};
 
@@ -15,7 +13,7 @@ fn folder() -> PathBuf {
 fn check(name: &str) {
     let path = folder().join(format!("{name}.txt"));
     let expected = fs::read_to_string(&path).expect("the scenario file is there");
-    let got = script::run(&expected);
+    let got = crate::script::run(&expected);
     if env::var_os("REWRITE").is_some() {
         fs::write(&path, got).expect("the scenario file can be written");
         return;

@@ -1,9 +1,7 @@
 //! Subscriptions and the catch-up over the connection of the oldest dialect.
 
-mod writer;
-
+use crate::writer::{Writer, config};
 use synrepl_core::{Config, wire::Dialect};
-use writer::{Writer, config};
 
 const NOTHING: [&str; 0] = [];
 const OLDEST: Dialect = Dialect::V0_23;

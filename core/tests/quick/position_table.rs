@@ -2,8 +2,6 @@
 //!
 //! Every cell starts from position 10. See `protocol.md` 4.7; Synapse's cases are in A08.
 
-mod script;
-
 /// What a POSITION leads to on a source at position 10.
 fn outcome(stream: &str, live: bool, position: &str) -> String {
     let lead_in = if live {
@@ -13,7 +11,7 @@ fn outcome(stream: &str, live: bool, position: &str) -> String {
     } else {
         format!("config positions {{\"{stream}\":{{\"w\":10}}}}\nconnect\n")
     };
-    let shown = script::run(&format!("{lead_in}POSITION {stream} w {position}\n"));
+    let shown = crate::script::run(&format!("{lead_in}POSITION {stream} w {position}\n"));
     let (_, answers) =
         shown.split_once(&format!("POSITION {stream} w {position}\n")).expect("the input is shown");
     let answers: Vec<_> = answers

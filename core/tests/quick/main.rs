@@ -1,0 +1,30 @@
+//! The tests of the core that take no time. `.ci/mutants` asks them first: most mutants are caught
+//! here.
+
+#[path = "../writer/mod.rs"]
+mod writer;
+
+mod audit;
+mod congestion;
+mod contract;
+mod counters;
+mod deadlines;
+mod documents;
+mod fields;
+mod kept_bytes;
+mod modules;
+mod nothing_new;
+mod outlets;
+mod position_table;
+mod publishing;
+mod scenarios;
+mod script;
+mod serving;
+mod serving_failures;
+mod settings;
+mod stopping;
+mod subscribing;
+mod syncing;
+mod traces;
+mod values;
+mod veiled_traces;

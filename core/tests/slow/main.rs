@@ -1,0 +1,20 @@
+//! The tests of the core that take a second or more: recordings, properties with many cases, and
+//! allocations counted. `.ci/mutants` asks them about what the quick ones let pass.
+
+#[path = "../writer/mod.rs"]
+mod writer;
+
+mod allocations;
+mod captures;
+mod framing_model;
+mod legacy_captures;
+mod lossy;
+mod material;
+mod metamorphic;
+mod publish_allocations;
+mod publish_faults;
+mod publisher_model;
+mod tcp_models;
+mod tcp_server;
+mod typed_rows;
+mod waits_model;
