@@ -1,5 +1,4 @@
-//! The tests of the core that take no time. `.ci/mutants` asks them first: most mutants are caught
-//! here.
+//! The quick tests of the core. `.ci/mutants` runs them first, and they catch most mutants.
 
 #[path = "../writer/mod.rs"]
 mod writer;

@@ -1,4 +1,4 @@
-//! A file of tests that no `main.rs` names would not be built, and nobody would notice.
+//! Every file of tests is a module of a `main.rs`: one that is not would never be built.
 
 use std::{fs, path::Path};
 

@@ -1,5 +1,5 @@
 //! The tests of the core that take a second or more: recordings, properties with many cases, and
-//! allocations counted. `.ci/mutants` asks them about what the quick ones let pass.
+//! counts of allocations. `.ci/mutants` runs them on the mutants that the quick ones let pass.
 
 #[path = "../writer/mod.rs"]
 mod writer;
