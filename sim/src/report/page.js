@@ -17,13 +17,13 @@ const ALWAYS = new Set(["fault", "violation", "faults_end"]);
 const tone = (source) => (source === null ? "var(--plain)" : `var(--t${source % TONES})`);
 const SVG = "http://www.w3.org/2000/svg";
 
-// Keep-alives say nothing unless one looks for them.
+// PINGs are hidden until their button is clicked.
 const hidden = { sources: new Set(), kinds: new Set(["alive"]) };
 const focus = data.focus === null ? 0 : data.focus;
 let from = focus, upto = Math.min(moments.length, focus + 1);
 let picked = null, words = "";
 
-// Where each message began and where it ended.
+// The moments at which each message was sent and arrived or was lost.
 const ends = new Map();
 moments.forEach((moment, index) => {
   if (moment.m === undefined) return;
@@ -59,13 +59,13 @@ function shown(moment, index) {
   return words === "" || wordsOf(index).toLowerCase().includes(words);
 }
 
-// Moves the ends of what is drawn by so many moments that are shown.
+// Moves the ends of the drawn range by a number of shown moments.
 function widen(before, after) {
   for (; from > 0 && before > 0; from--) if (shown(moments[from - 1], from - 1)) before--;
   for (; upto < moments.length && after > 0; upto++) if (shown(moments[upto], upto)) after--;
 }
 
-// What leaves a lane in the moment in which something came there stands in one line with it.
+// Messages that the bus passes on at the time at which it received one share its line.
 function sharesRow(before, moment) {
   return before && moment.k === "sent" && before.t === moment.t && before.l === moment.l
     && lanes[moment.l].role === "bus" && (before.k === "received" || before.k === "sent");
@@ -186,7 +186,7 @@ function drawArrow(message, arrows) {
   const a = start && rowOf.get(sent), b = end && rowOf.get(got);
   if (!a && !b) return;
   const x1 = laneX(start ? start.l : any.l), x2 = laneX(start ? start.to : any.l);
-  // The other end may lie outside of what is drawn: a piece of the arrow shows that it goes on.
+  // The other end may lie outside the drawn range: then only a piece of the arrow is drawn.
   let y1 = a ? a.y : b.y - ROW * 0.8, y2 = b ? b.y : a.y + ROW * 0.8, to = x2, fromX = x1;
   if (!b) to = x1 + (x2 - x1) * 0.35;
   if (!a) fromX = x2 - (x2 - x1) * 0.35;
@@ -297,7 +297,7 @@ function chips() {
     }
     button.addEventListener("click", (event) => {
       if (event.altKey || event.shiftKey) {
-        // Only this one.
+        // Hides all others.
         set.clear();
         parent.querySelectorAll("button").forEach((other) => { if (other !== button) set.add(other.key); });
       } else if (!set.delete(key)) set.add(key);
@@ -330,7 +330,7 @@ document.addEventListener("keydown", (event) => {
   group(next).scrollIntoView({ block: "nearest" });
 });
 
-// What the marks mean, drawn with the marks themselves.
+// The legend: the meaning of each mark, drawn with the mark itself.
 function legend() {
   const list = document.getElementById("legend");
   const entry = (text, paint) => {
