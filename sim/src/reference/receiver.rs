@@ -33,7 +33,7 @@ pub struct Receiver {
     instance: String,
     start: Start,
     known: Known,
-    told: Positions,
+    notified: Positions,
     link: Link,
     /// The streams of which a POSITION of any writer was handled on this connection.
     connected: BTreeSet<String>,
@@ -47,7 +47,7 @@ pub struct Receiver {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Link {
-    Asked(ConnectionId),
+    Connecting(ConnectionId),
     Up(ConnectionId),
     Down { retry_at: Timestamp },
     Stopped,
@@ -85,7 +85,7 @@ impl Receiver {
             instance: config.instance.clone(),
             start: config.start,
             known: Known::at_start(rules, &config.positions),
-            told: config.positions.clone(),
+            notified: config.positions.clone(),
             link: Link::Stopped,
             connected: BTreeSet::new(),
             batches: BTreeMap::new(),
@@ -103,7 +103,7 @@ impl Receiver {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the rest does not concern a receiver")]
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         match input {
-            Input::Connected { conn } if self.link == Link::Asked(conn) => {
+            Input::Connected { conn } if self.link == Link::Connecting(conn) => {
                 self.link = Link::Up(conn);
                 self.notify(Event::Connected { conn });
                 let command = Command::Replicate(Replicate::Everything);
@@ -133,7 +133,7 @@ impl Receiver {
     pub const fn poll_timeout(&self) -> Option<Timestamp> {
         match self.link {
             Link::Down { retry_at } => Some(retry_at),
-            Link::Asked(_) | Link::Up(_) | Link::Stopped => None,
+            Link::Connecting(_) | Link::Up(_) | Link::Stopped => None,
         }
     }
 
@@ -144,7 +144,7 @@ impl Receiver {
 
     /// Returns the position of each source, as the events gave it.
     pub const fn positions(&self) -> &Positions {
-        &self.told
+        &self.notified
     }
 
     /// Lets the next application of rows raise an exception before the position moves, as any
@@ -156,12 +156,12 @@ impl Receiver {
     fn connect(&mut self) {
         self.ids += 1;
         let conn = ConnectionId::new(self.ids);
-        self.link = Link::Asked(conn);
+        self.link = Link::Connecting(conn);
         self.actions.push_back(Action::Connect { conn });
     }
 
     fn on_disconnected(&mut self, now: Timestamp, conn: ConnectionId, reason: String) {
-        let (Link::Asked(current) | Link::Up(current)) = self.link else {
+        let (Link::Connecting(current) | Link::Up(current)) = self.link else {
             if self.link == Link::Stopped {
                 self.notify(Event::Stopped);
             }
@@ -179,7 +179,7 @@ impl Receiver {
 
     fn on_shutdown(&mut self) {
         match self.link {
-            Link::Asked(conn) | Link::Up(conn) => {
+            Link::Connecting(conn) | Link::Up(conn) => {
                 self.actions.push_back(Action::Close { conn });
             }
             Link::Down { .. } | Link::Stopped => self.notify(Event::Stopped),
@@ -381,7 +381,7 @@ impl Receiver {
 
     fn notify(&mut self, event: Event) {
         if let Some((source, token)) = event.position() {
-            self.told.set(source, token);
+            self.notified.set(source, token);
         }
         self.actions.push_back(Action::Notify(event));
     }

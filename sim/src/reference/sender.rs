@@ -56,7 +56,7 @@ struct Own {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Link {
-    Asked(ConnectionId),
+    Connecting(ConnectionId),
     Up(ConnectionId),
     Down { retry_at: Timestamp },
     Stopped,
@@ -100,12 +100,12 @@ impl Sender {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the rest does not concern a sender")]
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         match input {
-            Input::Connected { conn } if self.link == Link::Asked(conn) => {
+            Input::Connected { conn } if self.link == Link::Connecting(conn) => {
                 self.link = Link::Up(conn);
                 self.send(Command::Replicate(Replicate::Everything));
                 self.announce();
             }
-            Input::Disconnected { conn, .. } if matches!(self.link, Link::Asked(c) | Link::Up(c) if c == conn) =>
+            Input::Disconnected { conn, .. } if matches!(self.link, Link::Connecting(c) | Link::Up(c) if c == conn) =>
             {
                 self.link = Link::Down { retry_at: now + RECONNECT_AFTER };
             }
@@ -125,7 +125,7 @@ impl Sender {
             Input::LogRead { query, result } => self.on_log_read(query, result),
             Input::Tick => self.on_tick(now),
             Input::Shutdown => {
-                if let Link::Asked(conn) | Link::Up(conn) = self.link {
+                if let Link::Connecting(conn) | Link::Up(conn) = self.link {
                     self.actions.push_back(Action::Close { conn });
                 }
                 self.link = Link::Stopped;
@@ -149,7 +149,7 @@ impl Sender {
             Link::Down { retry_at } => {
                 Some(self.poke_at.map_or(retry_at, |poke_at| poke_at.min(retry_at)))
             }
-            Link::Asked(_) | Link::Up(_) => self.poke_at,
+            Link::Connecting(_) | Link::Up(_) => self.poke_at,
             Link::Stopped => None,
         }
     }
@@ -171,7 +171,7 @@ impl Sender {
     fn connect(&mut self) {
         self.ids += 1;
         let conn = ConnectionId::new(self.ids);
-        self.link = Link::Asked(conn);
+        self.link = Link::Connecting(conn);
         self.actions.push_back(Action::Connect { conn });
     }
 
@@ -316,12 +316,12 @@ impl Sender {
         }
         self.pending |= limited;
         let Some(last) = updates.last().map(|(token, _)| *token) else {
-            let told = match self.rules.silence {
+            let announces = match self.rules.silence {
                 Silence::Kept => false,
                 Silence::BrokenForEvents => &*stream == "events",
                 Silence::Broken => true,
             };
-            if told {
+            if announces {
                 self.send_position(stream, prev, upto);
             }
             return;

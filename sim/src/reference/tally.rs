@@ -127,7 +127,7 @@ impl Tally {
         let mut losses = Losses { gaps: self.gaps.len(), ..Losses::default() };
         for Written { source, token, rows } in written {
             let start = self.starts.get(source).copied().unwrap_or(Token::START);
-            let told = self
+            let in_gap = self
                 .gaps
                 .iter()
                 .any(|(of, from, upto)| of == source && from < token && token <= upto);
@@ -136,7 +136,7 @@ impl Tally {
             for row in rows {
                 let deliveries = came.get(row).map_or(&[][..], Vec::as_slice);
                 let named = || (source.clone(), *token, row.clone());
-                if deliveries.is_empty() && *token > start && !told {
+                if deliveries.is_empty() && *token > start && !in_gap {
                     losses.lost.push(named());
                 }
                 let mut again = deliveries.iter().zip(deliveries.iter().skip(1));
@@ -153,7 +153,7 @@ impl Tally {
                 }
                 together.insert(deliveries.first().map(|delivery| std::ptr::from_ref(*delivery)));
             }
-            if together.len() > 1 && !told && traits.order == Order::Rising {
+            if together.len() > 1 && !in_gap && traits.order == Order::Rising {
                 losses.torn.push((source.clone(), *token));
             }
         }
