@@ -73,8 +73,9 @@ impl Engine {
         const QUICK: [TestBinary; 2] =
             [binary("synrepl-core", "lib", ""), binary("synrepl-core", "quick", "")];
         const MODEL: [TestBinary; 1] = [binary("synrepl-sim", "lib", "steps::")];
-        const INPUTS: [TestBinary; 1] = [binary("synrepl-fuzz", "core_inputs", "")];
-        const REFERENCE: [TestBinary; 1] = [binary("synrepl-fuzz", "reference_follower", "")];
+        const INPUTS: [TestBinary; 1] = [binary("synrepl-fuzz", "inputs", "core_inputs::")];
+        const REFERENCE: [TestBinary; 1] =
+            [binary("synrepl-fuzz", "inputs", "reference_follower::")];
         match self {
             Self::Kept | Self::Logical | Self::Turmoil => &[],
             Self::Tests => &QUICK,
@@ -164,7 +165,10 @@ impl Bench {
         let text = String::from_utf8_lossy(&built.stdout);
         let executable = text.lines().rev().find_map(|line| {
             let line: Value = serde_json::from_str(line).ok()?;
-            Some(PathBuf::from(line.get("executable")?.as_str()?))
+            // A test's package may have programs of the same name, which are built with it.
+            let is_test = line.pointer("/profile/test")?.as_bool()?;
+            let path = PathBuf::from(line.get("executable")?.as_str()?);
+            (is_test == (*head == "test")).then_some(path)
         });
         match executable {
             Some(path) if built.status.success() => Ok(path),

@@ -1,11 +1,9 @@
 //! Random inputs for the target `core_inputs`, beyond its corpus. This test is the engine `inputs`
 //! that looks for planted bugs (`sim/bugs`).
 
-mod random;
-
 use synrepl_fuzz::core_inputs;
 
-use self::random::random_inputs;
+use crate::random::random_inputs;
 
 /// Inputs within which every bug is found that can be seen here.
 const INPUTS: u64 = 3_000;

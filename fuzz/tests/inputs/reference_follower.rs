@@ -1,11 +1,9 @@
 //! Random inputs for the target `reference_follower`. This test is the engine `reference` that
 //! looks for planted bugs (`sim/bugs`).
 
-mod random;
-
 use synrepl_fuzz::reference_follower;
 
-use self::random::random_inputs;
+use crate::random::random_inputs;
 
 /// Inputs within which every bug is found that can be seen here; the rarest takes 1,127.
 const INPUTS: u64 = 3_000;
