@@ -244,7 +244,8 @@ impl Bench {
         };
         let mut failed: Vec<_> = output.lines().filter_map(named).collect();
         failed.sort();
-        let played = output.lines().filter(|line| line.starts_with("test ")).count();
+        let result = |line: &&str| line.starts_with("test ") && line.contains(" ... ");
+        let played = output.lines().filter(result).count();
         // A test that was killed, or that aborted the process, prints no line of its own.
         let ended = status.is_none_or(|status| !status.success()) && failed.is_empty();
         if ended && bug.is_none() {
