@@ -1,7 +1,9 @@
 //! The `bugs` command: each engine that is requested looks for each planted bug, and what it finds
 //! is printed or written as a table. It fails if a bug is not caught by an engine that must.
 
-use std::{collections::BTreeMap, fs, path::Path};
+mod table;
+
+use std::{fs, path::Path};
 
 use serde::Serialize;
 use synrepl_sim::{Kept, Outcome, Scenario};
@@ -17,6 +19,7 @@ use super::{
     progress::Progress,
     seeds::Seeds,
 };
+use table::Table;
 
 /// The seeds that are played for each bug by default.
 const SEEDS: Seeds = Seeds::new(0, 3_000);
@@ -111,10 +114,8 @@ pub(super) fn run(
         "summary",
         serde_json::json!({"bugs": done, "survived": survivors, "complete": done == all}),
     );
-    if let Some(path) = &flags.table
-        && done == all
-    {
-        table.write(path, &plans)?;
+    if let Some(path) = &flags.table {
+        write_table(path, &table)?;
     }
     Ok(if !survivors.is_empty() {
         Ending::Broken
@@ -125,14 +126,30 @@ pub(super) fn run(
     })
 }
 
+/// Returns the bugs of shipped code and those of the simulated driver.
+fn all_bugs(catalogue: &Catalogue) -> Vec<Bug> {
+    let edits = catalogue.iter().map(|(name, _)| Bug::Edit(name.to_owned()));
+    edits.chain(Bug::all_of_driver()).collect()
+}
+
+/// Puts the cells of this run into the table of a Markdown file.
+fn write_table(path: &Path, table: &Table) -> Result<(), Refusal> {
+    let failed =
+        |error: &dyn std::fmt::Display| Refusal::new(format!("{}: {error}", path.display()));
+    let names: Vec<_> = all_bugs(&Catalogue::here()?).iter().map(Bug::to_string).collect();
+    let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
+    let text = table
+        .put_into(&text, &names)
+        .map_err(|mark| failed(&format!("the file has no line {mark}")))?;
+    fs::write(path, text).map_err(|error| failed(&error))
+}
+
 /// Returns the requested bugs with the descriptions in their files.
 fn plans(flags: &BugsFlags) -> Result<Vec<Plan>, Refusal> {
     let catalogue = Catalogue::here();
-    let bugs: Vec<Bug> = if flags.bug.is_empty() {
-        let edits = catalogue.as_ref().map_err(Refusal::copied)?.iter();
-        edits.map(|(name, _)| Bug::Edit(name.to_owned())).chain(Bug::all_of_driver()).collect()
-    } else {
-        flags.bug.clone()
+    let bugs = match &*flags.bug {
+        [] => all_bugs(catalogue.as_ref().map_err(Refusal::copied)?),
+        bugs => bugs.to_vec(),
     };
     let plan = |bug: Bug| {
         let (origin, description, caught_by) = match &bug {
@@ -150,6 +167,10 @@ fn plans(flags: &BugsFlags) -> Result<Vec<Plan>, Refusal> {
         let asked = match (&bug, flags.matrix) {
             (Bug::Driver(_), true) => caught_by.clone(),
             (Bug::Edit(_), true) => Engine::all().collect(),
+            // Among all bugs, those of the simulated driver are left to the engines that have it.
+            (Bug::Driver(_), _) if flags.bug.is_empty() && !flags.engine.is_empty() => {
+                flags.engine.iter().filter(|engine| caught_by.contains(engine)).copied().collect()
+            }
             _ if !flags.engine.is_empty() => flags.engine.clone(),
             _ => caught_by.iter().take(1).copied().collect(),
         };
@@ -261,48 +282,4 @@ fn say(plan: &Plan, bug: &str, engine: Engine, verdict: &Verdict, must: bool, ou
         "bug",
         &line,
     );
-}
-
-/// The table of bugs and engines.
-#[derive(Debug, Default)]
-struct Table {
-    cells: BTreeMap<(String, Engine), String>,
-}
-
-impl Table {
-    fn set(&mut self, bug: &str, engine: Engine, verdict: &Verdict) {
-        let Verdict { caught_in, played, .. } = verdict;
-        let cell = match caught_in {
-            0 => "-".to_owned(),
-            _ => format!("{caught_in}/{played}"),
-        };
-        self.cells.insert((bug.to_owned(), engine), cell);
-    }
-
-    /// Writes the table as Markdown between the two marks of the file.
-    fn write(&self, path: &Path, plans: &[Plan]) -> Result<(), Refusal> {
-        const BEGIN: &str = "<!-- the table -->\n";
-        const END: &str = "<!-- its end -->";
-        let failed =
-            |error: &dyn std::fmt::Display| Refusal::new(format!("{}: {error}", path.display()));
-        let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
-        let (head, rest) = text
-            .split_once(BEGIN)
-            .ok_or_else(|| failed(&format!("has no line {}", BEGIN.trim())))?;
-        let (_, tail) =
-            rest.split_once(END).ok_or_else(|| failed(&format!("has no line {END}")))?;
-        let engines: Vec<_> = Engine::all().collect();
-        let names = engines.iter().map(|engine| engine.name()).collect::<Vec<_>>().join(" | ");
-        let mut table =
-            format!("| bug | origin | {names} |\n|---|---|{}\n", "---|".repeat(engines.len()));
-        for plan in plans {
-            let name = plan.bug.to_string();
-            let cells = engines
-                .iter()
-                .map(|engine| self.cells.get(&(name.clone(), *engine)).map_or("", String::as_str));
-            let cells = cells.collect::<Vec<_>>().join(" | ");
-            table.push_str(&format!("| {name} | {} | {cells} |\n", plan.origin));
-        }
-        fs::write(path, format!("{head}{BEGIN}{table}{END}{tail}")).map_err(|error| failed(&error))
-    }
 }

@@ -231,7 +231,8 @@ pub(super) struct BugsFlags {
     /// Use every engine, also those that need not catch a bug: takes hours
     #[arg(long, conflicts_with = "engine")]
     pub(super) matrix: bool,
-    /// Write the results as a table into this Markdown file, between its marks
+    /// Write the results into the table of this Markdown file, between its marks. Cells that were
+    /// not played stay as they are
     #[arg(long, value_name = "FILE")]
     pub(super) table: Option<PathBuf>,
     /// Seeds from A up to, not with, B, for the engines that play seeds. Default 0..3000, and on
