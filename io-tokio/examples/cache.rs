@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeMap, env, error::Error, iter};
 
-use synrepl::{Builder, Event, Row, Source};
+use synrepl::{
+    Builder, Event, Row, Source,
+    typed::{CachesRow, StreamRow as _},
+};
 
 #[derive(Default)]
 struct Cache {
@@ -27,10 +30,11 @@ impl Cache {
         self.rooms.clear(); // A change may have been missed: gaps lie in catch-ups.
     }
 
-    /// Forgets what a row names: `[function, keys, timestamp]`. Keys may be null, which means all.
+    /// Forgets what a row names: everything, if it has no keys or cannot be read.
     fn forget(&mut self, row: &Row) {
-        let row = row.parse::<(String, Vec<String>, serde_json::Value)>();
-        self.rooms.retain(|room, ()| row.as_ref().is_ok_and(|(_, keys, _)| !keys.contains(room)));
+        let keys = CachesRow::parse(row).ok().and_then(|row| row.keys);
+        let names = |room: &str| keys.iter().flatten().any(|key| key.as_str() == room);
+        self.rooms.retain(|room, ()| keys.is_some() && !names(room));
     }
 
     /// Returns whether `room` is known. If not, it is queried, and kept where no change can be

@@ -7,7 +7,7 @@
 
 use std::{env, error::Error};
 
-use synrepl::{Builder, Event};
+use synrepl::{Builder, Event, typed};
 
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::print_stdout, reason = "printing is what this program is for")]
@@ -31,7 +31,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     while let Some(event) = replication.next().await {
         if let Event::Rows { source, token, rows, .. } = event {
             for row in &rows {
-                println!("{source} {token} {row:?}");
+                match typed::parse(source.stream(), row) {
+                    Ok(read) => println!("{source} {token} {read:?}"),
+                    Err(error) => println!("{source} {token} {row:?}: {error}"),
+                }
             }
         } else {
             println!("{event:?}");

@@ -12,7 +12,7 @@
 //! ```no_run
 //! use synrepl::{
 //!     Builder, Event,
-//!     core::typed::{TypedRow, parse},
+//!     typed::{TypedRow, parse},
 //! };
 //!
 //! #[tokio::main(flavor = "current_thread")]
@@ -38,6 +38,28 @@
 //! }
 //! ```
 //!
+//! # Typed rows
+//!
+//! Rows are delivered as verbatim JSON, so that none is lost because it has a new shape. The module
+//! [`typed`] reads them: [`typed::parse`] takes a row of any stream, in the form of any release of
+//! Synapse, and who knows the stream asks its row type. What a release does not send is `None`, and
+//! a row that cannot be read is an error that says which element is wrong. [`typed::to_row`] writes
+//! rows of streams of your own.
+//!
+//! ```
+//! use synrepl::{
+//!     Row,
+//!     typed::{CacheInvalidation, CachesRow, StreamRow},
+//! };
+//!
+//! let row = Row::from(r#"["cs_cache_fake",["!room:example.com","@user:example.com"],1795312781042]"#);
+//! let row = CachesRow::parse(&row)?;
+//! if let CacheInvalidation::CurrentState { room_id, changed_users } = row.invalidation()? {
+//!     assert_eq!((room_id, changed_users.len()), ("!room:example.com", 1));
+//! }
+//! # Ok::<(), synrepl::typed::RowError>(())
+//! ```
+//!
 //! # How to drive it
 //!
 //! * [`Builder::spawn`] starts the driver on the present tokio runtime. [`Builder::driver`] returns
@@ -53,12 +75,6 @@
 //! * A [`Handle`] works from any task: it sends commands, waits until a source has reached a token,
 //!   appends to own streams, and shuts the replication down. A lost connection is made anew, for as
 //!   long as it takes; only a shutdown, or dropping the [`Replication`] or the driver, is the end.
-//!
-//! # Typed rows
-//!
-//! Rows are delivered as verbatim JSON, so that none is lost because it has a new shape. The module
-//! [`synrepl::core::typed`](synrepl_core::typed) reads them as types on request: every stream in
-//! the form of every release.
 //!
 //! # Resuming
 //!
@@ -86,7 +102,11 @@
 //!
 //! ```no_run
 //! # async fn write() -> Result<(), Box<dyn std::error::Error>> {
-//! use synrepl::{Builder, Dialect, Row, log::MemoryLog};
+//! use synrepl::{
+//!     Builder, Dialect,
+//!     log::MemoryLog,
+//!     typed::{TypingRow, to_row},
+//! };
 //!
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:9092").await?;
 //! let mut replication = Builder::standalone()
@@ -97,7 +117,8 @@
 //!     .spawn()?;
 //! let handle = replication.handle();
 //! tokio::spawn(async move { while replication.next().await.is_some() {} });
-//! let token = handle.append("typing", [Row::from(r#"["!room:example.com",[]]"#)]).await?;
+//! let typing = TypingRow { room_id: "!room:example.com".into(), user_ids: vec![] };
+//! let token = handle.append("typing", [to_row(&typing)?]).await?;
 //! println!("durable, and on its way to every follower, as {token}");
 //! # Ok(())
 //! # }
@@ -129,14 +150,12 @@
 //! All decisions (when to connect, what to request, what to fetch, what is a gap) are those of the
 //! state machine in [`core`], which does no IO and can be driven without tokio. This crate moves
 //! bytes and keeps time. Bytes, fetched pages and the application's calls enter as
-//! [`Input`](synrepl_core::Input)s; what leaves is what the core's
-//! [`Action`](synrepl_core::Action)s name.
+//! [`Input`]s; what leaves is what the core's [`Action`]s name.
 //!
 //! # Features
 //!
 //! `tls` (default): `rediss://` and `https://`. `sqlite`: `log::SqliteLog`, a log in one file.
-//! `postgres`: `log::PostgresLog`, for several writers on one sequence of tokens. A library takes
-//! `default-features = false, features = ["tls"]` and what else it needs.
+//! `postgres`: `log::PostgresLog`, for several writers on one sequence of tokens.
 #![forbid(unsafe_code)]
 
 mod builder;
@@ -156,11 +175,33 @@ mod session;
 mod tcp;
 pub mod transport;
 
+/// The state machine alone, for who drives it without tokio, models it or replays its traces. What
+/// an application needs of it stands at the root of this crate, too.
 pub use synrepl_core as core;
+// Settings, and what a `Recorder` is handed.
+#[doc(inline)]
 pub use synrepl_core::{
-    ByteString, Config, Event, MainChannel, Start, Stats, Timestamp,
+    Action, Audience, Backoff, Channel, Config, Input, MainChannel, Start, Stats, Transport,
+};
+// Events, and every type that a match on one finds.
+#[doc(inline)]
+pub use synrepl_core::{
+    ByteString, ClearedReason, ConnectionId, Event, GapReason, NotAuditedReason, NotSentReason,
+    Origin, SyncOrigin, Timestamp, WaitId, WaitOutcome, Warning,
     stream::{Positions, Row, Rows, Source, Span, Token},
-    wire::{Command, Dialect, Secret},
+    wire::{
+        Command, Dialect, FederationAck, InvalidateCache, LockReleased, Position, Rdata,
+        RemovePusher, Replicate, Secret, UserIp, UserSync,
+    },
+};
+// Errors of the core, their parts, and what a `FetchSource` or a `LogStore` answers with.
+#[doc(inline)]
+pub use synrepl_core::typed;
+#[doc(inline)]
+pub use synrepl_core::{
+    ConfigError, FetchId, Misuse, ReadId,
+    stream::{FetchError, LogError, Page},
+    wire::{BadRow, DecodeError, DecodeErrorKind, UnknownRelease},
 };
 
 pub use crate::{

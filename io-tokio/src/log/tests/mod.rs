@@ -29,6 +29,10 @@ impl Deref for Store {
 async fn stores_with(limits: &LogLimits) -> Vec<Store> {
     let options = MemoryOptions { limits: limits.clone(), ..MemoryOptions::default() };
     let store = Box::new(MemoryLog::new(options));
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "postgres")),
+        expect(unused_mut, reason = "memory is the only store then")
+    )]
     let mut stores = vec![Store { store, _folder: None }];
     #[cfg(feature = "sqlite")]
     {

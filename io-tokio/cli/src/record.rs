@@ -11,7 +11,7 @@ use std::{
 use synrepl::{Config, Recorder, Timestamp};
 use synrepl_core::{Action, Input, trace::TraceLine};
 
-use super::exit::Failure;
+use crate::exit::Failure;
 
 /// The number of bytes that are gathered before they are written.
 const BUFFER_BYTES: usize = 64 << 10;

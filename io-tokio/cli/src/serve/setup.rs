@@ -19,13 +19,16 @@ use synrepl::{
 use synrepl_core::{Printable, wire::Secret};
 use tokio::net::TcpListener;
 
-use super::{
-    flags::{ServeFlags, TcpFlag},
-    taken::{CountedLog, Taken},
-};
-use crate::command::{
-    address, diagnostics::Diagnostics, exit::Failure, library_log, printer::GRACE,
-    secrets::SecretSource, warning::Circumstances,
+use super::taken::{CountedLog, Taken};
+use crate::{
+    address,
+    diagnostics::Diagnostics,
+    exit::Failure,
+    flags::serve::{ServeFlags, TcpFlag},
+    library_log,
+    printer::GRACE,
+    secrets::SecretSource,
+    warning::Circumstances,
 };
 
 /// The time that running HTTP requests have at a stop: less than the whole stop has.

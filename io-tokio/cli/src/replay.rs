@@ -13,7 +13,7 @@ use synrepl_core::{
     trace::{Difference, End, Replay, ReplayError, Replayer},
 };
 
-use super::{
+use crate::{
     exit::{FAILED, OK, USAGE},
     flags::{Format, ReplayFlags},
     json::Object,

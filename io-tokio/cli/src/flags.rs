@@ -1,11 +1,13 @@
 //! The flags of the command, and its help texts. The doc comment of a flag is its help text.
 
+pub(crate) mod serve;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use synrepl_core::wire::Dialect;
 
-use super::serve::{self, flags::ServeFlags};
+use self::serve::ServeFlags;
 
 const ABOUT: &str =
     "Follow a Synapse deployment's replication streams, and write streams of your own";
@@ -102,7 +104,7 @@ pub(super) enum Command {
     #[command(long_about = FOLLOW_ABOUT, after_long_help = follow_after_help())]
     Follow(Box<FollowFlags>),
     /// Write streams of your own, for Synapse or without it
-    #[command(long_about = serve::flags::ABOUT, after_long_help = serve_after_help())]
+    #[command(long_about = serve::ABOUT, after_long_help = serve_after_help())]
     Serve(Box<ServeFlags>),
     /// Run recorded traces through the core and compare the actions
     #[command(long_about = REPLAY_ABOUT, after_long_help = replay_after_help())]
@@ -114,7 +116,7 @@ fn follow_after_help() -> String {
 }
 
 fn serve_after_help() -> String {
-    format!("{}\n{EXIT_CODES}", serve::flags::EXAMPLES)
+    format!("{}\n{EXIT_CODES}", serve::EXAMPLES)
 }
 
 fn replay_after_help() -> String {

@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::exit::INTERRUPTED;
+use crate::exit::INTERRUPTED;
 
 /// Waits for the first reason to stop.
 #[derive(Debug)]

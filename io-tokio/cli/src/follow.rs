@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use self::setup::Setup;
-use super::{
+use crate::{
     diagnostics::Diagnostics,
     exit::{FAILED, Failure, OK},
     flags::FollowFlags,

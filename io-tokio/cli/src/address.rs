@@ -6,7 +6,7 @@ use std::path::Path;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use synrepl_core::wire::Secret;
 
-use super::exit::Failure;
+use crate::exit::Failure;
 
 /// The URL of `--redis`, with the password and, for `rediss://`, the CA file added.
 pub(super) fn redis(url: &str, password: Option<&Secret>, ca_file: Option<&str>) -> String {

@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{clock::TimeOfDay, flags::Format, json, stop::Stop, text::TextFormat};
+use crate::{clock::TimeOfDay, flags::Format, json, stop::Stop, text::TextFormat};
 
 /// The number of bytes that are gathered before they are written, while more events wait.
 const CHUNK_BYTES: usize = 64 << 10;

@@ -8,7 +8,7 @@ use tracing_subscriber::{
     layer::SubscriberExt as _,
 };
 
-use super::flags::Loudness;
+use crate::flags::Loudness;
 
 /// The target of the line that the HTTP server writes for each request.
 const ACCESS: &str = "synrepl::access";

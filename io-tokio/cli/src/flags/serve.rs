@@ -5,9 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use synrepl_core::wire::{Dialect, UnknownRelease};
 
-use crate::command::flags::{Loudness, duration};
+use super::{Loudness, duration};
 
-pub(in crate::command) const ABOUT: &str = "\
+pub(super) const ABOUT: &str = "\
 Write streams of your own. Rows come in as JSON lines on stdin, or over HTTP, and are kept in a log; \
 followers get them live over Redis or direct TCP, and fetch over HTTP what they missed. Diagnostics \
 go to stderr.
@@ -26,7 +26,7 @@ stdin ends nothing but stdin, unless --until-eof is given.
 Ctrl-C or SIGTERM: every line that was read is answered, rows are sent, connections closed. What \
 followers did not get, they fetch after the next start; a token is never given out twice.";
 
-pub(in crate::command) const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   Show somebody typing in a Synapse deployment. In homeserver.yaml, which every process reads:
     stream_writers: { typing: [synrepl] }
@@ -64,25 +64,25 @@ are.
 ";
 
 #[derive(Debug, Args)]
-pub(in crate::command) struct ServeFlags {
+pub(crate) struct ServeFlags {
     /// File of the log: made if it does not exist
     ///
     /// An SQLite database. One process at a time writes it. Example: --log rows.log
     #[arg(long, value_name = "FILE", conflicts_with = "memory")]
-    pub(super) log: Option<PathBuf>,
+    pub(crate) log: Option<PathBuf>,
 
     /// Keep the log in memory: tokens start over with each start
     ///
     /// Only for streams of which followers expect that: typing, federation, presence_federation.
     /// Of each, 10,000 rows are kept. Default: off
     #[arg(long)]
-    pub(super) memory: bool,
+    pub(crate) memory: bool,
 
     /// Keep only about so many rows per stream; older ones can no longer be fetched
     ///
     /// Default: all, with --memory 10,000. Example: --keep-rows 1000000
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(super) keep_rows: Option<u64>,
+    pub(crate) keep_rows: Option<u64>,
 
     /// Listen here for followers over direct TCP; repeat for several releases
     ///
@@ -90,13 +90,13 @@ pub(in crate::command) struct ServeFlags {
     /// of the one that is given: 1.12, 1.13, 1.66, ... Needs --server-name.
     /// Example: --tcp 127.0.0.1:9200 --tcp 127.0.0.1:9201?dialect=1.12
     #[arg(long, value_name = "ADDR[?dialect=RELEASE]", value_parser = tcp)]
-    pub(super) tcp: Vec<TcpFlag>,
+    pub(crate) tcp: Vec<TcpFlag>,
 
     /// Publish over the deployment's Redis: redis://, rediss:// (TLS) or unix:///PATH
     ///
     /// Needs --server-name. Example: --redis redis://127.0.0.1:6379
     #[arg(long, value_name = "URL")]
-    pub(super) redis: Option<String>,
+    pub(crate) redis: Option<String>,
 
     /// A stream that Synapse's configuration has us write; repeat for several
     ///
@@ -104,7 +104,7 @@ pub(in crate::command) struct ServeFlags {
     /// that Synapse listens to, those of all other streams on one of their own (see below).
     /// Default: none. Example: --stream-writer typing
     #[arg(long, value_name = "STREAM", requires = "redis")]
-    pub(super) stream_writer: Vec<String>,
+    pub(crate) stream_writer: Vec<String>,
 
     /// Publish every stream on Synapse's channel, known to it or not
     ///
@@ -112,25 +112,25 @@ pub(in crate::command) struct ServeFlags {
     /// announcement of a stream that it does not know, and stands still until this one stops.
     /// Default: off
     #[arg(long, requires = "redis", conflicts_with = "stream_writer")]
-    pub(super) announce_unknown_streams: bool,
+    pub(crate) announce_unknown_streams: bool,
 
     /// The homeserver's server_name: name of the Redis channel, and said to TCP followers
     ///
     /// Without Synapse any name, the same for all. Example: --server-name example.com
     #[arg(long, value_name = "NAME")]
-    pub(super) server_name: Option<String>,
+    pub(crate) server_name: Option<String>,
 
     /// Listen here for HTTP: followers that missed rows, and POST /rows
     ///
     /// Example: --http 127.0.0.1:9100
     #[arg(long, value_name = "ADDR")]
-    pub(super) http: Option<String>,
+    pub(crate) http: Option<String>,
 
     /// Our instance name: the writer's name in stream_writers and instance_map
     ///
     /// Example: --name typing1
     #[arg(long, value_name = "INSTANCE", default_value = "synrepl")]
-    pub(super) name: String,
+    pub(crate) name: String,
 
     /// File with the deployment's worker_replication_secret, asked for by --http
     ///
@@ -138,57 +138,57 @@ pub(in crate::command) struct ServeFlags {
     /// SYNREPL_REPLICATION_SECRET; without both nothing is asked for.
     /// Example: --secret-file /etc/synapse/replication_secret
     #[arg(long, value_name = "FILE")]
-    pub(super) secret_file: Option<PathBuf>,
+    pub(crate) secret_file: Option<PathBuf>,
 
     /// File with the Redis password
     ///
     /// Default: the environment variable SYNREPL_REDIS_PASSWORD; without both what --redis says.
     /// Example: --redis-password-file /run/secrets/redis
     #[arg(long, value_name = "FILE")]
-    pub(super) redis_password_file: Option<PathBuf>,
+    pub(crate) redis_password_file: Option<PathBuf>,
 
     /// PEM file with the CAs to trust for rediss://
     ///
     /// Default: Mozilla's list. Example: --ca-file /etc/ssl/private-ca.pem
     #[arg(long, value_name = "FILE")]
-    pub(super) ca_file: Option<PathBuf>,
+    pub(crate) ca_file: Option<PathBuf>,
 
     /// Stop at the end of stdin, once everything is on disk and sent, with exit code 0
     ///
     /// Default: go on serving.
     #[arg(long)]
-    pub(super) until_eof: bool,
+    pub(crate) until_eof: bool,
 
     /// Stop after this time, with exit code 0
     ///
     /// Default: never. Example: --for 90s
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
-    pub(super) duration: Option<Duration>,
+    pub(crate) duration: Option<Duration>,
 
     /// Write the addresses to this file, once they can be connected to
     ///
     /// JSON, {"tcp":["127.0.0.1:9200"],"http":"127.0.0.1:9100"}: what port 0 became. Default: none.
     /// Example: --addresses-file serve.json
     #[arg(long, value_name = "FILE")]
-    pub(super) addresses_file: Option<PathBuf>,
+    pub(crate) addresses_file: Option<PathBuf>,
 
     /// Say every HTTP request on stderr: method, path, status, rows, time, tokens
     ///
     /// Default: off
     #[arg(long)]
-    pub(super) access_log: bool,
+    pub(crate) access_log: bool,
 
     #[command(flatten)]
-    pub(super) loudness: Loudness,
+    pub(crate) loudness: Loudness,
 }
 
 /// The parsed value of one `--tcp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TcpFlag {
-    pub(super) address: String,
+pub(crate) struct TcpFlag {
+    pub(crate) address: String,
     /// The release as the flag gives it.
-    pub(super) release: String,
-    pub(super) dialect: Dialect,
+    pub(crate) release: String,
+    pub(crate) dialect: Dialect,
 }
 
 fn tcp(text: &str) -> Result<TcpFlag, String> {

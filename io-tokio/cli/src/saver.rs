@@ -6,7 +6,7 @@ use std::{io, time::Duration};
 use synrepl_core::stream::Positions;
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::positions_file::PositionsFile;
+use crate::positions_file::PositionsFile;
 
 /// The shortest time between two saves.
 const INTERVAL: Duration = Duration::from_secs(1);

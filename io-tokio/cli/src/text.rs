@@ -9,7 +9,7 @@ use synrepl_core::{
     wire::Command,
 };
 
-use super::{clock::TimeOfDay, json};
+use crate::{clock::TimeOfDay, json};
 
 /// Longest piece of a row that is shown, in characters.
 const ROW_CHARS_MAX: usize = 72;

@@ -30,7 +30,7 @@ use self::{
     sleeper::Sleeper,
     writer::{NAME, Order, Plan, Writer},
 };
-use super::{
+use crate::{
     exit::{FAILED, Failure, INTERRUPTED, OK},
     flags::DemoFlags,
 };

@@ -9,7 +9,7 @@ use std::{
 
 use synrepl_core::stream::Positions;
 
-use super::exit::Failure;
+use crate::exit::Failure;
 
 /// Longest positions file that is read, in bytes: some 100 bytes for each of 100,000 sources.
 const FILE_BYTES_MAX: u64 = 64 << 20;

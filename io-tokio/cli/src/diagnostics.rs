@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::time::Instant;
 
-use super::{clock::TimeOfDay, limiter::Limiter, warning::Kind};
+use crate::{clock::TimeOfDay, limiter::Limiter, warning::Kind};
 
 /// The control sequence that returns to the start of the line and clears it.
 const CLEAR: &str = "\r\x1b[K";
@@ -125,7 +125,7 @@ impl<W: io::Write> Diagnostics<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::limiter::WINDOW;
+    use crate::limiter::WINDOW;
 
     fn said(
         terminal: bool,

@@ -10,7 +10,7 @@ use std::{
 
 use synrepl_core::wire::Secret;
 
-use super::exit::Failure;
+use crate::exit::Failure;
 
 /// Longest secret that is read, in bytes.
 const SECRET_BYTES_MAX: u64 = 64 << 10;

@@ -2,7 +2,6 @@
 //! over Redis, direct TCP and HTTP. Every line that was read is answered on stdout, or an error
 //! reports that there was no time.
 
-pub(super) mod flags;
 mod intake;
 mod lines;
 mod setup;
@@ -21,10 +20,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{flags::ServeFlags, intake::End, setup::Setup, taken::Taken};
-use super::{
+use self::{intake::End, setup::Setup, taken::Taken};
+use crate::{
     diagnostics::Diagnostics,
     exit::{FAILED, Failure, OK},
+    flags::serve::ServeFlags,
     printer::GRACE,
     stop::{Stop, exit_on_interrupt},
     warning::{Circumstances, Kind},
