@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use synrepl::{Builder, Dialect, Replication, Start, http::Server, log::LogStore};
+use synrepl::{Builder, Dialect, Replication, Secret, Start, http::Server, log::LogStore};
 use tokio::time::{advance, sleep, timeout};
 use turmoil::net::TcpListener;
 
@@ -11,7 +11,7 @@ use super::{
     front::FrontListener,
     links::Simulated,
     log::StageLog,
-    redis::{CHANNEL, HOST, PORT, Party},
+    redis::{CHANNEL, HOST, PASSWORD, PORT, Party},
     stage::{Stage, now},
     watch::{ServerWatch, Watch},
 };
@@ -20,6 +20,9 @@ use crate::scenario::{Scenario, Via};
 pub(super) const HTTP_PORT: u16 = 9093;
 /// The first port for direct TCP; each dialect has one of its own.
 const DIRECT_PORT: u16 = 9100;
+
+/// The deployment's replication secret, without which no writer serves rows.
+const SECRET: &str = "white-rabbit";
 
 /// Short enough that a run with many faults ends, long enough for the longest delay.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -49,6 +52,10 @@ fn dialects(scenario: &Scenario) -> Vec<(Dialect, u16)> {
     spoken.into_iter().zip(DIRECT_PORT..).collect()
 }
 
+fn secret() -> Secret {
+    Secret::new(SECRET.to_owned())
+}
+
 fn builder(
     stage: &Stage,
     party: Party,
@@ -56,7 +63,7 @@ fn builder(
     (instance, seed): (&str, u64),
 ) -> Result<Builder<Simulated>, Box<dyn std::error::Error>> {
     let builder = match via {
-        Via::Bus => Builder::redis(&format!("redis://{HOST}:{PORT}"), CHANNEL)?,
+        Via::Bus => Builder::redis(&format!("redis://:{PASSWORD}@{HOST}:{PORT}"), CHANNEL)?,
         Via::Tcp(dialect) => {
             let spoken = dialects(&stage.lock().scenario);
             let port = spoken.iter().find(|(spoken, _)| *spoken == dialect);
@@ -65,13 +72,14 @@ fn builder(
         }
     };
     let connector = Simulated { stage: stage.clone(), party };
-    Ok(builder.connector(connector).instance(instance).seed(seed).limits(|limits| {
+    let builder = builder.connector(connector).instance(instance).seed(seed).secret(secret());
+    Ok(builder.limits(|limits| {
         limits.connect_timeout = PATIENCE;
         limits.ping_interval = PATIENCE / 2;
         limits.ping_timeout = PATIENCE / 2;
         limits.fetch_timeout = PATIENCE;
-        // Small enough that the driver has to wait for the application.
-        limits.events_queued_max = 8;
+        // The queue is so small that the driver has to wait for the application.
+        limits.events_queued_max = 4;
     }))
 }
 
@@ -115,7 +123,7 @@ pub(super) async fn writer(stage: Stage, writer: usize) -> turmoil::Result {
         builder = builder.listen(listener, dialect);
     }
     let mut replication = builder.spawn()?;
-    let serving = Server::new(log).run(front, std::future::pending());
+    let serving = Server::new(log).secret(secret()).run(front, std::future::pending());
     tokio::pin!(serving);
     loop {
         tokio::select! {

@@ -32,6 +32,8 @@ use crate::{
 pub(super) const HOST: &str = "redis";
 pub(super) const PORT: u16 = 6379;
 pub(super) const CHANNEL: &str = "example.com";
+/// The password that every client has to give before anything else.
+pub(super) const PASSWORD: &str = "wonderland";
 
 /// Messages that wait for one subscriber. A slower one is cut off, as Redis does it.
 const OUTBOX: usize = 4_096;
@@ -197,6 +199,7 @@ async fn serve_client(
     let mut decoder = RespDecoder::new(RespLimits::default());
     let mut input = BytesMut::new();
     let is_subscriber = Cell::new(false);
+    let mut is_known = false;
     let kicked = async {
         loop {
             kick.notified().await;
@@ -211,10 +214,15 @@ async fn serve_client(
         loop {
             let frame = decoder.decode(&mut input).map_err(io::Error::other)?;
             let Some(words) = frame.and_then(words) else { break };
-            let Some(reply) = answer(&words, &hub, &mut outbox, client) else {
-                // Lost, and so is the connection.
-                return Ok(());
+            let reply = if is_known {
+                answer(&words, &hub, &mut outbox, client)
+            } else {
+                is_known = words[..] == [&b"AUTH"[..], PASSWORD.as_bytes()];
+                let refusal = "-NOAUTH Authentication required.\r\n";
+                Some(if is_known { "+OK\r\n" } else { refusal }.into())
             };
+            // Without a reply the command is lost, and so is the connection.
+            let Some(reply) = reply else { return Ok(()) };
             stream.write_all(&reply).await?;
         }
         tokio::select! {
