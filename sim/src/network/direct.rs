@@ -190,6 +190,7 @@ impl Contents {
         if let Replicate::Stream { stream, .. } = &what {
             way.oracle.on_subscribed(stream);
         }
+        self.check_silence(now(), follower, &line);
         let lose = &mut self.followers[follower].lose_replicates;
         let loses = *lose > 0;
         *lose = lose.saturating_sub(1);

@@ -143,7 +143,11 @@ pub(super) async fn writer(stage: Stage, writer: usize) -> turmoil::Result {
 /// What keeps it from starting, or that its driver ended by itself.
 pub(super) async fn follower(stage: Stage, follower: usize) -> turmoil::Result {
     let mut replication = start(&stage, follower)?;
-    let jumps = Arc::clone(&stage.lock().followers[follower].jumps);
+    let jumps = {
+        let part = &mut stage.lock().followers[follower];
+        part.handle = Some(replication.handle());
+        Arc::clone(&part.jumps)
+    };
     loop {
         let (pause, jump) = {
             let mut contents = stage.lock();
@@ -168,9 +172,13 @@ pub(super) async fn follower(stage: Stage, follower: usize) -> turmoil::Result {
             () = jumps.notified() => continue,
             event = timeout(Duration::from_secs(1), replication.next()) => event,
         };
-        if let Ok(event) = event {
-            let event = event.ok_or("the driver of a follower ended")?;
-            stage.lock().on_event(now(), follower, &event);
+        match event {
+            Ok(Some(event)) => stage.lock().on_event(now(), follower, &event),
+            Ok(None) => {
+                stage.lock().on_end(follower)?;
+                return std::future::pending().await;
+            }
+            Err(_nothing_came) => {}
         }
     }
 }

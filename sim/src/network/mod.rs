@@ -22,6 +22,7 @@
 //! wait for positions.
 
 mod direct;
+mod ending;
 mod fault;
 mod front;
 mod hosts;

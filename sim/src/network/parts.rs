@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use synrepl::log::LogEnds;
+use synrepl::{Handle, log::LogEnds};
 use synrepl_core::{ByteString, Timestamp, Transport, stream::Positions};
 use tokio::sync::Notify;
 
@@ -42,6 +42,10 @@ pub(super) struct FollowerPart {
     /// What goes with the events that its application has handled.
     pub(super) saved: Positions,
     pub(super) starts: u32,
+    /// The driver of its present life, until it is told to stop.
+    pub(super) handle: Option<Handle>,
+    /// Its driver was told to stop, and its events have come to an end.
+    pub(super) has_stopped: bool,
     pub(super) slow_until: Timestamp,
     pub(super) lose_replicates: u8,
     pub(super) damage: Option<u8>,
@@ -77,6 +81,8 @@ impl FollowerPart {
             via: plan.via,
             saved: Positions::new(),
             starts: 0,
+            handle: None,
+            has_stopped: false,
             slow_until: Timestamp::ZERO,
             lose_replicates: 0,
             damage: None,

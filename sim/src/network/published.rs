@@ -11,7 +11,12 @@ use super::{
     redis::{Client, Party},
     stage::Contents,
 };
-use crate::{marks::Mark, oracle::Violation, scenario::Scenario, world::Log};
+use crate::{
+    marks::Mark,
+    oracle::{Promise, Violation},
+    scenario::Scenario,
+    world::Log,
+};
 
 impl Contents {
     /// The server has started, and nobody is there.
@@ -125,6 +130,16 @@ impl Contents {
             let verdict = self.publish.check_published(at, &Scenario::writer_name(writer));
             verdict.err().map(|violation| (writer, violation))
         })
+    }
+
+    /// A follower says something to everyone who hears it, which an observer may not.
+    pub(super) fn check_silence(&mut self, at: Timestamp, follower: usize, line: &[u8]) {
+        if self.scenario.followers[follower].observe_only {
+            let what = format!("an observer said {}", String::from_utf8_lossy(line));
+            let part = &self.followers[follower];
+            let violation = part.oracle.violation(Promise::Silence, None, what);
+            self.break_promise(at, self.follower_lane(follower), violation);
+        }
     }
 
     /// P4: nobody owes an announcement who was asked for one long ago.

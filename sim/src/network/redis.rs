@@ -278,6 +278,9 @@ fn answer(
         [b"PUBLISH", channel, _] => {
             let payload = &words[2];
             let stage = hub.borrow().stage.clone();
+            if let Party::Follower(follower) = party {
+                stage.lock().check_silence(now(), follower, payload);
+            }
             match fate(&stage, client, payload) {
                 Fate::Passes => {
                     let count = hub.borrow_mut().publish(Some(client), channel, payload);

@@ -36,6 +36,10 @@ const AGAIN_EVERY: Duration = Duration::from_secs(15);
 /// Simulated time after which a REPLICATE must have been answered: a little more than the oracle
 /// lets pass.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(12);
+/// Simulated time for which nothing more may come once everything has arrived.
+const QUIET: Duration = Duration::from_secs(20);
+/// Simulated time within which a follower that is told to stop has done so.
+const STOPS_WITHIN: Duration = Duration::from_secs(5);
 /// What strangers say and nobody has heard yet.
 const NOISE_MAX: usize = 16;
 const TICK: Duration = Duration::from_millis(10);
@@ -128,27 +132,49 @@ impl Run<'_> {
         let begun = self.sim.elapsed();
         let all_came = self.converges(false, CONVERGES_WITHIN);
         self.stage.lock().converged_in = self.sim.elapsed() - begun;
-        if all_came && self.converges(true, FRESH_WITHIN) {
-            self.answers();
+        if all_came && self.converges(true, FRESH_WITHIN) && self.answers() && self.run_for(QUIET) {
+            self.stops();
         }
     }
 
     /// Whoever is asked to announce does so, and hears that it has gone out.
-    fn answers(&mut self) {
+    fn answers(&mut self) -> bool {
         self.faults.ask();
-        let until = self.sim.elapsed() + ANSWERS_WITHIN;
-        if self.run_until(until) {
-            let now = self.now();
-            let mut stage = self.stage.lock();
-            let owed = stage.check_answered(now).or_else(|| stage.check_published(now));
-            if let Some((lane, violation)) = owed {
+        self.run_for(ANSWERS_WITHIN)
+            && self.keeps(|stage, now| {
+                stage.check_answered(now).or_else(|| stage.check_published(now))
+            })
+    }
+
+    /// Every follower stops when it is told to.
+    fn stops(&mut self) -> bool {
+        self.stage.lock().shut_down();
+        self.run_for(STOPS_WITHIN) && self.keeps(|stage, _| stage.check_stopped())
+    }
+
+    /// Whether a check finds nothing; what it finds is a broken promise.
+    fn keeps(
+        &self,
+        check: impl FnOnce(&Contents, Timestamp) -> Option<(usize, Violation)>,
+    ) -> bool {
+        let now = self.now();
+        let mut stage = self.stage.lock();
+        match check(&stage, now) {
+            None => true,
+            Some((lane, violation)) => {
                 stage.break_promise(now, lane, violation);
+                false
             }
         }
     }
 
     fn now(&self) -> Timestamp {
         Timestamp::ZERO + self.sim.elapsed()
+    }
+
+    /// Runs the network for this long. False if a promise was broken meanwhile.
+    fn run_for(&mut self, time: Duration) -> bool {
+        self.run_until(self.sim.elapsed() + time)
     }
 
     /// Runs the network up to this time. False if a promise was broken meanwhile.
@@ -200,8 +226,7 @@ impl Run<'_> {
                     self.faults.ask();
                 }
             }
-            let until = self.sim.elapsed() + LOOK_EVERY;
-            if !self.run_until(until) {
+            if !self.run_for(LOOK_EVERY) {
                 return false;
             }
             let mut stage = self.stage.lock();
