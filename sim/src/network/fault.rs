@@ -110,6 +110,11 @@ impl Faults {
                 let (here, there) = self.ends_of(follower_of(follower));
                 self.partition(sim, here, there, now + millis(ms));
             }
+            Happening::Deafen { follower, ms } => {
+                let (here, there) = self.ends_of(follower_of(follower));
+                sim.partition_oneway(there.as_str(), here.as_str());
+                self.until(now + millis(ms), End::Repair(here, there));
+            }
             Happening::RefuseConnections { follower, count } => {
                 let mut stage = self.stage.lock();
                 let follower = follower_of(follower);
@@ -273,6 +278,7 @@ fn struck(what: Happening) -> Option<Party> {
         Happening::WaitFor { follower, .. }
         | Happening::Cut { follower, .. }
         | Happening::HalfOpen { follower, .. }
+        | Happening::Deafen { follower, .. }
         | Happening::RefuseConnections { follower, .. }
         | Happening::DelayFollower { follower, .. }
         | Happening::CrashFollower { follower }
