@@ -35,6 +35,12 @@ mod redis;
 mod run;
 mod shrink;
 mod stage;
+mod turns;
 mod watch;
 
-pub use self::{orders::orders, run::play, shrink::shrink};
+pub use self::{
+    orders::orders,
+    run::play,
+    shrink::shrink,
+    turns::{direct_links, links},
+};
