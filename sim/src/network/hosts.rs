@@ -1,4 +1,4 @@
-//! The instances: the shipped driver, on hosts of its own.
+//! The instances: each runs the shipped driver on a host of its own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,20 +24,21 @@ const DIRECT_PORT: u16 = 9100;
 /// The deployment's replication secret, without which no writer serves rows.
 const SECRET: &str = "white-rabbit";
 
-/// Short enough that a run with many faults ends, long enough for the longest delay.
+/// The time that connecting, a PING or a fetch may take. It is short enough that a run with many
+/// faults ends, and long enough for the longest delay.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The host of a writer.
+/// Returns the name of a writer's host.
 pub(super) fn writer_host(writer: usize) -> String {
     format!("w{writer}")
 }
 
-/// The host of a follower.
+/// Returns the name of a follower's host.
 pub(super) fn follower_host(follower: usize) -> String {
     format!("f{follower}")
 }
 
-/// The dialects that are spoken, each with its port.
+/// Returns the dialects that followers speak, each with the port of its listener.
 fn dialects(scenario: &Scenario) -> Vec<(Dialect, u16)> {
     let mut spoken: Vec<Dialect> = scenario
         .followers
@@ -83,10 +84,10 @@ fn builder(
     }))
 }
 
-/// One life of a writer: publishes its log and serves it over HTTP, until it dies.
+/// Runs one life of a writer, which publishes its log and serves it over HTTP until it dies.
 ///
 /// # Errors
-/// What keeps it from starting: an error of the simulator.
+/// The writer cannot start, or ended by itself.
 pub(super) async fn writer(stage: Stage, writer: usize) -> turmoil::Result {
     let (seed, delay) = {
         let mut contents = stage.lock();
@@ -112,7 +113,7 @@ pub(super) async fn writer(stage: Stage, writer: usize) -> turmoil::Result {
     let name = Scenario::writer_name(writer);
     let mut builder = builder(&stage, Party::Writer(writer), Via::Bus, (&name, seed))?
         .shared_log(Arc::clone(&log))
-        // It follows nothing.
+        // The writer follows no stream.
         .streams(["-"])
         .core(|config| {
             config.publish.peer_pending_max = PEER_PENDING_MAX;
@@ -137,10 +138,10 @@ pub(super) async fn writer(stage: Stage, writer: usize) -> turmoil::Result {
     }
 }
 
-/// One life of a follower, from what its application had saved, until it dies.
+/// Runs one life of a follower, from the positions that its application had saved until it dies.
 ///
 /// # Errors
-/// What keeps it from starting, or that its driver ended by itself.
+/// The follower cannot start, or its driver ended without being told to.
 pub(super) async fn follower(stage: Stage, follower: usize) -> turmoil::Result {
     let mut replication = start(&stage, follower)?;
     let jumps = {
@@ -166,7 +167,7 @@ pub(super) async fn follower(stage: Stage, follower: usize) -> turmoil::Result {
             () = sleep(pause), if !pause.is_zero() => {}
             () = std::future::ready(()), if pause.is_zero() => {}
         }
-        // Woken now and then, for the application may have become slow meanwhile.
+        // The wait ends every second, as the application may have become slow meanwhile.
         let event = tokio::select! {
             biased;
             () = jumps.notified() => continue,

@@ -1,4 +1,5 @@
-//! One run: the hosts, the network, the two phases.
+//! One run: it sets up the hosts and the network, plays the scenario, and then waits until
+//! everything has arrived and has come to rest.
 
 use std::{
     cell::RefCell,
@@ -28,10 +29,10 @@ use crate::{
 const CONVERGES_WITHIN: Duration = Duration::from_secs(300);
 /// Simulated time within which rows written after that must have arrived.
 const FRESH_WITHIN: Duration = Duration::from_secs(120);
-/// Simulated time between looks whether everything has arrived.
+/// Simulated time between two checks whether everything has arrived.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Simulated time between two REPLICATEs of a stranger, where somebody only listens, and between
-/// fresh rows.
+/// Simulated time between two REPLICATEs of a stranger, if there are observers, and between fresh
+/// rows.
 const AGAIN_EVERY: Duration = Duration::from_secs(15);
 /// Simulated time after which a REPLICATE must have been answered: a little more than the oracle
 /// lets pass.
@@ -40,7 +41,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(12);
 const QUIET: Duration = Duration::from_secs(20);
 /// Simulated time within which a follower that is told to stop has done so.
 const STOPS_WITHIN: Duration = Duration::from_secs(5);
-/// What strangers say and nobody has heard yet.
+/// The messages of strangers that may wait for the server.
 const NOISE_MAX: usize = 16;
 const TICK: Duration = Duration::from_millis(10);
 
@@ -91,7 +92,7 @@ impl Run<'_> {
             .rng_seed(scenario.seed)
             .epoch(SystemTime::UNIX_EPOCH)
             .enable_random_order()
-            // A full accept or receive buffer would end the simulation.
+            // The buffers are large, as a full one would end the simulation.
             .tcp_capacity(1 << 16)
             .simulation_duration(faults_end + CONVERGES_WITHIN + FRESH_WITHIN * 2)
             .tick_duration(TICK)
@@ -137,7 +138,8 @@ impl Run<'_> {
         }
     }
 
-    /// Whoever is asked to announce does so, and hears that it has gone out.
+    /// Checks that every writer announces when it is asked to, and is told that this has gone out.
+    /// Returns false if a promise was broken.
     fn answers(&mut self) -> bool {
         self.faults.ask();
         self.run_for(ANSWERS_WITHIN)
@@ -146,13 +148,13 @@ impl Run<'_> {
             })
     }
 
-    /// Every follower stops when it is told to.
+    /// Checks that every follower stops when it is told to. Returns false if a promise was broken.
     fn stops(&mut self) -> bool {
         self.stage.lock().shut_down();
         self.run_for(STOPS_WITHIN) && self.keeps(|stage, _| stage.check_stopped())
     }
 
-    /// Whether a check finds nothing; what it finds is a broken promise.
+    /// Makes a check, and records the broken promise that it finds. Returns false if it finds one.
     fn keeps(
         &self,
         check: impl FnOnce(&Contents, Timestamp) -> Option<(usize, Violation)>,
@@ -172,12 +174,12 @@ impl Run<'_> {
         Timestamp::ZERO + self.sim.elapsed()
     }
 
-    /// Runs the network for this long. False if a promise was broken meanwhile.
+    /// Runs the network for this long. Returns false if a promise was broken meanwhile.
     fn run_for(&mut self, time: Duration) -> bool {
         self.run_until(self.sim.elapsed() + time)
     }
 
-    /// Runs the network up to this time. False if a promise was broken meanwhile.
+    /// Runs the network up to this time. Returns false if a promise was broken meanwhile.
     fn run_until(&mut self, until: Duration) -> bool {
         while self.sim.elapsed() < until {
             let now = self.now();
@@ -202,12 +204,12 @@ impl Run<'_> {
         true
     }
 
-    /// Whether everything arrives in time, with new rows again and again if `fresh`; if not, that
-    /// is a broken promise.
+    /// Runs the network until everything has arrived, with new rows again and again if `fresh`.
+    /// Returns false if that took too long or a promise was broken otherwise.
     fn converges(&mut self, fresh: bool, within: Duration) -> bool {
         let deadline = self.sim.elapsed() + within;
         let mut again_at = self.sim.elapsed();
-        // Who only listens has to wait until somebody asks.
+        // Observers have to wait until somebody else asks.
         let asks = self.stage.lock().has_observers();
         if !fresh {
             again_at += AGAIN_EVERY;
