@@ -37,7 +37,8 @@ const AGAIN_EVERY: Duration = Duration::from_secs(15);
 /// Simulated time after which a REPLICATE must have been answered: a little more than the oracle
 /// lets pass.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(12);
-/// Simulated time for which nothing more may come once everything has arrived.
+/// Simulated time for which nothing more may come once everything has arrived. At its beginning
+/// everyone is asked to announce.
 const QUIET: Duration = Duration::from_secs(20);
 /// Simulated time within which a follower that is told to stop has done so.
 const STOPS_WITHIN: Duration = Duration::from_secs(5);
@@ -133,7 +134,11 @@ impl Run<'_> {
         let begun = self.sim.elapsed();
         let all_came = self.converges(false, CONVERGES_WITHIN);
         self.stage.lock().converged_in = self.sim.elapsed() - begun;
-        if all_came && self.converges(true, FRESH_WITHIN) && self.answers() && self.run_for(QUIET) {
+        if !all_came || !self.converges(true, FRESH_WITHIN) {
+            return;
+        }
+        let quiet_ends = self.sim.elapsed() + QUIET;
+        if self.answers() && self.run_until(quiet_ends) {
             self.stops();
         }
     }
@@ -151,7 +156,13 @@ impl Run<'_> {
     /// Checks that every follower stops when it is told to. Returns false if a promise was broken.
     fn stops(&mut self) -> bool {
         self.stage.lock().shut_down();
-        self.run_for(STOPS_WITHIN) && self.keeps(|stage, _| stage.check_stopped())
+        let deadline = self.sim.elapsed() + STOPS_WITHIN;
+        while self.sim.elapsed() < deadline && self.stage.lock().check_stopped().is_some() {
+            if !self.run_for(LOOK_EVERY) {
+                return false;
+            }
+        }
+        self.keeps(|stage, _| stage.check_stopped())
     }
 
     /// Makes a check, and records the broken promise that it finds. Returns false if it finds one.
