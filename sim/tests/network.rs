@@ -3,8 +3,8 @@
 
 use synrepl_core::wire::Dialect;
 use synrepl_sim::{
-    Happening, Mark, Marks, Mode, Pattern, Report, Scenario, StreamPlan, Timed, Via,
-    network::{orders, play},
+    Happening, Mark, Marks, Mode, Outcome, Pattern, Report, Scenario, StreamPlan, Timed, Via,
+    network::{direct_links, links, orders, play},
 };
 
 fn scenario(mode: Mode, seed: u64) -> Scenario {
@@ -74,11 +74,63 @@ fn a_direct_connection_that_falls_silent_is_left_in_time() {
     assert!((1..45_000).contains(&converged), "after {converged} ms");
 }
 
+/// Plays a scenario in which every follower is given every row, live or caught up, and nothing
+/// else; returns what happened as text.
+fn texts_of(scenario: &Scenario) -> Vec<String> {
+    let Outcome { report, violations, trace, .. } = play(scenario, true);
+    let seed = scenario.seed;
+    assert_eq!(violations, [], "seed {seed}");
+    assert!(report.rows_written > 600, "seed {seed}: {report:?}");
+    let rows_due = report.rows_written * scenario.followers.len() as u64;
+    assert_eq!(report.rows_delivered, rows_due, "seed {seed}");
+    assert!((1..rows_due / 2).contains(&report.rows_fetched), "seed {seed}: {report:?}");
+    assert_eq!((report.gaps, report.resets), (0, 0), "seed {seed}");
+    let moments = trace.into_iter().flat_map(|trace| trace.moments);
+    let texts: Vec<String> = moments.map(|moment| format!("{:?}", moment.what)).collect();
+    for wrong in ["cannot be read", "DuplicateInstance"] {
+        assert_eq!(texts.iter().find(|text| text.contains(wrong)), None, "seed {seed}");
+    }
+    texts
+}
+
+/// A kind of fault that quietly stopped happening leaves no sign.
+fn assert_signs(texts: &[String], signs: &[&str]) {
+    for sign in signs {
+        assert!(texts.iter().any(|text| text.contains(sign)), "no run shows {sign:?}");
+    }
+}
+
+#[test]
+fn every_row_arrives_once_and_in_order_whatever_the_ways_to_the_bus_do() {
+    let texts: Vec<String> = (1..=4).flat_map(|seed| texts_of(&links(seed))).collect();
+    let signs = [
+        "ping timeout: nothing came on the subscribing connection",
+        "ping timeout: nothing came on the publishing connection",
+        "connection and subscription within 2s: it did not take the connection",
+        "Redis closed the",
+        "FetchFailed",
+    ];
+    assert_signs(&texts, &signs);
+}
+
+#[test]
+fn every_row_arrives_once_and_in_order_whatever_direct_connections_do() {
+    let texts: Vec<String> = (1..=3).flat_map(|seed| texts_of(&direct_links(seed))).collect();
+    let signs = [
+        "the other side closed the connection",
+        "ping timeout",
+        "cannot connect",
+        "the connection broke",
+    ];
+    assert_signs(&texts, &signs);
+}
+
 #[test]
 fn the_same_scenario_is_the_same_run_traced_or_not() {
     let mut fingerprints = Vec::new();
     // In the last one a host dies with many streams open, which its runtime drops in any order.
-    for scenario in scenarios().step_by(11).chain([scenario(Mode::Storm, 12)]) {
+    let long = [links(11), links(12), direct_links(11)];
+    for scenario in scenarios().step_by(11).chain([scenario(Mode::Storm, 12)]).chain(long) {
         let (first, second) = (play(&scenario, false), play(&scenario, true));
         assert_eq!(first.report, second.report);
         assert!(first.trace.is_none() && !second.trace.unwrap().moments.is_empty());

@@ -142,7 +142,7 @@ impl World<'_> {
                 }
             }
             // Here messages are whole, and connections are made or not.
-            Happening::SlowAccept { .. } | Happening::Pieces { .. } => {}
+            Happening::Deafen { .. } | Happening::SlowAccept { .. } | Happening::Pieces { .. } => {}
             Happening::RestartBus { down_ms } => self.restart_bus(down_ms),
             Happening::Noise { noise } => self.noise(noise),
         }
@@ -154,6 +154,7 @@ impl World<'_> {
             WaitFor { follower, .. }
             | Cut { follower, .. }
             | HalfOpen { follower, .. }
+            | Deafen { follower, .. }
             | RefuseConnections { follower, .. }
             | DelayFollower { follower, .. }
             | CrashFollower { follower }

@@ -33,17 +33,18 @@ use crate::{
 /// The writer that takes connections: the main process.
 pub(super) const SERVER: usize = 0;
 
-/// Bytes that two sockets hold between them: some ten lines, so that a slow peer is felt.
+/// The bytes that the two sockets of a connection hold between them: some ten lines, so that the
+/// server notices a slow peer.
 const WINDOW: usize = 512;
 
-/// Commands that a peer may leave untaken. Few, so that slow ones are cut off.
+/// The commands that a peer may leave untaken. They are so few that slow peers are cut off.
 pub(super) const PEER_PENDING_MAX: u32 = 16;
 
 /// The connections of direct TCP, by the address of the follower's end.
 #[derive(Debug, Default)]
 pub(super) struct Direct {
     ways: BTreeMap<SocketAddr, Way>,
-    /// Accepted and not told to the server's core yet, by dialect.
+    /// Connections that were accepted and that the server's core does not know of yet, by dialect.
     accepted: BTreeMap<Dialect, VecDeque<SocketAddr>>,
     peers: BTreeMap<ConnectionId, SocketAddr>,
 }
@@ -52,14 +53,14 @@ pub(super) struct Direct {
 struct Way {
     follower: usize,
     dialect: Dialect,
-    /// Bytes on their way.
+    /// Bytes that were written for the follower and that it has not read.
     unread: usize,
-    /// Whoever drives the server's end.
+    /// The task that drives the server's end.
     server: Option<Waker>,
     cut: bool,
-    /// Nobody is at the other end any more.
+    /// The follower has dropped its end.
     left: bool,
-    /// Lines that the core has handed over, and that the socket has taken.
+    /// The number of lines that the core has handed over, and of those that the socket has taken.
     handed: u64,
     taken: u64,
     oracle: PeerOracle,
@@ -74,7 +75,7 @@ impl Way {
 }
 
 impl Direct {
-    /// The follower at this address has read so much.
+    /// Counts the bytes that the follower at this address has read.
     pub(super) fn took(&mut self, address: SocketAddr, count: usize) {
         if let Some(way) = self.ways.get_mut(&address) {
             way.unread = way.unread.saturating_sub(count);
@@ -82,7 +83,7 @@ impl Direct {
         }
     }
 
-    /// The follower's end of a connection is gone.
+    /// Notes that a follower has dropped its end of a connection.
     pub(super) fn left(&mut self, address: SocketAddr) {
         if let Some(way) = self.ways.get_mut(&address) {
             way.left = true;
@@ -90,7 +91,7 @@ impl Direct {
         }
     }
 
-    /// Cuts what connections a follower has.
+    /// Cuts all connections of a follower.
     pub(super) fn cut(&mut self, follower: usize) {
         for way in self.ways.values_mut().filter(|way| way.follower == follower) {
             way.cut = true;
@@ -98,20 +99,20 @@ impl Direct {
         }
     }
 
-    /// The server starts: nothing is left of its life before.
+    /// Forgets the connections of the server's life before, as it starts.
     pub(super) fn restart(&mut self) {
         *self = Self::default();
     }
 
-    /// The server's core was told of a connection.
+    /// Notes the id that the server's core knows the oldest accepted connection by.
     pub(super) fn on_accepted(&mut self, conn: ConnectionId, dialect: Dialect) {
         if let Some(address) = self.accepted.get_mut(&dialect).and_then(VecDeque::pop_front) {
             self.peers.insert(conn, address);
         }
     }
 
-    /// The server's core has handed over a command for a peer. Returns how many lines that peer
-    /// has not taken, and which follower it is.
+    /// Counts a command that the server's core has handed over for a peer. Returns the number of
+    /// lines that the peer has not taken, and the peer's number as a follower.
     pub(super) fn on_handed(
         &mut self,
         conn: ConnectionId,
@@ -123,14 +124,15 @@ impl Direct {
         Some((way.handed.saturating_sub(way.taken), way.follower))
     }
 
-    /// The server's core was told that a connection is gone.
+    /// Forgets the id of a connection that ended.
     pub(super) fn on_disconnected(&mut self, conn: ConnectionId) {
         self.peers.remove(&conn);
     }
 }
 
 impl Contents {
-    /// P5: a peer is cut off at its limit. The line that says so and what it closes come on top.
+    /// Checks P5: a peer is cut off at its limit. The ERROR that says so
+    /// comes on top, with one more line at most.
     pub(super) fn check_untaken(&mut self, conn: ConnectionId, command: &Command) {
         let Some((untaken, follower)) = self.direct.on_handed(conn, command) else { return };
         if untaken > u64::from(PEER_PENDING_MAX) + 2 {
@@ -142,7 +144,8 @@ impl Contents {
         }
     }
 
-    /// A whole line leaves for a follower: as it goes on, and whether the connection ends with it.
+    /// Judges a whole line that leaves for a follower. Returns the line as it is sent on, and
+    /// whether the connection ends behind it.
     fn on_line(&mut self, address: SocketAddr, line: &[u8]) -> (Bytes, bool) {
         let whole = Bytes::copy_from_slice(line);
         let Some(way) = self.direct.ways.get_mut(&address) else { return (whole, true) };
@@ -182,7 +185,8 @@ impl Contents {
         (sent, cut)
     }
 
-    /// A whole line of a follower has come in. False if it is lost, and the connection with it.
+    /// Takes note of a whole line of a follower. Returns false if the line is lost, and the
+    /// connection with it.
     fn on_said(&mut self, address: SocketAddr, line: Bytes) -> bool {
         let Some(way) = self.direct.ways.get_mut(&address) else { return true };
         let Ok(Command::Replicate(what)) = Decoder::new().decode(&line) else { return true };
@@ -190,6 +194,7 @@ impl Contents {
         if let Replicate::Stream { stream, .. } = &what {
             way.oracle.on_subscribed(stream);
         }
+        self.check_silence(now(), follower, &line);
         let lose = &mut self.followers[follower].lose_replicates;
         let loses = *lose > 0;
         *lose = lose.saturating_sub(1);
@@ -251,18 +256,18 @@ impl Listener for DirectListener {
 pub(super) struct Tap {
     link: Link,
     stage: Stage,
-    /// The follower's end.
+    /// The address of the follower's end.
     address: SocketAddr,
-    /// The beginning of a line of the follower.
+    /// The part of the follower's next line that has come.
     said: BytesMut,
-    /// The beginning of a line of the server.
+    /// The part of the server's next line that was written.
     line: BytesMut,
-    /// Taken from the server and not on its way yet.
+    /// Whole lines of the server that are not on their way yet.
     out: BytesMut,
 }
 
 impl Tap {
-    /// Whether the connection stands; leaves a waker.
+    /// Fails if the connection was cut; otherwise registers the task to be woken when it is.
     fn check(&self, cx: &Context<'_>) -> io::Result<()> {
         let mut stage = self.stage.lock();
         let Some(way) = stage.direct.ways.get_mut(&self.address) else { return Ok(()) };
@@ -270,7 +275,7 @@ impl Tap {
         if way.cut { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
     }
 
-    /// Room on the way.
+    /// Returns the number of bytes that the sockets can still take.
     fn room(&self) -> usize {
         let mut stage = self.stage.lock();
         let Some(way) = stage.direct.ways.get(&self.address) else { return WINDOW };
@@ -297,7 +302,7 @@ impl Tap {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes bytes of the server; they leave in whole lines.
+    /// Takes bytes of the server. Only whole lines go on.
     fn take(&mut self, bytes: &[u8]) {
         self.line.extend_from_slice(bytes);
         while let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
@@ -342,7 +347,7 @@ impl AsyncWrite for Tap {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_out(cx))?;
-        // Part of what is there, as a system takes it whose buffer is nearly full.
+        // Only a part is taken, as a system does whose buffer is nearly full.
         let count = bytes.len().min(WINDOW);
         self.take(&bytes[..count]);
         if let Poll::Ready(Err(error)) = self.poll_out(cx) {

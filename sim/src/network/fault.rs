@@ -1,4 +1,4 @@
-//! What happens, when, and when it is over again.
+//! Carries out what a scenario lets happen, and ends each fault at its time.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,12 +19,12 @@ use crate::{
     trace::What,
 };
 
-/// How long a follower is dead.
+/// The time for which a follower that crashed is dead.
 const FOLLOWER_DOWN: Duration = Duration::from_millis(500);
-/// How long a fetch that is to be spoiled finds no way, for each one.
+/// The time for which a follower has no way to any writer, for each fetch that is to find none.
 const SPOILED_FOR: Duration = Duration::from_secs(2);
 
-/// Something that ends.
+/// What is done when a fault is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum End {
     Release(String, String),
@@ -32,11 +32,11 @@ enum End {
     Bounce(String),
 }
 
-/// The network and its hosts, as they are made to fail.
+/// The faults of the network and its hosts.
 pub(super) struct Faults {
     stage: Stage,
     noise: mpsc::Sender<Bytes>,
-    /// What ends at which time, in order.
+    /// The ends of the present faults, by time, and by number at the same time.
     ends: BTreeMap<(Timestamp, u64), End>,
     count: u64,
 }
@@ -46,7 +46,7 @@ impl Faults {
         Self { stage, noise, ends: BTreeMap::new(), count: 0 }
     }
 
-    /// Ends what is over.
+    /// Ends the faults that are over.
     pub(super) fn end_due(&mut self, sim: &mut Sim<'_>, now: Timestamp) {
         while let Some(entry) = self.ends.first_entry() {
             if entry.key().0 > now {
@@ -56,7 +56,7 @@ impl Faults {
         }
     }
 
-    /// All faults end.
+    /// Ends all faults.
     pub(super) fn heal(&mut self, sim: &mut Sim<'_>, now: Timestamp) {
         for end_of in std::mem::take(&mut self.ends).into_values() {
             end(sim, &end_of);
@@ -73,13 +73,13 @@ impl Faults {
         }
     }
 
-    /// A stranger asks everyone to announce, as happens in every deployment from time to time:
-    /// an observer asks for nothing itself.
+    /// Lets a stranger ask everyone to announce, as happens in every deployment from time to time.
+    /// An observer depends on that, as it does not ask itself.
     pub(super) fn ask(&self) {
         self.noise.try_send(line(Noise::Replicate)).ok();
     }
 
-    /// Makes it happen.
+    /// Carries out one event of the scenario.
     pub(super) fn happen(&mut self, sim: &mut Sim<'_>, now: Timestamp, what: Happening) {
         let (writers, followers, sources) = {
             let stage = self.stage.lock();
@@ -109,6 +109,11 @@ impl Faults {
                 self.stage.lock().marks.hit(Mark::HalfOpen);
                 let (here, there) = self.ends_of(follower_of(follower));
                 self.partition(sim, here, there, now + millis(ms));
+            }
+            Happening::Deafen { follower, ms } => {
+                let (here, there) = self.ends_of(follower_of(follower));
+                sim.partition_oneway(there.as_str(), here.as_str());
+                self.until(now + millis(ms), End::Repair(here, there));
             }
             Happening::RefuseConnections { follower, count } => {
                 let mut stage = self.stage.lock();
@@ -197,7 +202,7 @@ impl Faults {
             }
             Happening::Noise { noise } => {
                 self.mark_noise(noise);
-                // A server that is down has no ear for it.
+                // The noise is not heard if the server is down.
                 self.noise.try_send(line(noise)).ok();
             }
             Happening::WaitFor { .. }
@@ -206,7 +211,7 @@ impl Faults {
         }
     }
 
-    /// The hosts between which a follower's connection stands.
+    /// Returns the two hosts between which a follower's connection stands.
     fn ends_of(&self, follower: usize) -> (String, String) {
         let there = match self.stage.lock().followers[follower].via {
             Via::Bus => HOST.to_owned(),
@@ -224,7 +229,7 @@ impl Faults {
         self.stage.lock().marks.hit(mark);
     }
 
-    /// Records a fault where it strikes.
+    /// Records a fault on the lane of the instance that it strikes.
     fn say(&self, now: Timestamp, what: Happening, writers: usize, followers: usize) {
         let mut stage = self.stage.lock();
         let lane = match struck(what) {
@@ -250,7 +255,7 @@ impl Faults {
         self.until(until, End::Repair(a, b));
     }
 
-    /// False if it is dead already.
+    /// Crashes a host. Returns false if it is dead already.
     fn crash(&mut self, sim: &mut Sim<'_>, host: String, until: Timestamp) -> bool {
         if self.ends.values().any(|end| *end == End::Bounce(host.clone())) {
             return false;
@@ -263,7 +268,7 @@ impl Faults {
     }
 }
 
-/// Whom a fault strikes; the bus if nobody.
+/// Returns the instance that a fault strikes, or `None` for the bus.
 fn struck(what: Happening) -> Option<Party> {
     match what {
         Happening::Write { .. }
@@ -273,6 +278,7 @@ fn struck(what: Happening) -> Option<Party> {
         Happening::WaitFor { follower, .. }
         | Happening::Cut { follower, .. }
         | Happening::HalfOpen { follower, .. }
+        | Happening::Deafen { follower, .. }
         | Happening::RefuseConnections { follower, .. }
         | Happening::DelayFollower { follower, .. }
         | Happening::CrashFollower { follower }
@@ -301,8 +307,8 @@ fn end(sim: &mut Sim<'_>, end: &End) {
     }
 }
 
-/// A command on its way to a follower, damaged if that is planned: such that the source stays
-/// readable, for what is lost beyond that nobody can know.
+/// Returns a command on its way to a follower, damaged if that is planned. The names of the source
+/// stay readable, since otherwise nobody could know that something of it was lost.
 pub(super) fn damage(
     stage: &mut Contents,
     follower: usize,

@@ -1,5 +1,5 @@
-//! In front of a writer's HTTP replication listener: the calls of a follower whose next fetches are
-//! to go wrong are answered here, badly; all others go through.
+//! Stands in front of a writer's HTTP replication listener. It gives bad answers to the calls of a
+//! follower whose next fetches are to go wrong, and lets all others through.
 
 use std::{
     future::Future as _,
@@ -33,14 +33,14 @@ use crate::{
     world::{scramble, spoiled},
 };
 
-/// How late a stale answer is: not yet too late.
+/// The delay of a stale answer, which is less than what the follower waits.
 const STALE_AFTER: Duration = Duration::from_millis(1_500);
-/// What an answer that is too long says of its length.
+/// The length that an answer announces which is too long.
 const TOO_LONG: usize = 1 << 40;
-/// Bytes that are read at once.
+/// The most bytes that are read at once.
 const READ_BYTES: usize = 1 << 10;
 
-/// Takes the connections of those who ask for missed rows.
+/// Takes the connections of followers that fetch missed rows.
 pub(super) struct FrontListener {
     pub(super) listener: TcpListener,
     pub(super) stage: Stage,
@@ -70,32 +70,32 @@ impl Listener for FrontListener {
     }
 }
 
-/// One connection. The server behind it sees whole requests only, and none that goes wrong.
+/// One connection. The server behind it sees only whole requests, and none that gets a bad answer.
 #[derive(Debug)]
 pub(super) struct Front {
     link: Link,
     stage: Stage,
     writer: usize,
     follower: usize,
-    /// The beginning of a request. None of them has a body.
+    /// The part of the next request that has come. No request has a body.
     head: BytesMut,
-    /// Whole requests, for the server.
+    /// Whole requests that the server has not read yet.
     whole: BytesMut,
     bad: Option<Bad>,
 }
 
-/// An answer that is made here; the connection ends with it.
+/// A bad answer. The connection ends behind it.
 #[derive(Debug)]
 struct Bad {
-    /// When it is given.
+    /// Ends when the answer is given.
     wait: Pin<Box<Sleep>>,
     answer: Bytes,
-    /// Nothing follows, and the connection stands for as long as the other side waits.
+    /// Nothing follows the answer, and the connection stands until the other side closes it.
     stays: bool,
 }
 
 impl Front {
-    /// A whole request has come in.
+    /// Hands a whole request on, or prepares the bad answer to it.
     fn on_request(&mut self, request: BytesMut) {
         let mut stage = self.stage.lock();
         let Some(fault) = stage.followers[self.follower].spoil.pop_front() else {
@@ -108,7 +108,7 @@ impl Front {
         self.bad = Some(Bad { wait: Box::pin(sleep(after)), answer, stays });
     }
 
-    /// Gives the bad answer. Ready when the connection is to end.
+    /// Gives the bad answer. It is ready when the connection is to end.
     fn poll_bad(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(bad) = &mut self.bad else { return Poll::Ready(Ok(())) };
         ready!(bad.wait.as_mut().poll(cx));
@@ -118,7 +118,7 @@ impl Front {
         }
         ready!(Pin::new(&mut self.link).poll_flush(cx))?;
         if bad.stays {
-            // Until the other side closes.
+            // The connection stands until the other side closes it.
             let mut rest = [0; READ_BYTES];
             loop {
                 let mut rest = ReadBuf::new(&mut rest);
@@ -140,7 +140,7 @@ impl AsyncRead for Front {
     ) -> Poll<io::Result<()>> {
         loop {
             if self.bad.is_some() {
-                // Then it reads as an end.
+                // The server reads this as the end of the connection.
                 return self.poll_bad(cx);
             }
             if !self.whole.is_empty() {
@@ -182,8 +182,8 @@ impl AsyncWrite for Front {
 }
 
 impl Contents {
-    /// The answer to a call that goes wrong: after how long, what, and whether the connection
-    /// stays open behind it.
+    /// Makes the answer to a call that goes wrong. Returns the time after which it is given, the
+    /// answer, and whether the connection stays open behind it.
     fn bad_answer(
         &mut self,
         fault: FetchFault,
@@ -206,7 +206,7 @@ impl Contents {
             FetchFault::Beyond | FetchFault::Stuck => (Mark::FetchUnusable, whole("200 OK", &body)),
             FetchFault::TooMuch => (Mark::FetchTooMuch, whole("200 OK", &body)),
             FetchFault::Short => (Mark::FetchPaged, whole("200 OK", &body)),
-            // Every other time it breaks off instead, anywhere, also in its head.
+            // Every other answer of this kind breaks off instead, at any byte, also in its head.
             FetchFault::TooLarge if self.spoilt.is_multiple_of(2) => {
                 (Mark::PageTooLong, head("200 OK", TOO_LONG).freeze())
             }
@@ -225,7 +225,7 @@ impl Contents {
         (after, answer, stays)
     }
 
-    /// The page that the writer would answer with, as the fault leaves it.
+    /// Returns the page that the writer would answer with, spoiled by the fault.
     fn spoiled_page(&self, fault: FetchFault, writer: usize, request: &[u8]) -> Option<Page> {
         let request = str::from_utf8(request).ok()?;
         let (path, query) = request.split(' ').nth(1)?.split_once('?')?;

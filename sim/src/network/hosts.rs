@@ -1,8 +1,8 @@
-//! The instances: the shipped driver, on hosts of its own.
+//! The instances: each runs the shipped driver on a host of its own.
 
 use std::{sync::Arc, time::Duration};
 
-use synrepl::{Builder, Dialect, Replication, Start, http::Server, log::LogStore};
+use synrepl::{Builder, Dialect, Replication, Secret, Start, http::Server, log::LogStore};
 use tokio::time::{advance, sleep, timeout};
 use turmoil::net::TcpListener;
 
@@ -11,7 +11,7 @@ use super::{
     front::FrontListener,
     links::Simulated,
     log::StageLog,
-    redis::{CHANNEL, HOST, PORT, Party},
+    redis::{CHANNEL, HOST, PASSWORD, PORT, Party},
     stage::{Stage, now},
     watch::{ServerWatch, Watch},
 };
@@ -21,20 +21,24 @@ pub(super) const HTTP_PORT: u16 = 9093;
 /// The first port for direct TCP; each dialect has one of its own.
 const DIRECT_PORT: u16 = 9100;
 
-/// Short enough that a run with many faults ends, long enough for the longest delay.
+/// The deployment's replication secret, without which no writer serves rows.
+const SECRET: &str = "white-rabbit";
+
+/// The time that connecting, a PING or a fetch may take. It is short enough that a run with many
+/// faults ends, and long enough for the longest delay.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The host of a writer.
+/// Returns the name of a writer's host.
 pub(super) fn writer_host(writer: usize) -> String {
     format!("w{writer}")
 }
 
-/// The host of a follower.
+/// Returns the name of a follower's host.
 pub(super) fn follower_host(follower: usize) -> String {
     format!("f{follower}")
 }
 
-/// The dialects that are spoken, each with its port.
+/// Returns the dialects that followers speak, each with the port of its listener.
 fn dialects(scenario: &Scenario) -> Vec<(Dialect, u16)> {
     let mut spoken: Vec<Dialect> = scenario
         .followers
@@ -49,6 +53,10 @@ fn dialects(scenario: &Scenario) -> Vec<(Dialect, u16)> {
     spoken.into_iter().zip(DIRECT_PORT..).collect()
 }
 
+fn secret() -> Secret {
+    Secret::new(SECRET.to_owned())
+}
+
 fn builder(
     stage: &Stage,
     party: Party,
@@ -56,7 +64,7 @@ fn builder(
     (instance, seed): (&str, u64),
 ) -> Result<Builder<Simulated>, Box<dyn std::error::Error>> {
     let builder = match via {
-        Via::Bus => Builder::redis(&format!("redis://{HOST}:{PORT}"), CHANNEL)?,
+        Via::Bus => Builder::redis(&format!("redis://:{PASSWORD}@{HOST}:{PORT}"), CHANNEL)?,
         Via::Tcp(dialect) => {
             let spoken = dialects(&stage.lock().scenario);
             let port = spoken.iter().find(|(spoken, _)| *spoken == dialect);
@@ -65,20 +73,21 @@ fn builder(
         }
     };
     let connector = Simulated { stage: stage.clone(), party };
-    Ok(builder.connector(connector).instance(instance).seed(seed).limits(|limits| {
+    let builder = builder.connector(connector).instance(instance).seed(seed).secret(secret());
+    Ok(builder.limits(|limits| {
         limits.connect_timeout = PATIENCE;
         limits.ping_interval = PATIENCE / 2;
         limits.ping_timeout = PATIENCE / 2;
         limits.fetch_timeout = PATIENCE;
-        // Small enough that the driver has to wait for the application.
-        limits.events_queued_max = 8;
+        // The queue is so small that the driver has to wait for the application.
+        limits.events_queued_max = 4;
     }))
 }
 
-/// One life of a writer: publishes its log and serves it over HTTP, until it dies.
+/// Runs one life of a writer, which publishes its log and serves it over HTTP until it dies.
 ///
 /// # Errors
-/// What keeps it from starting: an error of the simulator.
+/// The writer cannot start, or ended by itself.
 pub(super) async fn writer(stage: Stage, writer: usize) -> turmoil::Result {
     let (seed, delay) = {
         let mut contents = stage.lock();
@@ -104,7 +113,7 @@ pub(super) async fn writer(stage: Stage, writer: usize) -> turmoil::Result {
     let name = Scenario::writer_name(writer);
     let mut builder = builder(&stage, Party::Writer(writer), Via::Bus, (&name, seed))?
         .shared_log(Arc::clone(&log))
-        // It follows nothing.
+        // The writer follows no stream.
         .streams(["-"])
         .core(|config| {
             config.publish.peer_pending_max = PEER_PENDING_MAX;
@@ -115,7 +124,7 @@ pub(super) async fn writer(stage: Stage, writer: usize) -> turmoil::Result {
         builder = builder.listen(listener, dialect);
     }
     let mut replication = builder.spawn()?;
-    let serving = Server::new(log).run(front, std::future::pending());
+    let serving = Server::new(log).secret(secret()).run(front, std::future::pending());
     tokio::pin!(serving);
     loop {
         tokio::select! {
@@ -129,13 +138,17 @@ pub(super) async fn writer(stage: Stage, writer: usize) -> turmoil::Result {
     }
 }
 
-/// One life of a follower, from what its application had saved, until it dies.
+/// Runs one life of a follower, from the positions that its application had saved until it dies.
 ///
 /// # Errors
-/// What keeps it from starting, or that its driver ended by itself.
+/// The follower cannot start, or its driver ended without being told to.
 pub(super) async fn follower(stage: Stage, follower: usize) -> turmoil::Result {
     let mut replication = start(&stage, follower)?;
-    let jumps = Arc::clone(&stage.lock().followers[follower].jumps);
+    let jumps = {
+        let part = &mut stage.lock().followers[follower];
+        part.handle = Some(replication.handle());
+        Arc::clone(&part.jumps)
+    };
     loop {
         let (pause, jump) = {
             let mut contents = stage.lock();
@@ -154,15 +167,19 @@ pub(super) async fn follower(stage: Stage, follower: usize) -> turmoil::Result {
             () = sleep(pause), if !pause.is_zero() => {}
             () = std::future::ready(()), if pause.is_zero() => {}
         }
-        // Woken now and then, for the application may have become slow meanwhile.
+        // The wait ends every second, as the application may have become slow meanwhile.
         let event = tokio::select! {
             biased;
             () = jumps.notified() => continue,
             event = timeout(Duration::from_secs(1), replication.next()) => event,
         };
-        if let Ok(event) = event {
-            let event = event.ok_or("the driver of a follower ended")?;
-            stage.lock().on_event(now(), follower, &event);
+        match event {
+            Ok(Some(event)) => stage.lock().on_event(now(), follower, &event),
+            Ok(None) => {
+                stage.lock().on_end(follower)?;
+                return std::future::pending().await;
+            }
+            Err(_nothing_came) => {}
         }
     }
 }

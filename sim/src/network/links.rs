@@ -1,5 +1,5 @@
-//! Byte streams of the simulated network, for the driver: in pieces, if that is so, and with an
-//! eye on what is under way on them.
+//! The byte streams of the simulated network, as the driver gets them: cut into pieces if the
+//! scenario says so. They count the fetches and the bytes that are under way.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{marks::Mark, world::scramble};
 
-/// One of so many writes is cut short while streams come in pieces.
+/// While streams come in pieces, one write of this many is cut short.
 const WRITES_PER_PIECE: u64 = 4;
 
 /// Opens streams on the simulated network, for one instance.
@@ -51,24 +51,25 @@ impl Connector for Simulated {
     }
 }
 
-/// What a stream is for, at the end that made it.
+/// What a stream carries, as the end that opened it knows.
 #[derive(Debug)]
 enum Carries {
-    /// A follower's calls for missed rows.
+    /// The stream carries a follower's calls for missed rows.
     Fetches {
         follower: usize,
         asking: bool,
         answers: u32,
     },
-    /// What a server on direct TCP says to the follower at this address.
+    /// The stream carries what a server on direct TCP says to the follower at this address.
     Rows {
         here: SocketAddr,
     },
     Other,
 }
 
-/// A stream, for its end and for the stage: a host that dies drops its tasks in an order that is
-/// another one in each run, and each stream that is dropped draws from the chance of the network.
+/// A stream that both its [`Link`] and the stage can close. A host that dies drops its tasks in an
+/// order that differs from run to run, and the network draws a random number for each stream that
+/// is dropped; so the stage closes the streams of that host in an order of its own.
 type Slot = Arc<Mutex<Option<TcpStream>>>;
 
 /// The open streams of every host, in the order in which they were opened.
@@ -79,12 +80,12 @@ pub(super) struct OpenStreams {
 }
 
 impl OpenStreams {
-    /// The host of this instance is about to die, or has died.
+    /// Names the instance whose host is about to die, or nobody once it has died.
     pub(super) const fn set_dying(&mut self, party: Option<Party>) {
         self.dying = party;
     }
 
-    /// An end is dropped: what is to be closed now, in order.
+    /// Returns the streams that are to be closed, in order, as the end of one is dropped.
     fn on_drop(&mut self, party: Party, number: u64) -> Vec<Slot> {
         if self.dying != Some(party) {
             self.slots.remove(&(party, number));
@@ -100,13 +101,13 @@ pub(super) struct Link {
     stream: Slot,
     stage: Stage,
     party: Party,
-    /// Counts all ends.
+    /// The number of this end among all ends.
     number: u64,
     carries: Carries,
     seed: u64,
-    /// Pieces so far.
+    /// The number of pieces so far.
     pieces: u64,
-    /// The next read finds nothing yet.
+    /// The next read finds nothing at first.
     rests: bool,
 }
 
@@ -120,7 +121,7 @@ impl Link {
         Self { stream, stage, party, number, carries, seed, pieces: 0, rests: false }
     }
 
-    /// The end of a stream that this instance has accepted.
+    /// Makes the end of a stream that this instance has accepted.
     pub(super) fn accepted(stream: TcpStream, stage: Stage, party: Party) -> Self {
         Self::new(stream, stage, party, Carries::Other)
     }
@@ -136,7 +137,7 @@ impl Link {
         }
     }
 
-    /// The size of the next piece, unless streams come as they come.
+    /// Returns the size of the next piece, or `None` if streams are not cut.
     fn next_piece(&mut self) -> Option<usize> {
         let mut stage = self.stage.lock();
         let most = u64::from(stage.pieces);
@@ -154,7 +155,7 @@ impl Link {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.rests {
-            // Whoever forgets what it has when nothing follows at once is found out.
+            // This pause finds a reader that forgets a part when nothing follows it at once.
             self.rests = false;
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -216,8 +217,8 @@ impl AsyncWrite for Link {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let size = match self.next_piece() {
-            // Now and then: each piece is a segment, and the network looks at every segment that
-            // is on its way in every step.
+            // Not every write is cut: each piece is a segment, and the network looks at every
+            // segment under way in every step.
             Some(size) if self.pieces.is_multiple_of(WRITES_PER_PIECE) => size.min(bytes.len()),
             Some(_) | None => bytes.len(),
         };
@@ -246,7 +247,7 @@ impl Drop for Link {
         }
         let closing = self.stage.lock().open.on_drop(self.party, self.number);
         for slot in closing {
-            // Not under the lock: the other end may be of the same run.
+            // The stage is not locked here, as the network may drop the other end as well.
             let stream = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
             drop(stream);
         }

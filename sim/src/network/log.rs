@@ -1,4 +1,4 @@
-//! The logs on the stage, as the driver's store.
+//! Gives the logs on the stage to the driver as its store.
 
 use std::{collections::BTreeMap, future::ready};
 
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use super::stage::{Contents, Stage, now};
 use crate::{marks::Mark, world::Log};
 
-/// The own streams of one writer. It is the stage that appends.
+/// The own streams of one writer. Only the stage appends to them.
 #[derive(Debug)]
 pub(super) struct StageLog {
     pub(super) stage: Stage,
@@ -63,7 +63,7 @@ impl LogStore for StageLog {
 }
 
 impl Contents {
-    /// What a log holds in `(from, upto]`: whole batches, about `rows_max` rows.
+    /// Returns the rows of a log in `(from, upto]`, in whole batches of about `rows_max` rows.
     pub(super) fn read_log(
         &self,
         writer: usize,

@@ -1,9 +1,10 @@
-//! Orders of events that seldom come up by themselves, each hard for a driver.
+//! Orders of events that are seldom drawn, each hard for a driver.
 
 use crate::scenario::{FetchFault, Happening, Mode, Scenario, StreamPlan, Timed, Via};
 
-/// These orders, as scenarios with one writer of a stream whose tokens can start over and one
-/// follower on the bus. A search for planted bugs plays them before what is drawn.
+/// Returns these orders as scenarios. Each has one follower on the bus, and one writer of a stream
+/// whose tokens can start over. A search for planted bugs plays them before scenarios that are
+/// drawn.
 pub fn orders() -> Vec<Scenario> {
     vec![
         a_fetch_that_a_lost_connection_ends(),
@@ -28,15 +29,15 @@ fn scenario(events: &[(u32, Happening)]) -> Scenario {
     scenario
 }
 
-/// Back after the first cut, the stream is fetched from its start; the second one ends that, and
-/// the next fetch begins before the first would have timed out.
+/// After the first cut the follower fetches the stream from its start. The second cut ends that
+/// fetch, and the next one begins before the first would have timed out.
 fn a_fetch_that_a_lost_connection_ends() -> Scenario {
     let fault = FetchFault::TimedOut;
     let spoil = Happening::SpoilFetches { follower: 0, fault, count: 4 };
     scenario(&[(200, CUT), (200, WRITE), (300, spoil), (1_700, CUT), (1_700, WRITE)])
 }
 
-/// A call waits for its writer's log, and the way between them is lost: nothing ever comes.
+/// A call waits for the writer's log when the way between them is lost, so that no answer comes.
 fn a_call_that_nothing_comes_back_of() -> Scenario {
     let stall = Happening::StallWriter { writer: 0, ms: 3_000 };
     let fault = FetchFault::NoEndpoint;
@@ -44,7 +45,8 @@ fn a_call_that_nothing_comes_back_of() -> Scenario {
     scenario(&[(200, CUT), (200, WRITE), (500, stall), (1_700, no_way)])
 }
 
-/// What a writer has published is held back, and it dies and comes back before that arrives.
+/// The rows that a writer has published are held back, and arrive only after it has died and come
+/// back.
 fn a_writer_that_is_heard_after_its_death() -> Scenario {
     let delay = Happening::DelayWriter { writer: 0, ms: 2_000 };
     let crash = Happening::CrashWriter { writer: 0, down_ms: 100 };

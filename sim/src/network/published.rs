@@ -1,4 +1,4 @@
-//! What the writers say on the bus, judged where the server takes it.
+//! Judges what the writers say on the bus, where the server takes it.
 
 use bytes::Bytes;
 use synrepl_core::{
@@ -11,10 +11,15 @@ use super::{
     redis::{Client, Party},
     stage::Contents,
 };
-use crate::{marks::Mark, oracle::Violation, scenario::Scenario, world::Log};
+use crate::{
+    marks::Mark,
+    oracle::{Promise, Violation},
+    scenario::Scenario,
+    world::Log,
+};
 
 impl Contents {
-    /// The server has started, and nobody is there.
+    /// Notes that the server has started, and that nobody is subscribed.
     pub(super) fn on_bus_start(&mut self) {
         for writer in &mut self.writers {
             writer.subscribed_at = None;
@@ -24,13 +29,13 @@ impl Contents {
         }
     }
 
-    /// The number of a connection that the server has taken.
+    /// Returns the number for a connection that the server has taken.
     pub(super) fn next_client(&mut self) -> u64 {
         self.bus_clients += 1;
         self.bus_clients
     }
 
-    /// An instance listens to the bus from now on.
+    /// Notes that an instance is subscribed to the bus from now on.
     pub(super) fn on_subscribed(&mut self, at: Timestamp, party: Party) {
         match party {
             Party::Writer(writer) => self.writers[writer].subscribed_at = Some(at),
@@ -38,7 +43,7 @@ impl Contents {
         }
     }
 
-    /// Whether a connection is left alone when those of its instance are cut.
+    /// Returns whether a connection stays when those of its instance are cut.
     pub(super) fn spares(&mut self, party: Party, is_subscriber: bool) -> bool {
         let Party::Follower(follower) = party else { return false };
         let spares = is_subscriber && self.followers[follower].cut_publishing;
@@ -48,7 +53,7 @@ impl Contents {
         spares
     }
 
-    /// The server takes a message, of a stranger if of nobody.
+    /// Judges a message that the server takes. Without a client it is a stranger's.
     pub(super) fn judge_published(
         &mut self,
         at: Timestamp,
@@ -82,8 +87,8 @@ impl Contents {
         }
     }
 
-    /// Whether a writer had given up the connection on which this comes. What it says on the next
-    /// one is not judged by what was still on its way then.
+    /// Returns whether a writer had given up the connection on which a message comes. What was
+    /// still on its way then is not judged, and says nothing about the next connection.
     fn is_late(&mut self, writer: usize, number: u64) -> bool {
         let part = &mut self.writers[writer];
         if number > part.publishes_on {
@@ -93,7 +98,7 @@ impl Contents {
         number < self.writers[writer].publishes_on
     }
 
-    /// Everyone who listens has been asked to announce.
+    /// Notes that all who are subscribed were asked to announce.
     fn on_replicate(&mut self, at: Timestamp, asks: Option<Party>) {
         let since = match asks {
             Some(Party::Writer(writer)) => self.writers[writer].subscribed_at,
@@ -102,14 +107,14 @@ impl Contents {
         };
         for writer in 0..self.writers.len() {
             if self.writers[writer].subscribed_at.is_some() {
-                // A stranger has heard nothing before it asked.
+                // A stranger has heard nothing before it asks.
                 let (since, name) = (since.unwrap_or(at), Scenario::writer_name(writer));
                 self.publish.on_replicate(at, since, &name);
             }
         }
     }
 
-    /// The application of a writer is told something.
+    /// Judges an event that the application of a writer is given.
     pub(super) fn on_event_of_writer(&mut self, at: Timestamp, writer: usize, event: &Event) {
         let Event::Published { stream, token } = event else { return };
         let is = |log: &&Log| log.writer == writer && log.source.stream() == &**stream;
@@ -119,7 +124,7 @@ impl Contents {
         }
     }
 
-    /// P3: what the bus has taken was told to the application of who said it.
+    /// Checks P3: the application of a writer was told of all that the bus has taken from it.
     pub(super) fn check_published(&self, at: Timestamp) -> Option<(usize, Violation)> {
         (0..self.writers.len()).find_map(|writer| {
             let verdict = self.publish.check_published(at, &Scenario::writer_name(writer));
@@ -127,7 +132,17 @@ impl Contents {
         })
     }
 
-    /// P4: nobody owes an announcement who was asked for one long ago.
+    /// Checks what a follower says to others: an observer may say nothing.
+    pub(super) fn check_silence(&mut self, at: Timestamp, follower: usize, line: &[u8]) {
+        if self.scenario.followers[follower].observe_only {
+            let what = format!("an observer said {}", String::from_utf8_lossy(line));
+            let part = &self.followers[follower];
+            let violation = part.oracle.violation(Promise::Silence, None, what);
+            self.break_promise(at, self.follower_lane(follower), violation);
+        }
+    }
+
+    /// Checks P4: no writer owes an announcement for which it was asked long ago.
     pub(super) fn check_answered(&self, at: Timestamp) -> Option<(usize, Violation)> {
         (0..self.writers.len()).find_map(|writer| {
             let verdict = self.publish.check_answered(at, &Scenario::writer_name(writer));

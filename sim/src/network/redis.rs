@@ -1,4 +1,4 @@
-//! A Redis server with the commands that publish/subscribe needs, and what goes wrong with it.
+//! A Redis server with the commands that publish/subscribe needs, and its faults.
 
 use std::{
     cell::{Cell, RefCell},
@@ -32,11 +32,13 @@ use crate::{
 pub(super) const HOST: &str = "redis";
 pub(super) const PORT: u16 = 6379;
 pub(super) const CHANNEL: &str = "example.com";
+/// The password that every client has to give before anything else.
+pub(super) const PASSWORD: &str = "wonderland";
 
-/// Messages that wait for one subscriber. A slower one is cut off, as Redis does it.
+/// The messages that may wait for one subscriber. A slower one is cut off, as Redis does it.
 const OUTBOX: usize = 4_096;
 
-/// Who is at the other end of a connection.
+/// The instance at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Party {
     Writer(usize),
@@ -47,7 +49,7 @@ pub(super) enum Party {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Client {
     pub(super) party: Party,
-    /// Counts the connections that the server has taken.
+    /// The number of this connection among all that the server has taken.
     pub(super) number: u64,
 }
 
@@ -63,7 +65,7 @@ struct Subscriber {
     outbox: mpsc::Sender<Bytes>,
 }
 
-/// The server, until it dies. What its clients had subscribed to is gone then.
+/// Runs the server until it dies. The subscriptions of its clients are gone then.
 ///
 /// # Errors
 /// The port is taken, or a task of the server panicked.
@@ -79,7 +81,7 @@ pub(super) async fn serve(
         let strange = std::future::poll_fn(|cx| noise.borrow_mut().poll_recv(cx));
         tokio::select! {
             biased;
-            // A client that breaks off is none of the server's business; a panic is ours.
+            // A client may break off; a panic is an error of the simulator.
             Some(ended) = clients.join_next() => { ended?.ok(); }
             Some(line) = strange => { hub.borrow_mut().publish(None, CHANNEL.as_bytes(), &line); }
             accepted = listener.accept() => {
@@ -97,7 +99,7 @@ pub(super) async fn serve(
     }
 }
 
-/// The instance on this host: `w0`, `w1`, ... and `f0`, `f1`, ....
+/// Returns the instance on a host: `w0`, `w1`, ... and `f0`, `f1`, ....
 pub(super) fn party_of(host: &str) -> Option<Party> {
     let number = |text: &str| text.parse().ok();
     match host.split_at_checked(1)? {
@@ -108,7 +110,7 @@ pub(super) fn party_of(host: &str) -> Option<Party> {
 }
 
 impl Hub {
-    /// Hands a message to all who listen, and says how many they are.
+    /// Hands a message to all subscribers, and returns how many they are.
     fn publish(&mut self, from: Option<Client>, channel: &[u8], payload: &Bytes) -> usize {
         let text = String::from_utf8_lossy(payload).into_owned();
         let source = source_of(payload);
@@ -122,7 +124,7 @@ impl Hub {
             None => None,
         };
         if let Some(lane) = sender {
-            // When it left its sender is not seen: it arrives here.
+            // The time at which it left its sender is not known here, so it leaves as it arrives.
             let message = stage.next_message();
             stage.note(at, lane, source.as_ref(), || What::Sent {
                 message,
@@ -152,7 +154,7 @@ impl Hub {
     }
 }
 
-/// What becomes of a message on its way to a follower.
+/// Returns a message as it is sent on to a follower, and cuts the connection if that is planned.
 fn on_way_to(stage: &Stage, follower: usize, payload: &Bytes, source: Option<&Source>) -> Bytes {
     let mut stage = stage.lock();
     let (at, bus, lane) = (now(), stage.bus_lane(), stage.follower_lane(follower));
@@ -175,7 +177,7 @@ fn on_way_to(stage: &Stage, follower: usize, payload: &Bytes, source: Option<&So
     payload
 }
 
-/// The source that a message is of, if it is RDATA or POSITION.
+/// Returns the source of a message, if it is RDATA or POSITION.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the others are of none")]
 pub(super) fn source_of(payload: &Bytes) -> Option<Source> {
     match Decoder::new().decode(payload).ok()? {
@@ -197,6 +199,7 @@ async fn serve_client(
     let mut decoder = RespDecoder::new(RespLimits::default());
     let mut input = BytesMut::new();
     let is_subscriber = Cell::new(false);
+    let mut is_known = false;
     let kicked = async {
         loop {
             kick.notified().await;
@@ -211,10 +214,15 @@ async fn serve_client(
         loop {
             let frame = decoder.decode(&mut input).map_err(io::Error::other)?;
             let Some(words) = frame.and_then(words) else { break };
-            let Some(reply) = answer(&words, &hub, &mut outbox, client) else {
-                // Lost, and so is the connection.
-                return Ok(());
+            let reply = if is_known {
+                answer(&words, &hub, &mut outbox, client)
+            } else {
+                is_known = words[..] == [&b"AUTH"[..], PASSWORD.as_bytes()];
+                let refusal = "-NOAUTH Authentication required.\r\n";
+                Some(if is_known { "+OK\r\n" } else { refusal }.into())
             };
+            // Without a reply the command is lost, and so is the connection.
+            let Some(reply) = reply else { return Ok(()) };
             stream.write_all(&reply).await?;
         }
         tokio::select! {
@@ -222,7 +230,7 @@ async fn serve_client(
             () = &mut kicked => return Ok(()),
             message = messages.recv() => match message {
                 Some(message) => stream.write_all(&message).await?,
-                // Too slow: cut off.
+                // The subscriber was too slow, and is cut off.
                 None => return Ok(()),
             },
             read = stream.read_buf(&mut input) => if read? == 0 {
@@ -240,7 +248,7 @@ fn kick_of(stage: &Stage, party: Party) -> Arc<Notify> {
     }
 }
 
-/// The reply to a command; `None` if it and the connection get lost.
+/// Returns the reply to a command, or `None` if it and the connection get lost.
 fn answer(
     words: &[Bytes],
     hub: &RefCell<Hub>,
@@ -259,7 +267,7 @@ fn answer(
                 hub.subscribers.push(Subscriber { client, channels: Vec::new(), outbox });
             }
             let known = hub.subscribers.iter_mut().find(|known| known.client == client);
-            // One that is being cut off for being slow is no longer there.
+            // A subscriber that is being cut off for being slow is no longer in the list.
             let count = known.map_or(0, |subscriber| {
                 subscriber.channels.push(words[1].clone());
                 subscriber.channels.len()
@@ -270,6 +278,9 @@ fn answer(
         [b"PUBLISH", channel, _] => {
             let payload = &words[2];
             let stage = hub.borrow().stage.clone();
+            if let Party::Follower(follower) = party {
+                stage.lock().check_silence(now(), follower, payload);
+            }
             match fate(&stage, client, payload) {
                 Fate::Passes => {
                     let count = hub.borrow_mut().publish(Some(client), channel, payload);
@@ -285,15 +296,15 @@ fn answer(
     Some(reply)
 }
 
-/// What becomes of a PUBLISH.
+/// How a PUBLISH ends.
 enum Fate {
     Passes,
-    /// Answered, but nobody hears it.
+    /// It is answered, but passed to nobody.
     VanishesUnseen,
-    /// Not answered: its sender does not know.
+    /// It is not answered, so that its sender does not know what became of it.
     BreaksConnection,
-    /// Answered with an error and passed to nobody, as is all that follows on the connection: what
-    /// is on its way already would come without what went before it.
+    /// It is answered with an error and passed to nobody. So are all that follow on the connection:
+    /// those that are on their way already would come without the one before them.
     Refused,
 }
 

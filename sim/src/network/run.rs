@@ -1,4 +1,5 @@
-//! One run: the hosts, the network, the two phases.
+//! One run: it sets up the hosts and the network, plays the scenario, and then waits until
+//! everything has arrived and has come to rest.
 
 use std::{
     cell::RefCell,
@@ -28,15 +29,20 @@ use crate::{
 const CONVERGES_WITHIN: Duration = Duration::from_secs(300);
 /// Simulated time within which rows written after that must have arrived.
 const FRESH_WITHIN: Duration = Duration::from_secs(120);
-/// Simulated time between looks whether everything has arrived.
+/// Simulated time between two checks whether everything has arrived.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Simulated time between two REPLICATEs of a stranger, where somebody only listens, and between
-/// fresh rows.
+/// Simulated time between two REPLICATEs of a stranger, if there are observers, and between fresh
+/// rows.
 const AGAIN_EVERY: Duration = Duration::from_secs(15);
 /// Simulated time after which a REPLICATE must have been answered: a little more than the oracle
 /// lets pass.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(12);
-/// What strangers say and nobody has heard yet.
+/// Simulated time for which nothing more may come once everything has arrived. At its beginning
+/// everyone is asked to announce.
+const QUIET: Duration = Duration::from_secs(20);
+/// Simulated time within which a follower that is told to stop has done so.
+const STOPS_WITHIN: Duration = Duration::from_secs(5);
+/// The messages of strangers that may wait for the server.
 const NOISE_MAX: usize = 16;
 const TICK: Duration = Duration::from_millis(10);
 
@@ -87,7 +93,7 @@ impl Run<'_> {
             .rng_seed(scenario.seed)
             .epoch(SystemTime::UNIX_EPOCH)
             .enable_random_order()
-            // A full accept or receive buffer would end the simulation.
+            // The buffers are large, as a full one would end the simulation.
             .tcp_capacity(1 << 16)
             .simulation_duration(faults_end + CONVERGES_WITHIN + FRESH_WITHIN * 2)
             .tick_duration(TICK)
@@ -128,21 +134,49 @@ impl Run<'_> {
         let begun = self.sim.elapsed();
         let all_came = self.converges(false, CONVERGES_WITHIN);
         self.stage.lock().converged_in = self.sim.elapsed() - begun;
-        if all_came && self.converges(true, FRESH_WITHIN) {
-            self.answers();
+        if !all_came || !self.converges(true, FRESH_WITHIN) {
+            return;
+        }
+        let quiet_ends = self.sim.elapsed() + QUIET;
+        if self.answers() && self.run_until(quiet_ends) {
+            self.stops();
         }
     }
 
-    /// Whoever is asked to announce does so, and hears that it has gone out.
-    fn answers(&mut self) {
+    /// Checks that every writer announces when it is asked to, and is told that this has gone out.
+    /// Returns false if a promise was broken.
+    fn answers(&mut self) -> bool {
         self.faults.ask();
-        let until = self.sim.elapsed() + ANSWERS_WITHIN;
-        if self.run_until(until) {
-            let now = self.now();
-            let mut stage = self.stage.lock();
-            let owed = stage.check_answered(now).or_else(|| stage.check_published(now));
-            if let Some((lane, violation)) = owed {
+        self.run_for(ANSWERS_WITHIN)
+            && self.keeps(|stage, now| {
+                stage.check_answered(now).or_else(|| stage.check_published(now))
+            })
+    }
+
+    /// Checks that every follower stops when it is told to. Returns false if a promise was broken.
+    fn stops(&mut self) -> bool {
+        self.stage.lock().shut_down();
+        let deadline = self.sim.elapsed() + STOPS_WITHIN;
+        while self.sim.elapsed() < deadline && self.stage.lock().check_stopped().is_some() {
+            if !self.run_for(LOOK_EVERY) {
+                return false;
+            }
+        }
+        self.keeps(|stage, _| stage.check_stopped())
+    }
+
+    /// Makes a check, and records the broken promise that it finds. Returns false if it finds one.
+    fn keeps(
+        &self,
+        check: impl FnOnce(&Contents, Timestamp) -> Option<(usize, Violation)>,
+    ) -> bool {
+        let now = self.now();
+        let mut stage = self.stage.lock();
+        match check(&stage, now) {
+            None => true,
+            Some((lane, violation)) => {
                 stage.break_promise(now, lane, violation);
+                false
             }
         }
     }
@@ -151,7 +185,12 @@ impl Run<'_> {
         Timestamp::ZERO + self.sim.elapsed()
     }
 
-    /// Runs the network up to this time. False if a promise was broken meanwhile.
+    /// Runs the network for this long. Returns false if a promise was broken meanwhile.
+    fn run_for(&mut self, time: Duration) -> bool {
+        self.run_until(self.sim.elapsed() + time)
+    }
+
+    /// Runs the network up to this time. Returns false if a promise was broken meanwhile.
     fn run_until(&mut self, until: Duration) -> bool {
         while self.sim.elapsed() < until {
             let now = self.now();
@@ -176,12 +215,12 @@ impl Run<'_> {
         true
     }
 
-    /// Whether everything arrives in time, with new rows again and again if `fresh`; if not, that
-    /// is a broken promise.
+    /// Runs the network until everything has arrived, with new rows again and again if `fresh`.
+    /// Returns false if that took too long or a promise was broken otherwise.
     fn converges(&mut self, fresh: bool, within: Duration) -> bool {
         let deadline = self.sim.elapsed() + within;
         let mut again_at = self.sim.elapsed();
-        // Who only listens has to wait until somebody asks.
+        // Observers have to wait until somebody else asks.
         let asks = self.stage.lock().has_observers();
         if !fresh {
             again_at += AGAIN_EVERY;
@@ -200,8 +239,7 @@ impl Run<'_> {
                     self.faults.ask();
                 }
             }
-            let until = self.sim.elapsed() + LOOK_EVERY;
-            if !self.run_until(until) {
+            if !self.run_for(LOOK_EVERY) {
                 return false;
             }
             let mut stage = self.stage.lock();

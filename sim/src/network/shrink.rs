@@ -3,11 +3,11 @@
 use super::play;
 use crate::{outcome::Failure, shrink::shrink_by};
 
-/// Runs that a shrinking may take: each takes as long as a hundred on the logical level.
+/// The runs that a shrinking may take. Each takes as long as a hundred on the logical level.
 const RUNS_MAX: u32 = 300;
 
-/// The smallest scenario found that breaks the same promise as `failure` when the whole driver plays
-/// it, with how it fails. Deterministic.
+/// Returns the smallest scenario found that breaks the same promise as `failure` when the whole
+/// driver plays it, and how it fails. The search is deterministic.
 pub fn shrink(failure: &Failure) -> Box<Failure> {
     shrink_by(failure, RUNS_MAX, |scenario| play(scenario, false))
 }

@@ -1,4 +1,5 @@
-//! What all hosts share: the truth, the judges, the trace, and what is to go wrong next.
+//! The state that all hosts share: the writers' logs, the judges, the trace, and the faults that
+//! are planned.
 
 use std::{
     cell::Cell,
@@ -29,7 +30,8 @@ use crate::{
     world::{Fingerprint, Log, scramble},
 };
 
-/// Cheap to clone; all clones are one. A simulation runs on one thread, so nobody ever waits.
+/// The shared state. Clones are cheap, and share it. A simulation runs on one thread, so nobody
+/// ever waits for the lock.
 #[derive(Clone)]
 pub(super) struct Stage(Arc<Mutex<Contents>>);
 
@@ -56,17 +58,17 @@ pub(super) struct Contents {
     pub(super) converged_in: Duration,
     /// The connections of direct TCP.
     pub(super) direct: Direct,
-    /// The ends of byte streams, but for those of the bus.
+    /// The ends of all byte streams but those of the bus.
     pub(super) open: OpenStreams,
     /// Judges what the writers say on the bus.
     pub(super) publish: PublishOracle,
-    /// Byte streams are cut into pieces of at most so many bytes, unless 0.
+    /// The most bytes of one piece of a byte stream, or 0 if streams are not cut.
     pub(super) pieces: u8,
-    /// Connections that the bus has taken.
+    /// The number of connections that the bus has taken.
     pub(super) bus_clients: u64,
-    /// Answers that were broken off.
+    /// The number of bad answers so far.
     pub(super) spoilt: u64,
-    /// PUBLISHes that the bus took and did not pass on: every other one is refused instead.
+    /// The number of PUBLISHes that the bus took and did not pass on. Every other one is refused.
     pub(super) unpublished: u64,
     messages: u64,
     lives: u64,
@@ -99,30 +101,31 @@ impl Stage {
         }
     }
 
-    /// Not to be held over an `await`.
+    /// Locks the state. The lock must not be held over an `await`.
     pub(super) fn lock(&self) -> MutexGuard<'_, Contents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 thread_local! {
-    /// When the present step of the simulation of this thread ends.
+    /// The time at which the present step of this thread's simulation ends.
     static STEP_ENDS: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// The simulation goes on, in a step that ends then.
+/// Notes the time at which the next step of the simulation ends.
 pub(super) fn begin_step(ends: Duration) {
     STEP_ENDS.set(ends);
 }
 
-/// The time of the simulation. A host whose clock jumps would be out of its step.
+/// Returns the time of the simulation. A host whose clock jumps would be ahead of its step, so the
+/// end of the step is the limit.
 pub(super) fn now() -> Timestamp {
     let elapsed = turmoil::sim_elapsed().unwrap_or_default().min(STEP_ENDS.get());
     Timestamp::from_micros(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
 }
 
 impl Contents {
-    /// A stage before anything has happened.
+    /// Makes the stage of a scenario, before anything has happened.
     pub(super) fn new(scenario: &Scenario, traced: bool) -> Self {
         let writers = scenario.writers.len();
         let mut logs: Vec<Log> = Vec::new();
@@ -176,7 +179,8 @@ impl Contents {
         }
     }
 
-    /// The lane of a follower: the bus stands before them.
+    /// Returns the lane of a follower. Lanes are those of the writers, of the bus, of the
+    /// followers.
     pub(super) fn follower_lane(&self, follower: usize) -> usize {
         self.writers.len() + 1 + follower
     }
@@ -185,25 +189,25 @@ impl Contents {
         self.writers.len()
     }
 
-    /// The number of a message that leaves.
+    /// Returns the number for a message that leaves.
     pub(super) fn next_message(&mut self) -> u64 {
         self.messages += 1;
         self.messages
     }
 
-    /// A seed for one life of an instance.
+    /// Returns the seed for one life of an instance.
     pub(super) fn next_seed(&mut self) -> u64 {
         self.lives += 1;
         scramble(self.scenario.seed, 1, self.lives)
     }
 
-    /// The number of one end of a byte stream, and its seed.
+    /// Returns the number and the seed for one end of a byte stream.
     pub(super) fn next_stream(&mut self) -> (u64, u64) {
         self.streams += 1;
         (self.streams, scramble(self.scenario.seed, 3, self.streams))
     }
 
-    /// Whether a server takes a connection of this instance.
+    /// Returns whether a server takes the next connection of this instance.
     pub(super) fn takes(&mut self, party: Party) -> bool {
         let Party::Follower(index) = party else { return true };
         let refuse = &mut self.followers[index].refuse;
@@ -215,8 +219,8 @@ impl Contents {
         takes
     }
 
-    /// F9: a follower calls for missed rows. The core keeps to its limit; the driver has no more
-    /// under way than the core wants.
+    /// Checks F9 as a follower calls for missed rows: the driver has no more calls under way than
+    /// the core wants, which keeps to its limit.
     pub(super) fn on_call(&mut self, follower: usize) {
         let part = &mut self.followers[follower];
         part.calls += 1;
@@ -228,7 +232,7 @@ impl Contents {
         }
     }
 
-    /// A follower starts again from what was saved.
+    /// Notes that a follower starts again from saved positions.
     pub(super) fn restart_follower(&mut self, follower: usize, saved: &Positions) {
         self.followers[follower].oracle.on_restart(saved, &[], &self.logs);
     }
@@ -248,7 +252,7 @@ impl Contents {
 
     pub(super) fn break_promise(&mut self, at: Timestamp, lane: usize, violation: Violation) {
         if !self.violations.is_empty() {
-            // The run is over with the first.
+            // The run ends with the first broken promise.
             return;
         }
         let violation = Violation { at, ..violation };
@@ -258,14 +262,14 @@ impl Contents {
         self.violations.push(violation);
     }
 
-    /// Adds to the fingerprint of the run.
+    /// Adds a text to the fingerprint of the run.
     pub(super) fn imprint(&mut self, at: Timestamp, who: usize, text: &str) {
         self.fingerprint.write_u64(at.as_micros());
         self.fingerprint.write_u64(who as u64);
         self.fingerprint.write(text.as_bytes());
     }
 
-    /// An application is told something.
+    /// Judges an event that the application of a follower is given.
     pub(super) fn on_event(&mut self, at: Timestamp, follower: usize, event: &Event) {
         let lane = self.follower_lane(follower);
         let source = event.position().map(|(source, _)| source.clone());
@@ -288,7 +292,7 @@ impl Contents {
         }
     }
 
-    /// A source appends rows under some tokens in one transaction, if its writer is there.
+    /// Appends rows under some tokens to a log, in one transaction, if its writer is up.
     pub(super) fn write(&mut self, at: Timestamp, index: usize, tokens: u8, rows: u8) {
         let (writer, stream) = (self.logs[index].writer, self.logs[index].stream);
         if !self.writers[writer].is_up {
@@ -312,7 +316,7 @@ impl Contents {
             text: format!("rows {first} to {last}, up to token {upto}"),
         });
         if !self.logs[index].traits.resettable {
-            // The other writers of the sequence see it move on.
+            // The other writers of the stream see that the sequence has moved on.
             let seen = self.sequences[stream];
             for log in self.logs.iter_mut().filter(|log| log.stream == stream) {
                 if self.writers[log.writer].is_up {
@@ -327,14 +331,14 @@ impl Contents {
         }
     }
 
-    /// A writer starts, for the first time or again.
+    /// Notes that a writer starts, for the first time or again.
     pub(super) fn start_writer(&mut self, at: Timestamp, writer: usize) {
         let part = &mut self.writers[writer];
         part.starts += 1;
         part.is_up = true;
         part.ends = None;
         part.subscribed_at = None;
-        // What is still on its way comes from the life before.
+        // Messages that are still on their way are of the life before.
         part.publishes_on = self.bus_clients + 1;
         let first = part.starts == 1;
         if writer == SERVER {
@@ -352,26 +356,27 @@ impl Contents {
         self.note(at, writer, None, || What::Input { text: "starts".to_owned() });
     }
 
-    /// Whether somebody only listens.
+    /// Returns whether some follower is an observer.
     pub(super) fn has_observers(&self) -> bool {
         self.scenario.followers.iter().any(|plan| plan.observe_only)
     }
 
-    /// What has not arrived at some follower; after writes without faults if `fresh`.
+    /// Returns a broken promise if something has not arrived at a follower. `fresh` says that rows
+    /// were written after all faults were over.
     pub(super) fn unconverged(&self, fresh: bool) -> Option<(usize, Violation)> {
         self.followers.iter().enumerate().find_map(|(index, part)| {
             let plan = &self.scenario.followers[index];
             if !fresh && plan.observe_only && plan.via != Via::Bus {
-                // It may not ask, and nobody else can on its connection: only rows make it live.
+                // It may not ask, and nobody else can on its connection, so only rows make it live.
                 return None;
             }
             let upto = |log: &Log| {
                 if plan.via == Via::Bus {
                     return Some(log.current);
                 }
-                // Nobody else on such a connection asks for the announcement that bursts need.
+                // Streams of bursts need an announcement, for which nobody asks on its connection.
                 let bursts = plan.observe_only && log.traits.order == Order::Bursts;
-                // Not every dialect tells of tokens without rows.
+                // Not every dialect speaks of tokens without rows.
                 let last = log.entries.keys().next_back().copied().unwrap_or(Token::START);
                 (log.writer == SERVER && !bursts).then_some(last)
             };

@@ -1,4 +1,4 @@
-//! Sees what goes into a follower's core and comes out of it: for the trace and the fingerprint.
+//! Records what goes into a core and comes out of it, for the trace and the fingerprint.
 
 use bytes::BytesMut;
 use synrepl::Recorder;
@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Watch {
     pub(super) stage: Stage,
     pub(super) follower: usize,
-    /// Fetches under way.
+    /// The fetches under way.
     pub(super) fetches: Vec<Fetch>,
 }
 
@@ -57,11 +57,11 @@ impl Recorder for Watch {
     }
 }
 
-/// A fetch under way: its message, whom it asks, and what for.
+/// A fetch under way: its id, its message in the trace, its source, and its span.
 pub(super) type Fetch = (FetchId, u64, Source, Token, Token);
 
 impl Watch {
-    /// A fetch is answered or no longer wanted.
+    /// Forgets a fetch that is answered or no longer wanted.
     fn forget(&mut self, query: FetchId) -> Option<Fetch> {
         let found = self.fetches.iter().position(|(id, ..)| *id == query)?;
         self.stage.lock().followers[self.follower].wanted -= 1;
@@ -106,7 +106,7 @@ impl Watch {
                         if page.limited {
                             stage.marks.hit(Mark::FetchPaged);
                         }
-                        // When the question arrived and the page left is not seen.
+                        // The times at which the question arrived and the page left are not known.
                         stage.note(now(), writer, Some(&source), || What::Received { message });
                         let limited = if page.limited { ", limited" } else { "" };
                         let (rows, upto) = (page.updates.len(), page.upto);
@@ -129,14 +129,14 @@ impl Watch {
     }
 }
 
-/// Watches one life of a writer: what it has handed over to peers, and for the fingerprint.
+/// Watches one life of a writer: what it hands over to peers, and what the fingerprint is made of.
 #[derive(Debug)]
 pub(super) struct ServerWatch {
     pub(super) stage: Stage,
     pub(super) writer: usize,
 }
 
-/// Sets writers apart from followers in a fingerprint.
+/// Added to the number of a writer, so that a fingerprint tells it from a follower.
 const WRITERS: usize = 1 << 16;
 
 impl Recorder for ServerWatch {
@@ -172,7 +172,8 @@ impl Recorder for ServerWatch {
     }
 }
 
-/// A command has arrived; what was sent before it on the same way and did not, never will.
+/// Records that a command has arrived. Messages that were sent before it on the same connection and
+/// have not arrived are lost.
 fn received(stage: &mut super::stage::Contents, follower: usize, line: &[u8], command: &Command) {
     let lane = stage.follower_lane(follower);
     let under_way = &mut stage.followers[follower].under_way;

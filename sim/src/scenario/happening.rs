@@ -50,6 +50,14 @@ pub enum Happening {
         /// The time until the loss is noticed, in milliseconds.
         ms: u16,
     },
+    /// What goes to a follower gets lost for this long, on its connection as well as on the way to
+    /// a new one; what it says arrives. Never drawn. Only where there are sockets.
+    Deafen {
+        /// Which follower.
+        follower: u8,
+        /// Milliseconds.
+        ms: u16,
+    },
     /// The next attempts of a follower to connect fail.
     RefuseConnections {
         /// The follower, by number.
@@ -243,6 +251,7 @@ impl Happening {
             Self::Cut { after, .. } => *after = 0,
             Self::WaitFor { .. }
             | Self::HalfOpen { .. }
+            | Self::Deafen { .. }
             | Self::DelayFollower { .. }
             | Self::CrashFollower { .. }
             | Self::SlowHandler { .. }

@@ -1,15 +1,16 @@
 //! Tests that slow and hostile clients cost only themselves.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use synrepl_core::stream::Row;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
     net::TcpStream,
     time::{Instant, timeout},
 };
 
-use super::{CATCH_UP, LIMIT, Running, TestLog};
+use super::{CATCH_UP, LIMIT, Running, Server, TestLog};
+use crate::transport::Listener;
 
 const SOON: Duration = Duration::from_millis(100);
 const BATCH: &str = r#"{"stream":"s","rows":[["a"],["b"]]}"#;
@@ -60,6 +61,40 @@ async fn what_is_not_http_is_refused() {
         let mut stream = server.connect().await;
         stream.write_all(bytes).await.unwrap();
         assert!(closed(&mut stream).await.starts_with("HTTP/1.1 400"));
+    }
+}
+
+/// Takes one connection, which is a pipe.
+struct Pipe(Option<DuplexStream>);
+
+impl Listener for Pipe {
+    type Stream = DuplexStream;
+
+    async fn accept(&mut self) -> io::Result<(DuplexStream, String)> {
+        match self.0.take() {
+            Some(stream) => Ok((stream, "a pipe".to_owned())),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_and_a_body_that_do_not_come_have_half_a_minute() {
+    for (begun, answer) in [
+        ("", ""),
+        ("GET /health HTTP/1.1\r\nHost", ""),
+        ("POST /rows HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{", "HTTP/1.1 408"),
+    ] {
+        let (mut client, stream) = duplex(1 << 10);
+        let server = Server::new(Arc::new(TestLog::default()));
+        let serving = tokio::spawn(server.run(Pipe(Some(stream)), std::future::pending()));
+        client.write_all(begun.as_bytes()).await.unwrap();
+        let start = Instant::now();
+        let mut said = String::new();
+        client.read_to_string(&mut said).await.unwrap();
+        assert_eq!(start.elapsed().as_secs(), 30, "{begun:?}");
+        assert!(said.starts_with(answer), "{said}");
+        serving.abort();
     }
 }
 

@@ -3,7 +3,6 @@
 mod hostile;
 mod reference;
 mod rows;
-mod simulated;
 
 use std::{
     collections::BTreeMap,
