@@ -230,7 +230,8 @@ impl World<'_> {
             }
         }
         let Some(follower) = &mut self.processes[index].follower else { return };
-        let verdict = follower.oracle.judge(&event, &self.logs, &mut self.marks);
+        follower.counts.count(&event, &self.logs, &mut self.marks);
+        let verdict = follower.oracle.judge(&event, &self.logs);
         if let (Event::Live { .. }, true) = (&event, self.processes[index].config.observe_only) {
             self.marks.hit(Mark::ObserverLive);
         }

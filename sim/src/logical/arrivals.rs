@@ -83,7 +83,7 @@ impl World<'_> {
             if !follower.open_batches.is_empty() {
                 self.marks.hit(Mark::CutInBatch);
             }
-            if follower.oracle.is_catching_up() {
+            if follower.counts.is_catching_up() {
                 self.marks.hit(Mark::CutInCatchUp);
             }
             if follower.last_was_position {

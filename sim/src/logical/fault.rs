@@ -222,6 +222,7 @@ impl World<'_> {
         follower.live_since = None;
         follower.tick_missed = false;
         follower.oracle.on_restart(&follower.applied, &unhandled, &self.logs);
+        follower.counts.on_restart(&follower.applied);
         let applied = follower.applied.clone();
         self.processes[index].config.positions = applied;
         self.processes[index].link.state = LinkState::Down;

@@ -53,9 +53,9 @@ impl World<'_> {
                 }
             }
             if let Some(follower) = &process.follower {
-                self.report.rows_delivered += follower.oracle.rows_delivered;
-                self.report.gaps += follower.oracle.gaps;
-                self.report.resets += follower.oracle.resets;
+                self.report.rows_delivered += follower.counts.rows_delivered;
+                self.report.gaps += follower.counts.gaps;
+                self.report.resets += follower.counts.resets();
                 self.report.rows_missed += follower.oracle.rows_missed(&self.logs);
             }
         }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     choice::Choice,
     marks::{Mark, Marks},
-    oracle::{Oracle, PublishOracle},
+    oracle::{Counts, Oracle, PublishOracle},
     outcome::Report,
     recorder::Recorder,
     scenario::{FollowerPlan, Manners, Scenario, Timed, Via},
@@ -168,6 +168,7 @@ impl Follower {
     fn new(oracle: Oracle, plan: &FollowerPlan) -> Self {
         Self {
             oracle,
+            counts: Counts::default(),
             handler_us: plan.handler_us,
             pending: std::collections::VecDeque::new(),
             inbox: std::collections::VecDeque::new(),

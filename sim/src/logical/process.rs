@@ -13,7 +13,11 @@ use synrepl_core::{
     wire::{Command, DecodeError},
 };
 
-use crate::{machine::Machine, oracle::Oracle, scenario::FetchFault};
+use crate::{
+    machine::Machine,
+    oracle::{Counts, Oracle},
+    scenario::FetchFault,
+};
 
 /// Index of a process: first the writers, then the followers.
 pub(super) type ProcessIndex = usize;
@@ -116,6 +120,7 @@ pub(super) struct Fetch {
 #[derive(Debug)]
 pub(super) struct Follower {
     pub(super) oracle: Oracle,
+    pub(super) counts: Counts,
     pub(super) handler_us: u32,
     /// Events that its application has not taken yet.
     pub(super) pending: VecDeque<Event>,

@@ -7,7 +7,7 @@ use synrepl_core::{ByteString, Timestamp, Transport, stream::Positions};
 use tokio::sync::Notify;
 
 use crate::{
-    oracle::Oracle,
+    oracle::{Counts, Oracle},
     scenario::{FetchFault, FollowerPlan, Via},
 };
 
@@ -38,6 +38,7 @@ pub(super) struct WriterPart {
 /// What the stage has of one follower.
 pub(super) struct FollowerPart {
     pub(super) oracle: Oracle,
+    pub(super) counts: Counts,
     pub(super) via: Via,
     /// What goes with the events that its application has handled.
     pub(super) saved: Positions,
@@ -74,6 +75,7 @@ impl FollowerPart {
         };
         Self {
             oracle: Oracle::new(name, plan.from_beginning, transport).giving_up(plan.gives_up),
+            counts: Counts::default(),
             via: plan.via,
             saved: Positions::new(),
             starts: 0,

@@ -60,9 +60,9 @@ pub fn play(scenario: &Scenario, traced: bool) -> Outcome {
         ..Report::default()
     };
     for part in &contents.followers {
-        report.rows_delivered += part.oracle.rows_delivered;
-        report.gaps += part.oracle.gaps;
-        report.resets += part.oracle.resets;
+        report.rows_delivered += part.counts.rows_delivered;
+        report.gaps += part.counts.gaps;
+        report.resets += part.counts.resets();
     }
     Outcome {
         report,

@@ -230,7 +230,9 @@ impl Contents {
 
     /// A follower starts again from what was saved.
     pub(super) fn restart_follower(&mut self, follower: usize, saved: &Positions) {
-        self.followers[follower].oracle.on_restart(saved, &[], &self.logs);
+        let part = &mut self.followers[follower];
+        part.oracle.on_restart(saved, &[], &self.logs);
+        part.counts.on_restart(saved);
     }
 
     /// Records a moment, if the run is traced.
@@ -279,7 +281,8 @@ impl Contents {
         }
         let part = &mut self.followers[follower];
         part.oracle.on_input(at, None);
-        let verdict = part.oracle.judge(event, &self.logs, &mut self.marks);
+        part.counts.count(event, &self.logs, &mut self.marks);
+        let verdict = part.oracle.judge(event, &self.logs);
         if let Some((source, token)) = event.position() {
             part.saved.set(source, token);
         }

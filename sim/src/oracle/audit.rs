@@ -5,10 +5,7 @@
 use synrepl_core::stream::{Order, Row, Source, Token};
 
 use super::{Oracle, Promise, Verdict, ledger::Ledger, once};
-use crate::{
-    marks::{Mark, Marks},
-    world::Log,
-};
+use crate::world::Log;
 
 impl Oracle {
     /// The follower compares what it was given with what the writers hold.
@@ -24,9 +21,7 @@ impl Oracle {
         (token, position): (Token, Token),
         rows: &[Row],
         logs: &[Log],
-        marks: &mut Marks,
     ) -> Verdict {
-        marks.hit(Mark::AuditFound);
         let Some(log) = logs.iter().find(|log| log.source == *source) else {
             let what = "there is no such writer".to_owned();
             return Err(self.violation(Promise::Batches, Some(source), what));

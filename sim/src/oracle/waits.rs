@@ -8,7 +8,7 @@ use synrepl_core::{
 };
 
 /// The open waits of one follower; none has a deadline that it could live to see.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Waits(BTreeMap<WaitId, (Source, Token)>);
 
 impl Waits {
