@@ -5,7 +5,6 @@
 mod model;
 mod oracle;
 mod pair;
-mod scenario;
 mod search;
 mod world;
 mod worlds;

@@ -142,11 +142,6 @@ impl Oracle {
         }
     }
 
-    /// The application waits, without a deadline that it could live to see.
-    pub(crate) fn on_wait(&mut self, wait: WaitId, source: Source, token: Token) {
-        self.waits.insert(wait, (source, token));
-    }
-
     #[expect(clippy::wildcard_enum_match_arm, reason = "a refused wait promises nothing")]
     fn on_wait_ended(&mut self, wait: WaitId, outcome: WaitOutcome) -> Verdict {
         let Some((source, token)) = self.waits.remove(&wait) else { return Ok(()) };

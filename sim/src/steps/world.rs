@@ -1,23 +1,28 @@
-//! Plays a scenario: writers, a bus, fetch sources and one follower, on virtual time.
+//! Scripted writers, a bus, fetch sources and one real follower, on virtual time.
 
 use std::collections::VecDeque;
 use std::hash::Hash;
 
 use bytes::Bytes;
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, FetchId, Input, Node, Start, Timestamp, WaitId,
-    stream::{FetchError, Page, Source, Span, Token, traits},
+    Action, Config, ConnectionId, Event, FetchId, Input, Node, Start, Timestamp,
+    stream::{FetchError, Page, Source, Span, Token},
     wire::{Command, Decoder},
 };
 
 use super::{
+    model::{Answer, Step},
     oracle::{Oracle, Promise, Violation},
-    scenario::{FetchFault, Scenario, Step},
     writer::{Instance, Log, page},
 };
 
 /// Simulated time within which everything must arrive once all faults are gone.
 const CONVERGES_WITHIN_S: u64 = 600;
+
+/// Rows of one token.
+const BATCH_ROWS: u8 = 2;
+/// Rows that a fetched page holds at most.
+const PAGE_ROWS_MAX: u32 = 2;
 
 fn start(config: &Config) -> Node {
     Node::new(config.clone()).expect("the settings of simulations are good")
@@ -48,40 +53,31 @@ pub(crate) struct World {
     /// The next token of each stream's sequence.
     sequences: Vec<Token>,
     serial: u64,
-    page_rows_max: u32,
     oracle: Oracle,
 }
 
 impl World {
-    pub(crate) fn new(scenario: &Scenario) -> Self {
+    /// Streams with the number of their writers, and whether every queue of the follower is to
+    /// overflow.
+    pub(crate) fn new(streams: &[(&str, usize)], tight_limits: bool) -> Self {
         let mut logs: Vec<Log> = Vec::new();
-        let mut writers = 0;
-        let mut sequences = Vec::new();
-        for plan in &scenario.streams {
-            if logs.iter().any(|log| log.source.stream() == plan.name) {
-                continue;
-            }
-            for writer in 0..usize::from(plan.writers.clamp(1, 3)) {
-                logs.push(Log::new(&plan.name, writer, sequences.len()));
-                writers = writers.max(writer + 1);
-            }
-            sequences.push(Token::new(1));
+        for (stream, (name, writers)) in streams.iter().enumerate() {
+            logs.extend((0..*writers).map(|writer| Log::new(name, writer, stream)));
         }
         let mut config = Config::default();
-        config.seed = scenario.seed;
-        config.start = if scenario.from_beginning { Start::Beginning } else { Start::Now };
-        if scenario.tight_limits {
+        config.seed = 0;
+        config.start = Start::Beginning;
+        if tight_limits {
             config.limits.held_rows_max = 2;
             config.limits.batch_rows_max = 2;
             config.limits.burst_rows_max = 3;
             config.catch_up.burst_window_max = 3;
             config.catch_up.fetches_in_flight_max = 1;
         }
-        config.catch_up.fetch_attempts_max = scenario.gives_up.then_some(2);
-        let node = start(&config);
+        let writers = streams.iter().map(|(_, writers)| *writers).max().unwrap_or_default();
         Self {
+            node: start(&config),
             config,
-            node,
             now: Timestamp::ZERO,
             conn: ConnectionId::new(0),
             up: false,
@@ -90,63 +86,38 @@ impl World {
             lose_replicate: false,
             instances: vec![Instance { online: true, must_announce: true }; writers],
             logs,
-            sequences,
+            sequences: vec![Token::new(1); streams.len()],
             serial: 0,
-            page_rows_max: scenario.page_rows_max.max(1),
             oracle: Oracle::default(),
         }
     }
 
     pub(crate) fn step(&mut self, step: Step) -> Result<(), Violation> {
         match step {
-            Step::Write { source, rows } => {
-                self.write(usize::from(source) % self.logs.len(), rows.clamp(1, 4));
-            }
-            Step::Flush { writer } => self.flush(usize::from(writer) % self.instances.len()),
-            Step::Deliver { count } => {
-                for _ in 0..count {
-                    self.deliver()?;
-                }
-            }
-            Step::Swap { at } => self.swap(usize::from(at)),
-            Step::Damage { at, byte } => self.damage(usize::from(at), usize::from(byte)),
-            Step::Answer { fetch, fault } => {
-                if !self.fetches.is_empty() {
-                    self.answer(usize::from(fetch) % self.fetches.len(), fault)?;
-                }
-            }
-            Step::Lose => {
-                if self.up {
-                    self.disconnect()?;
-                }
-            }
-            Step::Connect { works } => self.connect(works)?,
+            Step::Write { source } => self.write(source),
+            Step::Flush { writer } => self.flush(writer),
+            Step::Deliver => self.deliver()?,
+            Step::Damage => self.damage(),
+            Step::Answer { fetch, answer } => self.answer(fetch, answer)?,
+            Step::Lose => self.disconnect()?,
+            Step::Connect => self.connect()?,
             Step::LoseReplicate => self.lose_replicate = true,
-            Step::Wait { ms } => self.wait(u64::from(ms) * 1_000)?,
+            Step::Wait => self.wait(u64::from(self.until_timeout_ms().unwrap_or(0)) * 1_000)?,
             Step::RestartWriter { writer } => {
-                let writer = usize::from(writer) % self.instances.len();
                 for log in self.logs.iter_mut().filter(|log| log.writer == writer) {
                     log.restart();
                 }
                 self.instances[writer] = Instance { online: true, must_announce: true };
                 self.announce(writer);
             }
-            Step::WriterOffline { writer } => {
-                let writer = usize::from(writer) % self.instances.len();
-                self.instances[writer].online = false;
-            }
-            Step::WriterOnline { writer } => {
-                self.bring_online(usize::from(writer) % self.instances.len());
-            }
+            Step::WriterOffline { writer } => self.instances[writer].online = false,
+            Step::WriterOnline { writer } => self.bring_online(writer),
             Step::RestartFollower => self.restart_follower()?,
-            Step::WaitFor { source, ahead } => {
-                self.wait_for(usize::from(source) % self.logs.len(), u32::from(ahead))?;
-            }
         }
         Ok(())
     }
 
-    fn write(&mut self, index: usize, rows: u8) {
+    fn write(&mut self, index: usize) {
         let log = &mut self.logs[index];
         let token = if log.traits.resettable {
             log.current.advanced_by(1)
@@ -155,7 +126,7 @@ impl World {
             self.sequences[log.stream] = next;
             next
         };
-        log.append(token, rows, &mut self.serial);
+        log.append(token, BATCH_ROWS, &mut self.serial);
     }
 
     fn flush(&mut self, writer: usize) {
@@ -194,28 +165,11 @@ impl World {
         self.announce(writer);
     }
 
-    fn swap(&mut self, at: usize) {
-        let waiting = self.bus.len();
-        if waiting < 2 {
-            return;
-        }
-        let at = at % (waiting - 1);
-        let writer = |line: &str| line.split(' ').nth(2).map(str::to_owned);
-        if writer(&self.bus[at]) != writer(&self.bus[at + 1]) {
-            self.bus.swap(at, at + 1);
-        }
-    }
-
-    fn damage(&mut self, at: usize, byte: usize) {
-        let waiting = self.bus.len();
-        if waiting == 0 {
-            return;
-        }
-        let line = &mut self.bus[at % waiting];
-        // Damage that leaves the source readable: what is lost beyond that, nobody can know.
-        if line.starts_with("RDATA") {
+    /// Damage that leaves the source readable: what is lost beyond that, nobody can know.
+    fn damage(&mut self) {
+        if let Some(line) = self.bus.front_mut().filter(|line| line.starts_with("RDATA")) {
             let names: usize = line.split(' ').take(3).map(|word| word.len() + 1).sum();
-            line.truncate(names + byte % line.len().saturating_sub(names).max(1));
+            line.truncate(names);
         }
     }
 
@@ -228,16 +182,12 @@ impl World {
         self.handle(input)
     }
 
-    fn connect(&mut self, works: bool) -> Result<(), Violation> {
+    fn connect(&mut self) -> Result<(), Violation> {
         if self.up || self.conn.get() == 0 {
             return Ok(());
         }
-        if works {
-            self.up = true;
-            self.handle(Input::Connected { conn: self.conn })
-        } else {
-            self.disconnect()
-        }
+        self.up = true;
+        self.handle(Input::Connected { conn: self.conn })
     }
 
     fn disconnect(&mut self) -> Result<(), Violation> {
@@ -252,50 +202,15 @@ impl World {
         self.handle(Input::Tick)
     }
 
-    /// Opens a wait that no deadline ends.
-    fn wait_for(&mut self, index: usize, ahead: u32) -> Result<(), Violation> {
-        let log = &self.logs[index];
-        let (source, token) = (log.source.clone(), log.current.advanced_by(ahead));
-        self.serial += 1;
-        let wait = WaitId::new(self.serial);
-        self.oracle.on_wait(wait, source.clone(), token);
-        let deadline = Timestamp::from_micros(u64::MAX);
-        self.handle(Input::WaitFor { wait, source, token, deadline })
-    }
-
-    fn answer(&mut self, index: usize, fault: Option<FetchFault>) -> Result<(), Violation> {
+    fn answer(&mut self, index: usize, answer: Answer) -> Result<(), Violation> {
         let Fetch { query, source, from, upto, seen } = self.fetches.remove(index);
-        let endpoint = "http://writer".to_owned();
-        // Streams whose pages may reach beyond what was asked cannot be caught at it.
-        let fault = match fault {
-            Some(FetchFault::Beyond) if traits(source.stream()).overruns => {
-                Some(FetchFault::Status)
+        let result = match answer {
+            Answer::Now => Ok(self.page(&source, from, upto)),
+            Answer::Stale => Ok(seen),
+            Answer::Failed => {
+                let (endpoint, message) = ("http://writer".to_owned(), String::new());
+                Err(FetchError::Status { endpoint, status: 500, message })
             }
-            fault => fault,
-        };
-        let result = match fault {
-            None => Ok(self.page(&source, from, upto)),
-            Some(FetchFault::Stale) => Ok(seen),
-            Some(FetchFault::Status) => {
-                Err(FetchError::Status { endpoint, status: 500, message: String::new() })
-            }
-            Some(FetchFault::TimedOut) => Err(FetchError::TimedOut { endpoint, after_ms: 1 }),
-            Some(FetchFault::TooLarge) => Err(FetchError::TooLarge { limit_bytes: 1 }),
-            Some(FetchFault::Beyond) => {
-                let mut page = self.page(&source, from, upto);
-                page.upto = upto.advanced_by(5);
-                page.limited = false;
-                Ok(page)
-            }
-            Some(FetchFault::Short) => {
-                let mut page = self.page(&source, from, upto);
-                page.upto = page.updates.iter().map(|(token, _)| *token).max().unwrap_or(upto);
-                Ok(page)
-            }
-            Some(FetchFault::NoEndpoint) => {
-                Err(FetchError::NoEndpoint { instance: source.instance().to_owned() })
-            }
-            Some(FetchFault::Stuck) => Ok(Page { updates: Vec::new(), upto: from, limited: true }),
         };
         self.handle(Input::Fetched { query, result })
     }
@@ -305,7 +220,7 @@ impl World {
         let empty = Page { updates: Vec::new(), upto, limited: false };
         log.map_or(empty, |log| {
             let all: Vec<_> = self.logs.iter().filter(|other| other.stream == log.stream).collect();
-            page(log, &all, from, upto, self.page_rows_max)
+            page(log, &all, from, upto, PAGE_ROWS_MAX)
         })
     }
 
@@ -373,18 +288,18 @@ impl World {
             self.bring_online(writer);
         }
         for index in 0..self.logs.len() {
-            self.write(index, 2);
+            self.write(index);
         }
         let deadline = self.now + std::time::Duration::from_secs(CONVERGES_WITHIN_S);
         while self.now < deadline {
-            self.connect(true)?;
+            self.connect()?;
             for writer in 0..self.instances.len() {
                 self.flush(writer);
             }
             while !self.bus.is_empty() || !self.fetches.is_empty() {
                 self.deliver()?;
                 if !self.fetches.is_empty() {
-                    self.answer(0, None)?;
+                    self.answer(0, Answer::Now)?;
                 }
             }
             let idle = self.instances.iter().all(|writer| !writer.must_announce);
@@ -427,6 +342,11 @@ impl World {
     /// How many messages are on their way, and how many fetches.
     pub(crate) fn pending(&self) -> (usize, usize) {
         (self.bus.len(), self.fetches.len())
+    }
+
+    /// How many writers there are.
+    pub(crate) const fn writers(&self) -> usize {
+        self.instances.len()
     }
 
     /// Whether the follower has a connection, and whether it wants one.
