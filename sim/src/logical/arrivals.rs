@@ -2,7 +2,6 @@
 
 use std::{rc::Rc, time::Duration};
 
-use bytes::Bytes;
 use synrepl_core::{
     ConnectionId, Input,
     stream::Source,
@@ -14,8 +13,12 @@ use super::{
     tcp::SERVER,
     world::World,
 };
-use crate::world::Log;
-use crate::{marks::Mark, planted::DriverBug, trace::What};
+use crate::{
+    marks::Mark,
+    planted::DriverBug,
+    trace::What,
+    world::{Log, damaged},
+};
 
 impl World<'_> {
     /// A connection is made or fails.
@@ -290,11 +293,4 @@ pub(super) fn source_of(read: &Result<Command, DecodeError>, logs: &[Log]) -> Op
     };
     let is = |log: &&Log| log.source.stream() == stream && log.source.instance() == instance;
     logs.iter().find(is).map(|log| log.source.clone())
-}
-
-/// An RDATA cut behind its names: what is lost beyond that, nobody can know.
-fn damaged(line: &Bytes, byte: u8) -> Bytes {
-    let names: usize = line.split(|byte| *byte == b' ').take(3).map(|word| word.len() + 1).sum();
-    let rest = line.len().saturating_sub(names).max(1);
-    line.slice(..(names + usize::from(byte) % rest).min(line.len()))
 }

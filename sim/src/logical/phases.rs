@@ -59,13 +59,13 @@ impl World<'_> {
                 self.report.rows_missed += follower.oracle.rows_missed(&self.logs);
             }
         }
-        self.report.rows_written = self.serial;
+        self.report.rows_written = self.logs.rows_written();
         self.report.fingerprint = std::hash::Hasher::finish(&self.fingerprint);
         self.report.marks = self.marks;
         Outcome {
             report: self.report,
             violations: self.violations,
-            logs: self.logs,
+            logs: self.logs.into_inner(),
             trace: self.recorder.map(Recorder::into_trace),
         }
     }

@@ -21,7 +21,7 @@ use crate::{
     recorder::Recorder,
     scenario::{Scenario, Timed},
     trace::What,
-    world::{Fingerprint, Log, scramble},
+    world::{Fingerprint, Logs, scramble},
 };
 
 /// Steps of one run; more means that something goes round in circles.
@@ -36,11 +36,7 @@ pub(crate) struct World<'a> {
     pub(super) processes: Vec<Process>,
     /// How many of the processes are writers.
     pub(super) writers: usize,
-    pub(super) logs: Vec<Log>,
-    /// The last token of each stream's sequence.
-    pub(super) sequences: Vec<Token>,
-    /// Rows written.
-    pub(super) serial: u64,
+    pub(super) logs: Logs,
     pub(super) waits: u64,
     pub(super) messages: u64,
     /// Connections taken over direct TCP.

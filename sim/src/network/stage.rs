@@ -2,7 +2,6 @@
 
 use std::{
     cell::Cell,
-    collections::BTreeSet,
     hash::Hasher as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -26,7 +25,7 @@ use crate::{
     report::event_words,
     scenario::{FollowerPlan, Scenario, Via},
     trace::What,
-    world::{Fingerprint, Log, scramble},
+    world::{Fingerprint, Log, Logs, scramble},
 };
 
 /// Cheap to clone; all clones are one. A simulation runs on one thread, so nobody ever waits.
@@ -41,9 +40,7 @@ impl std::fmt::Debug for Stage {
 
 pub(super) struct Contents {
     pub(super) scenario: Scenario,
-    pub(super) logs: Vec<Log>,
-    pub(super) sequences: Vec<Token>,
-    pub(super) serial: u64,
+    pub(super) logs: Logs,
     pub(super) writers: Vec<WriterPart>,
     pub(super) followers: Vec<FollowerPart>,
     pub(super) violations: Vec<Violation>,
@@ -124,21 +121,6 @@ pub(super) fn now() -> Timestamp {
 impl Contents {
     /// A stage before anything has happened.
     pub(super) fn new(scenario: &Scenario, traced: bool) -> Self {
-        let writers = scenario.writers.len();
-        let mut logs: Vec<Log> = Vec::new();
-        let mut sequences = Vec::new();
-        for plan in &scenario.streams {
-            if logs.iter().any(|log| log.source.stream() == plan.name) {
-                continue;
-            }
-            let of: BTreeSet<usize> =
-                plan.writers.iter().map(|writer| usize::from(*writer) % writers.max(1)).collect();
-            for writer in of {
-                let source = Source::new(&plan.name, &Scenario::writer_name(writer));
-                logs.push(Log::new(source, writer, sequences.len()));
-            }
-            sequences.push(Token::new(1));
-        }
         let follower = |(number, plan): (usize, &FollowerPlan)| {
             FollowerPart::new(scenario.follower_name(number), plan)
         };
@@ -150,9 +132,7 @@ impl Contents {
             marks.hit(Mark::SameName);
         }
         Self {
-            logs,
-            sequences,
-            serial: 0,
+            logs: Logs::planned(scenario),
             writers: scenario.writers.iter().map(|_| WriterPart::default()).collect(),
             followers: scenario.followers.iter().enumerate().map(follower).collect(),
             violations: Vec::new(),
@@ -297,30 +277,18 @@ impl Contents {
         if !self.writers[writer].is_up {
             return;
         }
-        let first = self.serial + 1;
-        for _ in 0..tokens {
-            let log = &mut self.logs[index];
-            let token = if log.traits.resettable {
-                log.current.advanced_by(1)
-            } else {
-                let next = self.sequences[stream].advanced_by(1);
-                self.sequences[stream] = next;
-                next
-            };
-            log.append(token, rows, &mut self.serial);
-        }
-        let (last, upto) = (self.serial, self.logs[index].current);
+        let first = self.logs.rows_written() + 1;
+        (0..tokens).for_each(|_| self.logs.write(index, rows));
+        let (last, upto) = (self.logs.rows_written(), self.logs[index].current);
         let source = self.logs[index].source.clone();
         self.note(at, writer, Some(&source), || What::Wrote {
             text: format!("rows {first} to {last}, up to token {upto}"),
         });
-        if !self.logs[index].traits.resettable {
-            // The other writers of the sequence see it move on.
-            let seen = self.sequences[stream];
-            for log in self.logs.iter_mut().filter(|log| log.stream == stream) {
-                if self.writers[log.writer].is_up {
-                    log.current = log.current.max(seen);
-                }
+        // The other writers of the sequence see it move on.
+        for other in 0..self.logs.len() {
+            let log = &self.logs[other];
+            if log.stream == stream && self.writers[log.writer].is_up {
+                self.logs.follow(other);
             }
         }
         for log in self.logs.iter().filter(|log| log.stream == stream) {
@@ -343,14 +311,15 @@ impl Contents {
         if writer == SERVER {
             self.direct.restart();
         }
-        for log in self.logs.iter_mut().filter(|log| log.writer == writer) {
+        for index in 0..self.logs.len() {
+            if self.logs[index].writer != writer {
+                continue;
+            }
             if !first {
-                log.restart();
+                self.logs[index].restart();
             }
-            if !log.traits.resettable {
-                log.current = log.current.max(self.sequences[log.stream]);
-            }
-            self.publish.on_start(log);
+            self.logs.follow(index);
+            self.publish.on_start(&self.logs[index]);
         }
         self.note(at, writer, None, || What::Input { text: "starts".to_owned() });
     }

@@ -84,7 +84,7 @@ impl Counts {
         self.resumed = saved.iter().map(|(source, _)| source.clone()).collect();
     }
 
-    /// How often the tokens of a source have started over, in all sources together.
+    /// How often tokens have started over, of all sources together.
     pub(crate) fn resets(&self) -> u64 {
         self.resets.values().sum()
     }

@@ -8,4 +8,3 @@ mod pair;
 mod search;
 mod world;
 mod worlds;
-mod writer;

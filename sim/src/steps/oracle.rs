@@ -8,7 +8,7 @@ use synrepl_core::{
     stream::{Order, Positions, Row, Source, Span, Token},
 };
 
-use super::writer::Log;
+use crate::world::Log;
 
 /// The promises of a follower, per source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -185,30 +185,25 @@ impl Oracle {
             return broken(Promise::Batches, source, "there is no such writer".to_owned());
         };
         // A shared fetch shows the rows of its stream's other writers.
-        let wrote = |log: &Log| {
-            log.ever
-                .iter()
-                .find(|entry| entry.token == token && entry.rows.contains(&rows[0]))
-                .cloned()
-        };
         let entry = if log.traits.shared_fetch {
-            logs.iter().filter(|other| other.stream == log.stream).find_map(wrote)
+            let siblings = logs.iter().filter(|other| other.stream == log.stream);
+            siblings.filter_map(|log| log.wrote(token, &rows[0])).next()
         } else {
-            wrote(log)
+            log.wrote(token, &rows[0])
         };
         let shown = || rows.iter().map(Row::as_str).collect::<Vec<_>>().join(" ");
         let whole = match (&entry, log.traits.order) {
             (None, _) => false,
-            (Some(entry), Order::Rising) => entry.rows == rows,
+            (Some(entry), Order::Rising) => *entry == rows,
             // Repeats inside a token may be left out, and only they.
-            (Some(entry), _) => rows.iter().all(|row| entry.rows.contains(row)),
+            (Some(entry), _) => rows.iter().all(|row| entry.contains(row)),
         };
         let split = self.sources.get(source).is_some_and(|delivered| {
             delivered.gaps.iter().any(|(from, upto)| *from < token && token <= *upto)
         });
         // The gap that reports a split token follows its rows.
-        let may_be_split = log.traits.splits_tokens
-            && entry.as_ref().is_some_and(|entry| entry.rows.starts_with(rows));
+        let may_be_split =
+            log.traits.splits_tokens && entry.is_some_and(|entry| entry.starts_with(rows));
         if !whole && !split && !may_be_split {
             let what = format!("at {token} came {}, written was {entry:?}", shown());
             return broken(Promise::Batches, source, what);
@@ -267,8 +262,7 @@ impl Oracle {
         let source = &log.source;
         let Some(delivered) = self.sources.get(source) else { return Ok(()) };
         let start = delivered.start.unwrap_or(position);
-        for entry in &log.entries {
-            let expected = entry.token > start && entry.token <= position;
+        for (token, rows) in log.between(start, position) {
             // What a shared fetch shows under another writer's name counts for this one.
             let stands_for = |other: &Source| {
                 other == source || (log.traits.shared_fetch && other.stream() == source.stream())
@@ -276,30 +270,24 @@ impl Oracle {
             let in_gap = || {
                 self.sources.iter().any(|(other, delivered)| {
                     stands_for(other)
-                        && delivered
-                            .gaps
-                            .iter()
-                            .any(|(from, upto)| *from < entry.token && entry.token <= *upto)
+                        && delivered.gaps.iter().any(|(from, upto)| *from < token && token <= *upto)
                 })
             };
             let came = |row: &Row| {
                 self.sources.iter().any(|(other, delivered)| {
                     stands_for(other)
-                        && delivered.tokens.get(&entry.token).is_some_and(|rows| rows.contains(row))
+                        && delivered.tokens.get(&token).is_some_and(|rows| rows.contains(row))
                 })
             };
             // Rows of a token that was split are told by the gap that comes right behind them.
             let just_split = || {
-                promise == Promise::HonestPosition
-                    && entry.token == position
-                    && log.traits.splits_tokens
+                promise == Promise::HonestPosition && token == position && log.traits.splits_tokens
             };
             let excused = || in_gap() || just_split();
-            if expected && !entry.rows.iter().all(came) && !excused() {
+            if !rows.iter().all(came) && !excused() {
                 let what = format!(
-                    "the position is {position} but {} at {} never came",
-                    entry.rows.iter().map(Row::as_str).collect::<Vec<_>>().join(" "),
-                    entry.token
+                    "the position is {position} but {} at {token} never came",
+                    rows.iter().map(Row::as_str).collect::<Vec<_>>().join(" "),
                 );
                 return broken(promise, source, what);
             }

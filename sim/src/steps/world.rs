@@ -13,8 +13,8 @@ use synrepl_core::{
 use super::{
     model::{Answer, Step},
     oracle::{Oracle, Promise, Violation},
-    writer::{Instance, Log, page},
 };
+use crate::world::{Log, Logs, damaged, look};
 
 /// Simulated time within which everything must arrive once all faults are gone.
 const CONVERGES_WITHIN_S: u64 = 600;
@@ -26,6 +26,13 @@ const PAGE_ROWS_MAX: u32 = 2;
 
 fn start(config: &Config) -> Node {
     Node::new(config.clone()).expect("the settings of simulations are good")
+}
+
+/// What happens to a writer besides its logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Writer {
+    online: bool,
+    must_announce: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,14 +52,11 @@ pub(crate) struct World {
     now: Timestamp,
     conn: ConnectionId,
     up: bool,
-    bus: VecDeque<String>,
+    bus: VecDeque<Bytes>,
     fetches: Vec<Fetch>,
     lose_replicate: bool,
-    instances: Vec<Instance>,
-    logs: Vec<Log>,
-    /// The next token of each stream's sequence.
-    sequences: Vec<Token>,
-    serial: u64,
+    writers: Vec<Writer>,
+    logs: Logs,
     oracle: Oracle,
 }
 
@@ -60,10 +64,6 @@ impl World {
     /// Streams with the number of their writers, and whether every queue of the follower is to
     /// overflow.
     pub(crate) fn new(streams: &[(&str, usize)], tight_limits: bool) -> Self {
-        let mut logs: Vec<Log> = Vec::new();
-        for (stream, (name, writers)) in streams.iter().enumerate() {
-            logs.extend((0..*writers).map(|writer| Log::new(name, writer, stream)));
-        }
         let mut config = Config::default();
         config.seed = 0;
         config.start = Start::Beginning;
@@ -84,17 +84,15 @@ impl World {
             bus: VecDeque::new(),
             fetches: Vec::new(),
             lose_replicate: false,
-            instances: vec![Instance { online: true, must_announce: true }; writers],
-            logs,
-            sequences: vec![Token::new(1); streams.len()],
-            serial: 0,
+            writers: vec![Writer { online: true, must_announce: true }; writers],
+            logs: Logs::of(streams.iter().map(|(name, writers)| (*name, (0..*writers).collect()))),
             oracle: Oracle::default(),
         }
     }
 
     pub(crate) fn step(&mut self, step: Step) -> Result<(), Violation> {
         match step {
-            Step::Write { source } => self.write(source),
+            Step::Write { source } => self.logs.write(source, BATCH_ROWS),
             Step::Flush { writer } => self.flush(writer),
             Step::Deliver => self.deliver()?,
             Step::Damage => self.damage(),
@@ -104,78 +102,59 @@ impl World {
             Step::LoseReplicate => self.lose_replicate = true,
             Step::Wait => self.wait(u64::from(self.until_timeout_ms().unwrap_or(0)) * 1_000)?,
             Step::RestartWriter { writer } => {
-                for log in self.logs.iter_mut().filter(|log| log.writer == writer) {
-                    log.restart();
-                }
-                self.instances[writer] = Instance { online: true, must_announce: true };
+                self.logs.of_writer(writer).for_each(Log::restart);
+                self.writers[writer] = Writer { online: true, must_announce: true };
                 self.announce(writer);
             }
-            Step::WriterOffline { writer } => self.instances[writer].online = false,
+            Step::WriterOffline { writer } => self.writers[writer].online = false,
             Step::WriterOnline { writer } => self.bring_online(writer),
             Step::RestartFollower => self.restart_follower()?,
         }
         Ok(())
     }
 
-    fn write(&mut self, index: usize) {
-        let log = &mut self.logs[index];
-        let token = if log.traits.resettable {
-            log.current.advanced_by(1)
-        } else {
-            let next = self.sequences[log.stream].advanced_by(1);
-            self.sequences[log.stream] = next;
-            next
-        };
-        log.append(token, BATCH_ROWS, &mut self.serial);
-    }
-
     fn flush(&mut self, writer: usize) {
-        let Instance { online, must_announce } = self.instances[writer].clone();
-        if online {
-            self.instances[writer].must_announce = false;
-        }
-        for log in self.logs.iter_mut().filter(|log| log.writer == writer) {
-            // A writer of a shared sequence sees the others' tokens go by and follows them.
-            let seen = self.sequences[log.stream];
-            if !log.traits.resettable && log.current < seen {
-                log.current = seen;
+        let Writer { online, must_announce } = self.writers[writer];
+        self.writers[writer].must_announce &= !online;
+        for index in 0..self.logs.len() {
+            if self.logs[index].writer == writer {
+                self.logs.follow(index);
             }
-            let lines = log.flush(must_announce);
+        }
+        for log in self.logs.of_writer(writer) {
+            let said = look(log, must_announce);
             if online && self.up {
-                self.bus.extend(lines);
+                self.bus.extend(said.iter().flat_map(|said| said.lines(&log.source)));
             }
         }
     }
 
     /// What a writer says when it connects: where it stands, before anything else.
     fn announce(&mut self, writer: usize) {
-        self.instances[writer].must_announce = true;
+        self.writers[writer].must_announce = true;
         self.flush(writer);
     }
 
     fn bring_online(&mut self, writer: usize) {
-        if self.instances[writer].online {
+        if self.writers[writer].online {
             return;
         }
         // What was written meanwhile was moved past, not sent.
-        for log in self.logs.iter_mut().filter(|log| log.writer == writer) {
-            log.last_token = log.current;
-        }
-        self.instances[writer].online = true;
+        self.logs.of_writer(writer).for_each(|log| log.last_token = log.current);
+        self.writers[writer].online = true;
         self.announce(writer);
     }
 
     /// Damage that leaves the source readable: what is lost beyond that, nobody can know.
     fn damage(&mut self) {
-        if let Some(line) = self.bus.front_mut().filter(|line| line.starts_with("RDATA")) {
-            let names: usize = line.split(' ').take(3).map(|word| word.len() + 1).sum();
-            line.truncate(names);
+        if let Some(line) = self.bus.front_mut().filter(|line| line.starts_with(b"RDATA")) {
+            *line = damaged(line, 0);
         }
     }
 
     fn deliver(&mut self) -> Result<(), Violation> {
         let Some(line) = self.bus.pop_front() else { return Ok(()) };
-        let input = match Decoder::new().decode(&Bytes::from(line)) {
+        let input = match Decoder::new().decode(&line) {
             Ok(command) => Input::Received { conn: self.conn, command },
             Err(error) => Input::Malformed { conn: self.conn, error },
         };
@@ -216,12 +195,7 @@ impl World {
     }
 
     fn page(&self, source: &Source, from: Token, upto: Token) -> Page {
-        let log = self.logs.iter().find(|log| log.source == *source);
-        let empty = Page { updates: Vec::new(), upto, limited: false };
-        log.map_or(empty, |log| {
-            let all: Vec<_> = self.logs.iter().filter(|other| other.stream == log.stream).collect();
-            page(log, &all, from, upto, PAGE_ROWS_MAX)
-        })
+        self.logs.page(source, from, upto, PAGE_ROWS_MAX)
     }
 
     fn restart_follower(&mut self) -> Result<(), Violation> {
@@ -261,7 +235,7 @@ impl World {
                 Action::Connect { conn } => self.conn = conn,
                 Action::Send { command: Command::Replicate(_), .. } => {
                     let heard = !std::mem::take(&mut self.lose_replicate);
-                    self.instances.iter_mut().for_each(|writer| writer.must_announce |= heard);
+                    self.writers.iter_mut().for_each(|writer| writer.must_announce |= heard);
                 }
                 Action::Fetch { query, source, span: Span { from, upto } } => {
                     let seen = self.page(&source, from, upto);
@@ -284,16 +258,16 @@ impl World {
     /// The liveness phase: no more faults, one more row everywhere, and all of it must arrive.
     pub(crate) fn converge(&mut self) -> Result<(), Violation> {
         self.lose_replicate = false;
-        for writer in 0..self.instances.len() {
+        for writer in 0..self.writers.len() {
             self.bring_online(writer);
         }
         for index in 0..self.logs.len() {
-            self.write(index);
+            self.logs.write(index, BATCH_ROWS);
         }
         let deadline = self.now + std::time::Duration::from_secs(CONVERGES_WITHIN_S);
         while self.now < deadline {
             self.connect()?;
-            for writer in 0..self.instances.len() {
+            for writer in 0..self.writers.len() {
                 self.flush(writer);
             }
             while !self.bus.is_empty() || !self.fetches.is_empty() {
@@ -302,7 +276,7 @@ impl World {
                     self.answer(0, Answer::Now)?;
                 }
             }
-            let idle = self.instances.iter().all(|writer| !writer.must_announce);
+            let idle = self.writers.iter().all(|writer| !writer.must_announce);
             if self.up && idle && self.oracle.check_converged(&self.logs).is_ok() {
                 return self.shut_down();
             }
@@ -334,7 +308,7 @@ impl World {
     pub(crate) fn essence(&self) -> impl Hash + Eq + '_ {
         (
             (&self.node, self.now, self.conn, self.up, &self.bus, &self.fetches),
-            (self.lose_replicate, &self.instances, &self.logs, &self.sequences, self.serial),
+            (self.lose_replicate, &self.writers, &self.logs),
             &self.oracle,
         )
     }
@@ -346,7 +320,7 @@ impl World {
 
     /// How many writers there are.
     pub(crate) const fn writers(&self) -> usize {
-        self.instances.len()
+        self.writers.len()
     }
 
     /// Whether the follower has a connection, and whether it wants one.

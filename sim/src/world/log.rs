@@ -132,6 +132,21 @@ impl Log {
             .map(|(token, rows)| (*token, rows))
     }
 
+    /// What the log's store answers for `(from, upto]`: whole batches, until there are `rows_max`
+    /// rows.
+    pub(crate) fn read(&self, from: Token, upto: Token, rows_max: u32) -> Page {
+        let mut page = Page { updates: Vec::new(), upto, limited: false };
+        let mut last = from;
+        for (token, rows) in self.between(from, upto) {
+            if page.updates.len() >= rows_max as usize {
+                return Page { upto: last, limited: true, ..page };
+            }
+            page.updates.extend(rows.iter().map(|row| (token, row.clone())));
+            last = token;
+        }
+        page
+    }
+
     /// What was written under `token` and has `row`, whenever that was.
     pub(crate) fn wrote(&self, token: Token, row: &Row) -> Option<&Vec<Row>> {
         self.ever

@@ -7,9 +7,9 @@ use synrepl_core::{
     wire::Command,
 };
 
-use crate::steps::{
-    oracle::{Promise, Violation},
-    writer::Log,
+use crate::{
+    steps::oracle::{Promise, Violation},
+    world::Log,
 };
 
 /// What was said of each own stream.
@@ -132,8 +132,8 @@ impl Said {
         self.open.push(row);
         let Some(token) = token else { return Ok(()) };
         let rows = std::mem::take(&mut self.open);
-        let due = log.entries.iter().find(|entry| entry.token > at);
-        if due.is_none_or(|due| due.token != token || due.rows != rows) {
+        let due = log.between(at, log.current).next();
+        if due.is_none_or(|due| due != (token, &rows)) {
             let what = format!("at {at}, sent {token} {rows:?}, due {due:?}");
             return broken(Promise::SentWhole, log, what);
         }
@@ -163,8 +163,8 @@ impl Said {
             }
             Some(_) => {}
         }
-        if let Some(row) = log.entries.iter().find(|row| prev < row.token && row.token <= new) {
-            let what = format!("POSITION {prev} {new} over the rows at {}", row.token);
+        if let Some((row, _)) = log.between(prev, new).next() {
+            let what = format!("POSITION {prev} {new} over the rows at {row}");
             return broken(Promise::TruePosition, log, what);
         }
         self.at = Some(new);

@@ -1,22 +1,28 @@
 //! The two nodes and what lies between them.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use synrepl_core::{
     Action, Backoff, ByteString, Config, ConnectionId, Event, FetchId, Input, Node, ReadId, Start,
     Timestamp,
-    stream::{FetchError, LogError, Page, Row, Source, Span, Token},
+    stream::{FetchError, LogError, Page, Source, Span, Token},
     wire::Command,
 };
 
 use super::sent::Sent;
-use crate::steps::{
-    oracle::{Oracle, Promise, Violation},
-    writer::{Log, page},
+use crate::{
+    scenario::Scenario,
+    steps::oracle::{Oracle, Promise, Violation},
+    world::Logs,
 };
 
 /// Rows that a fetched page holds at most, and that a log is asked for at once.
 const PAGE_ROWS_MAX: u32 = 2;
+/// Rows of one token.
+const BATCH_ROWS: u8 = 2;
 
 /// One of the two nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,8 +86,7 @@ pub(super) struct World {
     writer_config: Config,
     writer: Member,
     follower: Member,
-    logs: Vec<Log>,
-    serial: u64,
+    logs: Logs,
     reads: Vec<Read>,
     /// Sent by the writer, not taken by the bus.
     outbound: VecDeque<Command>,
@@ -110,8 +115,7 @@ type Outcome = Result<(), Violation>;
 
 impl World {
     pub(super) fn new(streams: &[&str], manner: Manner) -> (Self, Outcome) {
-        let logs: Vec<_> =
-            streams.iter().enumerate().map(|(index, name)| Log::new(name, 0, index)).collect();
+        let logs = Logs::of(streams.iter().map(|name| (*name, BTreeSet::from([0]))));
         let mut config = Config::default();
         // The shortest delay of all, so that no other is due before it.
         config.connection.reconnect =
@@ -119,10 +123,10 @@ impl World {
         let mut follower = config.clone();
         "f".clone_into(&mut follower.instance);
         follower.start = Start::Beginning;
-        "w0".clone_into(&mut config.instance);
+        config.instance = Scenario::writer_name(0);
         config.publish.log_rows_max = PAGE_ROWS_MAX;
-        config.streams = Some(std::collections::BTreeSet::new());
-        for log in &logs {
+        config.streams = Some(BTreeSet::new());
+        for log in logs.iter() {
             config.publish.own_streams.insert(log.source.stream().to_owned(), log.current);
         }
         let mut world = Self {
@@ -131,7 +135,6 @@ impl World {
             writer_config: config,
             follower: Member::new(follower),
             logs,
-            serial: 0,
             reads: Vec::new(),
             outbound: VecDeque::new(),
             unanswered: VecDeque::new(),
@@ -217,8 +220,8 @@ impl World {
                 }
             }
             (Side::Writer, Action::Notify(Event::Published { stream, token })) => {
-                let log = self.logs.iter().find(|log| log.source.stream() == &*stream);
-                self.sent.on_published(log.expect("it is an own stream"), token)?;
+                let log = self.logs.own(0, &stream).expect("it is an own stream");
+                self.sent.on_published(log, token)?;
             }
             (Side::Follower, Action::Notify(event)) => self.oracle.judge(&event, &self.logs)?,
             _ => {}
@@ -227,9 +230,7 @@ impl World {
     }
 
     fn page(&self, source: &Source, from: Token, upto: Token) -> Page {
-        let log = self.logs.iter().find(|log| log.source == *source);
-        let empty = Page { updates: Vec::new(), upto, limited: false };
-        log.map_or(empty, |log| page(log, &[log], from, upto, PAGE_ROWS_MAX))
+        self.logs.page(source, from, upto, PAGE_ROWS_MAX)
     }
 }
 
@@ -237,23 +238,21 @@ impl World {
 impl World {
     /// A batch of two rows is in the log, and the writer knows.
     pub(super) fn append(&mut self, stream: usize) -> Outcome {
-        let log = &mut self.logs[stream];
-        let token = log.current.advanced_by(1);
-        log.append(token, 2, &mut self.serial);
-        log.last_token = token;
-        let stream = ByteString::from(log.source.stream());
+        self.logs.write(stream, BATCH_ROWS);
+        self.logs.of_writer(0).for_each(|log| log.last_token = log.current);
+        let (stream, token) = (self.logs[stream].source.stream(), self.logs[stream].current);
+        let stream = ByteString::from(stream);
         self.handle(Side::Writer, Input::Appended { stream, token })
     }
 
     /// The oldest read of a log is answered.
     pub(super) fn read(&mut self, fails: bool) -> Outcome {
         let Read { query, stream, from, upto } = self.reads.remove(0);
-        let log = self.logs.iter().find(|log| log.source.stream() == &*stream);
-        let log = log.expect("it is an own stream");
         let result = if fails {
             Err(LogError { stream: stream.to_string(), message: "busy".to_owned() })
         } else {
-            Ok(log_page(log, from, upto))
+            let log = self.logs.own(0, &stream).expect("it is an own stream");
+            Ok(log.read(from, upto, PAGE_ROWS_MAX))
         };
         self.handle(Side::Writer, Input::LogRead { query, result })
     }
@@ -345,7 +344,7 @@ impl World {
     pub(super) fn restart(&mut self) -> Outcome {
         self.lose(Side::Writer);
         self.reads.clear();
-        for log in &mut self.logs {
+        for log in self.logs.of_writer(0) {
             log.restart();
             self.writer_config
                 .publish
@@ -424,16 +423,4 @@ impl World {
         }
         self.oracle.check_converged(&self.logs)
     }
-}
-
-/// What the log of an own stream answers: whole batches.
-fn log_page(log: &Log, from: Token, upto: Token) -> Page {
-    let mut updates: Vec<(Token, Row)> = Vec::new();
-    for entry in log.entries.iter().filter(|entry| from < entry.token && entry.token <= upto) {
-        if updates.len() >= PAGE_ROWS_MAX as usize {
-            return Page { updates, upto: entry.token.before(), limited: true };
-        }
-        updates.extend(entry.rows.iter().map(|row| (entry.token, row.clone())));
-    }
-    Page { updates, upto, limited: false }
 }
