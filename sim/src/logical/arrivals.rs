@@ -5,7 +5,7 @@ use std::{rc::Rc, time::Duration};
 use synrepl_core::{
     ConnectionId, Input,
     stream::Source,
-    wire::{Command, DecodeError, Decoder, Dialect},
+    wire::{Command, Decoder, Dialect},
 };
 
 use super::{
@@ -13,12 +13,7 @@ use super::{
     tcp::SERVER,
     world::World,
 };
-use crate::{
-    marks::Mark,
-    planted::DriverBug,
-    trace::What,
-    world::{Log, damaged},
-};
+use crate::{marks::Mark, planted::DriverBug, trace::What, world::damaged};
 
 impl World<'_> {
     /// A connection is made or fails.
@@ -214,7 +209,7 @@ impl World<'_> {
             }
             None => message.read.clone(),
         };
-        let about = source_of(&read, &self.logs).or_else(|| message.source.clone());
+        let about = self.logs.named_in(&read).or_else(|| message.source.clone());
         let (tagged, conn) = (conn, as_named(conn));
         match read {
             Ok(command) => self.feed(to, Input::Received { conn, command }, about),
@@ -281,16 +276,4 @@ impl World<'_> {
             _ => {}
         }
     }
-}
-
-/// The source that a command or a bad line is of, if there is one.
-pub(super) fn source_of(read: &Result<Command, DecodeError>, logs: &[Log]) -> Option<Source> {
-    let (stream, instance): (&str, &str) = match read {
-        Ok(Command::Rdata(rdata)) => (&rdata.stream, &rdata.instance),
-        Ok(Command::Position(position)) => (&position.stream, &position.instance),
-        Ok(_) => return None,
-        Err(error) => error.row().map(|row| (&*row.stream, &*row.instance))?,
-    };
-    let is = |log: &&Log| log.source.stream() == stream && log.source.instance() == instance;
-    logs.iter().find(is).map(|log| log.source.clone())
 }

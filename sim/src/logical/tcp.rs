@@ -58,7 +58,7 @@ impl World<'_> {
         };
         let Some(line) = self.encoded(SERVER, command, dialect) else { return };
         let to_lane = self.lane(to);
-        let source = super::arrivals::source_of(&Ok(command.clone()), &self.logs);
+        let source = self.logs.named_in(&Ok(command.clone()));
         let leg = self.sent_on(SERVER, to_lane, source.as_ref(), MessageKind::Command, || {
             String::from_utf8_lossy(&line).into_owned()
         });

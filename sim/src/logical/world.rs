@@ -250,7 +250,7 @@ impl<'a> World<'a> {
         read: Result<synrepl_core::wire::Command, synrepl_core::wire::DecodeError>,
     ) -> Rc<super::process::Message> {
         self.messages += 1;
-        let source = super::arrivals::source_of(&read, &self.logs);
+        let source = self.logs.named_in(&read);
         Rc::new(super::process::Message { line, read, source, number: self.messages, from })
     }
 }

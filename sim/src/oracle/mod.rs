@@ -101,6 +101,22 @@ impl Oracle {
         self.about = about.cloned();
     }
 
+    /// The input has been handled, and nothing of it is part of what the follower is.
+    #[cfg(test)]
+    pub(crate) fn on_handled(&mut self) {
+        self.on_input(Timestamp::ZERO, None);
+    }
+
+    /// The positions that went with the follower's events.
+    #[cfg(test)]
+    pub(crate) fn positions(&self) -> Positions {
+        let mut positions = Positions::new();
+        for (source, ledger) in self.ledgers.iter().filter(|(_, ledger)| ledger.told) {
+            positions.set(source, ledger.position);
+        }
+        positions
+    }
+
     pub(crate) fn violation(
         &self,
         promise: Promise,

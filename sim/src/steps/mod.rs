@@ -3,7 +3,6 @@
 //! follower.
 
 mod model;
-mod oracle;
 mod pair;
 mod search;
 mod world;

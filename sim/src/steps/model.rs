@@ -6,7 +6,8 @@ use std::hash::{Hash, Hasher};
 
 use stateright::{Model, Property};
 
-use super::{oracle::Violation, world::World};
+use super::world::World;
+use crate::oracle::Violation;
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +167,7 @@ impl Model for SmallWorld {
 
     fn init_states(&self) -> Vec<State> {
         let mut world = World::new(self.streams, self.tight_limits);
-        let violation = world.drain().err();
+        let violation = world.begin().err();
         vec![State { world, budget: self.budget, violation }]
     }
 

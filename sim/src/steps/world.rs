@@ -5,16 +5,16 @@ use std::hash::Hash;
 
 use bytes::Bytes;
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, FetchId, Input, Node, Start, Timestamp,
+    Action, Config, ConnectionId, FetchId, Input, Node, Start, Timestamp, Transport,
     stream::{FetchError, Page, Source, Span, Token},
     wire::{Command, Decoder},
 };
 
-use super::{
-    model::{Answer, Step},
+use super::model::{Answer, Step};
+use crate::{
     oracle::{Oracle, Promise, Violation},
+    world::{Log, Logs, damaged, look},
 };
-use crate::world::{Log, Logs, damaged, look};
 
 /// Simulated time within which everything must arrive once all faults are gone.
 const CONVERGES_WITHIN_S: u64 = 600;
@@ -74,6 +74,7 @@ impl World {
             config.catch_up.burst_window_max = 3;
             config.catch_up.fetches_in_flight_max = 1;
         }
+        let instance = config.instance.clone();
         let writers = streams.iter().map(|(_, writers)| *writers).max().unwrap_or_default();
         Self {
             node: start(&config),
@@ -86,8 +87,13 @@ impl World {
             lose_replicate: false,
             writers: vec![Writer { online: true, must_announce: true }; writers],
             logs: Logs::of(streams.iter().map(|(name, writers)| (*name, (0..*writers).collect()))),
-            oracle: Oracle::default(),
+            oracle: Oracle::new(instance, true, Transport::Bus),
         }
+    }
+
+    /// The follower starts.
+    pub(crate) fn begin(&mut self) -> Result<(), Violation> {
+        self.drain()
     }
 
     pub(crate) fn step(&mut self, step: Step) -> Result<(), Violation> {
@@ -123,8 +129,14 @@ impl World {
         }
         for log in self.logs.of_writer(writer) {
             let said = look(log, must_announce);
-            if online && self.up {
-                self.bus.extend(said.iter().flat_map(|said| said.lines(&log.source)));
+            let lines: Vec<_> = said.iter().flat_map(|said| said.lines(&log.source)).collect();
+            for line in lines.into_iter().filter(|_| online) {
+                if let Ok(command) = Decoder::new().decode(&line) {
+                    log.on_said(&command);
+                }
+                if self.up {
+                    self.bus.push_back(line);
+                }
             }
         }
     }
@@ -154,11 +166,13 @@ impl World {
 
     fn deliver(&mut self) -> Result<(), Violation> {
         let Some(line) = self.bus.pop_front() else { return Ok(()) };
-        let input = match Decoder::new().decode(&line) {
+        let read = Decoder::new().decode(&line);
+        let about = self.logs.named_in(&read);
+        let input = match read {
             Ok(command) => Input::Received { conn: self.conn, command },
             Err(error) => Input::Malformed { conn: self.conn, error },
         };
-        self.handle(input)
+        self.handle(input, about)
     }
 
     fn connect(&mut self) -> Result<(), Violation> {
@@ -166,19 +180,19 @@ impl World {
             return Ok(());
         }
         self.up = true;
-        self.handle(Input::Connected { conn: self.conn })
+        self.handle(Input::Connected { conn: self.conn }, None)
     }
 
     fn disconnect(&mut self) -> Result<(), Violation> {
         let conn = std::mem::replace(&mut self.conn, ConnectionId::new(0));
         self.up = false;
         self.bus.clear();
-        self.handle(Input::Disconnected { conn, reason: "lost".to_owned() })
+        self.handle(Input::Disconnected { conn, reason: "lost".to_owned() }, None)
     }
 
     fn wait(&mut self, micros: u64) -> Result<(), Violation> {
         self.now = Timestamp::from_micros(self.now.as_micros() + micros);
-        self.handle(Input::Tick)
+        self.handle(Input::Tick, None)
     }
 
     fn answer(&mut self, index: usize, answer: Answer) -> Result<(), Violation> {
@@ -191,7 +205,7 @@ impl World {
                 Err(FetchError::Status { endpoint, status: 500, message })
             }
         };
-        self.handle(Input::Fetched { query, result })
+        self.handle(Input::Fetched { query, result }, Some(source))
     }
 
     fn page(&self, source: &Source, from: Token, upto: Token) -> Page {
@@ -199,9 +213,9 @@ impl World {
     }
 
     fn restart_follower(&mut self) -> Result<(), Violation> {
-        self.oracle.on_follower_restart(&self.logs);
         let mut config = self.config.clone();
-        config.positions = self.oracle.positions.clone();
+        config.positions = self.oracle.positions();
+        self.oracle.on_restart(&config.positions, &[], &self.logs);
         self.node = start(&config);
         self.now = Timestamp::ZERO;
         self.up = false;
@@ -211,25 +225,22 @@ impl World {
         self.drain()
     }
 
-    fn handle(&mut self, input: Input) -> Result<(), Violation> {
-        self.node.handle(self.now, input).map_err(|misuse| Violation {
-            promise: Promise::Total,
-            source: None,
-            what: misuse.to_string(),
-        })?;
-        self.drain()?;
-        let limit = self.config.limits.held_bytes_total_max;
-        let held = self.node.stats().held_bytes_now;
-        if held > limit || self.fetches.len() > self.config.catch_up.fetches_in_flight_max as usize
-        {
-            let what = format!("{held} bytes held, {} fetches in flight", self.fetches.len());
-            return Err(Violation { promise: Promise::Bounded, source: None, what });
+    /// Hands an input in, of which `about` is the source.
+    fn handle(&mut self, input: Input, about: Option<Source>) -> Result<(), Violation> {
+        self.oracle.on_input(self.now, about.as_ref());
+        if let Err(misuse) = self.node.handle(self.now, input) {
+            return Err(self.oracle.violation(Promise::Total, None, misuse.to_string()));
         }
-        self.oracle.check_between_inputs(&self.node.positions())
+        self.drain()?;
+        let stats = self.node.stats();
+        self.oracle.check_settled(&self.config, Some(&stats), self.fetches.len())?;
+        self.oracle.check_told(&self.node.positions())?;
+        self.oracle.on_handled();
+        Ok(())
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "other actions are for real sockets")]
-    pub(crate) fn drain(&mut self) -> Result<(), Violation> {
+    fn drain(&mut self) -> Result<(), Violation> {
         while let Some(action) = self.node.poll_action() {
             match action {
                 Action::Connect { conn } => self.conn = conn,
@@ -244,15 +255,11 @@ impl World {
                 Action::CancelFetch { query } => {
                     self.fetches.retain(|fetch| fetch.query != query);
                 }
-                Action::Notify(event) => self.judge(&event)?,
+                Action::Notify(event) => self.oracle.judge(&event, &self.logs)?,
                 _ => {}
             }
         }
         Ok(())
-    }
-
-    fn judge(&mut self, event: &Event) -> Result<(), Violation> {
-        self.oracle.judge(event, &self.logs)
     }
 
     /// The liveness phase: no more faults, one more row everywhere, and all of it must arrive.
@@ -277,7 +284,7 @@ impl World {
                 }
             }
             let idle = self.writers.iter().all(|writer| !writer.must_announce);
-            if self.up && idle && self.oracle.check_converged(&self.logs).is_ok() {
+            if self.up && idle && self.check_converged().is_ok() {
                 return self.shut_down();
             }
             match self.node.poll_timeout() {
@@ -288,18 +295,22 @@ impl World {
                 None => break,
             }
         }
-        self.oracle.check_converged(&self.logs)
+        self.check_converged()
+    }
+
+    /// The follower is live and has all that the writers have said.
+    fn check_converged(&self) -> Result<(), Violation> {
+        self.oracle.check_converged(&self.logs, |log| Some(log.last_token))
     }
 
     /// The follower stops: at once, but for the end of its connection.
     fn shut_down(&mut self) -> Result<(), Violation> {
-        self.handle(Input::Shutdown)?;
-        self.handle(Input::Disconnected { conn: self.conn, reason: "closed".to_owned() })?;
+        self.handle(Input::Shutdown, None)?;
+        self.handle(Input::Disconnected { conn: self.conn, reason: "closed".to_owned() }, None)?;
         if self.node.is_stopped() && self.node.poll_timeout().is_none() && self.fetches.is_empty() {
             return Ok(());
         }
-        let what = "did not stop".to_owned();
-        Err(Violation { promise: Promise::Progress, source: None, what })
+        Err(self.oracle.violation(Promise::Progress, None, "did not stop".to_owned()))
     }
 }
 

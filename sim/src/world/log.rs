@@ -78,6 +78,20 @@ impl Log {
         }
     }
 
+    pub(super) fn is(&self, stream: &str, instance: &str) -> bool {
+        self.source.stream() == stream && self.source.instance() == instance
+    }
+
+    /// Whether it is rows or an announcement of this log.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other commands are not of a log")]
+    pub(crate) fn is_named_in(&self, command: &Command) -> bool {
+        match command {
+            Command::Rdata(rdata) => self.is(&rdata.stream, &rdata.instance),
+            Command::Position(position) => self.is(&position.stream, &position.instance),
+            _ => false,
+        }
+    }
+
     /// The bus passes on what the writer says.
     #[expect(clippy::wildcard_enum_match_arm, reason = "other commands are not of a log")]
     pub(crate) fn on_said(&mut self, command: &Command) {

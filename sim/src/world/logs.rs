@@ -5,7 +5,10 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-use synrepl_core::stream::{Page, Source, Token};
+use synrepl_core::{
+    stream::{Page, Source, Token},
+    wire::{Command, DecodeError},
+};
 
 use super::log::{Log, page};
 use crate::scenario::Scenario;
@@ -75,6 +78,15 @@ impl Logs {
     /// The log of a source, if there is one.
     pub(crate) fn find(&self, source: &Source) -> Option<&Log> {
         self.iter().find(|log| log.source == *source)
+    }
+
+    /// The source that a command or a bad line names, if it is that of a log.
+    pub(crate) fn named_in(&self, read: &Result<Command, DecodeError>) -> Option<Source> {
+        let named = |log: &&Log| match read {
+            Ok(command) => log.is_named_in(command),
+            Err(error) => error.row().is_some_and(|row| log.is(&row.stream, &row.instance)),
+        };
+        self.iter().find(named).map(|log| log.source.clone())
     }
 
     /// The log of a writer's own stream, if it is one.

@@ -3,7 +3,7 @@
 use stateright::{Model, Property};
 
 use super::world::{Answer, Manner, Side, World};
-use crate::steps::oracle::Violation;
+use crate::oracle::Violation;
 
 /// What may still happen, besides what must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

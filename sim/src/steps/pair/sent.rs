@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use synrepl_core::{
+    Timestamp,
     stream::{Row, Source, Token},
     wire::Command,
 };
 
 use crate::{
-    steps::oracle::{Promise, Violation},
+    oracle::{Promise, Violation},
+    scenario::Scenario,
     world::Log,
 };
 
@@ -36,8 +38,14 @@ struct Said {
 
 type Verdict = Result<(), Violation>;
 
+/// The writer has broken a promise; when, the steps say.
+pub(super) fn violation(promise: Promise, source: Option<&Source>, what: String) -> Violation {
+    let (at, instance) = (Timestamp::ZERO, Scenario::writer_name(0));
+    Violation { promise, at, instance, source: source.cloned(), what }
+}
+
 fn broken(promise: Promise, log: &Log, what: String) -> Verdict {
-    Err(Violation { promise, source: Some(log.source.clone()), what })
+    Err(violation(promise, Some(&log.source), what))
 }
 
 impl Sent {
@@ -108,12 +116,12 @@ impl Sent {
         let source = Source::new(stream, instance);
         let Some(log) = logs.iter().find(|log| log.source == source) else {
             let what = "is no own stream".to_owned();
-            return Err(Violation { promise: Promise::SentWhole, source: Some(source), what });
+            return Err(violation(Promise::SentInOrder, Some(&source), what));
         };
         if let Some(open) =
             self.streams.iter().find(|(other, said)| **other != source && !said.open.is_empty())
         {
-            return broken(Promise::SentWhole, log, format!("inside a batch of {}", open.0));
+            return broken(Promise::SentInOrder, log, format!("inside a batch of {}", open.0));
         }
         let said = self.streams.entry(source).or_default();
         match command {
@@ -127,7 +135,7 @@ impl Sent {
 impl Said {
     fn on_row(&mut self, log: &Log, token: Option<Token>, row: Row) -> Verdict {
         let Some(at) = self.at else {
-            return broken(Promise::NotAhead, log, "a row before the announcement".to_owned());
+            return broken(Promise::Announces, log, "a row before the announcement".to_owned());
         };
         self.open.push(row);
         let Some(token) = token else { return Ok(()) };
@@ -135,7 +143,7 @@ impl Said {
         let due = log.between(at, log.current).next();
         if due.is_none_or(|due| due != (token, &rows)) {
             let what = format!("at {at}, sent {token} {rows:?}, due {due:?}");
-            return broken(Promise::SentWhole, log, what);
+            return broken(Promise::SentInOrder, log, what);
         }
         self.at = Some(token);
         self.highest = self.highest.max(token);
@@ -144,12 +152,12 @@ impl Said {
 
     fn on_position(&mut self, log: &Log, prev: Token, new: Token) -> Verdict {
         if !self.open.is_empty() {
-            return broken(Promise::SentWhole, log, "announced inside a batch".to_owned());
+            return broken(Promise::SentInOrder, log, "announced inside a batch".to_owned());
         }
         match self.at {
             Some(at) if at != prev => {
                 let what = format!("POSITION {prev} {new} behind {at}");
-                return broken(Promise::NotAhead, log, what);
+                return broken(Promise::Announces, log, what);
             }
             None => {
                 // Lower tokens of such a stream would pass for a new epoch; before its first ones

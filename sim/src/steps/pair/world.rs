@@ -7,15 +7,15 @@ use std::{
 
 use synrepl_core::{
     Action, Backoff, ByteString, Config, ConnectionId, Event, FetchId, Input, Node, ReadId, Start,
-    Timestamp,
+    Timestamp, Transport,
     stream::{FetchError, LogError, Page, Source, Span, Token},
     wire::Command,
 };
 
-use super::sent::Sent;
+use super::sent::{Sent, violation};
 use crate::{
+    oracle::{Oracle, Promise, Violation},
     scenario::Scenario,
-    steps::oracle::{Oracle, Promise, Violation},
     world::Logs,
 };
 
@@ -84,6 +84,7 @@ impl Member {
 pub(super) struct World {
     now: Timestamp,
     writer_config: Config,
+    follower_config: Config,
     writer: Member,
     follower: Member,
     logs: Logs,
@@ -133,14 +134,15 @@ impl World {
             now: Timestamp::ZERO,
             writer: Member::new(config.clone()),
             writer_config: config,
-            follower: Member::new(follower),
+            follower: Member::new(follower.clone()),
+            follower_config: follower,
             logs,
             reads: Vec::new(),
             outbound: VecDeque::new(),
             unanswered: VecDeque::new(),
             fetches: Vec::new(),
             sent: Sent::default(),
-            oracle: Oracle::default(),
+            oracle: Oracle::new("f".to_owned(), true, Transport::Bus),
             manner,
         };
         world.sent.on_start(&world.logs);
@@ -175,17 +177,26 @@ impl World {
     }
 
     fn handle(&mut self, side: Side, input: Input) -> Outcome {
+        self.handle_of(side, input, None)
+    }
+
+    /// Hands an input in, of which `about` is the source.
+    fn handle_of(&mut self, side: Side, input: Input, about: Option<Source>) -> Outcome {
         let now = self.now;
-        self.member(side).node.handle(now, input).map_err(|misuse| Violation {
-            promise: Promise::Total,
-            source: None,
-            what: format!("{side:?}: {misuse}"),
-        })?;
-        self.drain(side)?;
-        match side {
-            Side::Writer => Ok(()),
-            Side::Follower => self.oracle.check_between_inputs(&self.follower.node.positions()),
+        if side == Side::Follower {
+            self.oracle.on_input(now, about.as_ref());
         }
+        if let Err(misuse) = self.member(side).node.handle(now, input) {
+            return Err(violation(Promise::Total, None, format!("{side:?}: {misuse}")));
+        }
+        self.drain(side)?;
+        if side == Side::Follower {
+            let node = &self.follower.node;
+            self.oracle.check_settled(&self.follower_config, Some(&node.stats()), 0)?;
+            self.oracle.check_told(&node.positions())?;
+            self.oracle.on_handled();
+        }
+        Ok(())
     }
 
     fn drain(&mut self, side: Side) -> Outcome {
@@ -239,7 +250,6 @@ impl World {
     /// A batch of two rows is in the log, and the writer knows.
     pub(super) fn append(&mut self, stream: usize) -> Outcome {
         self.logs.write(stream, BATCH_ROWS);
-        self.logs.of_writer(0).for_each(|log| log.last_token = log.current);
         let (stream, token) = (self.logs[stream].source.stream(), self.logs[stream].current);
         let stream = ByteString::from(stream);
         self.handle(Side::Writer, Input::Appended { stream, token })
@@ -260,6 +270,10 @@ impl World {
     /// The bus takes the writer's next command and passes it on.
     pub(super) fn publish(&mut self) {
         let Some(command) = self.outbound.pop_front() else { return };
+        self.logs
+            .of_writer(0)
+            .filter(|log| log.is_named_in(&command))
+            .for_each(|log| log.on_said(&command));
         if self.follower.up {
             self.follower.inbox.push_back(command.clone());
         }
@@ -289,7 +303,8 @@ impl World {
         let count = if one_by_one { 1 } else { member.inbox.len() };
         for _ in 0..count {
             let Some(command) = self.member(side).inbox.pop_front() else { break };
-            self.handle(side, Input::Received { conn, command })?;
+            let about = self.logs.named_in(&Ok(command.clone()));
+            self.handle_of(side, Input::Received { conn, command }, about)?;
         }
         Ok(())
     }
@@ -304,7 +319,7 @@ impl World {
                 Err(FetchError::TimedOut { endpoint: "http://w".to_owned(), after_ms: 1 })
             }
         };
-        self.handle(Side::Follower, Input::Fetched { query, result })
+        self.handle_of(Side::Follower, Input::Fetched { query, result }, Some(source))
     }
 
     /// A connection ends, with all that was under way on it.
@@ -419,8 +434,8 @@ impl World {
     pub(super) fn check_complete(&self) -> Outcome {
         if !self.sent.is_complete(&self.logs) {
             let what = format!("{:?}, logs {:?}", self.sent, self.logs);
-            return Err(Violation { promise: Promise::SentWhole, source: None, what });
+            return Err(violation(Promise::SentInOrder, None, what));
         }
-        self.oracle.check_converged(&self.logs)
+        self.oracle.check_converged(&self.logs, |log| Some(log.current))
     }
 }
