@@ -2,6 +2,8 @@
 //! [`model`] has one real follower among scripted writers, [`pair`] a real writer and a real
 //! follower.
 
+mod follower;
+mod member;
 mod model;
 mod pair;
 mod search;

@@ -2,11 +2,9 @@
 //! a budget of faults. In each state that can be reached no promise is broken, and from each, with
 //! the faults gone, everything arrives.
 
-use std::hash::{Hash, Hasher};
-
 use stateright::{Model, Property};
 
-use super::world::World;
+use super::{follower::Answer, world::World};
 use crate::oracle::Violation;
 
 /// One thing that happens.
@@ -40,19 +38,8 @@ pub(super) enum Step {
     RestartFollower,
 }
 
-/// How a fetch is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// With what the log holds now.
-    Now,
-    /// With what it held when it was asked: the answer was long on its way.
-    Stale,
-    /// With an error.
-    Failed,
-}
-
 /// A world with what may still happen in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct State {
     world: World,
     budget: Budget,
@@ -96,22 +83,6 @@ pub(super) const NONE: Budget = Budget {
     timeouts: 0,
 };
 
-impl PartialEq for State {
-    fn eq(&self, other: &Self) -> bool {
-        self.budget == other.budget
-            && self.violation == other.violation
-            && self.world.essence() == other.world.essence()
-    }
-}
-
-impl Hash for State {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.world.essence().hash(state);
-        self.budget.hash(state);
-        self.violation.hash(state);
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SmallWorld {
     /// Names, each with its number of writers. The first writer of each is the same instance, and
@@ -136,19 +107,18 @@ impl SmallWorld {
                 steps.push(Step::WriterOffline { writer });
             }
         }
-        let (messages, fetches) = world.pending();
-        if messages > 0 && budget.damages > 0 {
+        if world.follower.has_mail() && budget.damages > 0 {
             steps.push(Step::Damage);
         }
-        for fetch in 0..fetches {
+        for (fetch, (_, is_stale)) in world.follower.fetches(&world.logs).enumerate() {
             if budget.failures > 0 {
                 steps.push(Step::Answer { fetch, answer: Answer::Failed });
             }
-            if budget.stale > 0 && world.is_stale(fetch) {
+            if budget.stale > 0 && is_stale {
                 steps.push(Step::Answer { fetch, answer: Answer::Stale });
             }
         }
-        let (up, _) = world.connection();
+        let up = world.follower.member.up;
         if up && budget.losses > 0 {
             steps.push(Step::Lose);
         }
@@ -166,30 +136,29 @@ impl Model for SmallWorld {
     type Action = Step;
 
     fn init_states(&self) -> Vec<State> {
-        let mut world = World::new(self.streams, self.tight_limits);
-        let violation = world.begin().err();
-        vec![State { world, budget: self.budget, violation }]
+        let (world, outcome) = World::new(self.streams, self.tight_limits);
+        vec![State { world, budget: self.budget, violation: outcome.err() }]
     }
 
     fn actions(&self, state: &State, steps: &mut Vec<Step>) {
         let State { world, budget, .. } = state;
-        let (messages, fetches) = world.pending();
-        let (up, wanted) = world.connection();
+        let wanted = world.follower.member.wants_connection();
         for writer in 0..world.writers() {
             steps.push(Step::Flush { writer });
             if self.budget.outages > 0 {
                 steps.push(Step::WriterOnline { writer });
             }
         }
-        if messages > 0 {
+        if world.follower.has_mail() {
             steps.push(Step::Deliver);
         }
-        steps.extend((0..fetches).map(|fetch| Step::Answer { fetch, answer: Answer::Now }));
+        let pending = world.follower.pending();
+        steps.extend((0..pending).map(|fetch| Step::Answer { fetch, answer: Answer::Now }));
         if wanted {
             steps.push(Step::Connect);
         }
         // Without a connection, time passes until there is one.
-        if (budget.timeouts > 0 || (!up && !wanted)) && world.until_timeout_ms().is_some() {
+        if (budget.timeouts > 0 || is_down(world)) && world.until_timeout().is_some() {
             steps.push(Step::Wait);
         }
         self.faults(state, steps);
@@ -200,13 +169,12 @@ impl Model for SmallWorld {
             return None;
         }
         let mut next = state.clone();
-        let is_down = state.world.connection() == (false, false);
-        if !(is_down && matches!(step, Step::Wait)) {
+        if !(is_down(&state.world) && matches!(step, Step::Wait)) {
             next.budget.spend(step);
         }
         next.violation = next.world.step(step).err();
         // Steps that change nothing, such as a flush with nothing to send, lead nowhere.
-        (next.violation.is_some() || next.world.essence() != state.world.essence()).then_some(next)
+        (next.violation.is_some() || next.world != state.world).then_some(next)
     }
 
     /// Liveness as a property of each state by itself: from here, the faults gone and every step
@@ -220,6 +188,11 @@ impl Model for SmallWorld {
             }),
         ]
     }
+}
+
+/// Whether the follower has no connection, and wants none yet.
+const fn is_down(world: &World) -> bool {
+    world.follower.member.conn.is_none()
 }
 
 impl Budget {

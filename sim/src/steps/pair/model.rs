@@ -2,8 +2,8 @@
 
 use stateright::{Model, Property};
 
-use super::world::{Answer, Manner, Side, World};
-use crate::oracle::Violation;
+use super::world::{Manner, Side, World};
+use crate::{oracle::Violation, steps::follower::Answer};
 
 /// What may still happen, besides what must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

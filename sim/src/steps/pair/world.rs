@@ -6,23 +6,21 @@ use std::{
 };
 
 use synrepl_core::{
-    Action, Backoff, ByteString, Config, ConnectionId, Event, FetchId, Input, Node, ReadId, Start,
-    Timestamp, Transport,
-    stream::{FetchError, LogError, Page, Source, Span, Token},
+    Action, Backoff, ByteString, Config, Event, Input, ReadId, Start, Timestamp,
+    stream::{LogError, Span},
     wire::Command,
 };
 
 use super::sent::{Sent, violation};
 use crate::{
-    oracle::{Oracle, Promise, Violation},
+    oracle::{Promise, Violation},
     scenario::Scenario,
+    steps::{
+        follower::{Answer, BATCH_ROWS, Follower, PAGE_ROWS_MAX, Says},
+        member::{Member, line},
+    },
     world::Logs,
 };
-
-/// Rows that a fetched page holds at most, and that a log is asked for at once.
-const PAGE_ROWS_MAX: u32 = 2;
-/// Rows of one token.
-const BATCH_ROWS: u8 = 2;
 
 /// One of the two nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,52 +29,11 @@ pub(super) enum Side {
     Follower,
 }
 
-/// How a fetch is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Answer {
-    /// With what the log holds now.
-    Now,
-    /// With what it held when it was asked: the answer was long on its way.
-    Stale,
-    /// With an error.
-    Failed,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Read {
     query: ReadId,
     stream: ByteString,
-    from: Token,
-    upto: Token,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Fetch {
-    query: FetchId,
-    source: Source,
-    from: Token,
-    upto: Token,
-    /// What the log held when it was asked.
-    seen: Page,
-    /// No longer wanted; an answer may come all the same.
-    cancelled: bool,
-}
-
-/// A node and its connection to the bus.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Member {
-    node: Node,
-    /// The connection that it wants or has.
-    conn: Option<ConnectionId>,
-    up: bool,
-    inbox: VecDeque<Command>,
-}
-
-impl Member {
-    fn new(config: Config) -> Self {
-        let node = Node::new(config).expect("the settings of the model are good");
-        Self { node, conn: None, up: false, inbox: VecDeque::new() }
-    }
+    span: Span,
 }
 
 /// Everything that the future depends on.
@@ -84,18 +41,15 @@ impl Member {
 pub(super) struct World {
     now: Timestamp,
     writer_config: Config,
-    follower_config: Config,
     writer: Member,
-    follower: Member,
+    follower: Follower,
     logs: Logs,
     reads: Vec<Read>,
     /// Sent by the writer, not taken by the bus.
     outbound: VecDeque<Command>,
     /// Taken, the bus's answer on its way.
     unanswered: VecDeque<Command>,
-    fetches: Vec<Fetch>,
     sent: Sent,
-    oracle: Oracle,
     manner: Manner,
 }
 
@@ -134,19 +88,20 @@ impl World {
             now: Timestamp::ZERO,
             writer: Member::new(config.clone()),
             writer_config: config,
-            follower: Member::new(follower.clone()),
-            follower_config: follower,
+            follower: Follower::new(follower),
             logs,
             reads: Vec::new(),
             outbound: VecDeque::new(),
             unanswered: VecDeque::new(),
-            fetches: Vec::new(),
             sent: Sent::default(),
-            oracle: Oracle::new("f".to_owned(), true, Transport::Bus),
             manner,
         };
         world.sent.on_start(&world.logs);
-        let mut outcome = world.drain(Side::Writer).and_then(|()| world.drain(Side::Follower));
+        let actions = world.writer.drain();
+        let mut outcome = world.act(actions).and_then(|()| {
+            let says = world.follower.begin(&world.logs);
+            world.hear(says)
+        });
         if !manner.cold {
             outcome = outcome.and_then(|()| world.greet());
         }
@@ -162,7 +117,7 @@ impl World {
             self.confirm()?;
             self.deliver(Side::Writer)?;
             self.deliver(Side::Follower)?;
-            while self.has_fetches() {
+            while self.follower.pending() > 0 {
                 self.answer(0, Answer::Now)?;
             }
         }
@@ -172,76 +127,49 @@ impl World {
     const fn member(&mut self, side: Side) -> &mut Member {
         match side {
             Side::Writer => &mut self.writer,
-            Side::Follower => &mut self.follower,
+            Side::Follower => &mut self.follower.member,
         }
     }
 
     fn handle(&mut self, side: Side, input: Input) -> Outcome {
-        self.handle_of(side, input, None)
+        match side {
+            Side::Writer => match self.writer.handle(self.now, input) {
+                Ok(actions) => self.act(actions),
+                Err(misuse) => Err(violation(Promise::Total, None, misuse.to_string())),
+            },
+            Side::Follower => {
+                let says = self.follower.handle(self.now, input, None, &self.logs);
+                self.hear(says)
+            }
+        }
     }
 
-    /// Hands an input in, of which `about` is the source.
-    fn handle_of(&mut self, side: Side, input: Input, about: Option<Source>) -> Outcome {
-        let now = self.now;
-        if side == Side::Follower {
-            self.oracle.on_input(now, about.as_ref());
-        }
-        if let Err(misuse) = self.member(side).node.handle(now, input) {
-            return Err(violation(Promise::Total, None, format!("{side:?}: {misuse}")));
-        }
-        self.drain(side)?;
-        if side == Side::Follower {
-            let node = &self.follower.node;
-            self.oracle.check_settled(&self.follower_config, Some(&node.stats()), 0)?;
-            self.oracle.check_told(&node.positions())?;
-            self.oracle.on_handled();
-        }
+    /// What a follower says reaches the writer at once, if it is there.
+    fn hear(&mut self, says: Says) -> Outcome {
+        says?.iter().for_each(|command| self.writer.post(line(command)));
         Ok(())
     }
 
-    fn drain(&mut self, side: Side) -> Outcome {
-        while let Some(action) = self.member(side).node.poll_action() {
-            self.act(side, action)?;
-        }
-        Ok(())
-    }
-
-    fn act(&mut self, side: Side, action: Action) -> Outcome {
-        match (side, action) {
-            (_, Action::Connect { conn }) => self.member(side).conn = Some(conn),
-            (Side::Writer, Action::Send { command, .. }) => {
-                self.sent.judge(&command, &self.logs)?;
-                self.outbound.push_back(command);
-            }
-            // What a follower says reaches the bus at once.
-            (Side::Follower, Action::Send { command, .. }) if self.writer.up => {
-                self.writer.inbox.push_back(command);
-            }
-            (_, Action::ReadLog { query, stream, span: Span { from, upto }, .. }) => {
-                self.reads.push(Read { query, stream, from, upto });
-            }
-            (_, Action::Fetch { query, source, span: Span { from, upto } }) => {
-                let seen = self.page(&source, from, upto);
-                let fetch = Fetch { query, source, from, upto, seen, cancelled: false };
-                self.fetches.push(fetch);
-            }
-            (_, Action::CancelFetch { query }) => {
-                for fetch in self.fetches.iter_mut().filter(|fetch| fetch.query == query) {
-                    fetch.cancelled = true;
+    /// Carries out what the writer wants done.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other actions are for real sockets")]
+    fn act(&mut self, actions: Vec<Action>) -> Outcome {
+        for action in actions {
+            match action {
+                Action::Send { command, .. } => {
+                    self.sent.judge(&command, &self.logs)?;
+                    self.outbound.push_back(command);
                 }
+                Action::ReadLog { query, stream, span, .. } => {
+                    self.reads.push(Read { query, stream, span });
+                }
+                Action::Notify(Event::Published { stream, token }) => {
+                    let log = self.logs.own(0, &stream).expect("it is an own stream");
+                    self.sent.on_published(log, token)?;
+                }
+                _ => {}
             }
-            (Side::Writer, Action::Notify(Event::Published { stream, token })) => {
-                let log = self.logs.own(0, &stream).expect("it is an own stream");
-                self.sent.on_published(log, token)?;
-            }
-            (Side::Follower, Action::Notify(event)) => self.oracle.judge(&event, &self.logs)?,
-            _ => {}
         }
         Ok(())
-    }
-
-    fn page(&self, source: &Source, from: Token, upto: Token) -> Page {
-        self.logs.page(source, from, upto, PAGE_ROWS_MAX)
     }
 }
 
@@ -257,12 +185,12 @@ impl World {
 
     /// The oldest read of a log is answered.
     pub(super) fn read(&mut self, fails: bool) -> Outcome {
-        let Read { query, stream, from, upto } = self.reads.remove(0);
+        let Read { query, stream, span } = self.reads.remove(0);
         let result = if fails {
             Err(LogError { stream: stream.to_string(), message: "busy".to_owned() })
         } else {
             let log = self.logs.own(0, &stream).expect("it is an own stream");
-            Ok(log.read(from, upto, PAGE_ROWS_MAX))
+            Ok(log.read(span.from, span.upto, PAGE_ROWS_MAX))
         };
         self.handle(Side::Writer, Input::LogRead { query, result })
     }
@@ -270,15 +198,12 @@ impl World {
     /// The bus takes the writer's next command and passes it on.
     pub(super) fn publish(&mut self) {
         let Some(command) = self.outbound.pop_front() else { return };
-        self.logs
-            .of_writer(0)
-            .filter(|log| log.is_named_in(&command))
-            .for_each(|log| log.on_said(&command));
-        if self.follower.up {
-            self.follower.inbox.push_back(command.clone());
+        if let Some(log) = self.logs.of_writer(0).find(|log| log.is_named_in(&command)) {
+            log.on_said(&command);
         }
+        self.follower.member.post(line(&command));
         if self.manner.echoes {
-            self.writer.inbox.push_back(command.clone());
+            self.writer.post(line(&command));
         }
         self.unanswered.push_back(command);
     }
@@ -298,45 +223,39 @@ impl World {
     /// Messages reach a node.
     pub(super) fn deliver(&mut self, side: Side) -> Outcome {
         let one_by_one = self.manner.one_by_one;
-        let member = self.member(side);
-        let Some(conn) = member.conn else { return Ok(()) };
-        let count = if one_by_one { 1 } else { member.inbox.len() };
+        let count = if one_by_one { 1 } else { self.member(side).inbox.len() };
         for _ in 0..count {
-            let Some(command) = self.member(side).inbox.pop_front() else { break };
-            let about = self.logs.named_in(&Ok(command.clone()));
-            self.handle_of(side, Input::Received { conn, command }, about)?;
+            match side {
+                Side::Writer => {
+                    if let Some((input, _)) = self.writer.receive(&self.logs) {
+                        self.handle(side, input)?;
+                    }
+                }
+                Side::Follower => {
+                    let says = self.follower.deliver(self.now, &self.logs);
+                    self.hear(says)?;
+                }
+            }
         }
         Ok(())
     }
 
     /// A fetch is answered.
     pub(super) fn answer(&mut self, fetch: usize, answer: Answer) -> Outcome {
-        let Fetch { query, source, from, upto, seen, .. } = self.fetches.remove(fetch);
-        let result = match answer {
-            Answer::Now => Ok(self.page(&source, from, upto)),
-            Answer::Stale => Ok(seen),
-            Answer::Failed => {
-                Err(FetchError::TimedOut { endpoint: "http://w".to_owned(), after_ms: 1 })
-            }
-        };
-        self.handle_of(Side::Follower, Input::Fetched { query, result }, Some(source))
+        let says = self.follower.answer(self.now, fetch, answer, &self.logs);
+        self.hear(says)
     }
 
     /// A connection ends, with all that was under way on it.
     pub(super) fn cut(&mut self, side: Side) -> Outcome {
-        let Some(conn) = self.lose(side) else { return Ok(()) };
-        self.handle(side, Input::Disconnected { conn, reason: "cut".to_owned() })
-    }
-
-    fn lose(&mut self, side: Side) -> Option<ConnectionId> {
         if side == Side::Writer {
             self.outbound.clear();
             self.unanswered.clear();
         }
-        let member = self.member(side);
-        member.up = false;
-        member.inbox.clear();
-        member.conn.take()
+        match self.member(side).lose() {
+            Some(input) => self.handle(side, input),
+            None => Ok(()),
+        }
     }
 
     /// A node makes its connection, as soon as it wants one.
@@ -346,18 +265,17 @@ impl World {
             self.now = due.map_or(self.now, |due| due.max(self.now));
             self.handle(side, Input::Tick)?;
         }
-        let member = self.member(side);
-        let Some(conn) = member.conn else { return Ok(()) };
-        member.up = true;
+        let Some(input) = self.member(side).connect() else { return Ok(()) };
         if side == Side::Writer {
             self.sent.on_connected();
         }
-        self.handle(side, Input::Connected { conn })
+        self.handle(side, input)
     }
 
     /// The writer's process dies and comes back; what it holds in memory starts over.
     pub(super) fn restart(&mut self) -> Outcome {
-        self.lose(Side::Writer);
+        self.outbound.clear();
+        self.unanswered.clear();
         self.reads.clear();
         for log in self.logs.of_writer(0) {
             log.restart();
@@ -373,7 +291,7 @@ impl World {
 
     /// Time passes until someone wants to be woken.
     pub(super) fn wait(&mut self) -> Outcome {
-        let timeouts = [self.writer.node.poll_timeout(), self.follower.node.poll_timeout()];
+        let timeouts = [self.writer.node.poll_timeout(), self.follower.member.node.poll_timeout()];
         let Some(due) = timeouts.into_iter().flatten().min() else { return Ok(()) };
         self.now = self.now.max(due);
         self.handle(Side::Writer, Input::Tick)?;
@@ -383,22 +301,18 @@ impl World {
 
 /// What there is.
 impl World {
-    pub(super) fn is_up(&self, side: Side) -> bool {
+    pub(super) const fn is_up(&self, side: Side) -> bool {
         match side {
             Side::Writer => self.writer.up,
-            Side::Follower => self.follower.up,
+            Side::Follower => self.follower.member.up,
         }
     }
 
     pub(super) fn has_mail(&self, side: Side) -> bool {
         match side {
             Side::Writer => !self.writer.inbox.is_empty(),
-            Side::Follower => !self.follower.inbox.is_empty(),
+            Side::Follower => self.follower.has_mail(),
         }
-    }
-
-    fn has_fetches(&self) -> bool {
-        !self.fetches.is_empty()
     }
 
     pub(super) fn has_reads(&self) -> bool {
@@ -416,15 +330,14 @@ impl World {
     /// For each fetch under way: whether it is still wanted, and whether a stale answer to it
     /// would differ from one of now.
     pub(super) fn fetches(&self) -> impl Iterator<Item = (bool, bool)> {
-        self.fetches.iter().map(|fetch| {
-            let now = self.page(&fetch.source, fetch.from, fetch.upto);
-            (!fetch.cancelled, now != fetch.seen)
-        })
+        self.follower.fetches(&self.logs)
     }
 
     /// Whether somebody wants to be woken.
     pub(super) fn has_timeout(&self) -> bool {
-        self.writer.node.poll_timeout().is_some() || self.follower.node.poll_timeout().is_some()
+        [&self.writer, &self.follower.member]
+            .iter()
+            .any(|member| member.node.poll_timeout().is_some())
     }
 
     /// Every row is out and delivered, and everyone knows: P1 and F7.
@@ -436,6 +349,6 @@ impl World {
             let what = format!("{:?}, logs {:?}", self.sent, self.logs);
             return Err(violation(Promise::SentInOrder, None, what));
         }
-        self.oracle.check_converged(&self.logs, |log| Some(log.current))
+        self.follower.check_converged(&self.logs, |log| log.current)
     }
 }
