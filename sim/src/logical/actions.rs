@@ -6,7 +6,7 @@ use bytes::Bytes;
 use synrepl_core::{
     Action, Event, Input, Timestamp,
     stream::{Source, Span},
-    wire::{Command, Decoder, Dialect, encode},
+    wire::{Command, Decoder, Dialect},
 };
 
 use super::{
@@ -137,24 +137,16 @@ impl World<'_> {
         let process = &self.processes[index];
         let is_greeting = matches!(command, Command::Name(_) | Command::Ping(_));
         if process.config.observe_only && !is_greeting {
-            let (at, instance) = (self.now, process.name.clone());
-            let what = format!("an observer said {}", command.name());
-            let promise = Promise::Silence;
-            self.break_promise(index, Violation { promise, at, instance, source: None, what });
+            self.fail(index, Promise::Silence, format!("an observer said {}", command.name()));
             return;
         }
         if let Some(dialect) = self.dialect_of(index) {
             self.say_to_server(index, command, dialect);
             return;
         }
-        let mut line = bytes::BytesMut::new();
-        if let Err(error) = encode(command, Dialect::LATEST, &mut line) {
-            let (at, instance) = (self.now, process.name.clone());
-            let (promise, what) = (Promise::Total, error.to_string());
-            self.break_promise(index, Violation { promise, at, instance, source: None, what });
-            return;
+        if let Some(line) = self.encoded(index, command, Dialect::LATEST) {
+            self.publish(index, line);
         }
-        self.publish(index, line.freeze());
     }
 
     /// Sends a line on its way to the bus.

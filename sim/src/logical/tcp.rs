@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     marks::Mark,
-    oracle::{Promise, Violation},
+    oracle::Promise,
     scenario::Via,
     trace::{MessageKind, What},
 };
@@ -68,10 +68,8 @@ impl World<'_> {
         link.untaken += 1;
         // The line that says so, and what it closes, come on top.
         if link.untaken > PEER_PENDING_MAX + 2 {
-            let (at, instance) = (self.now, self.processes[SERVER].name.clone());
             let what = format!("a peer has left {} commands untaken", PEER_PENDING_MAX + 3);
-            let promise = Promise::CutsOff;
-            self.break_promise(SERVER, Violation { promise, at, instance, source: None, what });
+            self.fail(SERVER, Promise::CutsOff, what);
         }
         let conn = self.processes[to].link.conn;
         self.queue.plan(at, Due::TcpInward { to, conn, line, leg });
@@ -106,7 +104,7 @@ impl World<'_> {
         self.queue.plan(at, Due::TcpOutward { from: index, peer, line, leg });
     }
 
-    fn encoded(
+    pub(super) fn encoded(
         &mut self,
         index: ProcessIndex,
         command: &Command,
@@ -116,9 +114,7 @@ impl World<'_> {
         match encode(command, dialect, &mut line) {
             Ok(()) => Some(line.freeze()),
             Err(error) => {
-                let (at, instance) = (self.now, self.processes[index].name.clone());
-                let (promise, what) = (Promise::Total, error.to_string());
-                self.break_promise(index, Violation { promise, at, instance, source: None, what });
+                self.fail(index, Promise::Total, error.to_string());
                 None
             }
         }

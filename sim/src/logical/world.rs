@@ -56,9 +56,7 @@ impl<'a> World<'a> {
     /// Something may go round in circles without time passing.
     fn check_steps(&mut self, index: ProcessIndex) {
         if self.report.steps == STEPS_MAX {
-            let (at, instance) = (self.now, self.processes[index].name.clone());
-            let (promise, what) = (Promise::Progress, format!("{STEPS_MAX} steps and no end"));
-            self.break_promise(index, Violation { promise, at, instance, source: None, what });
+            self.fail(index, Promise::Progress, format!("{STEPS_MAX} steps and no end"));
         }
     }
 
@@ -75,6 +73,12 @@ impl<'a> World<'a> {
             recorder.violation(self.now, lane, &violation);
         }
         self.violations.push(violation);
+    }
+
+    /// A process has broken a promise that is not about one source.
+    pub(super) fn fail(&mut self, index: ProcessIndex, promise: Promise, what: String) {
+        let (at, instance) = (self.now, self.processes[index].name.clone());
+        self.break_promise(index, Violation { promise, at, instance, source: None, what });
     }
 
     /// The lane of a process in a trace: the bus stands between writers and followers.
@@ -160,9 +164,7 @@ impl<'a> World<'a> {
         let handled = caught(|| machine.handle(now, input));
         if let Err(what) = handled.and_then(|handled| handled.map_err(|misuse| misuse.to_string()))
         {
-            let (at, instance) = (self.now, process.name.clone());
-            let promise = Promise::Total;
-            self.break_promise(index, Violation { promise, at, instance, source: None, what });
+            self.fail(index, Promise::Total, what);
             return;
         }
         self.drain(index);
@@ -225,11 +227,7 @@ impl<'a> World<'a> {
                 self.drain(index);
                 self.plan_tick(index);
             }
-            Err(error) => {
-                let (at, instance) = (self.now, process.name.clone());
-                let (promise, what) = (Promise::Total, error.to_string());
-                self.break_promise(index, Violation { promise, at, instance, source: None, what });
-            }
+            Err(error) => self.fail(index, Promise::Total, error.to_string()),
         }
     }
 
