@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     marks::Mark,
-    scenario::{Happening, Noise},
+    scenario::{Happening, Noise, Whom},
     trace::What,
 };
 
@@ -149,29 +149,10 @@ impl World<'_> {
     }
 
     fn lane_of(&self, what: Happening) -> usize {
-        use self::Happening::*;
-        match what {
-            WaitFor { follower, .. }
-            | Cut { follower, .. }
-            | HalfOpen { follower, .. }
-            | RefuseConnections { follower, .. }
-            | DelayFollower { follower, .. }
-            | CrashFollower { follower }
-            | SlowHandler { follower, .. }
-            | ClockJump { follower, .. }
-            | LoseReplicate { follower }
-            | Damage { follower, .. }
-            | SpoilFetches { follower, .. } => self.lane(self.follower(follower)),
-            CrashWriter { writer, .. }
-            | WriterOffline { writer, .. }
-            | LosePublish { writer, .. }
-            | DelayWriter { writer, .. }
-            | StallWriter { writer, .. }
-            | Repeat { writer }
-            | FailReads { writer, .. }
-            | SlowAccept { writer, .. }
-            | EmptyPosition { writer } => self.writer(writer),
-            Write { .. } | RestartBus { .. } | Pieces { .. } | Noise { .. } => self.writers,
+        match what.whom() {
+            Whom::Follower(number) => self.lane(self.follower(number)),
+            Whom::Writer(number) => self.writer(number),
+            Whom::Bus => self.writers,
         }
     }
 
