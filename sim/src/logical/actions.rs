@@ -123,7 +123,7 @@ impl World<'_> {
                 if let Some(fetch) = process.fetches.remove(&query)
                     && query.get() % 2 == 1
                 {
-                    // It may still be given.
+                    // The answer may still come.
                     process.cancelled.insert(query, fetch);
                 }
             }
@@ -172,7 +172,7 @@ impl World<'_> {
             && is_ours
             && message.source.is_some()
         {
-            // The bus never answers: the connection is dead from here on, and found to be so.
+            // The bus never answers: the connection is dead from here on, and that is noticed.
             writer.lose -= 1;
             self.marks.hit(Mark::OurPublishLost);
             self.lost(self.writers, leg, "a fault took it");
@@ -189,7 +189,7 @@ impl World<'_> {
         self.queue.plan(at, Due::AtBus { conn, message, leg });
     }
 
-    /// Nothing goes through any more; after `ms` it is noticed.
+    /// The link carries nothing any more, which is noticed after `ms`.
     pub(super) fn break_link(&mut self, index: ProcessIndex, ms: u16) {
         let link = &mut self.processes[index].link;
         if link.is_up() && !link.broken {
@@ -204,7 +204,7 @@ impl World<'_> {
     fn on_event(&mut self, index: ProcessIndex, event: Event) {
         let drops = self.has_driver_bug(DriverBug::DropsEventsWhenBehind);
         if drops && self.is_behind(index) {
-            // Gone for good, though later events move the saved position past it.
+            // The event is gone for good, though later events move the saved position past it.
             return;
         }
         let lane = self.lane(index);
@@ -313,7 +313,7 @@ impl World<'_> {
         }
     }
 
-    /// Notes a message on its way; its number in the trace.
+    /// Notes that a message is on its way, and returns its number in the trace.
     pub(super) fn sent(
         &mut self,
         from: ProcessIndex,

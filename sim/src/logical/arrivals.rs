@@ -57,7 +57,7 @@ impl World<'_> {
         let lane = self.lane(index);
         self.note(lane, None, || What::Input { text: format!("connected as {conn}") });
         if self.has_driver_bug(DriverBug::ConnectedBeforeSubscribed) {
-            // What is answered within this time is not heard.
+            // The follower does not hear what is answered within this time.
             self.processes[index].link.deaf_until = now + Duration::from_millis(150);
         }
         self.feed(index, Input::Connected { conn: as_named(conn) }, None);
@@ -97,7 +97,8 @@ impl World<'_> {
             && index >= self.writers
             && self.has_driver_bug(DriverBug::HidesReconnection)
         {
-            // Subscribed again at once, under the same name; what was on its way is lost.
+            // The driver subscribes again at once under the same name, and what was on its way is
+            // lost.
             let link = &mut self.processes[index].link;
             link.broken = false;
             link.inward_at = self.now + Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! What goes wrong, when it does.
+//! Faults of the scenario, carried out at their time.
 
 use std::time::Duration;
 
@@ -141,7 +141,7 @@ impl World<'_> {
                     writer.fail_reads = count.clamp(1, 16);
                 }
             }
-            // Here messages are whole, and connections are made or not.
+            // On this level messages are whole, and a connection is made at once or not at all.
             Happening::SlowAccept { .. } | Happening::Pieces { .. } => {}
             Happening::RestartBus { down_ms } => self.restart_bus(down_ms),
             Happening::Noise { noise } => self.noise(noise),
@@ -179,7 +179,7 @@ impl World<'_> {
         }
         let Some(follower) = &mut self.processes[index].follower else { return };
         if !follower.inbox.is_empty() || self.is_behind(index) {
-            // Its driver would not get to it now.
+            // The driver of a follower that is behind would not get to it now.
             return;
         }
         let Some(follower) = &mut self.processes[index].follower else { return };

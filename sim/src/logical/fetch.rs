@@ -142,7 +142,7 @@ impl World<'_> {
         self.logs.page(source, from, upto, self.scenario.page_rows_max.max(1))
     }
 
-    /// The answer is there.
+    /// The answer has come back.
     pub(super) fn on_answer(
         &mut self,
         index: ProcessIndex,

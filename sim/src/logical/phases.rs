@@ -31,7 +31,7 @@ const FRESH_WITHIN: Duration = Duration::from_secs(120);
 /// Simulated time within which an application has heard that its rows have gone out: with few
 /// commands under way at once, all that was written takes its time.
 const TOLD_WITHIN: Duration = Duration::from_secs(120);
-/// Quiet this long, it is worth looking whether everything has arrived.
+/// How long nothing must be due before it is worth looking whether everything has arrived.
 const LULL: Duration = Duration::from_millis(10);
 
 impl World<'_> {

@@ -1,4 +1,4 @@
-//! Who is there when a scenario begins.
+//! The instances that exist when a scenario begins.
 
 use std::{collections::BTreeMap, time::Duration};
 

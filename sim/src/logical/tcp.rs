@@ -44,7 +44,7 @@ impl World<'_> {
         self.feed(SERVER, Input::Accepted { conn, dialect }, None);
     }
 
-    /// Whose connection this is at the server.
+    /// The follower to which the server's connection leads.
     pub(super) fn peer(&self, conn: ConnectionId) -> Option<ProcessIndex> {
         (self.writers..self.processes.len())
             .find(|index| self.processes[*index].link.peer == Some(conn))
@@ -66,7 +66,7 @@ impl World<'_> {
         let link = &mut self.processes[to].link;
         link.inward_at = at;
         link.untaken += 1;
-        // The line that says so, and what it closes, come on top.
+        // Two commands more may be under way: the one that went over the limit, and the ERROR.
         if link.untaken > PEER_PENDING_MAX + 2 {
             let what = format!("a peer has left {} commands untaken", PEER_PENDING_MAX + 3);
             self.fail(SERVER, Promise::CutsOff, what);

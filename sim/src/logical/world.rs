@@ -1,4 +1,4 @@
-//! The world: what is planned happens here, one thing after the other.
+//! The world, in which planned events happen one after the other.
 
 use std::{collections::BTreeMap, hash::Hash, rc::Rc, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{
     world::{Fingerprint, Logs, scramble},
 };
 
-/// Steps of one run; more means that something goes round in circles.
+/// Steps of one run at most: more of them mean that something goes round in circles.
 const STEPS_MAX: u64 = 200_000;
 /// Every so many steps the positions that a machine states are compared with what it told.
 const TOLD_EVERY: u64 = 16;

@@ -113,7 +113,8 @@ impl Oracle {
     }
 }
 
-/// Whether the row came; where rows say no more than how far their key has come, also later.
+/// Whether the row came. Where a row only says how far its key has come, a later token may have
+/// brought it.
 fn came(log: &Log, ledgers: &[&Ledger], token: Token, row: &Row) -> bool {
     let later = |ledger: &Ledger| ledger.tokens.range(token..).any(|(_, rows)| rows.contains(row));
     ledgers.iter().any(|ledger| ledger.has(token, row) || (log.traits.aggregated && later(ledger)))

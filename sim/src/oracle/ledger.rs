@@ -1,4 +1,4 @@
-//! What one follower was given of one source.
+//! The record of what one follower was given of one source.
 
 use std::collections::BTreeMap;
 
@@ -25,10 +25,10 @@ pub(super) struct Ledger {
     pub(super) split: Option<Token>,
     /// The last token under which an audit found something.
     pub(super) last_found: Option<Token>,
-    /// What no audit has compared, or will.
+    /// Spans that no audit has compared or will compare.
     pub(super) unaudited: Vec<(Token, Token)>,
     pub(super) live: bool,
-    /// Resets while it was live, in the follower's whole life and those before.
+    /// How often the source was reset while it was live, over all lives of the follower.
     pub(super) live_resets: u32,
     /// A fetch was answered with that there is nowhere to fetch from, and no gap has said so yet.
     pub(super) no_endpoint: bool,

@@ -95,13 +95,13 @@ impl Oracle {
         }
     }
 
-    /// An input is handed in now, that concerns this source if one.
+    /// The follower is handed an input, which is about this source if it is about one.
     pub(crate) fn on_input(&mut self, now: Timestamp, about: Option<&Source>) {
         self.now = now;
         self.about = about.cloned();
     }
 
-    /// The input has been handled, and nothing of it is part of what the follower is.
+    /// The follower has handled its input: the oracle forgets what the input was about.
     #[cfg(test)]
     pub(crate) fn on_handled(&mut self) {
         self.on_input(Timestamp::ZERO, None);
@@ -196,7 +196,7 @@ impl Oracle {
         self.waits.open(wait, source, token)
     }
 
-    /// What holds when an input has been handled.
+    /// Checks what holds when an input has been handled.
     pub(crate) fn check_settled(
         &self,
         config: &Config,
@@ -248,9 +248,9 @@ impl Oracle {
         self.of(source).start.get_or_insert(token);
     }
 
-    /// The source's writer appears only now, on a stream that is followed: nothing that it ever
-    /// writes may be left out. Writers of a stream share its tokens: what is below where another
-    /// was heard to stand, as a stranger may be, is of the past.
+    /// The source's writer appears only now, on a stream that is followed, so no row that it writes
+    /// may be left out. Writers of a stream share its tokens: rows below the position of another
+    /// source of the stream were written before.
     pub(crate) fn expect_all(&mut self, log: &Log) {
         let of_stream = |(source, _): &(&Source, &Ledger)| source.stream() == log.source.stream();
         let ledgers = || self.ledgers.iter().filter(of_stream).map(|(_, ledger)| ledger);
@@ -337,8 +337,8 @@ impl Oracle {
         verdict
     }
 
-    /// The follower died and is started again from `saved`.
-    /// What it had emitted and the application had not handled is as if it had never come.
+    /// The follower died and is started again from `saved`. Events that its application had not
+    /// handled count as never delivered.
     pub(crate) fn on_restart(&mut self, saved: &Positions, unhandled: &[Event], logs: &[Log]) {
         self.waits.clear();
         self.about = None;
@@ -347,7 +347,7 @@ impl Oracle {
                 && let Some(came) =
                     self.ledgers.get_mut(source).and_then(|ledger| ledger.tokens.get_mut(token))
             {
-                // Once: it may have come before, and have been handled.
+                // One copy is taken out: the row may have come before and have been handled.
                 for row in rows.iter() {
                     if let Some(last) = came.iter().rposition(|one| one == row) {
                         came.remove(last);
@@ -383,7 +383,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Where a source stands, by what was told.
+    /// The position of a source that the follower's events told last.
     pub(crate) fn position_of(&self, source: &Source) -> Option<Token> {
         self.ledgers.get(source).filter(|ledger| ledger.told).map(|ledger| ledger.position)
     }

@@ -12,7 +12,7 @@ use synrepl_core::{
 pub(super) struct Waits(BTreeMap<WaitId, (Source, Token)>);
 
 impl Waits {
-    /// True if another one for the same token is open.
+    /// Returns whether another wait for the same token is open.
     pub(super) fn open(&mut self, wait: WaitId, source: Source, token: Token) -> bool {
         let twin = self.0.values().any(|(of, at)| *of == source && *at == token);
         self.0.insert(wait, (source, token));

@@ -46,7 +46,7 @@ pub(super) struct State {
     violation: Option<Violation>,
 }
 
-/// How often each may happen.
+/// How often each kind of fault may still happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Budget {
     /// Batches of two rows.
@@ -85,8 +85,8 @@ pub(super) const NONE: Budget = Budget {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SmallWorld {
-    /// Names, each with its number of writers. The first writer of each is the same instance, and
-    /// so on.
+    /// The streams, each with the number of its writers. The first writers of all streams are one
+    /// instance, the second ones another.
     pub(super) streams: &'static [(&'static str, usize)],
     pub(super) budget: Budget,
     pub(super) tight_limits: bool,

@@ -19,7 +19,7 @@ use crate::{
 /// Simulated time within which everything must arrive once all faults are gone.
 const CONVERGES_WITHIN: Duration = Duration::from_secs(600);
 
-/// What happens to a writer besides its logs.
+/// What a writer is besides its logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Writer {
     online: bool,
@@ -39,8 +39,8 @@ pub(super) struct World {
 type Outcome = Result<(), Violation>;
 
 impl World {
-    /// Streams with the number of their writers, and whether every queue of the follower is to
-    /// overflow.
+    /// Makes a world of streams, each with the number of its writers. With tight limits every queue
+    /// of the follower overflows.
     pub(super) fn new(streams: &[(&str, usize)], tight_limits: bool) -> (Self, Outcome) {
         let mut config = Config::default();
         config.start = Start::Beginning;
@@ -167,7 +167,7 @@ impl World {
         Ok(())
     }
 
-    /// The liveness phase: no more faults, one more row everywhere, and all of it must arrive.
+    /// Checks liveness: the faults end, every writer writes once more, and all rows must arrive.
     pub(super) fn converge(&mut self) -> Outcome {
         self.lose_replicate = false;
         for writer in 0..self.writers.len() {
@@ -206,7 +206,7 @@ impl World {
         self.follower.check_converged(&self.logs, |log| log.last_token)
     }
 
-    /// The follower stops: at once, but for the end of its connection.
+    /// The follower is told to stop, and must have stopped once its connection has ended.
     fn shut_down(&mut self) -> Outcome {
         self.handle(Some(Input::Shutdown))?;
         self.step(Step::Lose)?;

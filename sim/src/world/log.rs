@@ -19,11 +19,11 @@ use crate::scenario::FetchFault;
 pub struct Log {
     pub(crate) source: Source,
     pub(crate) traits: StreamTraits,
-    /// Who writes it.
+    /// The number of the writer that writes it.
     pub(crate) writer: usize,
-    /// Which stream, by number: logs of one stream share a sequence and, in some, their fetch.
+    /// The number of its stream. Logs of one stream share a sequence and, in some, their fetch.
     pub(crate) stream: usize,
-    /// What the writer still holds.
+    /// The rows that the writer still holds, by token.
     pub(crate) entries: BTreeMap<Token, Vec<Row>>,
     /// Everything that was ever written, over all restarts.
     pub(crate) ever: BTreeMap<(Token, u32), Vec<Row>>,
@@ -106,7 +106,7 @@ impl Log {
         }
     }
 
-    /// The source.
+    /// The source that the log is of.
     pub const fn source(&self) -> &Source {
         &self.source
     }
@@ -178,7 +178,7 @@ impl Log {
         count
     }
 
-    /// As [`Self::excuse`], of one token.
+    /// The rows of one token may be missed, as in [`Self::excuse`].
     pub(crate) fn excuse_token(&mut self, token: Token) {
         self.untold.insert((token, self.epoch_of(self.epoch)));
     }

@@ -22,23 +22,23 @@ pub(super) struct Sent {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Said {
-    /// On the present connection: up to where, once it was announced.
+    /// The token up to which the stream was said on the present connection, once it was announced.
     at: Option<Token>,
     /// Rows of a batch that is still open.
     open: Vec<Row>,
-    /// Known to have gone out.
+    /// The highest token that is known to have gone out.
     confirmed: Token,
     /// Something that this process said is known to have gone out.
     heard: bool,
-    /// What may have gone out, on any connection.
+    /// The highest token that may have gone out, on any connection.
     highest: Token,
-    /// The application was told of this much.
+    /// The token up to which the application was told that all has gone out.
     told: Token,
 }
 
 type Verdict = Result<(), Violation>;
 
-/// The writer has broken a promise; when, the steps say.
+/// The writer has broken a promise. The steps that led there say when.
 pub(super) fn violation(promise: Promise, source: Option<&Source>, what: String) -> Violation {
     let (at, instance) = (Timestamp::ZERO, Scenario::writer_name(0));
     Violation { promise, at, instance, source: source.cloned(), what }

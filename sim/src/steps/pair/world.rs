@@ -45,9 +45,9 @@ pub(super) struct World {
     follower: Follower,
     logs: Logs,
     reads: Vec<Read>,
-    /// Sent by the writer, not taken by the bus.
+    /// Commands that the writer has sent and the bus has not taken.
     outbound: VecDeque<Command>,
-    /// Taken, the bus's answer on its way.
+    /// Commands that the bus has taken, and whose answers are on their way.
     unanswered: VecDeque<Command>,
     sent: Sent,
     manner: Manner,
@@ -72,7 +72,7 @@ impl World {
     pub(super) fn new(streams: &[&str], manner: Manner) -> (Self, Outcome) {
         let logs = Logs::of(streams.iter().map(|name| (*name, BTreeSet::from([0]))));
         let mut config = Config::default();
-        // The shortest delay of all, so that no other is due before it.
+        // A reconnection has the shortest delay of all, so that nothing else is due before it.
         config.connection.reconnect =
             Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
         let mut follower = config.clone();
@@ -173,7 +173,7 @@ impl World {
     }
 }
 
-/// What can happen.
+/// The steps.
 impl World {
     /// A batch of two rows is in the log, and the writer knows.
     pub(super) fn append(&mut self, stream: usize) -> Outcome {
@@ -299,7 +299,7 @@ impl World {
     }
 }
 
-/// What there is.
+/// The questions that the model asks.
 impl World {
     pub(super) const fn is_up(&self, side: Side) -> bool {
         match side {
