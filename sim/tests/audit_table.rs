@@ -6,8 +6,7 @@
 use std::{env, fmt::Write as _, fs, path::Path};
 
 use synrepl_sim::{
-    FollowerPlan, Happening, Manners, Mode, Report, Scenario, StreamPlan, Timed, Via, WriterPlan,
-    run,
+    FollowerPlan, Happening, Manners, Mode, Report, Scenario, StreamPlan, Timed, WriterPlan, run,
 };
 
 const SEEDS: u64 = 40;
@@ -56,16 +55,7 @@ fn scenario(seed: u64, manners: Manners, fault: Option<Happening>, audit: bool) 
         mode: Mode::Swarm,
         streams: STREAMS.iter().map(stream).collect(),
         writers: vec![WriterPlan { manners, starts_ms: 0 }],
-        followers: vec![FollowerPlan {
-            via: Via::Bus,
-            from_beginning: false,
-            observe_only: false,
-            tight_limits: false,
-            gives_up: false,
-            namesake_of: None,
-            audit,
-            handler_us: 0,
-        }],
+        followers: vec![FollowerPlan { audit, ..FollowerPlan::default() }],
         delay_us: (200, 2_000),
         page_rows_max: 3,
         events,

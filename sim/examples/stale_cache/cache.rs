@@ -6,7 +6,7 @@ use synrepl_core::{
     Event, Timestamp,
     stream::{Source, Token},
 };
-use synrepl_sim::{FollowerPlan, Handler, Manners, Scenario, StreamPlan, Truth, Via};
+use synrepl_sim::{FollowerPlan, Handler, Manners, Scenario, StreamPlan, Truth};
 
 /// The rule by which the cache handles events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,15 +82,6 @@ pub(crate) fn scenario(mut scenario: Scenario) -> Scenario {
     for writer in &mut scenario.writers {
         writer.manners = Manners::Ours;
     }
-    scenario.followers = vec![FollowerPlan {
-        via: Via::Bus,
-        from_beginning: false,
-        observe_only: false,
-        tight_limits: false,
-        audit: false,
-        gives_up: true,
-        namesake_of: None,
-        handler_us: 0,
-    }];
+    scenario.followers = vec![FollowerPlan { gives_up: true, ..FollowerPlan::default() }];
     scenario
 }

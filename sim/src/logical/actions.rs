@@ -6,7 +6,7 @@ use bytes::Bytes;
 use synrepl_core::{
     Action, Event, Input, Timestamp,
     stream::{Source, Span},
-    wire::{Command, Decoder, Dialect, encode},
+    wire::{Command, Decoder, Dialect},
 };
 
 use super::{
@@ -123,7 +123,7 @@ impl World<'_> {
                 if let Some(fetch) = process.fetches.remove(&query)
                     && query.get() % 2 == 1
                 {
-                    // It may still be given.
+                    // The answer may still come.
                     process.cancelled.insert(query, fetch);
                 }
             }
@@ -137,24 +137,16 @@ impl World<'_> {
         let process = &self.processes[index];
         let is_greeting = matches!(command, Command::Name(_) | Command::Ping(_));
         if process.config.observe_only && !is_greeting {
-            let (at, instance) = (self.now, process.name.clone());
-            let what = format!("an observer said {}", command.name());
-            let promise = Promise::Silence;
-            self.break_promise(index, Violation { promise, at, instance, source: None, what });
+            self.fail(index, Promise::Silence, format!("an observer said {}", command.name()));
             return;
         }
         if let Some(dialect) = self.dialect_of(index) {
             self.say_to_server(index, command, dialect);
             return;
         }
-        let mut line = bytes::BytesMut::new();
-        if let Err(error) = encode(command, Dialect::LATEST, &mut line) {
-            let (at, instance) = (self.now, process.name.clone());
-            let (promise, what) = (Promise::Total, error.to_string());
-            self.break_promise(index, Violation { promise, at, instance, source: None, what });
-            return;
+        if let Some(line) = self.encoded(index, command, Dialect::LATEST) {
+            self.publish(index, line);
         }
-        self.publish(index, line.freeze());
     }
 
     /// Sends a line on its way to the bus.
@@ -180,7 +172,7 @@ impl World<'_> {
             && is_ours
             && message.source.is_some()
         {
-            // The bus never answers: the connection is dead from here on, and found to be so.
+            // The bus never answers: the connection is dead from here on, and that is noticed.
             writer.lose -= 1;
             self.marks.hit(Mark::OurPublishLost);
             self.lost(self.writers, leg, "a fault took it");
@@ -197,7 +189,7 @@ impl World<'_> {
         self.queue.plan(at, Due::AtBus { conn, message, leg });
     }
 
-    /// Nothing goes through any more; after `ms` it is noticed.
+    /// The link carries nothing any more, which is noticed after `ms`.
     pub(super) fn break_link(&mut self, index: ProcessIndex, ms: u16) {
         let link = &mut self.processes[index].link;
         if link.is_up() && !link.broken {
@@ -212,7 +204,7 @@ impl World<'_> {
     fn on_event(&mut self, index: ProcessIndex, event: Event) {
         let drops = self.has_driver_bug(DriverBug::DropsEventsWhenBehind);
         if drops && self.is_behind(index) {
-            // Gone for good, though later events move the saved position past it.
+            // The event is gone for good, though later events move the saved position past it.
             return;
         }
         let lane = self.lane(index);
@@ -230,7 +222,8 @@ impl World<'_> {
             }
         }
         let Some(follower) = &mut self.processes[index].follower else { return };
-        let verdict = follower.oracle.judge(&event, &self.logs, &mut self.marks);
+        follower.counts.count(&event, &self.logs, &mut self.marks);
+        let verdict = follower.oracle.judge(&event, &self.logs);
         if let (Event::Live { .. }, true) = (&event, self.processes[index].config.observe_only) {
             self.marks.hit(Mark::ObserverLive);
         }
@@ -320,7 +313,7 @@ impl World<'_> {
         }
     }
 
-    /// Notes a message on its way; its number in the trace.
+    /// Notes that a message is on its way, and returns its number in the trace.
     pub(super) fn sent(
         &mut self,
         from: ProcessIndex,

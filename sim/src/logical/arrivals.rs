@@ -2,11 +2,10 @@
 
 use std::{rc::Rc, time::Duration};
 
-use bytes::Bytes;
 use synrepl_core::{
     ConnectionId, Input,
     stream::Source,
-    wire::{Command, DecodeError, Decoder, Dialect},
+    wire::{Command, Decoder, Dialect},
 };
 
 use super::{
@@ -14,8 +13,7 @@ use super::{
     tcp::SERVER,
     world::World,
 };
-use crate::world::Log;
-use crate::{marks::Mark, planted::DriverBug, trace::What};
+use crate::{marks::Mark, planted::DriverBug, trace::What, world::damaged};
 
 impl World<'_> {
     /// A connection is made or fails.
@@ -59,7 +57,7 @@ impl World<'_> {
         let lane = self.lane(index);
         self.note(lane, None, || What::Input { text: format!("connected as {conn}") });
         if self.has_driver_bug(DriverBug::ConnectedBeforeSubscribed) {
-            // What is answered within this time is not heard.
+            // The follower does not hear what is answered within this time.
             self.processes[index].link.deaf_until = now + Duration::from_millis(150);
         }
         self.feed(index, Input::Connected { conn: as_named(conn) }, None);
@@ -83,7 +81,7 @@ impl World<'_> {
             if !follower.open_batches.is_empty() {
                 self.marks.hit(Mark::CutInBatch);
             }
-            if follower.oracle.is_catching_up() {
+            if follower.counts.is_catching_up() {
                 self.marks.hit(Mark::CutInCatchUp);
             }
             if follower.last_was_position {
@@ -99,7 +97,8 @@ impl World<'_> {
             && index >= self.writers
             && self.has_driver_bug(DriverBug::HidesReconnection)
         {
-            // Subscribed again at once, under the same name; what was on its way is lost.
+            // The driver subscribes again at once under the same name, and what was on its way is
+            // lost.
             let link = &mut self.processes[index].link;
             link.broken = false;
             link.inward_at = self.now + Duration::from_millis(100);
@@ -211,7 +210,7 @@ impl World<'_> {
             }
             None => message.read.clone(),
         };
-        let about = source_of(&read, &self.logs).or_else(|| message.source.clone());
+        let about = self.logs.named_in(&read).or_else(|| message.source.clone());
         let (tagged, conn) = (conn, as_named(conn));
         match read {
             Ok(command) => self.feed(to, Input::Received { conn, command }, about),
@@ -278,23 +277,4 @@ impl World<'_> {
             _ => {}
         }
     }
-}
-
-/// The source that a command or a bad line is of, if there is one.
-pub(super) fn source_of(read: &Result<Command, DecodeError>, logs: &[Log]) -> Option<Source> {
-    let (stream, instance): (&str, &str) = match read {
-        Ok(Command::Rdata(rdata)) => (&rdata.stream, &rdata.instance),
-        Ok(Command::Position(position)) => (&position.stream, &position.instance),
-        Ok(_) => return None,
-        Err(error) => error.row().map(|row| (&*row.stream, &*row.instance))?,
-    };
-    let is = |log: &&Log| log.source.stream() == stream && log.source.instance() == instance;
-    logs.iter().find(is).map(|log| log.source.clone())
-}
-
-/// An RDATA cut behind its names: what is lost beyond that, nobody can know.
-fn damaged(line: &Bytes, byte: u8) -> Bytes {
-    let names: usize = line.split(|byte| *byte == b' ').take(3).map(|word| word.len() + 1).sum();
-    let rest = line.len().saturating_sub(names).max(1);
-    line.slice(..(names + usize::from(byte) % rest).min(line.len()))
 }

@@ -1,4 +1,4 @@
-//! What goes wrong, when it does.
+//! Faults of the scenario, carried out at their time.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     marks::Mark,
-    scenario::{Happening, Noise},
+    scenario::{Happening, Noise, Whom},
     trace::What,
 };
 
@@ -149,30 +149,10 @@ impl World<'_> {
     }
 
     fn lane_of(&self, what: Happening) -> usize {
-        use self::Happening::*;
-        match what {
-            WaitFor { follower, .. }
-            | Cut { follower, .. }
-            | HalfOpen { follower, .. }
-            | Deafen { follower, .. }
-            | RefuseConnections { follower, .. }
-            | DelayFollower { follower, .. }
-            | CrashFollower { follower }
-            | SlowHandler { follower, .. }
-            | ClockJump { follower, .. }
-            | LoseReplicate { follower }
-            | Damage { follower, .. }
-            | SpoilFetches { follower, .. } => self.lane(self.follower(follower)),
-            CrashWriter { writer, .. }
-            | WriterOffline { writer, .. }
-            | LosePublish { writer, .. }
-            | DelayWriter { writer, .. }
-            | StallWriter { writer, .. }
-            | Repeat { writer }
-            | FailReads { writer, .. }
-            | SlowAccept { writer, .. }
-            | EmptyPosition { writer } => self.writer(writer),
-            Write { .. } | RestartBus { .. } | Pieces { .. } | Noise { .. } => self.writers,
+        match what.whom() {
+            Whom::Follower(number) => self.lane(self.follower(number)),
+            Whom::Writer(number) => self.writer(number),
+            Whom::Bus => self.writers,
         }
     }
 
@@ -199,7 +179,7 @@ impl World<'_> {
         }
         let Some(follower) = &mut self.processes[index].follower else { return };
         if !follower.inbox.is_empty() || self.is_behind(index) {
-            // Its driver would not get to it now.
+            // The driver of a follower that is behind would not get to it now.
             return;
         }
         let Some(follower) = &mut self.processes[index].follower else { return };
@@ -223,6 +203,7 @@ impl World<'_> {
         follower.live_since = None;
         follower.tick_missed = false;
         follower.oracle.on_restart(&follower.applied, &unhandled, &self.logs);
+        follower.counts.on_restart(&follower.applied);
         let applied = follower.applied.clone();
         self.processes[index].config.positions = applied;
         self.processes[index].link.state = LinkState::Down;

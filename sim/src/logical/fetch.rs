@@ -12,12 +12,8 @@ use super::{
     world::World,
 };
 use crate::{
-    marks::Mark,
-    planted::DriverBug,
-    scenario::FetchFault,
-    trace::MessageKind,
-    trace::What,
-    world::{page, spoiled},
+    marks::Mark, planted::DriverBug, scenario::FetchFault, trace::MessageKind, trace::What,
+    world::spoiled,
 };
 
 /// How late a stale answer is.
@@ -143,14 +139,10 @@ impl World<'_> {
     }
 
     fn page(&self, source: &Source, from: Token, upto: Token) -> Page {
-        let Some(log) = self.logs.iter().find(|log| log.source == *source) else {
-            return Page { updates: Vec::new(), upto, limited: false };
-        };
-        let all = self.logs.iter().filter(|other| other.stream == log.stream);
-        page(log, all, from, upto, self.scenario.page_rows_max.max(1))
+        self.logs.page(source, from, upto, self.scenario.page_rows_max.max(1))
     }
 
-    /// The answer is there.
+    /// The answer has come back.
     pub(super) fn on_answer(
         &mut self,
         index: ProcessIndex,

@@ -10,6 +10,7 @@ mod process;
 mod queue;
 mod tcp;
 mod world;
+mod writers;
 mod writing;
 
 pub(crate) use self::world::World;

@@ -31,7 +31,7 @@ const FRESH_WITHIN: Duration = Duration::from_secs(120);
 /// Simulated time within which an application has heard that its rows have gone out: with few
 /// commands under way at once, all that was written takes its time.
 const TOLD_WITHIN: Duration = Duration::from_secs(120);
-/// Quiet this long, it is worth looking whether everything has arrived.
+/// How long nothing must be due before it is worth looking whether everything has arrived.
 const LULL: Duration = Duration::from_millis(10);
 
 impl World<'_> {
@@ -53,19 +53,19 @@ impl World<'_> {
                 }
             }
             if let Some(follower) = &process.follower {
-                self.report.rows_delivered += follower.oracle.rows_delivered;
-                self.report.gaps += follower.oracle.gaps;
-                self.report.resets += follower.oracle.resets;
+                self.report.rows_delivered += follower.counts.rows_delivered;
+                self.report.gaps += follower.counts.gaps;
+                self.report.resets += follower.counts.resets();
                 self.report.rows_missed += follower.oracle.rows_missed(&self.logs);
             }
         }
-        self.report.rows_written = self.serial;
+        self.report.rows_written = self.logs.rows_written();
         self.report.fingerprint = std::hash::Hasher::finish(&self.fingerprint);
         self.report.marks = self.marks;
         Outcome {
             report: self.report,
             violations: self.violations,
-            logs: self.logs,
+            logs: self.logs.into_inner(),
             trace: self.recorder.map(Recorder::into_trace),
         }
     }

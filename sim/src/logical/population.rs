@@ -1,12 +1,9 @@
-//! Who is there when a scenario begins.
+//! The instances that exist when a scenario begins.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use bytestring::ByteString;
-use synrepl_core::{
-    Config, Start, Timestamp, Transport,
-    stream::{Positions, Source, Token},
-};
+use synrepl_core::{Config, Start, Timestamp, Transport, stream::Positions};
 
 use super::{
     process::{Due, Follower, Link, Process, Writer},
@@ -16,11 +13,11 @@ use super::{
 use crate::{
     choice::Choice,
     marks::{Mark, Marks},
-    oracle::{Oracle, PublishOracle},
+    oracle::{Counts, Oracle, PublishOracle},
     outcome::Report,
     recorder::Recorder,
     scenario::{FollowerPlan, Manners, Scenario, Timed, Via},
-    world::{Fingerprint, Log, scramble},
+    world::{Fingerprint, Logs, scramble},
 };
 
 /// Commands that a peer may leave untaken.
@@ -37,22 +34,6 @@ const SERVER_NAME: &str = "example.org";
 impl<'a> World<'a> {
     pub(crate) fn new(scenario: &'a Scenario, options: Choice<'a>) -> Self {
         let writers = scenario.writers.len();
-        let mut logs: Vec<Log> = Vec::new();
-        let mut sequences = Vec::new();
-        for plan in &scenario.streams {
-            if logs.iter().any(|log| log.source.stream() == plan.name) {
-                continue;
-            }
-            let mut of: Vec<usize> =
-                plan.writers.iter().map(|writer| usize::from(*writer) % writers.max(1)).collect();
-            of.sort_unstable();
-            of.dedup();
-            for writer in of {
-                let source = Source::new(&plan.name, &Scenario::writer_name(writer));
-                logs.push(Log::new(source, writer, sequences.len()));
-            }
-            sequences.push(Token::new(1));
-        }
         let recorder = options.traced.then(|| Recorder::new(scenario));
         let mut world = Self {
             scenario,
@@ -61,9 +42,7 @@ impl<'a> World<'a> {
             queue: Queue::new(),
             processes: Vec::new(),
             writers,
-            logs,
-            sequences,
-            serial: 0,
+            logs: Logs::planned(scenario),
             waits: 0,
             messages: 0,
             accepted: 0,
@@ -168,6 +147,7 @@ impl Follower {
     fn new(oracle: Oracle, plan: &FollowerPlan) -> Self {
         Self {
             oracle,
+            counts: Counts::default(),
             handler_us: plan.handler_us,
             pending: std::collections::VecDeque::new(),
             inbox: std::collections::VecDeque::new(),

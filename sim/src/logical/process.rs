@@ -13,7 +13,11 @@ use synrepl_core::{
     wire::{Command, DecodeError},
 };
 
-use crate::{machine::Machine, oracle::Oracle, scenario::FetchFault};
+use crate::{
+    machine::Machine,
+    oracle::{Counts, Oracle},
+    scenario::FetchFault,
+};
 
 /// Index of a process: first the writers, then the followers.
 pub(super) type ProcessIndex = usize;
@@ -22,21 +26,21 @@ pub(super) type ProcessIndex = usize;
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) line: Bytes,
-    /// As the receiver's codec reads it.
+    /// The command as the receiver's codec reads it.
     pub(super) read: Result<Command, DecodeError>,
-    /// The source it is of, if it is RDATA or POSITION of one that there is.
+    /// The source that it names, if it is RDATA or POSITION of a source that exists.
     pub(super) source: Option<Source>,
     /// Order in which messages were sent, over all writers.
     pub(super) number: u64,
     pub(super) from: ProcessIndex,
 }
 
-/// A machine's name for a connection, made one that no later life of the machine uses again.
+/// Makes a machine's number for a connection one that no later life of the machine uses again.
 pub(super) const fn in_life(life: u32, conn: ConnectionId) -> ConnectionId {
     ConnectionId::new(((life as u64) << 24) + conn.get())
 }
 
-/// What the machine calls it.
+/// The machine's own number for a connection.
 pub(super) const fn as_named(conn: ConnectionId) -> ConnectionId {
     ConnectionId::new(conn.get() & ((1 << 24) - 1))
 }
@@ -47,22 +51,22 @@ pub(super) struct Link {
     /// The machine's name for it; builtin writers count their own.
     pub(super) conn: ConnectionId,
     pub(super) state: LinkState,
-    /// Since when it is up.
+    /// The time since which it is up.
     pub(super) since: Timestamp,
-    /// Nothing goes through any more, and nobody has noticed.
+    /// The link carries nothing any more, and neither side has noticed.
     pub(super) broken: bool,
-    /// When the last message on each leg arrives; the next one is not sooner.
+    /// When the last message on each leg arrives: the next message does not arrive sooner.
     pub(super) outward_at: Timestamp,
     pub(super) inward_at: Timestamp,
-    /// Messages that took each leg, which decides how long the next one takes.
+    /// The count of messages so far, which decides how long the next one takes.
     pub(super) legs: u64,
-    /// Everything takes so much longer until then.
+    /// The delay that every message takes on top, and the time at which that ends.
     pub(super) late_by: Duration,
     pub(super) late_until: Timestamp,
-    /// Attempts that fail.
+    /// How many attempts to connect fail.
     pub(super) refuse: u8,
     pub(super) refuse_until: Timestamp,
-    /// What arrives before is not heard.
+    /// Messages that arrive before this time are not heard.
     pub(super) deaf_until: Timestamp,
     /// The server's name for a direct connection.
     pub(super) peer: Option<ConnectionId>,
@@ -116,6 +120,7 @@ pub(super) struct Fetch {
 #[derive(Debug)]
 pub(super) struct Follower {
     pub(super) oracle: Oracle,
+    pub(super) counts: Counts,
     pub(super) handler_us: u32,
     /// Events that its application has not taken yet.
     pub(super) pending: VecDeque<Event>,
@@ -125,12 +130,12 @@ pub(super) struct Follower {
     /// A deadline passed while the application was behind.
     pub(super) tick_missed: bool,
     pub(super) handler_planned: bool,
-    /// What goes with the events that were handled.
+    /// The positions that went with the events that were handled.
     pub(super) applied: Positions,
     pub(super) cut_after: Option<u8>,
     pub(super) damage: Option<u8>,
     pub(super) lose_replicates: u8,
-    /// One got lost: sources of which nothing is known are not asked for again.
+    /// A REPLICATE got lost, and sources that are not known yet are not asked for again.
     pub(super) replicate_lost: bool,
     pub(super) spoil: VecDeque<FetchFault>,
     /// Sources with an open batch on this connection.
@@ -147,14 +152,14 @@ pub(super) struct Follower {
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) name: String,
-    /// `None`: a builtin writer, or one that is down.
+    /// The machine; a builtin writer has none, nor has an instance that is down.
     pub(super) machine: Option<Box<dyn Machine>>,
     pub(super) config: Config,
     pub(super) link: Link,
-    /// What a monotonic clock has jumped ahead.
+    /// How far the instance's clock has jumped ahead.
     pub(super) skew: Duration,
     pub(super) timer_at: Option<Timestamp>,
-    /// Rises at each start: answers to an earlier life are nobody's.
+    /// The number of the present life: answers to an earlier life are dropped.
     pub(super) life: u32,
     pub(super) fetches: BTreeMap<FetchId, Fetch>,
     /// Fetches whose answers are not wanted any more, but come.
@@ -180,7 +185,7 @@ pub(super) struct Writer {
     pub(super) is_builtin: bool,
 }
 
-/// What is planned.
+/// An event that is planned.
 #[derive(Debug)]
 pub(super) enum Due {
     /// An event of the scenario.

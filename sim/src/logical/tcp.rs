@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     marks::Mark,
-    oracle::{Promise, Violation},
+    oracle::Promise,
     scenario::Via,
     trace::{MessageKind, What},
 };
@@ -44,7 +44,7 @@ impl World<'_> {
         self.feed(SERVER, Input::Accepted { conn, dialect }, None);
     }
 
-    /// Whose connection this is at the server.
+    /// The follower to which the server's connection leads.
     pub(super) fn peer(&self, conn: ConnectionId) -> Option<ProcessIndex> {
         (self.writers..self.processes.len())
             .find(|index| self.processes[*index].link.peer == Some(conn))
@@ -58,7 +58,7 @@ impl World<'_> {
         };
         let Some(line) = self.encoded(SERVER, command, dialect) else { return };
         let to_lane = self.lane(to);
-        let source = super::arrivals::source_of(&Ok(command.clone()), &self.logs);
+        let source = self.logs.named_in(&Ok(command.clone()));
         let leg = self.sent_on(SERVER, to_lane, source.as_ref(), MessageKind::Command, || {
             String::from_utf8_lossy(&line).into_owned()
         });
@@ -66,12 +66,10 @@ impl World<'_> {
         let link = &mut self.processes[to].link;
         link.inward_at = at;
         link.untaken += 1;
-        // The line that says so, and what it closes, come on top.
+        // Two commands more may be under way: the one that went over the limit, and the ERROR.
         if link.untaken > PEER_PENDING_MAX + 2 {
-            let (at, instance) = (self.now, self.processes[SERVER].name.clone());
             let what = format!("a peer has left {} commands untaken", PEER_PENDING_MAX + 3);
-            let promise = Promise::CutsOff;
-            self.break_promise(SERVER, Violation { promise, at, instance, source: None, what });
+            self.fail(SERVER, Promise::CutsOff, what);
         }
         let conn = self.processes[to].link.conn;
         self.queue.plan(at, Due::TcpInward { to, conn, line, leg });
@@ -106,7 +104,7 @@ impl World<'_> {
         self.queue.plan(at, Due::TcpOutward { from: index, peer, line, leg });
     }
 
-    fn encoded(
+    pub(super) fn encoded(
         &mut self,
         index: ProcessIndex,
         command: &Command,
@@ -116,9 +114,7 @@ impl World<'_> {
         match encode(command, dialect, &mut line) {
             Ok(()) => Some(line.freeze()),
             Err(error) => {
-                let (at, instance) = (self.now, self.processes[index].name.clone());
-                let (promise, what) = (Promise::Total, error.to_string());
-                self.break_promise(index, Violation { promise, at, instance, source: None, what });
+                self.fail(index, Promise::Total, error.to_string());
                 None
             }
         }

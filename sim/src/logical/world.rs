@@ -1,4 +1,4 @@
-//! The world: what is planned happens here, one thing after the other.
+//! The world, in which planned events happen one after the other.
 
 use std::{collections::BTreeMap, hash::Hash, rc::Rc, time::Duration};
 
@@ -21,10 +21,10 @@ use crate::{
     recorder::Recorder,
     scenario::{Scenario, Timed},
     trace::What,
-    world::{Fingerprint, Log, scramble},
+    world::{Fingerprint, Logs, scramble},
 };
 
-/// Steps of one run; more means that something goes round in circles.
+/// Steps of one run at most: more of them mean that something goes round in circles.
 const STEPS_MAX: u64 = 200_000;
 /// Every so many steps the positions that a machine states are compared with what it told.
 const TOLD_EVERY: u64 = 16;
@@ -36,11 +36,7 @@ pub(crate) struct World<'a> {
     pub(super) processes: Vec<Process>,
     /// How many of the processes are writers.
     pub(super) writers: usize,
-    pub(super) logs: Vec<Log>,
-    /// The last token of each stream's sequence.
-    pub(super) sequences: Vec<Token>,
-    /// Rows written.
-    pub(super) serial: u64,
+    pub(super) logs: Logs,
     pub(super) waits: u64,
     pub(super) messages: u64,
     /// Connections taken over direct TCP.
@@ -60,9 +56,7 @@ impl<'a> World<'a> {
     /// Something may go round in circles without time passing.
     fn check_steps(&mut self, index: ProcessIndex) {
         if self.report.steps == STEPS_MAX {
-            let (at, instance) = (self.now, self.processes[index].name.clone());
-            let (promise, what) = (Promise::Progress, format!("{STEPS_MAX} steps and no end"));
-            self.break_promise(index, Violation { promise, at, instance, source: None, what });
+            self.fail(index, Promise::Progress, format!("{STEPS_MAX} steps and no end"));
         }
     }
 
@@ -79,6 +73,12 @@ impl<'a> World<'a> {
             recorder.violation(self.now, lane, &violation);
         }
         self.violations.push(violation);
+    }
+
+    /// A process has broken a promise that is not about one source.
+    pub(super) fn fail(&mut self, index: ProcessIndex, promise: Promise, what: String) {
+        let (at, instance) = (self.now, self.processes[index].name.clone());
+        self.break_promise(index, Violation { promise, at, instance, source: None, what });
     }
 
     /// The lane of a process in a trace: the bus stands between writers and followers.
@@ -164,9 +164,7 @@ impl<'a> World<'a> {
         let handled = caught(|| machine.handle(now, input));
         if let Err(what) = handled.and_then(|handled| handled.map_err(|misuse| misuse.to_string()))
         {
-            let (at, instance) = (self.now, process.name.clone());
-            let promise = Promise::Total;
-            self.break_promise(index, Violation { promise, at, instance, source: None, what });
+            self.fail(index, Promise::Total, what);
             return;
         }
         self.drain(index);
@@ -229,11 +227,7 @@ impl<'a> World<'a> {
                 self.drain(index);
                 self.plan_tick(index);
             }
-            Err(error) => {
-                let (at, instance) = (self.now, process.name.clone());
-                let (promise, what) = (Promise::Total, error.to_string());
-                self.break_promise(index, Violation { promise, at, instance, source: None, what });
-            }
+            Err(error) => self.fail(index, Promise::Total, error.to_string()),
         }
     }
 
@@ -254,7 +248,7 @@ impl<'a> World<'a> {
         read: Result<synrepl_core::wire::Command, synrepl_core::wire::DecodeError>,
     ) -> Rc<super::process::Message> {
         self.messages += 1;
-        let source = super::arrivals::source_of(&read, &self.logs);
+        let source = self.logs.named_in(&read);
         Rc::new(super::process::Message { line, read, source, number: self.messages, from })
     }
 }

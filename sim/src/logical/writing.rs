@@ -1,24 +1,29 @@
 //! Writers: what they append, and what the builtin ones send, by the rules of Synapse's
 //! (`protocol.md` 5.3, 5.4).
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
 use synrepl_core::{
-    ConnectionId, Input, ReadId,
-    stream::{LogError, Order, Page, Row, Source, Token},
+    Input, ReadId,
+    stream::{LogError, Order, Page, Source, Token},
     wire::Command,
 };
 
 use super::{
-    process::{Due, LinkState, LogRead, ProcessIndex},
+    process::{Due, LogRead, ProcessIndex},
     world::World,
 };
-use crate::{marks::Mark, scenario::Manners, trace::What};
+use crate::{
+    marks::Mark,
+    scenario::Manners,
+    trace::What,
+    world::{Said, look},
+};
 
 /// Time until a writer's send loop has seen a write.
-const LOOP_AFTER: Duration = Duration::from_micros(500);
+pub(super) const LOOP_AFTER: Duration = Duration::from_micros(500);
 /// Time until a writer has seen that another one of its stream moved on.
 const FOLLOWS_AFTER: Duration = Duration::from_millis(200);
 
@@ -30,19 +35,9 @@ impl World<'_> {
         if self.processes[writer].writer.as_ref().is_none_or(|w| w.down || !w.started) {
             return;
         }
-        let first = self.serial + 1;
-        for _ in 0..tokens {
-            let log = &mut self.logs[index];
-            let token = if log.traits.resettable {
-                log.current.advanced_by(1)
-            } else {
-                let next = self.sequences[log.stream].advanced_by(1);
-                self.sequences[log.stream] = next;
-                next
-            };
-            log.append(token, rows, &mut self.serial);
-        }
-        let (last, upto) = (self.serial, self.logs[index].current);
+        let first = self.logs.rows_written() + 1;
+        (0..tokens).for_each(|_| self.logs.write(index, rows));
+        let (last, upto) = (self.logs.rows_written(), self.logs[index].current);
         let source = self.logs[index].source.clone();
         self.note(writer, Some(&source), || What::Wrote {
             text: format!("rows {first} to {last}, up to token {upto}"),
@@ -105,13 +100,7 @@ impl World<'_> {
             if self.logs[log].writer != index {
                 continue;
             }
-            // A writer of a shared sequence sees the others' tokens go by and follows them.
-            let seen = self.sequences[self.logs[log].stream];
-            let entry = &mut self.logs[log];
-            let moved = !entry.traits.resettable && entry.current < seen;
-            if moved {
-                entry.current = seen;
-            }
+            let moved = self.logs.follow(log);
             if machine {
                 if moved {
                     self.poke(log, index);
@@ -130,7 +119,7 @@ impl World<'_> {
     }
 
     /// Without a connection a writer moves on and sends nothing.
-    fn pass_over(&mut self, index: ProcessIndex, log: usize) {
+    pub(super) fn pass_over(&mut self, index: ProcessIndex, log: usize) {
         let mute = self.scenario.writers[index].manners == Manners::Mute;
         let log = &mut self.logs[log];
         if mute {
@@ -151,56 +140,38 @@ impl World<'_> {
     /// One look of a builtin writer's send loop at one log.
     fn flush(&mut self, index: ProcessIndex, at: usize, announce: bool) {
         let hasty = self.scenario.writers[index].manners == Manners::Hasty;
-        let log = &self.logs[at];
-        let (prev, current) = (log.last_token, log.current);
-        if announce && !hasty {
-            self.announce(index, at, prev, prev);
-        }
-        if prev == current {
-            return;
-        }
         let empty = self.processes[index].writer.as_ref().is_some_and(|w| w.empty_next);
         let log = &mut self.logs[at];
-        log.last_token = current;
-        if empty {
+        let (prev, current) = (log.last_token, log.current);
+        let updates = log.between(prev, current).count();
+        let order = log.traits.order;
+        let mut said = look(log, announce && !hasty);
+        if empty && prev < current {
+            said.truncate(usize::from(announce && !hasty));
+            said.push(Said::Position { prev, new: current });
             let count = log.excuse(prev, current);
             self.report.rows_untold += count as u64;
             if count > 0 {
                 self.marks.hit(Mark::EmptyPosition);
                 self.marks.hit(Mark::Untold);
             }
-            self.announce(index, at, prev, current);
-            return;
-        }
-        let mut updates: Vec<(Token, Vec<Row>)> =
-            log.between(prev, current).map(|(token, rows)| (token, rows.clone())).collect();
-        if log.traits.order == Order::Bursts {
-            updates.reverse();
-            if updates.len() > 1 {
-                self.marks.hit(Mark::FallingBurst);
-            }
-        }
-        if self.logs[at].traits.order == Order::Loose && updates.len() > 1 {
-            // The look is not bounded and so sees rows again.
-            updates.extend_from_within(updates.len() - 2..);
+        } else if updates > 1 && order == Order::Bursts {
+            self.marks.hit(Mark::FallingBurst);
+        } else if updates > 1 && order == Order::Loose {
             self.marks.hit(Mark::Repeated);
         }
-        let mut last_sent = prev;
         let source = self.logs[at].source.clone();
-        for (token, rows) in updates {
-            let mut batch = Vec::new();
-            for (number, row) in rows.iter().enumerate() {
-                let token = (number + 1 == rows.len()).then_some(token);
-                batch.push(rdata(&source, token, row));
+        for said in said {
+            match said {
+                Said::Position { prev, new } => self.announce(index, at, prev, new),
+                Said::Batch { token, .. } => {
+                    let batch = said.lines(&source);
+                    self.send_batch(index, at, token, &batch);
+                    if let Some(writer) = &mut self.processes[index].writer {
+                        writer.last_batch = batch;
+                    }
+                }
             }
-            self.send_batch(index, at, token, &batch);
-            if let Some(writer) = &mut self.processes[index].writer {
-                writer.last_batch = batch;
-            }
-            last_sent = token;
-        }
-        if last_sent < current {
-            self.announce(index, at, last_sent, current);
         }
     }
 
@@ -234,9 +205,9 @@ impl World<'_> {
         if let Some(writer) = &mut self.processes[index].writer {
             writer.last_batch.clear();
         }
-        let (stream, instance) = (log.source.stream(), log.source.instance());
-        let line = format!("POSITION {stream} {instance} {prev} {new}");
-        self.publish(index, Bytes::from(line));
+        for line in (Said::Position { prev, new }).lines(&log.source) {
+            self.publish(index, line);
+        }
     }
 
     /// Whether the next message of a builtin writer is lost before the bus. Nobody can know what it
@@ -296,93 +267,6 @@ impl World<'_> {
         }
     }
 
-    /// A writer starts, for the first time or after it died.
-    pub(super) fn start_writer(&mut self, index: ProcessIndex) {
-        let Some(writer) = &mut self.processes[index].writer else { return };
-        if !writer.down {
-            return;
-        }
-        let first = !std::mem::replace(&mut writer.started, true);
-        writer.down = false;
-        writer.last_batch.clear();
-        let builtin = writer.is_builtin;
-        for at in 0..self.logs.len() {
-            let log = &mut self.logs[at];
-            if log.writer != index {
-                continue;
-            }
-            if first {
-                if !log.traits.resettable {
-                    log.appear(self.sequences[log.stream]);
-                }
-                for process in &mut self.processes {
-                    if let Some(follower) = &mut process.follower
-                        && follower.live_since.is_some_and(|since| {
-                            self.now.saturating_since(since)
-                                > process.config.connection.settling_for
-                        })
-                    {
-                        follower.oracle.expect_all(&self.logs[at]);
-                    }
-                }
-            } else {
-                log.restart();
-            }
-        }
-        let lane = self.lane(index);
-        self.note(lane, None, || What::Input { text: "starts".to_owned() });
-        if builtin {
-            self.bring_back(index);
-        } else {
-            let own_streams = self.own_streams(index);
-            for log in self.logs.iter().filter(|log| log.writer == index) {
-                self.publish.on_start(log);
-            }
-            let config = &mut self.processes[index].config;
-            config.publish.own_streams = own_streams;
-            // It follows nothing.
-            config.streams = Some(["-".to_owned()].into());
-            self.start_machine(index);
-        }
-    }
-
-    /// A builtin writer comes back to the bus: it says REPLICATE and announces.
-    pub(super) fn bring_back(&mut self, index: ProcessIndex) {
-        let now = self.now;
-        let bus_at = self.bus_down_until;
-        let process = &mut self.processes[index];
-        let Some(writer) = &mut process.writer else { return };
-        if writer.down || process.link.is_up() || !writer.is_builtin {
-            return;
-        }
-        if process.link.refuse_until > now || bus_at > now {
-            let at = process.link.refuse_until.max(bus_at) + LOOP_AFTER;
-            self.queue.plan(at, Due::WriterBack { writer: index });
-            return;
-        }
-        process.link.state = LinkState::Up;
-        process.link.since = now;
-        process.link.broken = false;
-        process.link.conn = ConnectionId::new(process.link.conn.get() + 1);
-        (process.link.outward_at, process.link.inward_at) = (now, now);
-        // What was written meanwhile is passed over.
-        for at in 0..self.logs.len() {
-            if self.logs[at].writer == index {
-                self.pass_over(index, at);
-            }
-        }
-        if self.scenario.writers[index].manners != Manners::Mute {
-            self.publish(index, Bytes::from_static(b"REPLICATE "));
-            self.on_asked_to_announce(index);
-        }
-    }
-
-    /// A builtin writer's connection ends.
-    pub(super) fn take_offline(&mut self, index: ProcessIndex) {
-        let conn = self.processes[index].link.conn;
-        self.disconnect(index, conn, "the writer went away");
-    }
-
     pub(super) fn on_log_read(
         &mut self,
         index: ProcessIndex,
@@ -403,22 +287,12 @@ impl World<'_> {
             self.feed(index, Input::LogRead { query, result }, None);
             return;
         }
-        let log =
-            self.logs.iter().find(|log| log.writer == index && log.source.stream() == &**stream);
-        let mut page = Page { updates: Vec::new(), upto: *upto, limited: false };
-        if let Some(log) = log {
-            for (token, rows) in log.between(*from, *upto) {
-                if page.updates.len() >= *rows_max as usize {
-                    page.limited = true;
-                    self.marks.hit(Mark::LogPaged);
-                    break;
-                }
-                page.updates.extend(rows.iter().map(|row| (token, row.clone())));
-                page.upto = token;
-            }
-            if !page.limited {
-                page.upto = *upto;
-            }
+        let page = self.logs.own(index, stream).map_or_else(
+            || Page { updates: Vec::new(), upto: *upto, limited: false },
+            |log| log.read(*from, *upto, *rows_max),
+        );
+        if page.limited {
+            self.marks.hit(Mark::LogPaged);
         }
         self.feed(index, Input::LogRead { query, result: Ok(page) }, None);
     }
@@ -461,27 +335,4 @@ impl World<'_> {
             log.published = log.published.max(token.min(log.current));
         }
     }
-
-    /// A writer's connection is gone, with what was on its way. One that does not announce when it
-    /// is back leaves no trace of that on the wire.
-    pub(super) fn on_writer_disconnected(&mut self, index: ProcessIndex) {
-        if self.scenario.writers[index].manners != Manners::Mute {
-            return;
-        }
-        for log in self.logs.iter_mut().filter(|log| log.writer == index) {
-            log.torn = true;
-            self.report.rows_untold += log.excuse(log.told_up_to(), log.current) as u64;
-        }
-    }
-}
-
-fn rdata(source: &Source, token: Option<Token>, row: &Row) -> Bytes {
-    let mut line = String::with_capacity(64);
-    write!(line, "RDATA {} {} ", source.stream(), source.instance()).ok();
-    match token {
-        Some(token) => write!(line, "{token} ").ok(),
-        None => write!(line, "batch ").ok(),
-    };
-    line.push_str(row.as_str());
-    Bytes::from(line)
 }

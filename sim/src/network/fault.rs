@@ -10,13 +10,14 @@ use turmoil::Sim;
 use super::{
     direct::SERVER,
     hosts::{follower_host, writer_host},
-    redis::{HOST, Party, party_of},
+    redis::{HOST, party_of},
     stage::{Contents, Stage, now},
 };
 use crate::{
     marks::Mark,
-    scenario::{FetchFault, Happening, Noise, Via},
+    scenario::{FetchFault, Happening, Noise, Via, Whom},
     trace::What,
+    world::damaged,
 };
 
 /// The time for which a follower that crashed is dead.
@@ -232,10 +233,10 @@ impl Faults {
     /// Records a fault on the lane of the instance that it strikes.
     fn say(&self, now: Timestamp, what: Happening, writers: usize, followers: usize) {
         let mut stage = self.stage.lock();
-        let lane = match struck(what) {
-            Some(Party::Writer(writer)) => writer % writers,
-            Some(Party::Follower(follower)) => stage.follower_lane(follower % followers),
-            None => stage.bus_lane(),
+        let lane = match what.whom() {
+            Whom::Writer(number) => usize::from(number) % writers,
+            Whom::Follower(number) => stage.follower_lane(usize::from(number) % followers),
+            Whom::Bus => stage.bus_lane(),
         };
         stage.note(now, lane, None, || What::Fault { text: format!("{what:?}") });
     }
@@ -268,37 +269,6 @@ impl Faults {
     }
 }
 
-/// Returns the instance that a fault strikes, or `None` for the bus.
-fn struck(what: Happening) -> Option<Party> {
-    match what {
-        Happening::Write { .. }
-        | Happening::RestartBus { .. }
-        | Happening::Pieces { .. }
-        | Happening::Noise { .. } => None,
-        Happening::WaitFor { follower, .. }
-        | Happening::Cut { follower, .. }
-        | Happening::HalfOpen { follower, .. }
-        | Happening::Deafen { follower, .. }
-        | Happening::RefuseConnections { follower, .. }
-        | Happening::DelayFollower { follower, .. }
-        | Happening::CrashFollower { follower }
-        | Happening::SlowHandler { follower, .. }
-        | Happening::ClockJump { follower, .. }
-        | Happening::LoseReplicate { follower }
-        | Happening::Damage { follower, .. }
-        | Happening::SpoilFetches { follower, .. } => Some(Party::Follower(follower.into())),
-        Happening::CrashWriter { writer, .. }
-        | Happening::WriterOffline { writer, .. }
-        | Happening::LosePublish { writer, .. }
-        | Happening::DelayWriter { writer, .. }
-        | Happening::StallWriter { writer, .. }
-        | Happening::FailReads { writer, .. }
-        | Happening::SlowAccept { writer, .. }
-        | Happening::Repeat { writer }
-        | Happening::EmptyPosition { writer } => Some(Party::Writer(writer.into())),
-    }
-}
-
 fn end(sim: &mut Sim<'_>, end: &End) {
     match end {
         End::Release(a, b) => sim.release(a.as_str(), b.as_str()),
@@ -320,12 +290,10 @@ pub(super) fn damage(
     }
     let Some(byte) = stage.followers[follower].damage.take() else { return line.clone() };
     stage.marks.hit(Mark::Damaged);
-    let names: usize = line.split(|byte| *byte == b' ').take(3).map(|word| word.len() + 1).sum();
-    let rest = line.len().saturating_sub(names).max(1);
     let at = stage.bus_lane();
     let text = format!("damaged: {}", String::from_utf8_lossy(line));
     stage.note(now(), at, source, || What::Fault { text });
-    line.slice(..(names + usize::from(byte) % rest).min(line.len()))
+    damaged(line, byte)
 }
 
 fn line(noise: Noise) -> Bytes {

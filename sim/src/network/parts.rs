@@ -7,7 +7,7 @@ use synrepl_core::{ByteString, Timestamp, Transport, stream::Positions};
 use tokio::sync::Notify;
 
 use crate::{
-    oracle::Oracle,
+    oracle::{Counts, Oracle},
     scenario::{FetchFault, FollowerPlan, Via},
 };
 
@@ -39,6 +39,7 @@ pub(super) struct WriterPart {
 /// One follower, as the stage knows it.
 pub(super) struct FollowerPart {
     pub(super) oracle: Oracle,
+    pub(super) counts: Counts,
     pub(super) via: Via,
     /// The positions up to which its application has handled events.
     pub(super) saved: Positions,
@@ -79,6 +80,7 @@ impl FollowerPart {
         };
         Self {
             oracle: Oracle::new(name, plan.from_beginning, transport).giving_up(plan.gives_up),
+            counts: Counts::default(),
             via: plan.via,
             saved: Positions::new(),
             starts: 0,

@@ -58,7 +58,7 @@ pub fn play(scenario: &Scenario, traced: bool) -> Outcome {
     let mut contents = stage.lock();
     let mut report = Report {
         steps: contents.steps,
-        rows_written: contents.serial,
+        rows_written: contents.logs.rows_written(),
         rows_fetched: contents.rows_fetched,
         converged_ms: u64::try_from(contents.converged_in.as_millis()).unwrap_or(u64::MAX),
         marks: contents.marks,
@@ -66,14 +66,14 @@ pub fn play(scenario: &Scenario, traced: bool) -> Outcome {
         ..Report::default()
     };
     for part in &contents.followers {
-        report.rows_delivered += part.oracle.rows_delivered;
-        report.gaps += part.oracle.gaps;
-        report.resets += part.oracle.resets;
+        report.rows_delivered += part.counts.rows_delivered;
+        report.gaps += part.counts.gaps;
+        report.resets += part.counts.resets();
     }
     Outcome {
         report,
         violations: std::mem::take(&mut contents.violations),
-        logs: std::mem::take(&mut contents.logs),
+        logs: std::mem::take(&mut contents.logs).into_inner(),
         trace: contents.recorder.take().map(crate::recorder::Recorder::into_trace),
     }
 }

@@ -3,7 +3,6 @@
 
 use std::{
     cell::Cell,
-    collections::BTreeSet,
     hash::Hasher as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -27,7 +26,7 @@ use crate::{
     report::event_words,
     scenario::{FollowerPlan, Scenario, Via},
     trace::What,
-    world::{Fingerprint, Log, scramble},
+    world::{Fingerprint, Log, Logs, scramble},
 };
 
 /// The shared state. Clones are cheap, and share it. A simulation runs on one thread, so nobody
@@ -43,9 +42,7 @@ impl std::fmt::Debug for Stage {
 
 pub(super) struct Contents {
     pub(super) scenario: Scenario,
-    pub(super) logs: Vec<Log>,
-    pub(super) sequences: Vec<Token>,
-    pub(super) serial: u64,
+    pub(super) logs: Logs,
     pub(super) writers: Vec<WriterPart>,
     pub(super) followers: Vec<FollowerPart>,
     pub(super) violations: Vec<Violation>,
@@ -127,21 +124,6 @@ pub(super) fn now() -> Timestamp {
 impl Contents {
     /// Makes the stage of a scenario, before anything has happened.
     pub(super) fn new(scenario: &Scenario, traced: bool) -> Self {
-        let writers = scenario.writers.len();
-        let mut logs: Vec<Log> = Vec::new();
-        let mut sequences = Vec::new();
-        for plan in &scenario.streams {
-            if logs.iter().any(|log| log.source.stream() == plan.name) {
-                continue;
-            }
-            let of: BTreeSet<usize> =
-                plan.writers.iter().map(|writer| usize::from(*writer) % writers.max(1)).collect();
-            for writer in of {
-                let source = Source::new(&plan.name, &Scenario::writer_name(writer));
-                logs.push(Log::new(source, writer, sequences.len()));
-            }
-            sequences.push(Token::new(1));
-        }
         let follower = |(number, plan): (usize, &FollowerPlan)| {
             FollowerPart::new(scenario.follower_name(number), plan)
         };
@@ -153,9 +135,7 @@ impl Contents {
             marks.hit(Mark::SameName);
         }
         Self {
-            logs,
-            sequences,
-            serial: 0,
+            logs: Logs::planned(scenario),
             writers: scenario.writers.iter().map(|_| WriterPart::default()).collect(),
             followers: scenario.followers.iter().enumerate().map(follower).collect(),
             violations: Vec::new(),
@@ -234,7 +214,9 @@ impl Contents {
 
     /// Notes that a follower starts again from saved positions.
     pub(super) fn restart_follower(&mut self, follower: usize, saved: &Positions) {
-        self.followers[follower].oracle.on_restart(saved, &[], &self.logs);
+        let part = &mut self.followers[follower];
+        part.oracle.on_restart(saved, &[], &self.logs);
+        part.counts.on_restart(saved);
     }
 
     /// Records a moment, if the run is traced.
@@ -283,7 +265,8 @@ impl Contents {
         }
         let part = &mut self.followers[follower];
         part.oracle.on_input(at, None);
-        let verdict = part.oracle.judge(event, &self.logs, &mut self.marks);
+        part.counts.count(event, &self.logs, &mut self.marks);
+        let verdict = part.oracle.judge(event, &self.logs);
         if let Some((source, token)) = event.position() {
             part.saved.set(source, token);
         }
@@ -298,30 +281,18 @@ impl Contents {
         if !self.writers[writer].is_up {
             return;
         }
-        let first = self.serial + 1;
-        for _ in 0..tokens {
-            let log = &mut self.logs[index];
-            let token = if log.traits.resettable {
-                log.current.advanced_by(1)
-            } else {
-                let next = self.sequences[stream].advanced_by(1);
-                self.sequences[stream] = next;
-                next
-            };
-            log.append(token, rows, &mut self.serial);
-        }
-        let (last, upto) = (self.serial, self.logs[index].current);
+        let first = self.logs.rows_written() + 1;
+        (0..tokens).for_each(|_| self.logs.write(index, rows));
+        let (last, upto) = (self.logs.rows_written(), self.logs[index].current);
         let source = self.logs[index].source.clone();
         self.note(at, writer, Some(&source), || What::Wrote {
             text: format!("rows {first} to {last}, up to token {upto}"),
         });
-        if !self.logs[index].traits.resettable {
-            // The other writers of the stream see that the sequence has moved on.
-            let seen = self.sequences[stream];
-            for log in self.logs.iter_mut().filter(|log| log.stream == stream) {
-                if self.writers[log.writer].is_up {
-                    log.current = log.current.max(seen);
-                }
+        // The other writers of the sequence see it move on.
+        for other in 0..self.logs.len() {
+            let log = &self.logs[other];
+            if log.stream == stream && self.writers[log.writer].is_up {
+                self.logs.follow(other);
             }
         }
         for log in self.logs.iter().filter(|log| log.stream == stream) {
@@ -344,14 +315,15 @@ impl Contents {
         if writer == SERVER {
             self.direct.restart();
         }
-        for log in self.logs.iter_mut().filter(|log| log.writer == writer) {
+        for index in 0..self.logs.len() {
+            if self.logs[index].writer != writer {
+                continue;
+            }
             if !first {
-                log.restart();
+                self.logs[index].restart();
             }
-            if !log.traits.resettable {
-                log.current = log.current.max(self.sequences[log.stream]);
-            }
-            self.publish.on_start(log);
+            self.logs.follow(index);
+            self.publish.on_start(&self.logs[index]);
         }
         self.note(at, writer, None, || What::Input { text: "starts".to_owned() });
     }

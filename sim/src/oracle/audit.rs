@@ -5,10 +5,7 @@
 use synrepl_core::stream::{Order, Row, Source, Token};
 
 use super::{Oracle, Promise, Verdict, ledger::Ledger, once};
-use crate::{
-    marks::{Mark, Marks},
-    world::Log,
-};
+use crate::world::Log;
 
 impl Oracle {
     /// The follower compares what it was given with what the writers hold.
@@ -24,9 +21,7 @@ impl Oracle {
         (token, position): (Token, Token),
         rows: &[Row],
         logs: &[Log],
-        marks: &mut Marks,
     ) -> Verdict {
-        marks.hit(Mark::AuditFound);
         let Some(log) = logs.iter().find(|log| log.source == *source) else {
             let what = "there is no such writer".to_owned();
             return Err(self.violation(Promise::Batches, Some(source), what));
@@ -118,7 +113,8 @@ impl Oracle {
     }
 }
 
-/// Whether the row came; where rows say no more than how far their key has come, also later.
+/// Whether the row came. Where a row only says how far its key has come, a later token may have
+/// brought it.
 fn came(log: &Log, ledgers: &[&Ledger], token: Token, row: &Row) -> bool {
     let later = |ledger: &Ledger| ledger.tokens.range(token..).any(|(_, rows)| rows.contains(row));
     ledgers.iter().any(|ledger| ledger.has(token, row) || (log.traits.aggregated && later(ledger)))

@@ -6,7 +6,7 @@ use synrepl_core::stream::{Order, Row, Token};
 use super::ledger::Ledger;
 use crate::world::Log;
 
-/// What a delivery is, beside what was written.
+/// How a delivery compares with what was written.
 pub(super) enum Whole {
     Yes,
     /// The first rows of a token whose others cannot be had; a gap must follow.
@@ -27,7 +27,7 @@ pub(super) fn check<'a>(
     let Some(first) = rows.first() else {
         return Err(format!("at {token} came no rows at all"));
     };
-    // A writer that broke its side of the protocol there: anything may look as if it were whole.
+    // The writer broke its side of the protocol there, so any part may look like a whole batch.
     if log.may_be_part(token, first) {
         return Ok(Whole::Yes);
     }

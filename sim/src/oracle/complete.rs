@@ -7,8 +7,8 @@ use super::ledger::Ledger;
 use crate::world::Log;
 
 /// The first token in `(from, upto]` of which something never came, with its rows. `ledgers` are
-/// those whose rows count: one, or, where the fetch shows other writers' rows, the stream's. Of an
-/// `excused` token nothing need have come.
+/// those whose rows count: one ledger, or all of the stream where a fetch shows the rows of other
+/// writers as well. Rows of an `excused` token need not have come.
 pub(super) fn first_missing<'a>(
     log: &'a Log,
     ledgers: &[&Ledger],

@@ -6,7 +6,8 @@ use synrepl_core::stream::{Row, Token};
 use super::{complete, ledger::Ledger};
 use crate::world::Log;
 
-/// The token of which only a part came, if it is the position's own: a gap must follow.
+/// Gives the token of which only a part came, if that is the token of the position. A gap must
+/// follow then.
 pub(super) fn check(
     log: &Log,
     ledger: &Ledger,
@@ -14,7 +15,8 @@ pub(super) fn check(
     position: Token,
 ) -> Result<Option<Token>, String> {
     if log.traits.resettable {
-        // Rows of an epoch that is over are nobody's; what the writer holds is judged at the end.
+        // No log holds the rows of an epoch that is over. What the writer holds is judged at the
+        // end of the run.
         return Ok(None);
     }
     if position > log.current {

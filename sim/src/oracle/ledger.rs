@@ -1,4 +1,4 @@
-//! What one follower was given of one source.
+//! The record of what one follower was given of one source.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use synrepl_core::stream::{Row, Token};
 /// Rows by token.
 pub(super) type Tokens = BTreeMap<Token, Vec<Row>>;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Ledger {
     /// Rows up to here are not expected: they were written before the start.
     pub(super) start: Option<Token>,
@@ -25,17 +25,13 @@ pub(super) struct Ledger {
     pub(super) split: Option<Token>,
     /// The last token under which an audit found something.
     pub(super) last_found: Option<Token>,
-    /// What no audit has compared, or will.
+    /// Spans that no audit has compared or will compare.
     pub(super) unaudited: Vec<(Token, Token)>,
     pub(super) live: bool,
-    pub(super) catching_up: bool,
-    pub(super) resets: u32,
-    /// Resets while it was live, in the follower's whole life and those before.
+    /// How often the source was reset while it was live, over all lives of the follower.
     pub(super) live_resets: u32,
     /// A fetch was answered with that there is nowhere to fetch from, and no gap has said so yet.
     pub(super) no_endpoint: bool,
-    /// The follower died since its position was told, and nothing was delivered after.
-    pub(super) resumed: bool,
 }
 
 impl Ledger {
@@ -63,8 +59,6 @@ impl Ledger {
             told: true,
             checked: token,
             live: self.live,
-            catching_up: false,
-            resets: self.resets + 1,
             live_resets: self.live_resets + u32::from(self.live),
             ..Self::default()
         };
@@ -77,11 +71,9 @@ impl Ledger {
             self.start = None;
         }
         self.live = false;
-        self.catching_up = false;
         self.split = None;
         self.position = position;
         self.told = saved.is_some();
-        self.resumed = saved.is_some();
         self.checked = self.checked.min(position);
         self.last_token = saved;
         self.last_found = None;

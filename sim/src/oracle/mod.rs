@@ -29,6 +29,7 @@ mod audit;
 mod batches;
 mod bounded;
 mod complete;
+mod counts;
 mod echo;
 mod gap;
 mod honest;
@@ -53,16 +54,14 @@ use synrepl_core::{
 
 #[cfg(feature = "network")]
 pub(crate) use self::peers::PeerOracle;
-pub(crate) use self::publish::PublishOracle;
 pub use self::violation::{Promise, Violation};
 use self::{batches::Whole, ledger::Ledger, waits::Waits};
-use crate::{
-    marks::{Mark, Marks},
-    world::Log,
-};
+pub(crate) use self::{counts::Counts, publish::PublishOracle};
+use crate::world::Log;
 
-/// Judges one follower.
-#[derive(Clone, Debug)]
+/// Judges one follower. What is counted of it, and decides nothing, is no part of this: see
+/// [`Counts`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Oracle {
     /// Its instance name.
     instance: String,
@@ -77,9 +76,6 @@ pub(crate) struct Oracle {
     /// The source that the present input concerns.
     about: Option<Source>,
     now: Timestamp,
-    pub(crate) rows_delivered: u64,
-    pub(crate) gaps: u64,
-    pub(crate) resets: u64,
 }
 
 type Verdict = Result<(), Violation>;
@@ -96,16 +92,29 @@ impl Oracle {
             waits: Waits::default(),
             about: None,
             now: Timestamp::ZERO,
-            rows_delivered: 0,
-            gaps: 0,
-            resets: 0,
         }
     }
 
-    /// An input is handed in now, that concerns this source if one.
+    /// The follower is handed an input, which is about this source if it is about one.
     pub(crate) fn on_input(&mut self, now: Timestamp, about: Option<&Source>) {
         self.now = now;
         self.about = about.cloned();
+    }
+
+    /// The follower has handled its input: the oracle forgets what the input was about.
+    #[cfg(test)]
+    pub(crate) fn on_handled(&mut self) {
+        self.on_input(Timestamp::ZERO, None);
+    }
+
+    /// The positions that went with the follower's events.
+    #[cfg(test)]
+    pub(crate) fn positions(&self) -> Positions {
+        let mut positions = Positions::new();
+        for (source, ledger) in self.ledgers.iter().filter(|(_, ledger)| ledger.told) {
+            positions.set(source, ledger.position);
+        }
+        positions
     }
 
     pub(crate) fn violation(
@@ -124,7 +133,7 @@ impl Oracle {
 
     /// Judges one event against the writers' logs as they are now.
     #[expect(clippy::wildcard_enum_match_arm, reason = "other events promise nothing")]
-    pub(crate) fn judge(&mut self, event: &Event, logs: &[Log], marks: &mut Marks) -> Verdict {
+    pub(crate) fn judge(&mut self, event: &Event, logs: &[Log]) -> Verdict {
         if let Some((source, _)) = event.position() {
             self.hold(Promise::NoEcho, source, echo::check(&self.instance, source))?;
             let verdict = isolation::check(self.about.as_ref(), source);
@@ -132,67 +141,48 @@ impl Oracle {
         }
         match event {
             Event::Rows { source, token, rows, origin: Origin::Audit, position } => {
-                self.rows_delivered += rows.len() as u64;
-                self.on_found(source, (*token, *position), rows, logs, marks)
+                self.on_found(source, (*token, *position), rows, logs)
             }
             Event::Warning(Warning::NotAudited { source, span: Span { from, upto }, .. }) => {
-                marks.hit(Mark::AuditLeftOut);
                 self.of(source).unaudited.push((*from, *upto));
                 Ok(())
             }
             Event::Rows { source, token, rows, position, .. } => {
-                self.rows_delivered += rows.len() as u64;
-                self.on_rows(source, (*token, *position), rows, logs, marks)?;
+                self.on_rows(source, (*token, *position), rows, logs)?;
                 self.on_position(source, *position, logs)
             }
             Event::Position { source, token } => self.on_position(source, *token, logs),
             Event::Live { source, token } => {
                 self.start(source, *token);
                 let verdict = self.on_position(source, *token, logs);
-                let ledger = self.of(source);
-                (ledger.live, ledger.catching_up) = (true, false);
+                self.of(source).live = true;
                 verdict
             }
             Event::NotLive { source, token } => {
-                marks.hit(Mark::NotLive);
                 self.of(source).live = false;
                 self.on_position(source, *token, logs)
             }
             Event::CatchingUp { source, span: Span { from, .. } } => {
                 self.start(source, *from);
                 let verdict = self.on_position(source, *from, logs);
-                let ledger = self.of(source);
-                (ledger.live, ledger.catching_up) = (false, true);
-                if std::mem::take(&mut ledger.resumed) {
-                    marks.hit(Mark::ResumedCatchUp);
-                }
+                self.of(source).live = false;
                 verdict
             }
             Event::Gap { source, span: Span { from, upto }, reason } => {
-                marks.hit(Mark::Gap);
                 self.on_gap(source, (*from, *upto), reason, logs)?;
                 self.on_position(source, *upto, logs)
             }
             Event::Reset { source, token, .. } => {
-                self.resets += 1;
                 let log = logs.iter().find(|log| log.source == *source);
                 let ledger = self.of(source);
                 let verdict = reset::check_reset(ledger, log);
-                marks.hit(if ledger.catching_up { Mark::ResetInCatchUp } else { Mark::Reset });
                 ledger.reset(*token);
-                if ledger.resets > 1 {
-                    marks.hit(Mark::ResetTwice);
-                }
                 self.hold(Promise::ExplicitReset, source, verdict)
             }
-            Event::WaitEnded { wait, outcome } => {
-                if let synrepl_core::WaitOutcome::Reached { .. } = outcome {
-                    marks.hit(Mark::WaitMet);
-                }
-                self.waits
-                    .check_end(*wait, *outcome)
-                    .map_err(|(source, what)| self.violation(Promise::Waits, Some(&source), what))
-            }
+            Event::WaitEnded { wait, outcome } => self
+                .waits
+                .check_end(*wait, *outcome)
+                .map_err(|(source, what)| self.violation(Promise::Waits, Some(&source), what)),
             Event::Disconnected { .. } => {
                 self.ledgers.values_mut().for_each(|ledger| ledger.live = false);
                 Ok(())
@@ -206,7 +196,7 @@ impl Oracle {
         self.waits.open(wait, source, token)
     }
 
-    /// What holds when an input has been handled.
+    /// Checks what holds when an input has been handled.
     pub(crate) fn check_settled(
         &self,
         config: &Config,
@@ -258,9 +248,9 @@ impl Oracle {
         self.of(source).start.get_or_insert(token);
     }
 
-    /// The source's writer appears only now, on a stream that is followed: nothing that it ever
-    /// writes may be left out. Writers of a stream share its tokens: what is below where another
-    /// was heard to stand, as a stranger may be, is of the past.
+    /// The source's writer appears only now, on a stream that is followed, so no row that it writes
+    /// may be left out. Writers of a stream share its tokens: rows below the position of another
+    /// source of the stream were written before.
     pub(crate) fn expect_all(&mut self, log: &Log) {
         let of_stream = |(source, _): &(&Source, &Ledger)| source.stream() == log.source.stream();
         let ledgers = || self.ledgers.iter().filter(of_stream).map(|(_, ledger)| ledger);
@@ -296,7 +286,6 @@ impl Oracle {
         (token, position): (Token, Token),
         rows: &[Row],
         logs: &[Log],
-        marks: &mut Marks,
     ) -> Verdict {
         let Some(log) = logs.iter().find(|log| log.source == *source) else {
             let what = "there is no such writer".to_owned();
@@ -306,9 +295,6 @@ impl Oracle {
         let whole = batches::check(log, siblings, self.ledgers.get(source), token, rows, position);
         let split = matches!(whole, Ok(Whole::Split));
         let shared = log.traits.shared_fetch;
-        if shared && log.wrote(token, &rows[0]).is_none() {
-            marks.hit(Mark::SharedFetch);
-        }
         let verdict = self.hold(Promise::Batches, source, whole.map(|_| ())).and_then(|()| {
             if log.traits.order == Order::Loose {
                 return Ok(());
@@ -351,8 +337,8 @@ impl Oracle {
         verdict
     }
 
-    /// The follower died and is started again from `saved`.
-    /// What it had emitted and the application had not handled is as if it had never come.
+    /// The follower died and is started again from `saved`. Events that its application had not
+    /// handled count as never delivered.
     pub(crate) fn on_restart(&mut self, saved: &Positions, unhandled: &[Event], logs: &[Log]) {
         self.waits.clear();
         self.about = None;
@@ -361,7 +347,7 @@ impl Oracle {
                 && let Some(came) =
                     self.ledgers.get_mut(source).and_then(|ledger| ledger.tokens.get_mut(token))
             {
-                // Once: it may have come before, and have been handled.
+                // One copy is taken out: the row may have come before and have been handled.
                 for row in rows.iter() {
                     if let Some(last) = came.iter().rposition(|one| one == row) {
                         came.remove(last);
@@ -397,12 +383,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether anything is being fetched.
-    pub(crate) fn is_catching_up(&self) -> bool {
-        self.ledgers.values().any(|ledger| ledger.catching_up)
-    }
-
-    /// Where a source stands, by what was told.
+    /// The position of a source that the follower's events told last.
     pub(crate) fn position_of(&self, source: &Source) -> Option<Token> {
         self.ledgers.get(source).filter(|ledger| ledger.told).map(|ledger| ledger.position)
     }

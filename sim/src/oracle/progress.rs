@@ -6,7 +6,7 @@ use synrepl_core::stream::{Row, Token};
 use super::{complete, ledger::Ledger};
 use crate::{oracle::Promise, world::Log};
 
-/// What of `log` has not arrived, if `upto` has to, and nothing need have that is `excused`.
+/// Checks that all of `log` up to `upto` has arrived, except rows of `excused` tokens.
 pub(super) fn check(
     log: &Log,
     ledger: Option<&Ledger>,

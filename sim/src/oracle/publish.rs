@@ -25,7 +25,7 @@ struct Said {
     batch: Vec<Row>,
     /// Something was announced on the present connection.
     announced: bool,
-    /// When the bus last took an announcement.
+    /// The time at which the bus last took an announcement.
     announced_at: Option<Timestamp>,
     /// A REPLICATE that was not answered yet.
     asked_at: Option<Timestamp>,
@@ -57,7 +57,8 @@ impl PublishOracle {
     }
 
     /// A REPLICATE reached an instance.
-    /// Who asks was there since `since`, and has heard what was announced after that.
+    /// The instance that asks has listened since `since`, and has heard what was announced after
+    /// that.
     pub(crate) fn on_replicate(&mut self, now: Timestamp, since: Timestamp, instance: &str) {
         for (_, said) in self.of(instance) {
             if said.announced_at.is_none_or(|announced| announced < since) {

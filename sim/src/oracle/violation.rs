@@ -14,7 +14,7 @@ pub enum Promise {
     Order,
     /// F2: every row between two positions is delivered, or a gap stands in its place.
     Complete,
-    /// F3: no row twice, between resets.
+    /// F3: no row is delivered twice, between resets.
     Once,
     /// F4: the rows of one token come together, whole and unmixed.
     Batches,
@@ -42,7 +42,7 @@ pub enum Promise {
     CutsOff,
     /// A wait ends once its own source has reached its token, and not before.
     Waits,
-    /// C1: same inputs, same actions.
+    /// C1: the same inputs lead to the same actions.
     Deterministic,
     /// C2: no input is refused that a driver may give, and what is not a command costs nothing
     /// else.
@@ -82,13 +82,13 @@ impl Promise {
 /// A broken promise: which, where, when, and what was expected and came.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Violation {
-    /// Which one.
+    /// The promise that is broken.
     pub promise: Promise,
-    /// When it was noticed.
+    /// The time at which the oracle noticed it.
     pub at: Timestamp,
-    /// Whose promise: an instance name.
+    /// The name of the instance that broke it.
     pub instance: String,
-    /// Of which source, if of one.
+    /// The source that it is about, if it is about one.
     pub source: Option<Source>,
     /// What was expected and what came.
     pub what: String,

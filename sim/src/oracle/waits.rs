@@ -8,11 +8,11 @@ use synrepl_core::{
 };
 
 /// The open waits of one follower; none has a deadline that it could live to see.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Waits(BTreeMap<WaitId, (Source, Token)>);
 
 impl Waits {
-    /// True if another one for the same token is open.
+    /// Returns whether another wait for the same token is open.
     pub(super) fn open(&mut self, wait: WaitId, source: Source, token: Token) -> bool {
         let twin = self.0.values().any(|(of, at)| *of == source && *at == token);
         self.0.insert(wait, (source, token));

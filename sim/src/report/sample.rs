@@ -3,27 +3,17 @@
 use synrepl_core::{Timestamp, stream::Source};
 
 use crate::{
-    FollowerPlan, Manners, Mode, Promise, Scenario, StreamPlan, Via, Violation, WriterPlan,
+    FollowerPlan, Mode, Promise, Scenario, StreamPlan, Violation, WriterPlan,
     trace::{Lane, LaneRole, MessageKind, Moment, Trace, What},
 };
 
 pub(super) fn scenario() -> Scenario {
-    let writer = WriterPlan { manners: Manners::Synapse, starts_ms: 0 };
     Scenario {
         seed: 17,
         mode: Mode::Swarm,
         streams: vec![StreamPlan { name: "events".to_owned(), writers: vec![0, 1] }],
-        writers: vec![writer.clone(), writer],
-        followers: vec![FollowerPlan {
-            via: Via::Bus,
-            from_beginning: true,
-            observe_only: false,
-            tight_limits: false,
-            audit: false,
-            gives_up: false,
-            namesake_of: None,
-            handler_us: 0,
-        }],
+        writers: vec![WriterPlan::default(); 2],
+        followers: vec![FollowerPlan { from_beginning: true, ..FollowerPlan::default() }],
         delay_us: (100, 900),
         page_rows_max: 100,
         events: Vec::new(),

@@ -238,7 +238,49 @@ pub enum FetchFault {
     Stale,
 }
 
+/// What a happening is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// A writer, by a number that is taken modulo the writers that there are.
+    Writer(u8),
+    /// A follower, by such a number.
+    Follower(u8),
+    /// Everybody, or a log.
+    Bus,
+}
+
 impl Happening {
+    /// Returns what it strikes.
+    pub(crate) const fn whom(self) -> Whom {
+        match self {
+            Self::WaitFor { follower, .. }
+            | Self::Cut { follower, .. }
+            | Self::HalfOpen { follower, .. }
+            | Self::Deafen { follower, .. }
+            | Self::RefuseConnections { follower, .. }
+            | Self::DelayFollower { follower, .. }
+            | Self::CrashFollower { follower }
+            | Self::SlowHandler { follower, .. }
+            | Self::ClockJump { follower, .. }
+            | Self::LoseReplicate { follower }
+            | Self::Damage { follower, .. }
+            | Self::SpoilFetches { follower, .. } => Whom::Follower(follower),
+            Self::CrashWriter { writer, .. }
+            | Self::WriterOffline { writer, .. }
+            | Self::LosePublish { writer, .. }
+            | Self::DelayWriter { writer, .. }
+            | Self::StallWriter { writer, .. }
+            | Self::Repeat { writer }
+            | Self::FailReads { writer, .. }
+            | Self::SlowAccept { writer, .. }
+            | Self::EmptyPosition { writer } => Whom::Writer(writer),
+            Self::Write { .. }
+            | Self::RestartBus { .. }
+            | Self::Pieces { .. }
+            | Self::Noise { .. } => Whom::Bus,
+        }
+    }
+
     /// Reduces the event's counts to the least: one token, one row, one repetition.
     pub(crate) const fn make_plain(&mut self) {
         match self {

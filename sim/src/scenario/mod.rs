@@ -13,6 +13,7 @@ mod sockets;
 use serde::{Deserialize, Serialize};
 use synrepl_core::wire::Dialect;
 
+pub(crate) use self::happening::Whom;
 pub use self::{
     happening::{FetchFault, Happening, Noise, Timed},
     pattern::Pattern,
@@ -71,7 +72,7 @@ pub struct StreamPlan {
 }
 
 /// One writing instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WriterPlan {
     /// The rules by which it sends.
@@ -81,7 +82,9 @@ pub struct WriterPlan {
 }
 
 /// The rules by which a writer sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Manners {
@@ -89,6 +92,7 @@ pub enum Manners {
     Ours,
     /// Those of Synapse 1.97 and later: announces in its send loop, from the last token sent
     /// (`protocol.md` 5.3, 5.4).
+    #[default]
     Synapse,
     /// Those of Synapse 1.22 to 1.96: announces its current token at once, ahead of rows still to
     /// be sent (known bug A33; `protocol.md` H9).
@@ -99,7 +103,7 @@ pub enum Manners {
 }
 
 /// One following instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FollowerPlan {
     /// The transport by which it reaches the writers.
@@ -122,11 +126,14 @@ pub struct FollowerPlan {
 }
 
 /// The transport by which a follower reaches the writers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Via {
     /// A subscription to the bus, which connects it to all writers.
+    #[default]
     Bus,
     /// A direct TCP connection to `master`, in this dialect.
     Tcp(Dialect),

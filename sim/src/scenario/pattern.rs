@@ -5,7 +5,7 @@ use rand_core::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FetchFault, FollowerPlan, Happening, Manners, Mode, Noise, Scenario, StreamPlan, Timed, Via,
+    FetchFault, FollowerPlan, Happening, Manners, Mode, Noise, Scenario, StreamPlan, Timed,
     WriterPlan,
 };
 
@@ -75,23 +75,12 @@ struct Draft {
 
 impl Draft {
     fn new(pattern: Pattern, seed: u64) -> Self {
-        let writer = WriterPlan { manners: Manners::Synapse, starts_ms: 0 };
-        let follower = FollowerPlan {
-            via: Via::Bus,
-            from_beginning: false,
-            observe_only: false,
-            tight_limits: false,
-            audit: false,
-            gives_up: false,
-            namesake_of: None,
-            handler_us: 0,
-        };
         let scenario = Scenario {
             seed,
             mode: Mode::Pattern(pattern),
             streams: Vec::new(),
-            writers: vec![writer.clone(), writer],
-            followers: vec![follower],
+            writers: vec![WriterPlan::default(); 2],
+            followers: vec![FollowerPlan::default()],
             delay_us: (200, 2_000),
             page_rows_max: 3,
             events: Vec::new(),

@@ -2,11 +2,10 @@
 //! [`model`] has one real follower among scripted writers, [`pair`] a real writer and a real
 //! follower.
 
+mod follower;
+mod member;
 mod model;
-mod oracle;
 mod pair;
-mod scenario;
 mod search;
 mod world;
 mod worlds;
-mod writer;

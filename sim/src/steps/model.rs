@@ -2,25 +2,51 @@
 //! a budget of faults. In each state that can be reached no promise is broken, and from each, with
 //! the faults gone, everything arrives.
 
-use std::hash::{Hash, Hasher};
-
 use stateright::{Model, Property};
 
-use super::{
-    oracle::Violation,
-    scenario::{FetchFault, Scenario, Step, StreamPlan},
-    world::World,
-};
+use super::{follower::Answer, world::World};
+use crate::oracle::Violation;
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A source appends two rows under one token.
+    Write { source: usize },
+    /// A writer's send loop runs: what it has not said goes to the bus.
+    Flush { writer: usize },
+    /// The follower receives a message.
+    Deliver,
+    /// The message that the follower receives next is damaged.
+    Damage,
+    /// A fetch is answered.
+    Answer { fetch: usize, answer: Answer },
+    /// The follower's connection ends, and what was on its way is lost.
+    Lose,
+    /// The connection that the follower wants is made.
+    Connect,
+    /// The next REPLICATE reaches nobody.
+    LoseReplicate,
+    /// Time passes until the follower wants to be woken.
+    Wait,
+    /// A writer dies and comes back: what lives in its memory starts over.
+    RestartWriter { writer: usize },
+    /// A writer loses the bus, and what it would have sent is not sent.
+    WriterOffline { writer: usize },
+    /// A writer is back on the bus and announces itself.
+    WriterOnline { writer: usize },
+    /// The follower stops and is started again from the positions that went with its events.
+    RestartFollower,
+}
 
 /// A world with what may still happen in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct State {
     world: World,
     budget: Budget,
     violation: Option<Violation>,
 }
 
-/// How often each may happen.
+/// How often each kind of fault may still happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Budget {
     /// Batches of two rows.
@@ -57,27 +83,11 @@ pub(super) const NONE: Budget = Budget {
     timeouts: 0,
 };
 
-impl PartialEq for State {
-    fn eq(&self, other: &Self) -> bool {
-        self.budget == other.budget
-            && self.violation == other.violation
-            && self.world.essence() == other.world.essence()
-    }
-}
-
-impl Hash for State {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.world.essence().hash(state);
-        self.budget.hash(state);
-        self.violation.hash(state);
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SmallWorld {
-    /// Names, each with its number of writers. The first writer of each is the same instance, and
-    /// so on.
-    pub(super) streams: &'static [(&'static str, u8)],
+    /// The streams, each with the number of its writers. The first writers of all streams are one
+    /// instance, the second ones another.
+    pub(super) streams: &'static [(&'static str, usize)],
     pub(super) budget: Budget,
     pub(super) tight_limits: bool,
 }
@@ -87,9 +97,9 @@ impl SmallWorld {
         let State { world, budget, .. } = state;
         if budget.writes > 0 {
             let sources = self.streams.iter().map(|(_, writers)| writers).sum();
-            steps.extend((0..sources).map(|source| Step::Write { source, rows: 2 }));
+            steps.extend((0..sources).map(|source| Step::Write { source }));
         }
-        for writer in 0..self.instances() {
+        for writer in 0..world.writers() {
             if budget.restarts > 0 {
                 steps.push(Step::RestartWriter { writer });
             }
@@ -97,20 +107,18 @@ impl SmallWorld {
                 steps.push(Step::WriterOffline { writer });
             }
         }
-        let (messages, fetches) = world.pending();
-        if messages > 0 && budget.damages > 0 {
-            steps.push(Step::Damage { at: 0, byte: 0 });
+        if world.follower.has_mail() && budget.damages > 0 {
+            steps.push(Step::Damage);
         }
-        for fetch in 0..fetches {
-            let number = u8::try_from(fetch).unwrap_or(u8::MAX);
+        for (fetch, (_, is_stale)) in world.follower.fetches(&world.logs).enumerate() {
             if budget.failures > 0 {
-                steps.push(Step::Answer { fetch: number, fault: Some(FetchFault::Status) });
+                steps.push(Step::Answer { fetch, answer: Answer::Failed });
             }
-            if budget.stale > 0 && world.is_stale(fetch) {
-                steps.push(Step::Answer { fetch: number, fault: Some(FetchFault::Stale) });
+            if budget.stale > 0 && is_stale {
+                steps.push(Step::Answer { fetch, answer: Answer::Stale });
             }
         }
-        let (up, _) = world.connection();
+        let up = world.follower.member.up;
         if up && budget.losses > 0 {
             steps.push(Step::Lose);
         }
@@ -121,10 +129,6 @@ impl SmallWorld {
             steps.push(Step::RestartFollower);
         }
     }
-
-    fn instances(&self) -> u8 {
-        self.streams.iter().map(|(_, writers)| *writers).max().unwrap_or_default()
-    }
 }
 
 impl Model for SmallWorld {
@@ -132,48 +136,30 @@ impl Model for SmallWorld {
     type Action = Step;
 
     fn init_states(&self) -> Vec<State> {
-        let plan = |(name, writers): &(&str, u8)| StreamPlan {
-            name: (*name).to_owned(),
-            writers: *writers,
-        };
-        let scenario = Scenario {
-            seed: 0,
-            streams: self.streams.iter().map(plan).collect(),
-            from_beginning: true,
-            page_rows_max: 2,
-            tight_limits: self.tight_limits,
-            gives_up: false,
-            steps: Vec::new(),
-        };
-        let mut world = World::new(&scenario);
-        let violation = world.drain().err();
-        vec![State { world, budget: self.budget, violation }]
+        let (world, outcome) = World::new(self.streams, self.tight_limits);
+        vec![State { world, budget: self.budget, violation: outcome.err() }]
     }
 
     fn actions(&self, state: &State, steps: &mut Vec<Step>) {
         let State { world, budget, .. } = state;
-        let (messages, fetches) = world.pending();
-        let (up, wanted) = world.connection();
-        for writer in 0..self.instances() {
+        let wanted = world.follower.member.wants_connection();
+        for writer in 0..world.writers() {
             steps.push(Step::Flush { writer });
             if self.budget.outages > 0 {
                 steps.push(Step::WriterOnline { writer });
             }
         }
-        if messages > 0 {
-            steps.push(Step::Deliver { count: 1 });
+        if world.follower.has_mail() {
+            steps.push(Step::Deliver);
         }
-        for fetch in 0..u8::try_from(fetches).unwrap_or(u8::MAX) {
-            steps.push(Step::Answer { fetch, fault: None });
-        }
+        let pending = world.follower.pending();
+        steps.extend((0..pending).map(|fetch| Step::Answer { fetch, answer: Answer::Now }));
         if wanted {
-            steps.push(Step::Connect { works: true });
+            steps.push(Step::Connect);
         }
         // Without a connection, time passes until there is one.
-        if (budget.timeouts > 0 || (!up && !wanted))
-            && let Some(ms) = world.until_timeout_ms()
-        {
-            steps.push(Step::Wait { ms });
+        if (budget.timeouts > 0 || is_down(world)) && world.until_timeout().is_some() {
+            steps.push(Step::Wait);
         }
         self.faults(state, steps);
     }
@@ -183,13 +169,12 @@ impl Model for SmallWorld {
             return None;
         }
         let mut next = state.clone();
-        let is_down = state.world.connection() == (false, false);
-        if !(is_down && matches!(step, Step::Wait { .. })) {
+        if !(is_down(&state.world) && matches!(step, Step::Wait)) {
             next.budget.spend(step);
         }
         next.violation = next.world.step(step).err();
         // Steps that change nothing, such as a flush with nothing to send, lead nowhere.
-        (next.violation.is_some() || next.world.essence() != state.world.essence()).then_some(next)
+        (next.violation.is_some() || next.world != state.world).then_some(next)
     }
 
     /// Liveness as a property of each state by itself: from here, the faults gone and every step
@@ -205,21 +190,29 @@ impl Model for SmallWorld {
     }
 }
 
+/// Whether the follower has no connection, and wants none yet.
+const fn is_down(world: &World) -> bool {
+    world.follower.member.conn.is_none()
+}
+
 impl Budget {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "other steps are free")]
-    fn spend(&mut self, step: Step) {
+    const fn spend(&mut self, step: Step) {
         match step {
             Step::Write { .. } => self.writes -= 1,
             Step::Lose => self.losses -= 1,
-            Step::Answer { fault: Some(FetchFault::Stale), .. } => self.stale -= 1,
-            Step::Answer { fault: Some(_), .. } => self.failures -= 1,
+            Step::Answer { answer: Answer::Stale, .. } => self.stale -= 1,
+            Step::Answer { answer: Answer::Failed, .. } => self.failures -= 1,
             Step::RestartWriter { .. } => self.restarts -= 1,
             Step::WriterOffline { .. } => self.outages -= 1,
             Step::LoseReplicate => self.lost_asks -= 1,
-            Step::Damage { .. } => self.damages -= 1,
+            Step::Damage => self.damages -= 1,
             Step::RestartFollower => self.follower_restarts -= 1,
-            Step::Wait { .. } => self.timeouts -= 1,
-            _ => {}
+            Step::Wait => self.timeouts -= 1,
+            Step::Flush { .. }
+            | Step::Deliver
+            | Step::Answer { answer: Answer::Now, .. }
+            | Step::Connect
+            | Step::WriterOnline { .. } => {}
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, hash::Hash, path::Path, time::Instant};
 
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 
-/// Set to `large`, the worlds are larger: minutes instead of seconds.
+/// If this variable is set to `large`, the worlds are larger and take minutes instead of seconds.
 const BOUNDS: &str = "SYNREPL_MODEL_BOUNDS";
 
 /// Whether the larger worlds are asked for.
@@ -74,7 +74,7 @@ where
     found
 }
 
-/// Names of bugs are those of their files.
+/// Checks that the bug exists: its name is that of its file.
 #[track_caller]
 pub(super) fn assert_is_planted(bug: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("bugs/{bug}.toml"));

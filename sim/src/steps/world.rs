@@ -1,448 +1,231 @@
-//! Plays a scenario: writers, a bus, fetch sources and one follower, on virtual time.
+//! Scripted writers, a bus, fetch sources and the real follower, on virtual time.
 
-use std::collections::VecDeque;
-use std::hash::Hash;
+use std::time::Duration;
 
-use bytes::Bytes;
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, FetchId, Input, Node, Start, Timestamp, WaitId,
-    stream::{FetchError, Page, Source, Span, Token, traits},
+    Config, Input, Start, Timestamp,
     wire::{Command, Decoder},
 };
 
 use super::{
-    oracle::{Oracle, Promise, Violation},
-    scenario::{FetchFault, Scenario, Step},
-    writer::{Instance, Log, page},
+    follower::{Answer, BATCH_ROWS, Follower, Says},
+    model::Step,
+};
+use crate::{
+    oracle::{Promise, Violation},
+    world::{Log, Logs, damaged, look},
 };
 
 /// Simulated time within which everything must arrive once all faults are gone.
-const CONVERGES_WITHIN_S: u64 = 600;
+const CONVERGES_WITHIN: Duration = Duration::from_secs(600);
 
-fn start(config: &Config) -> Node {
-    Node::new(config.clone()).expect("the settings of simulations are good")
+/// What a writer is besides its logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Writer {
+    online: bool,
+    must_announce: bool,
 }
 
+/// Everything that the future depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Fetch {
-    query: FetchId,
-    source: Source,
-    from: Token,
-    upto: Token,
-    /// What the writer held when it was asked.
-    seen: Page,
+pub(super) struct World {
+    now: Timestamp,
+    pub(super) follower: Follower,
+    lose_replicate: bool,
+    writers: Vec<Writer>,
+    pub(super) logs: Logs,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct World {
-    config: Config,
-    node: Node,
-    now: Timestamp,
-    conn: ConnectionId,
-    up: bool,
-    bus: VecDeque<String>,
-    fetches: Vec<Fetch>,
-    lose_replicate: bool,
-    instances: Vec<Instance>,
-    logs: Vec<Log>,
-    /// The next token of each stream's sequence.
-    sequences: Vec<Token>,
-    serial: u64,
-    page_rows_max: u32,
-    oracle: Oracle,
-}
+type Outcome = Result<(), Violation>;
 
 impl World {
-    pub(crate) fn new(scenario: &Scenario) -> Self {
-        let mut logs: Vec<Log> = Vec::new();
-        let mut writers = 0;
-        let mut sequences = Vec::new();
-        for plan in &scenario.streams {
-            if logs.iter().any(|log| log.source.stream() == plan.name) {
-                continue;
-            }
-            for writer in 0..usize::from(plan.writers.clamp(1, 3)) {
-                logs.push(Log::new(&plan.name, writer, sequences.len()));
-                writers = writers.max(writer + 1);
-            }
-            sequences.push(Token::new(1));
-        }
+    /// Makes a world of streams, each with the number of its writers. With tight limits every queue
+    /// of the follower overflows.
+    pub(super) fn new(streams: &[(&str, usize)], tight_limits: bool) -> (Self, Outcome) {
         let mut config = Config::default();
-        config.seed = scenario.seed;
-        config.start = if scenario.from_beginning { Start::Beginning } else { Start::Now };
-        if scenario.tight_limits {
+        config.start = Start::Beginning;
+        if tight_limits {
             config.limits.held_rows_max = 2;
             config.limits.batch_rows_max = 2;
             config.limits.burst_rows_max = 3;
             config.catch_up.burst_window_max = 3;
             config.catch_up.fetches_in_flight_max = 1;
         }
-        config.catch_up.fetch_attempts_max = scenario.gives_up.then_some(2);
-        let node = start(&config);
-        Self {
-            config,
-            node,
+        let writers = streams.iter().map(|(_, writers)| *writers).max().unwrap_or_default();
+        let mut world = Self {
             now: Timestamp::ZERO,
-            conn: ConnectionId::new(0),
-            up: false,
-            bus: VecDeque::new(),
-            fetches: Vec::new(),
+            follower: Follower::new(config),
             lose_replicate: false,
-            instances: vec![Instance { online: true, must_announce: true }; writers],
-            logs,
-            sequences,
-            serial: 0,
-            page_rows_max: scenario.page_rows_max.max(1),
-            oracle: Oracle::default(),
-        }
+            writers: vec![Writer { online: true, must_announce: true }; writers],
+            logs: Logs::of(streams.iter().map(|(name, writers)| (*name, (0..*writers).collect()))),
+        };
+        let says = world.follower.begin(&world.logs);
+        let outcome = world.hear(says);
+        (world, outcome)
     }
 
-    pub(crate) fn step(&mut self, step: Step) -> Result<(), Violation> {
+    pub(super) fn step(&mut self, step: Step) -> Outcome {
         match step {
-            Step::Write { source, rows } => {
-                self.write(usize::from(source) % self.logs.len(), rows.clamp(1, 4));
-            }
-            Step::Flush { writer } => self.flush(usize::from(writer) % self.instances.len()),
-            Step::Deliver { count } => {
-                for _ in 0..count {
-                    self.deliver()?;
-                }
-            }
-            Step::Swap { at } => self.swap(usize::from(at)),
-            Step::Damage { at, byte } => self.damage(usize::from(at), usize::from(byte)),
-            Step::Answer { fetch, fault } => {
-                if !self.fetches.is_empty() {
-                    self.answer(usize::from(fetch) % self.fetches.len(), fault)?;
-                }
-            }
+            Step::Write { source } => self.logs.write(source, BATCH_ROWS),
+            Step::Flush { writer } => self.flush(writer),
+            Step::Deliver => return self.deliver(),
+            Step::Damage => self.damage(),
+            Step::Answer { fetch, answer } => return self.answer(fetch, answer),
             Step::Lose => {
-                if self.up {
-                    self.disconnect()?;
-                }
+                let input = self.follower.member.lose();
+                return self.handle(input);
             }
-            Step::Connect { works } => self.connect(works)?,
+            Step::Connect => {
+                let input = self.follower.member.connect();
+                return self.handle(input);
+            }
             Step::LoseReplicate => self.lose_replicate = true,
-            Step::Wait { ms } => self.wait(u64::from(ms) * 1_000)?,
+            Step::Wait => return self.wait(self.until_timeout().unwrap_or_default()),
             Step::RestartWriter { writer } => {
-                let writer = usize::from(writer) % self.instances.len();
-                for log in self.logs.iter_mut().filter(|log| log.writer == writer) {
-                    log.restart();
-                }
-                self.instances[writer] = Instance { online: true, must_announce: true };
-                self.announce(writer);
+                self.logs.of_writer(writer).for_each(Log::restart);
+                self.writers[writer] = Writer { online: true, must_announce: true };
+                self.flush(writer);
             }
-            Step::WriterOffline { writer } => {
-                let writer = usize::from(writer) % self.instances.len();
-                self.instances[writer].online = false;
-            }
-            Step::WriterOnline { writer } => {
-                self.bring_online(usize::from(writer) % self.instances.len());
-            }
-            Step::RestartFollower => self.restart_follower()?,
-            Step::WaitFor { source, ahead } => {
-                self.wait_for(usize::from(source) % self.logs.len(), u32::from(ahead))?;
+            Step::WriterOffline { writer } => self.writers[writer].online = false,
+            Step::WriterOnline { writer } => self.bring_online(writer),
+            Step::RestartFollower => {
+                self.now = Timestamp::ZERO;
+                let says = self.follower.restart(&self.logs);
+                return self.hear(says);
             }
         }
         Ok(())
-    }
-
-    fn write(&mut self, index: usize, rows: u8) {
-        let log = &mut self.logs[index];
-        let token = if log.traits.resettable {
-            log.current.advanced_by(1)
-        } else {
-            let next = self.sequences[log.stream].advanced_by(1);
-            self.sequences[log.stream] = next;
-            next
-        };
-        log.append(token, rows, &mut self.serial);
     }
 
     fn flush(&mut self, writer: usize) {
-        let Instance { online, must_announce } = self.instances[writer].clone();
-        if online {
-            self.instances[writer].must_announce = false;
-        }
-        for log in self.logs.iter_mut().filter(|log| log.writer == writer) {
-            // A writer of a shared sequence sees the others' tokens go by and follows them.
-            let seen = self.sequences[log.stream];
-            if !log.traits.resettable && log.current < seen {
-                log.current = seen;
-            }
-            let lines = log.flush(must_announce);
-            if online && self.up {
-                self.bus.extend(lines);
+        let Writer { online, must_announce } = self.writers[writer];
+        self.writers[writer].must_announce &= !online;
+        for index in 0..self.logs.len() {
+            if self.logs[index].writer == writer {
+                self.logs.follow(index);
             }
         }
-    }
-
-    /// What a writer says when it connects: where it stands, before anything else.
-    fn announce(&mut self, writer: usize) {
-        self.instances[writer].must_announce = true;
-        self.flush(writer);
+        for log in self.logs.of_writer(writer) {
+            let said = look(log, must_announce);
+            let lines: Vec<_> = said.iter().flat_map(|said| said.lines(&log.source)).collect();
+            for line in lines.into_iter().filter(|_| online) {
+                if let Ok(command) = Decoder::new().decode(&line) {
+                    log.on_said(&command);
+                }
+                self.follower.member.post(line);
+            }
+        }
     }
 
     fn bring_online(&mut self, writer: usize) {
-        if self.instances[writer].online {
+        if self.writers[writer].online {
             return;
         }
         // What was written meanwhile was moved past, not sent.
-        for log in self.logs.iter_mut().filter(|log| log.writer == writer) {
-            log.last_token = log.current;
-        }
-        self.instances[writer].online = true;
-        self.announce(writer);
+        self.logs.of_writer(writer).for_each(|log| log.last_token = log.current);
+        self.writers[writer] = Writer { online: true, must_announce: true };
+        self.flush(writer);
     }
 
-    fn swap(&mut self, at: usize) {
-        let waiting = self.bus.len();
-        if waiting < 2 {
-            return;
-        }
-        let at = at % (waiting - 1);
-        let writer = |line: &str| line.split(' ').nth(2).map(str::to_owned);
-        if writer(&self.bus[at]) != writer(&self.bus[at + 1]) {
-            self.bus.swap(at, at + 1);
+    fn damage(&mut self) {
+        let next = self.follower.member.inbox.front_mut();
+        if let Some(line) = next.filter(|line| line.starts_with(b"RDATA")) {
+            *line = damaged(line, 0);
         }
     }
 
-    fn damage(&mut self, at: usize, byte: usize) {
-        let waiting = self.bus.len();
-        if waiting == 0 {
-            return;
-        }
-        let line = &mut self.bus[at % waiting];
-        // Damage that leaves the source readable: what is lost beyond that, nobody can know.
-        if line.starts_with("RDATA") {
-            let names: usize = line.split(' ').take(3).map(|word| word.len() + 1).sum();
-            line.truncate(names + byte % line.len().saturating_sub(names).max(1));
-        }
+    fn handle(&mut self, input: Option<Input>) -> Outcome {
+        let Some(input) = input else { return Ok(()) };
+        let says = self.follower.handle(self.now, input, None, &self.logs);
+        self.hear(says)
     }
 
-    fn deliver(&mut self) -> Result<(), Violation> {
-        let Some(line) = self.bus.pop_front() else { return Ok(()) };
-        let input = match Decoder::new().decode(&Bytes::from(line)) {
-            Ok(command) => Input::Received { conn: self.conn, command },
-            Err(error) => Input::Malformed { conn: self.conn, error },
-        };
-        self.handle(input)
+    fn deliver(&mut self) -> Outcome {
+        let says = self.follower.deliver(self.now, &self.logs);
+        self.hear(says)
     }
 
-    fn connect(&mut self, works: bool) -> Result<(), Violation> {
-        if self.up || self.conn.get() == 0 {
-            return Ok(());
-        }
-        if works {
-            self.up = true;
-            self.handle(Input::Connected { conn: self.conn })
-        } else {
-            self.disconnect()
-        }
+    fn answer(&mut self, fetch: usize, answer: Answer) -> Outcome {
+        let says = self.follower.answer(self.now, fetch, answer, &self.logs);
+        self.hear(says)
     }
 
-    fn disconnect(&mut self) -> Result<(), Violation> {
-        let conn = std::mem::replace(&mut self.conn, ConnectionId::new(0));
-        self.up = false;
-        self.bus.clear();
-        self.handle(Input::Disconnected { conn, reason: "lost".to_owned() })
+    fn wait(&mut self, time: Duration) -> Outcome {
+        self.now = self.now + time;
+        self.handle(Some(Input::Tick))
     }
 
-    fn wait(&mut self, micros: u64) -> Result<(), Violation> {
-        self.now = Timestamp::from_micros(self.now.as_micros() + micros);
-        self.handle(Input::Tick)
-    }
-
-    /// Opens a wait that no deadline ends.
-    fn wait_for(&mut self, index: usize, ahead: u32) -> Result<(), Violation> {
-        let log = &self.logs[index];
-        let (source, token) = (log.source.clone(), log.current.advanced_by(ahead));
-        self.serial += 1;
-        let wait = WaitId::new(self.serial);
-        self.oracle.on_wait(wait, source.clone(), token);
-        let deadline = Timestamp::from_micros(u64::MAX);
-        self.handle(Input::WaitFor { wait, source, token, deadline })
-    }
-
-    fn answer(&mut self, index: usize, fault: Option<FetchFault>) -> Result<(), Violation> {
-        let Fetch { query, source, from, upto, seen } = self.fetches.remove(index);
-        let endpoint = "http://writer".to_owned();
-        // Streams whose pages may reach beyond what was asked cannot be caught at it.
-        let fault = match fault {
-            Some(FetchFault::Beyond) if traits(source.stream()).overruns => {
-                Some(FetchFault::Status)
-            }
-            fault => fault,
-        };
-        let result = match fault {
-            None => Ok(self.page(&source, from, upto)),
-            Some(FetchFault::Stale) => Ok(seen),
-            Some(FetchFault::Status) => {
-                Err(FetchError::Status { endpoint, status: 500, message: String::new() })
-            }
-            Some(FetchFault::TimedOut) => Err(FetchError::TimedOut { endpoint, after_ms: 1 }),
-            Some(FetchFault::TooLarge) => Err(FetchError::TooLarge { limit_bytes: 1 }),
-            Some(FetchFault::Beyond) => {
-                let mut page = self.page(&source, from, upto);
-                page.upto = upto.advanced_by(5);
-                page.limited = false;
-                Ok(page)
-            }
-            Some(FetchFault::Short) => {
-                let mut page = self.page(&source, from, upto);
-                page.upto = page.updates.iter().map(|(token, _)| *token).max().unwrap_or(upto);
-                Ok(page)
-            }
-            Some(FetchFault::NoEndpoint) => {
-                Err(FetchError::NoEndpoint { instance: source.instance().to_owned() })
-            }
-            Some(FetchFault::Stuck) => Ok(Page { updates: Vec::new(), upto: from, limited: true }),
-        };
-        self.handle(Input::Fetched { query, result })
-    }
-
-    fn page(&self, source: &Source, from: Token, upto: Token) -> Page {
-        let log = self.logs.iter().find(|log| log.source == *source);
-        let empty = Page { updates: Vec::new(), upto, limited: false };
-        log.map_or(empty, |log| {
-            let all: Vec<_> = self.logs.iter().filter(|other| other.stream == log.stream).collect();
-            page(log, &all, from, upto, self.page_rows_max)
-        })
-    }
-
-    fn restart_follower(&mut self) -> Result<(), Violation> {
-        self.oracle.on_follower_restart(&self.logs);
-        let mut config = self.config.clone();
-        config.positions = self.oracle.positions.clone();
-        self.node = start(&config);
-        self.now = Timestamp::ZERO;
-        self.up = false;
-        self.conn = ConnectionId::new(0);
-        self.bus.clear();
-        self.fetches.clear();
-        self.drain()
-    }
-
-    fn handle(&mut self, input: Input) -> Result<(), Violation> {
-        self.node.handle(self.now, input).map_err(|misuse| Violation {
-            promise: Promise::Total,
-            source: None,
-            what: misuse.to_string(),
-        })?;
-        self.drain()?;
-        let limit = self.config.limits.held_bytes_total_max;
-        let held = self.node.stats().held_bytes_now;
-        if held > limit || self.fetches.len() > self.config.catch_up.fetches_in_flight_max as usize
-        {
-            let what = format!("{held} bytes held, {} fetches in flight", self.fetches.len());
-            return Err(Violation { promise: Promise::Bounded, source: None, what });
-        }
-        self.oracle.check_between_inputs(&self.node.positions())
-    }
-
-    #[expect(clippy::wildcard_enum_match_arm, reason = "other actions are for real sockets")]
-    pub(crate) fn drain(&mut self) -> Result<(), Violation> {
-        while let Some(action) = self.node.poll_action() {
-            match action {
-                Action::Connect { conn } => self.conn = conn,
-                Action::Send { command: Command::Replicate(_), .. } => {
-                    let heard = !std::mem::take(&mut self.lose_replicate);
-                    self.instances.iter_mut().for_each(|writer| writer.must_announce |= heard);
-                }
-                Action::Fetch { query, source, span: Span { from, upto } } => {
-                    let seen = self.page(&source, from, upto);
-                    self.fetches.push(Fetch { query, source, from, upto, seen });
-                }
-                Action::CancelFetch { query } => {
-                    self.fetches.retain(|fetch| fetch.query != query);
-                }
-                Action::Notify(event) => self.judge(&event)?,
-                _ => {}
+    /// What the follower says reaches the writers at once, if it does.
+    fn hear(&mut self, says: Says) -> Outcome {
+        for command in says? {
+            if let Command::Replicate(_) = command {
+                let heard = !std::mem::take(&mut self.lose_replicate);
+                self.writers.iter_mut().for_each(|writer| writer.must_announce |= heard);
             }
         }
+        self.follower.forget_cancelled();
         Ok(())
     }
 
-    fn judge(&mut self, event: &Event) -> Result<(), Violation> {
-        self.oracle.judge(event, &self.logs)
-    }
-
-    /// The liveness phase: no more faults, one more row everywhere, and all of it must arrive.
-    pub(crate) fn converge(&mut self) -> Result<(), Violation> {
+    /// Checks liveness: the faults end, every writer writes once more, and all rows must arrive.
+    pub(super) fn converge(&mut self) -> Outcome {
         self.lose_replicate = false;
-        for writer in 0..self.instances.len() {
+        for writer in 0..self.writers.len() {
             self.bring_online(writer);
         }
         for index in 0..self.logs.len() {
-            self.write(index, 2);
+            self.logs.write(index, BATCH_ROWS);
         }
-        let deadline = self.now + std::time::Duration::from_secs(CONVERGES_WITHIN_S);
+        let deadline = self.now + CONVERGES_WITHIN;
         while self.now < deadline {
-            self.connect(true)?;
-            for writer in 0..self.instances.len() {
+            if self.follower.member.wants_connection() {
+                self.step(Step::Connect)?;
+            }
+            for writer in 0..self.writers.len() {
                 self.flush(writer);
             }
-            while !self.bus.is_empty() || !self.fetches.is_empty() {
+            while self.follower.has_mail() || self.follower.pending() > 0 {
                 self.deliver()?;
-                if !self.fetches.is_empty() {
-                    self.answer(0, None)?;
+                if self.follower.pending() > 0 {
+                    self.answer(0, Answer::Now)?;
                 }
             }
-            let idle = self.instances.iter().all(|writer| !writer.must_announce);
-            if self.up && idle && self.oracle.check_converged(&self.logs).is_ok() {
+            let idle = self.writers.iter().all(|writer| !writer.must_announce);
+            if self.follower.member.up && idle && self.check_converged().is_ok() {
                 return self.shut_down();
             }
-            match self.node.poll_timeout() {
-                Some(at) => {
-                    let micros = at.saturating_since(self.now).as_micros();
-                    self.wait(u64::try_from(micros).unwrap_or(u64::MAX))?;
-                }
+            match self.follower.member.node.poll_timeout() {
+                Some(at) => self.wait(at.saturating_since(self.now))?,
                 None => break,
             }
         }
-        self.oracle.check_converged(&self.logs)
+        self.check_converged()
     }
 
-    /// The follower stops: at once, but for the end of its connection.
-    fn shut_down(&mut self) -> Result<(), Violation> {
-        self.handle(Input::Shutdown)?;
-        self.handle(Input::Disconnected { conn: self.conn, reason: "closed".to_owned() })?;
-        if self.node.is_stopped() && self.node.poll_timeout().is_none() && self.fetches.is_empty() {
+    fn check_converged(&self) -> Outcome {
+        self.follower.check_converged(&self.logs, |log| log.last_token)
+    }
+
+    /// The follower is told to stop, and must have stopped once its connection has ended.
+    fn shut_down(&mut self) -> Outcome {
+        self.handle(Some(Input::Shutdown))?;
+        self.step(Step::Lose)?;
+        let node = &self.follower.member.node;
+        if node.is_stopped() && node.poll_timeout().is_none() && self.follower.pending() == 0 {
             return Ok(());
         }
-        let what = "did not stop".to_owned();
-        Err(Violation { promise: Promise::Progress, source: None, what })
-    }
-}
-
-impl World {
-    /// What the future depends on, which is all but the trace and the tallies.
-    pub(crate) fn essence(&self) -> impl Hash + Eq + '_ {
-        (
-            (&self.node, self.now, self.conn, self.up, &self.bus, &self.fetches),
-            (self.lose_replicate, &self.instances, &self.logs, &self.sequences, self.serial),
-            &self.oracle,
-        )
+        Err(self.follower.violation(Promise::Progress, "did not stop".to_owned()))
     }
 
-    /// How many messages are on their way, and how many fetches.
-    pub(crate) fn pending(&self) -> (usize, usize) {
-        (self.bus.len(), self.fetches.len())
+    /// How many writers there are.
+    pub(super) const fn writers(&self) -> usize {
+        self.writers.len()
     }
 
-    /// Whether the follower has a connection, and whether it wants one.
-    pub(crate) fn connection(&self) -> (bool, bool) {
-        (self.up, self.conn.get() != 0 && !self.up)
-    }
-
-    /// Whether a fetch would be answered otherwise now than when it was asked.
-    pub(crate) fn is_stale(&self, fetch: usize) -> bool {
-        let Fetch { source, from, upto, seen, .. } = &self.fetches[fetch];
-        self.page(source, *from, *upto) != *seen
-    }
-
-    /// The time until the follower wants to be woken.
-    pub(crate) fn until_timeout_ms(&self) -> Option<u16> {
-        let micros = self.node.poll_timeout()?.saturating_since(self.now).as_micros();
-        u16::try_from(micros.div_ceil(1_000)).ok()
+    /// The time until the follower wants to be woken, in whole milliseconds, if it is not long.
+    pub(super) fn until_timeout(&self) -> Option<Duration> {
+        let due = self.follower.member.node.poll_timeout()?.saturating_since(self.now);
+        let ms = u16::try_from(due.as_micros().div_ceil(1_000)).ok()?;
+        Some(Duration::from_millis(ms.into()))
     }
 }

@@ -5,7 +5,7 @@ use super::{
     search::{assert_is_planted, bounds_are_large, shortest, visit_all},
 };
 
-type Streams = &'static [(&'static str, u8)];
+type Streams = &'static [(&'static str, usize)];
 
 /// Two streams of different class; the first writer of `events` also writes `typing`.
 const TWO_STREAMS: Streams = &[("events", 2), ("typing", 1)];

@@ -19,11 +19,11 @@ use crate::scenario::FetchFault;
 pub struct Log {
     pub(crate) source: Source,
     pub(crate) traits: StreamTraits,
-    /// The writer, by number.
+    /// The number of the writer that writes it.
     pub(crate) writer: usize,
-    /// The stream, by number: logs of one stream share a sequence and, in some, their pages.
+    /// The number of its stream. Logs of one stream share a sequence and, in some, their fetch.
     pub(crate) stream: usize,
-    /// The rows that the writer still holds.
+    /// The rows that the writer still holds, by token.
     pub(crate) entries: BTreeMap<Token, Vec<Row>>,
     /// All rows that were ever written, by token and epoch.
     pub(crate) ever: BTreeMap<(Token, u32), Vec<Row>>,
@@ -75,6 +75,20 @@ impl Log {
             unannounced: false,
             passed_on: start,
             falls: 0,
+        }
+    }
+
+    pub(super) fn is(&self, stream: &str, instance: &str) -> bool {
+        self.source.stream() == stream && self.source.instance() == instance
+    }
+
+    /// Whether a command is rows or an announcement of this log.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other commands are not of a log")]
+    pub(crate) fn is_named_in(&self, command: &Command) -> bool {
+        match command {
+            Command::Rdata(rdata) => self.is(&rdata.stream, &rdata.instance),
+            Command::Position(position) => self.is(&position.stream, &position.instance),
+            _ => false,
         }
     }
 
@@ -132,6 +146,21 @@ impl Log {
             .range((Bound::Excluded(from), Bound::Included(upto)))
             .filter(move |(token, _)| **token > from)
             .map(|(token, rows)| (*token, rows))
+    }
+
+    /// Returns what the log's store answers for `(from, upto]`: whole batches, until there are `rows_max`
+    /// rows.
+    pub(crate) fn read(&self, from: Token, upto: Token, rows_max: u32) -> Page {
+        let mut page = Page { updates: Vec::new(), upto, limited: false };
+        let mut last = from;
+        for (token, rows) in self.between(from, upto) {
+            if page.updates.len() >= rows_max as usize {
+                return Page { upto: last, limited: true, ..page };
+            }
+            page.updates.extend(rows.iter().map(|row| (token, row.clone())));
+            last = token;
+        }
+        page
     }
 
     /// Returns the rows that were written under `token` in any epoch, if `row` is one of them.

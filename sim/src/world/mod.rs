@@ -2,9 +2,13 @@
 
 mod fingerprint;
 mod log;
+mod logs;
+mod sending;
 
 pub use self::log::Log;
 pub(crate) use self::{
     fingerprint::{Fingerprint, scramble},
-    log::{page, spoiled},
+    log::spoiled,
+    logs::Logs,
+    sending::{Said, damaged, look},
 };

@@ -2,10 +2,10 @@
 
 use stateright::{Model, Property};
 
-use super::world::{Answer, Manner, Side, World};
-use crate::steps::oracle::Violation;
+use super::world::{Manner, Side, World};
+use crate::{oracle::Violation, steps::follower::Answer};
 
-/// What may still happen, besides what must.
+/// How often each kind of step may still happen, besides those that must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Budget {
     /// Batches of two rows that are appended, in all streams together.
@@ -64,7 +64,7 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// What happens by itself, sooner or later.
+    /// Adds the steps that happen by themselves, sooner or later.
     fn due(state: &State, steps: &mut Vec<Step>) {
         let world = &state.world;
         let sides = [Side::Writer, Side::Follower];
@@ -87,7 +87,7 @@ impl Pair {
         }
     }
 
-    /// What goes wrong, while the budget lasts.
+    /// Adds what may go wrong, while the budget lasts.
     fn faults(&self, state: &State, steps: &mut Vec<Step>) {
         let State { world, budget, .. } = state;
         if budget.batches > 0 {

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use synrepl_core::{
+    Timestamp,
     stream::{Row, Source, Token},
     wire::Command,
 };
 
-use crate::steps::{
+use crate::{
     oracle::{Promise, Violation},
-    writer::Log,
+    scenario::Scenario,
+    world::Log,
 };
 
 /// What was said of each own stream.
@@ -20,24 +22,30 @@ pub(super) struct Sent {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Said {
-    /// On the present connection: up to where, once it was announced.
+    /// The token up to which the stream was said on the present connection, once it was announced.
     at: Option<Token>,
     /// Rows of a batch that is still open.
     open: Vec<Row>,
-    /// Known to have gone out.
+    /// The highest token that is known to have gone out.
     confirmed: Token,
     /// Something that this process said is known to have gone out.
     heard: bool,
-    /// What may have gone out, on any connection.
+    /// The highest token that may have gone out, on any connection.
     highest: Token,
-    /// The application was told of this much.
+    /// The token up to which the application was told that all has gone out.
     told: Token,
 }
 
 type Verdict = Result<(), Violation>;
 
+/// The writer has broken a promise. The steps that led there say when.
+pub(super) fn violation(promise: Promise, source: Option<&Source>, what: String) -> Violation {
+    let (at, instance) = (Timestamp::ZERO, Scenario::writer_name(0));
+    Violation { promise, at, instance, source: source.cloned(), what }
+}
+
 fn broken(promise: Promise, log: &Log, what: String) -> Verdict {
-    Err(Violation { promise, source: Some(log.source.clone()), what })
+    Err(violation(promise, Some(&log.source), what))
 }
 
 impl Sent {
@@ -108,12 +116,12 @@ impl Sent {
         let source = Source::new(stream, instance);
         let Some(log) = logs.iter().find(|log| log.source == source) else {
             let what = "is no own stream".to_owned();
-            return Err(Violation { promise: Promise::SentWhole, source: Some(source), what });
+            return Err(violation(Promise::SentInOrder, Some(&source), what));
         };
         if let Some(open) =
             self.streams.iter().find(|(other, said)| **other != source && !said.open.is_empty())
         {
-            return broken(Promise::SentWhole, log, format!("inside a batch of {}", open.0));
+            return broken(Promise::SentInOrder, log, format!("inside a batch of {}", open.0));
         }
         let said = self.streams.entry(source).or_default();
         match command {
@@ -127,15 +135,15 @@ impl Sent {
 impl Said {
     fn on_row(&mut self, log: &Log, token: Option<Token>, row: Row) -> Verdict {
         let Some(at) = self.at else {
-            return broken(Promise::NotAhead, log, "a row before the announcement".to_owned());
+            return broken(Promise::Announces, log, "a row before the announcement".to_owned());
         };
         self.open.push(row);
         let Some(token) = token else { return Ok(()) };
         let rows = std::mem::take(&mut self.open);
-        let due = log.entries.iter().find(|entry| entry.token > at);
-        if due.is_none_or(|due| due.token != token || due.rows != rows) {
+        let due = log.between(at, log.current).next();
+        if due.is_none_or(|due| due != (token, &rows)) {
             let what = format!("at {at}, sent {token} {rows:?}, due {due:?}");
-            return broken(Promise::SentWhole, log, what);
+            return broken(Promise::SentInOrder, log, what);
         }
         self.at = Some(token);
         self.highest = self.highest.max(token);
@@ -144,12 +152,12 @@ impl Said {
 
     fn on_position(&mut self, log: &Log, prev: Token, new: Token) -> Verdict {
         if !self.open.is_empty() {
-            return broken(Promise::SentWhole, log, "announced inside a batch".to_owned());
+            return broken(Promise::SentInOrder, log, "announced inside a batch".to_owned());
         }
         match self.at {
             Some(at) if at != prev => {
                 let what = format!("POSITION {prev} {new} behind {at}");
-                return broken(Promise::NotAhead, log, what);
+                return broken(Promise::Announces, log, what);
             }
             None => {
                 // Lower tokens of such a stream would pass for a new epoch; before its first ones
@@ -163,8 +171,8 @@ impl Said {
             }
             Some(_) => {}
         }
-        if let Some(row) = log.entries.iter().find(|row| prev < row.token && row.token <= new) {
-            let what = format!("POSITION {prev} {new} over the rows at {}", row.token);
+        if let Some((row, _)) = log.between(prev, new).next() {
+            let what = format!("POSITION {prev} {new} over the rows at {row}");
             return broken(Promise::TruePosition, log, what);
         }
         self.at = Some(new);

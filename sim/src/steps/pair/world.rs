@@ -1,22 +1,26 @@
 //! The two nodes and what lies between them.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use synrepl_core::{
-    Action, Backoff, ByteString, Config, ConnectionId, Event, FetchId, Input, Node, ReadId, Start,
-    Timestamp,
-    stream::{FetchError, LogError, Page, Row, Source, Span, Token},
+    Action, Backoff, ByteString, Config, Event, Input, ReadId, Start, Timestamp,
+    stream::{LogError, Span},
     wire::Command,
 };
 
-use super::sent::Sent;
-use crate::steps::{
-    oracle::{Oracle, Promise, Violation},
-    writer::{Log, page},
+use super::sent::{Sent, violation};
+use crate::{
+    oracle::{Promise, Violation},
+    scenario::Scenario,
+    steps::{
+        follower::{Answer, BATCH_ROWS, Follower, PAGE_ROWS_MAX, Says},
+        member::{Member, line},
+    },
+    world::Logs,
 };
-
-/// Rows that a fetched page holds at most, and that a log is asked for at once.
-const PAGE_ROWS_MAX: u32 = 2;
 
 /// One of the two nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,52 +29,11 @@ pub(super) enum Side {
     Follower,
 }
 
-/// How a fetch is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Answer {
-    /// With what the log holds now.
-    Now,
-    /// With what it held when it was asked: the answer was long on its way.
-    Stale,
-    /// With an error.
-    Failed,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Read {
     query: ReadId,
     stream: ByteString,
-    from: Token,
-    upto: Token,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Fetch {
-    query: FetchId,
-    source: Source,
-    from: Token,
-    upto: Token,
-    /// What the log held when it was asked.
-    seen: Page,
-    /// No longer wanted; an answer may come all the same.
-    cancelled: bool,
-}
-
-/// A node and its connection to the bus.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Member {
-    node: Node,
-    /// The connection that it wants or has.
-    conn: Option<ConnectionId>,
-    up: bool,
-    inbox: VecDeque<Command>,
-}
-
-impl Member {
-    fn new(config: Config) -> Self {
-        let node = Node::new(config).expect("the settings of the model are good");
-        Self { node, conn: None, up: false, inbox: VecDeque::new() }
-    }
+    span: Span,
 }
 
 /// Everything that the future depends on.
@@ -79,17 +42,14 @@ pub(super) struct World {
     now: Timestamp,
     writer_config: Config,
     writer: Member,
-    follower: Member,
-    logs: Vec<Log>,
-    serial: u64,
+    follower: Follower,
+    logs: Logs,
     reads: Vec<Read>,
-    /// Sent by the writer, not taken by the bus.
+    /// Commands that the writer has sent and the bus has not taken.
     outbound: VecDeque<Command>,
-    /// Taken, the bus's answer on its way.
+    /// Commands that the bus has taken, and whose answers are on their way.
     unanswered: VecDeque<Command>,
-    fetches: Vec<Fetch>,
     sent: Sent,
-    oracle: Oracle,
     manner: Manner,
 }
 
@@ -110,38 +70,38 @@ type Outcome = Result<(), Violation>;
 
 impl World {
     pub(super) fn new(streams: &[&str], manner: Manner) -> (Self, Outcome) {
-        let logs: Vec<_> =
-            streams.iter().enumerate().map(|(index, name)| Log::new(name, 0, index)).collect();
+        let logs = Logs::of(streams.iter().map(|name| (*name, BTreeSet::from([0]))));
         let mut config = Config::default();
-        // The shortest delay of all, so that no other is due before it.
+        // A reconnection has the shortest delay of all, so that nothing else is due before it.
         config.connection.reconnect =
             Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
         let mut follower = config.clone();
         "f".clone_into(&mut follower.instance);
         follower.start = Start::Beginning;
-        "w0".clone_into(&mut config.instance);
+        config.instance = Scenario::writer_name(0);
         config.publish.log_rows_max = PAGE_ROWS_MAX;
-        config.streams = Some(std::collections::BTreeSet::new());
-        for log in &logs {
+        config.streams = Some(BTreeSet::new());
+        for log in logs.iter() {
             config.publish.own_streams.insert(log.source.stream().to_owned(), log.current);
         }
         let mut world = Self {
             now: Timestamp::ZERO,
             writer: Member::new(config.clone()),
             writer_config: config,
-            follower: Member::new(follower),
+            follower: Follower::new(follower),
             logs,
-            serial: 0,
             reads: Vec::new(),
             outbound: VecDeque::new(),
             unanswered: VecDeque::new(),
-            fetches: Vec::new(),
             sent: Sent::default(),
-            oracle: Oracle::default(),
             manner,
         };
         world.sent.on_start(&world.logs);
-        let mut outcome = world.drain(Side::Writer).and_then(|()| world.drain(Side::Follower));
+        let actions = world.writer.drain();
+        let mut outcome = world.act(actions).and_then(|()| {
+            let says = world.follower.begin(&world.logs);
+            world.hear(says)
+        });
         if !manner.cold {
             outcome = outcome.and_then(|()| world.greet());
         }
@@ -157,7 +117,7 @@ impl World {
             self.confirm()?;
             self.deliver(Side::Writer)?;
             self.deliver(Side::Follower)?;
-            while self.has_fetches() {
+            while self.follower.pending() > 0 {
                 self.answer(0, Answer::Now)?;
             }
         }
@@ -167,93 +127,70 @@ impl World {
     const fn member(&mut self, side: Side) -> &mut Member {
         match side {
             Side::Writer => &mut self.writer,
-            Side::Follower => &mut self.follower,
+            Side::Follower => &mut self.follower.member,
         }
     }
 
     fn handle(&mut self, side: Side, input: Input) -> Outcome {
-        let now = self.now;
-        self.member(side).node.handle(now, input).map_err(|misuse| Violation {
-            promise: Promise::Total,
-            source: None,
-            what: format!("{side:?}: {misuse}"),
-        })?;
-        self.drain(side)?;
         match side {
-            Side::Writer => Ok(()),
-            Side::Follower => self.oracle.check_between_inputs(&self.follower.node.positions()),
+            Side::Writer => match self.writer.handle(self.now, input) {
+                Ok(actions) => self.act(actions),
+                Err(misuse) => Err(violation(Promise::Total, None, misuse.to_string())),
+            },
+            Side::Follower => {
+                let says = self.follower.handle(self.now, input, None, &self.logs);
+                self.hear(says)
+            }
         }
     }
 
-    fn drain(&mut self, side: Side) -> Outcome {
-        while let Some(action) = self.member(side).node.poll_action() {
-            self.act(side, action)?;
-        }
+    /// What a follower says reaches the writer at once, if it is there.
+    fn hear(&mut self, says: Says) -> Outcome {
+        says?.iter().for_each(|command| self.writer.post(line(command)));
         Ok(())
     }
 
-    fn act(&mut self, side: Side, action: Action) -> Outcome {
-        match (side, action) {
-            (_, Action::Connect { conn }) => self.member(side).conn = Some(conn),
-            (Side::Writer, Action::Send { command, .. }) => {
-                self.sent.judge(&command, &self.logs)?;
-                self.outbound.push_back(command);
-            }
-            // What a follower says reaches the bus at once.
-            (Side::Follower, Action::Send { command, .. }) if self.writer.up => {
-                self.writer.inbox.push_back(command);
-            }
-            (_, Action::ReadLog { query, stream, span: Span { from, upto }, .. }) => {
-                self.reads.push(Read { query, stream, from, upto });
-            }
-            (_, Action::Fetch { query, source, span: Span { from, upto } }) => {
-                let seen = self.page(&source, from, upto);
-                let fetch = Fetch { query, source, from, upto, seen, cancelled: false };
-                self.fetches.push(fetch);
-            }
-            (_, Action::CancelFetch { query }) => {
-                for fetch in self.fetches.iter_mut().filter(|fetch| fetch.query == query) {
-                    fetch.cancelled = true;
+    /// Carries out what the writer wants done.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other actions are for real sockets")]
+    fn act(&mut self, actions: Vec<Action>) -> Outcome {
+        for action in actions {
+            match action {
+                Action::Send { command, .. } => {
+                    self.sent.judge(&command, &self.logs)?;
+                    self.outbound.push_back(command);
                 }
+                Action::ReadLog { query, stream, span, .. } => {
+                    self.reads.push(Read { query, stream, span });
+                }
+                Action::Notify(Event::Published { stream, token }) => {
+                    let log = self.logs.own(0, &stream).expect("it is an own stream");
+                    self.sent.on_published(log, token)?;
+                }
+                _ => {}
             }
-            (Side::Writer, Action::Notify(Event::Published { stream, token })) => {
-                let log = self.logs.iter().find(|log| log.source.stream() == &*stream);
-                self.sent.on_published(log.expect("it is an own stream"), token)?;
-            }
-            (Side::Follower, Action::Notify(event)) => self.oracle.judge(&event, &self.logs)?,
-            _ => {}
         }
         Ok(())
-    }
-
-    fn page(&self, source: &Source, from: Token, upto: Token) -> Page {
-        let log = self.logs.iter().find(|log| log.source == *source);
-        let empty = Page { updates: Vec::new(), upto, limited: false };
-        log.map_or(empty, |log| page(log, &[log], from, upto, PAGE_ROWS_MAX))
     }
 }
 
-/// What can happen.
+/// The steps.
 impl World {
     /// A batch of two rows is in the log, and the writer knows.
     pub(super) fn append(&mut self, stream: usize) -> Outcome {
-        let log = &mut self.logs[stream];
-        let token = log.current.advanced_by(1);
-        log.append(token, 2, &mut self.serial);
-        log.last_token = token;
-        let stream = ByteString::from(log.source.stream());
+        self.logs.write(stream, BATCH_ROWS);
+        let (stream, token) = (self.logs[stream].source.stream(), self.logs[stream].current);
+        let stream = ByteString::from(stream);
         self.handle(Side::Writer, Input::Appended { stream, token })
     }
 
     /// The oldest read of a log is answered.
     pub(super) fn read(&mut self, fails: bool) -> Outcome {
-        let Read { query, stream, from, upto } = self.reads.remove(0);
-        let log = self.logs.iter().find(|log| log.source.stream() == &*stream);
-        let log = log.expect("it is an own stream");
+        let Read { query, stream, span } = self.reads.remove(0);
         let result = if fails {
             Err(LogError { stream: stream.to_string(), message: "busy".to_owned() })
         } else {
-            Ok(log_page(log, from, upto))
+            let log = self.logs.own(0, &stream).expect("it is an own stream");
+            Ok(log.read(span.from, span.upto, PAGE_ROWS_MAX))
         };
         self.handle(Side::Writer, Input::LogRead { query, result })
     }
@@ -261,11 +198,12 @@ impl World {
     /// The bus takes the writer's next command and passes it on.
     pub(super) fn publish(&mut self) {
         let Some(command) = self.outbound.pop_front() else { return };
-        if self.follower.up {
-            self.follower.inbox.push_back(command.clone());
+        if let Some(log) = self.logs.of_writer(0).find(|log| log.is_named_in(&command)) {
+            log.on_said(&command);
         }
+        self.follower.member.post(line(&command));
         if self.manner.echoes {
-            self.writer.inbox.push_back(command.clone());
+            self.writer.post(line(&command));
         }
         self.unanswered.push_back(command);
     }
@@ -285,44 +223,39 @@ impl World {
     /// Messages reach a node.
     pub(super) fn deliver(&mut self, side: Side) -> Outcome {
         let one_by_one = self.manner.one_by_one;
-        let member = self.member(side);
-        let Some(conn) = member.conn else { return Ok(()) };
-        let count = if one_by_one { 1 } else { member.inbox.len() };
+        let count = if one_by_one { 1 } else { self.member(side).inbox.len() };
         for _ in 0..count {
-            let Some(command) = self.member(side).inbox.pop_front() else { break };
-            self.handle(side, Input::Received { conn, command })?;
+            match side {
+                Side::Writer => {
+                    if let Some((input, _)) = self.writer.receive(&self.logs) {
+                        self.handle(side, input)?;
+                    }
+                }
+                Side::Follower => {
+                    let says = self.follower.deliver(self.now, &self.logs);
+                    self.hear(says)?;
+                }
+            }
         }
         Ok(())
     }
 
     /// A fetch is answered.
     pub(super) fn answer(&mut self, fetch: usize, answer: Answer) -> Outcome {
-        let Fetch { query, source, from, upto, seen, .. } = self.fetches.remove(fetch);
-        let result = match answer {
-            Answer::Now => Ok(self.page(&source, from, upto)),
-            Answer::Stale => Ok(seen),
-            Answer::Failed => {
-                Err(FetchError::TimedOut { endpoint: "http://w".to_owned(), after_ms: 1 })
-            }
-        };
-        self.handle(Side::Follower, Input::Fetched { query, result })
+        let says = self.follower.answer(self.now, fetch, answer, &self.logs);
+        self.hear(says)
     }
 
     /// A connection ends, with all that was under way on it.
     pub(super) fn cut(&mut self, side: Side) -> Outcome {
-        let Some(conn) = self.lose(side) else { return Ok(()) };
-        self.handle(side, Input::Disconnected { conn, reason: "cut".to_owned() })
-    }
-
-    fn lose(&mut self, side: Side) -> Option<ConnectionId> {
         if side == Side::Writer {
             self.outbound.clear();
             self.unanswered.clear();
         }
-        let member = self.member(side);
-        member.up = false;
-        member.inbox.clear();
-        member.conn.take()
+        match self.member(side).lose() {
+            Some(input) => self.handle(side, input),
+            None => Ok(()),
+        }
     }
 
     /// A node makes its connection, as soon as it wants one.
@@ -332,20 +265,19 @@ impl World {
             self.now = due.map_or(self.now, |due| due.max(self.now));
             self.handle(side, Input::Tick)?;
         }
-        let member = self.member(side);
-        let Some(conn) = member.conn else { return Ok(()) };
-        member.up = true;
+        let Some(input) = self.member(side).connect() else { return Ok(()) };
         if side == Side::Writer {
             self.sent.on_connected();
         }
-        self.handle(side, Input::Connected { conn })
+        self.handle(side, input)
     }
 
     /// The writer's process dies and comes back; what it holds in memory starts over.
     pub(super) fn restart(&mut self) -> Outcome {
-        self.lose(Side::Writer);
+        self.outbound.clear();
+        self.unanswered.clear();
         self.reads.clear();
-        for log in &mut self.logs {
+        for log in self.logs.of_writer(0) {
             log.restart();
             self.writer_config
                 .publish
@@ -359,7 +291,7 @@ impl World {
 
     /// Time passes until someone wants to be woken.
     pub(super) fn wait(&mut self) -> Outcome {
-        let timeouts = [self.writer.node.poll_timeout(), self.follower.node.poll_timeout()];
+        let timeouts = [self.writer.node.poll_timeout(), self.follower.member.node.poll_timeout()];
         let Some(due) = timeouts.into_iter().flatten().min() else { return Ok(()) };
         self.now = self.now.max(due);
         self.handle(Side::Writer, Input::Tick)?;
@@ -367,24 +299,20 @@ impl World {
     }
 }
 
-/// What there is.
+/// The questions that the model asks.
 impl World {
-    pub(super) fn is_up(&self, side: Side) -> bool {
+    pub(super) const fn is_up(&self, side: Side) -> bool {
         match side {
             Side::Writer => self.writer.up,
-            Side::Follower => self.follower.up,
+            Side::Follower => self.follower.member.up,
         }
     }
 
     pub(super) fn has_mail(&self, side: Side) -> bool {
         match side {
             Side::Writer => !self.writer.inbox.is_empty(),
-            Side::Follower => !self.follower.inbox.is_empty(),
+            Side::Follower => self.follower.has_mail(),
         }
-    }
-
-    fn has_fetches(&self) -> bool {
-        !self.fetches.is_empty()
     }
 
     pub(super) fn has_reads(&self) -> bool {
@@ -402,15 +330,14 @@ impl World {
     /// For each fetch under way: whether it is still wanted, and whether a stale answer to it
     /// would differ from one of now.
     pub(super) fn fetches(&self) -> impl Iterator<Item = (bool, bool)> {
-        self.fetches.iter().map(|fetch| {
-            let now = self.page(&fetch.source, fetch.from, fetch.upto);
-            (!fetch.cancelled, now != fetch.seen)
-        })
+        self.follower.fetches(&self.logs)
     }
 
     /// Whether somebody wants to be woken.
     pub(super) fn has_timeout(&self) -> bool {
-        self.writer.node.poll_timeout().is_some() || self.follower.node.poll_timeout().is_some()
+        [&self.writer, &self.follower.member]
+            .iter()
+            .any(|member| member.node.poll_timeout().is_some())
     }
 
     /// Every row is out and delivered, and everyone knows: P1 and F7.
@@ -420,20 +347,8 @@ impl World {
     pub(super) fn check_complete(&self) -> Outcome {
         if !self.sent.is_complete(&self.logs) {
             let what = format!("{:?}, logs {:?}", self.sent, self.logs);
-            return Err(Violation { promise: Promise::SentWhole, source: None, what });
+            return Err(violation(Promise::SentInOrder, None, what));
         }
-        self.oracle.check_converged(&self.logs)
+        self.follower.check_converged(&self.logs, |log| log.current)
     }
-}
-
-/// What the log of an own stream answers: whole batches.
-fn log_page(log: &Log, from: Token, upto: Token) -> Page {
-    let mut updates: Vec<(Token, Row)> = Vec::new();
-    for entry in log.entries.iter().filter(|entry| from < entry.token && entry.token <= upto) {
-        if updates.len() >= PAGE_ROWS_MAX as usize {
-            return Page { updates, upto: entry.token.before(), limited: true };
-        }
-        updates.extend(entry.rows.iter().map(|row| (entry.token, row.clone())));
-    }
-    Page { updates, upto, limited: false }
 }
