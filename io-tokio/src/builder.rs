@@ -31,6 +31,7 @@ use crate::{
     record::Recorder,
     redis::{self, Bus, RedisUrl, split_port},
     replication::Replication,
+    scatter::scattered,
     session::Session,
     tcp::{self, Acceptor, Peers, Server},
     transport::{Address, Connector, Listener, SocketConnector},
@@ -412,11 +413,7 @@ impl<C: Connector> Builder<C> {
 /// (`docs/protocol.md` 0).
 fn five_letters(seed: u64) -> ByteString {
     const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    // SplitMix64, so that neighbouring seeds give unlike letters.
-    let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^= mixed >> 31;
+    let mut mixed = scattered(seed);
     let mut letters = String::new();
     for _ in 0..5 {
         letters.push(char::from(LETTERS[(mixed % 52) as usize]));

@@ -171,6 +171,7 @@ pub mod log;
 mod record;
 mod redis;
 mod replication;
+mod scatter;
 mod session;
 mod tcp;
 pub mod transport;

@@ -36,6 +36,7 @@ use crate::{
     error::BuildError,
     fetch::{FetchFuture, FetchRequest, FetchSource},
     limits::Limits,
+    scatter::scattered,
     transport::{Connector, Secured, Security},
 };
 
@@ -280,12 +281,4 @@ fn bearer(secret: &Secret) -> Result<HeaderValue, BuildError> {
         .map_err(|_| BuildError::Secret)?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// Returns a number that looks nothing like its seed (the finaliser of splitmix64).
-const fn scattered(seed: u64) -> u64 {
-    let mut x = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
