@@ -79,7 +79,7 @@ fn p5_a_burst_is_read_no_faster_than_the_fastest_peer_takes_it() {
         assert!(shown.iter().all(|line| line.contains("RDATA")), "{shown:?}");
         delivered += shown.len();
     }
-    assert_eq!(server.node.stats().peers_cut_off, 0);
+    assert_eq!(server.stats().peers_cut_off, 0);
 }
 
 #[test]

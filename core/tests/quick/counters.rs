@@ -10,7 +10,7 @@ fn rows_to_the_bus_and_to_peers_are_counted_and_so_are_reads() {
     writer.accept(1, Dialect::LATEST);
     writer.append("s", 1, &["[1]", "[2]"]);
     writer.append("s", 2, &["[3]"]);
-    let stats = writer.node.stats();
+    let stats = writer.stats();
     assert_eq!((stats.rows_published, stats.rows_broadcast, stats.log_reads), (3, 3, 2));
     assert_eq!((stats.log_reads_failed, stats.peers_now, stats.peers_cut_off), (0, 2, 0));
 }
@@ -21,7 +21,7 @@ fn reads_that_fail_are_counted() {
     writer.holds_reads = true;
     writer.append("s", 1, &["[1]"]);
     writer.fail_next();
-    let stats = writer.node.stats();
+    let stats = writer.stats();
     assert_eq!((stats.log_reads, stats.log_reads_failed, stats.rows_published), (1, 1, 0));
 }
 
@@ -31,13 +31,13 @@ fn what_peers_say_is_counted_and_who_is_refused_is_counted_as_cut_off() {
     writer.accept(0, Dialect::LATEST);
     writer.says(0, "NAME worker1");
     writer.says(0, "PING 1");
-    let before = writer.node.stats();
+    let before = writer.stats();
     assert_eq!((before.commands, before.malformed, before.peers_now), (2, 0, 1));
     writer.says(0, "NONSENSE 1");
-    let stats = writer.node.stats();
+    let stats = writer.stats();
     assert_eq!((stats.commands, stats.malformed, stats.peers_cut_off), (2, 1, 1));
     writer.leaves(0);
-    assert_eq!(writer.node.stats().peers_now, 0);
+    assert_eq!(writer.stats().peers_now, 0);
 }
 
 #[test]

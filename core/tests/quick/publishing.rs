@@ -308,7 +308,7 @@ fn own_commands_that_come_back_are_echoes() {
     for line in ["POSITION s me 4 4", "RDATA s me batch [1]", "RDATA s me 5 [2]"] {
         assert_eq!(writer.hear(line), NOTHING, "{line}");
     }
-    assert_eq!(writer.node.stats().echoes, 3);
+    assert_eq!(writer.stats().echoes, 3);
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn a_node_without_a_connection_of_its_own_makes_none() {
     let mut config = config(&[("s", 4)]);
     config.transport = Transport::None;
     let mut writer = Writer::new(config);
-    assert_eq!(writer.conn, None);
+    assert_eq!(writer.bench.conn, None);
     assert_eq!(writer.append("s", 5, &["[1]"]), NOTHING);
     assert_eq!(writer.handle(Input::Shutdown), ["stopped"]);
 }
@@ -382,7 +382,7 @@ fn a_shutdown_sends_what_the_logs_hold_before_it_closes() {
     assert_eq!(writer.sent(3), ["published s 1", "c1< RDATA s me 2 [2]", "close c1"]);
     assert_eq!(writer.sent(1), ["published s 2"]);
     assert_eq!(writer.lose(), ["stopped"]);
-    assert!(writer.node.is_stopped());
+    assert!(writer.bench.node.is_stopped());
 }
 
 #[test]
@@ -410,7 +410,7 @@ fn a_shutdown_does_not_wait_for_a_log_that_cannot_be_read_or_a_connection_that_i
 #[test]
 fn what_was_never_sent_cannot_have_gone_out() {
     let mut writer = Writer::on_bus(config(&[("s", 0)]));
-    let conn = writer.conn.expect("connected");
+    let conn = writer.bench.conn();
     for count in [0, 3, u32::MAX] {
         let misuse = writer.try_handle(Input::Sent { conn, count });
         assert_eq!(misuse, Err(Misuse::NothingToConfirm(conn)), "{count}");

@@ -2,7 +2,7 @@
 
 use crate::writer::{Writer, config, peer};
 use synrepl_core::{
-    ByteString, Config, ConnectionId, Input, Misuse,
+    ByteString, Config, ConnectionId, Input, Misuse, Timestamp,
     wire::{Command, Decoder, Dialect, LockReleased},
 };
 
@@ -25,7 +25,7 @@ fn alone(own_streams: &[(&str, i64)]) -> Config {
 #[test]
 fn a_peer_is_greeted_with_name_and_ping() {
     let mut server = server(&[]);
-    server.now_ms = 1_234;
+    server.bench.now = Timestamp::from_micros(1_234_000);
     assert_eq!(server.accept(0, NEWEST), ["p0 connected, 1.22", "p0< SERVER hs", "p0< PING 1234"]);
     assert_eq!(server.says(0, "NAME worker1"), ["p0 is worker1"]);
     assert_eq!(server.says(0, "PING 1"), NOTHING);
@@ -47,7 +47,7 @@ fn a_server_that_we_connect_to_is_told_our_name_and_the_time() {
     let mut config = config(&[]);
     config.transport = synrepl_core::Transport::Tcp(NEWEST);
     let mut client = Writer::new(config);
-    client.now_ms = 1_234;
+    client.bench.now = Timestamp::from_micros(1_234_000);
     assert_eq!(client.connect(), ["c1< NAME me", "c1< PING 1234", "c1< REPLICATE"]);
 }
 
@@ -84,13 +84,13 @@ fn p4_a_peer_that_asks_is_not_told_of_rows_that_are_still_unsent() {
 fn nothing_is_read_while_nobody_listens() {
     let mut server = server(&[("s", 4)]);
     server.append("s", 9, &["[1]"]);
-    assert_eq!(server.node.stats().log_reads, 0);
+    assert_eq!(server.stats().log_reads, 0);
     server.accept(0, NEWEST);
     assert_eq!(server.says(0, "REPLICATE "), ["p0< POSITION s me 9 9"]);
     assert_eq!(server.append("s", 10, &["[2]"]), ["p0< RDATA s me 10 [2]"]);
     server.leaves(0);
     server.append("s", 11, &["[3]"]);
-    assert_eq!(server.node.stats().log_reads, 1);
+    assert_eq!(server.stats().log_reads, 1);
     server.accept(1, OLDEST);
     assert_eq!(server.append("s", 12, &["[4]"]), NOTHING, "it has asked for nothing yet");
 }
@@ -411,7 +411,7 @@ fn a_shutdown_closes_every_connection_after_what_is_left_and_then_it_is_over() {
     assert_eq!(writer.lose(), NOTHING);
     assert_eq!(writer.leaves(2), NOTHING);
     assert_eq!(writer.leaves(1), ["p1 disconnected", "stopped"]);
-    assert!(writer.node.is_stopped());
+    assert!(writer.bench.node.is_stopped());
     assert_eq!(writer.accept(3, NEWEST), ["close p3"]);
     assert_eq!(writer.leaves(3), NOTHING);
 }

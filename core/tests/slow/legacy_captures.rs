@@ -5,13 +5,13 @@
 //! A recording holds the lines of one connection. All rows in it, with their tokens, are taken as
 //! the writer's log.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
-use bytes::Bytes;
+use crate::bench::{Bench, command};
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, Input, Node, Timestamp, Transport,
+    Action, Config, Event, Input, Transport,
     stream::{Page, Row, Source, Span, Token, traits},
-    wire::{Command, Decoder, Dialect, Replicate},
+    wire::{Command, Dialect, Replicate},
 };
 
 /// The lines of the server on one connection of a recording.
@@ -23,8 +23,7 @@ fn lines_of(version: &str, connection: &str) -> Vec<Command> {
     for record in recording.lines() {
         let mut parts = record.splitn(4, ' ').skip(1);
         if parts.next() == Some(connection) && parts.next() == Some("S<") {
-            let line = parts.next().expect("a line").to_owned();
-            commands.push(Decoder::new().decode(&Bytes::from(line)).expect("a command"));
+            commands.push(command(parts.next().expect("a line")));
         }
     }
     commands
@@ -103,26 +102,14 @@ impl Recording {
 }
 
 /// A node that follows a recording.
+#[derive(Clone)]
 struct Player<'a> {
     recording: &'a Recording,
-    node: Node,
-    now: u64,
-    conn: Option<ConnectionId>,
+    bench: Bench,
     /// Where the server stands.
     current: BTreeMap<String, i64>,
     delivered: BTreeMap<String, Vec<(i64, Row)>>,
     resets: usize,
-}
-
-impl Clone for Player<'_> {
-    fn clone(&self) -> Self {
-        Self {
-            node: self.node.clone(),
-            current: self.current.clone(),
-            delivered: self.delivered.clone(),
-            ..*self
-        }
-    }
 }
 
 impl<'a> Player<'a> {
@@ -131,9 +118,7 @@ impl<'a> Player<'a> {
         config.transport = Transport::Tcp(recording.dialect);
         let mut player = Self {
             recording,
-            node: Node::new(config).expect("a good configuration"),
-            now: 0,
-            conn: None,
+            bench: Bench::new(config),
             current: BTreeMap::new(),
             delivered: BTreeMap::new(),
             resets: 0,
@@ -144,27 +129,23 @@ impl<'a> Player<'a> {
     }
 
     fn connect(&mut self) {
-        let conn = self.conn.expect("a connection was asked for");
-        self.handle(Input::Connected { conn });
+        let made = self.bench.made();
+        self.handle(made);
     }
 
     fn lose(&mut self) {
-        let conn = self.conn.take().expect("there is a connection");
-        self.handle(Input::Disconnected { conn, reason: "cut".to_owned() });
-        while self.conn.is_none() {
-            self.tick();
+        let lost = self.bench.lost();
+        self.handle(lost);
+        while self.bench.conn.is_none() {
+            let at = self.bench.node.poll_timeout().expect("something is due");
+            self.bench.now = self.bench.now.max(at);
+            self.handle(Input::Tick);
         }
         self.connect();
     }
 
-    fn tick(&mut self) {
-        let at = self.node.poll_timeout().expect("something is due");
-        self.now = self.now.max(at.as_micros());
-        self.handle(Input::Tick);
-    }
-
     fn receive(&mut self, command: Command) {
-        let conn = self.conn.expect("a connection was asked for");
+        let conn = self.bench.conn();
         if let Command::Rdata(rdata) = &command
             && let Some(token) = rdata.token.map(Token::get)
         {
@@ -192,20 +173,18 @@ impl<'a> Player<'a> {
     }
 
     fn say(&mut self, line: &str) {
-        let line = Bytes::copy_from_slice(line.as_bytes());
-        self.receive(Decoder::new().decode(&line).expect("a command"));
+        self.receive(command(line));
     }
 
     fn handle(&mut self, input: Input) {
-        self.node.handle(Timestamp::from_micros(self.now), input).expect("no misuse");
+        self.bench.hand(input);
         self.drain();
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "no other is expected")]
     fn drain(&mut self) {
-        while let Some(action) = self.node.poll_action() {
+        while let Some(action) = self.bench.poll() {
             match action {
-                Action::Connect { conn } => self.conn = Some(conn),
                 Action::Fetch { query, source, span: Span { from, upto } } => {
                     let rows = self.recording.rows(source.stream(), from.get(), upto.get());
                     let updates =
@@ -221,7 +200,7 @@ impl<'a> Player<'a> {
                     }
                 }
                 Action::Notify(event) => self.watch(&event),
-                Action::CancelFetch { .. } => {}
+                Action::Connect { .. } | Action::CancelFetch { .. } => {}
                 action => panic!("{action:?}"),
             }
         }
@@ -258,10 +237,10 @@ impl<'a> Player<'a> {
     fn assert_complete(&mut self, cut: &str) {
         self.say("PING 1");
         for _ in 0..4 {
-            self.now += 1_000_000;
+            self.bench.now = self.bench.now + Duration::from_secs(1);
             self.handle(Input::Tick);
         }
-        let positions = self.node.positions();
+        let positions = self.bench.node.positions();
         for (stream, current) in &self.current {
             let mut found = self.delivered.get(stream).cloned().unwrap_or_default();
             found.sort();
@@ -377,18 +356,11 @@ fn recorded_answers_of_0_33_5_are_pages() {
         let mut config = Config::default();
         config.transport = Transport::Tcp(Dialect::V0_23);
         config.positions.set(&Source::new(stream, "master"), Token::new(from));
-        let mut node = Node::new(config).expect("a good configuration");
-        let conn = ConnectionId::new(1);
+        let mut bench = Bench::connected(config);
+        let conn = bench.conn();
         let (mut asked, mut rows, mut live) = (Vec::new(), Vec::new(), false);
-        let inputs = [Input::Connected { conn }].into_iter().chain(
-            [Command::Position(end.clone())]
-                .into_iter()
-                .chain(answer.clone())
-                .map(|command| Input::Received { conn, command }),
-        );
-        for input in inputs {
-            node.handle(Timestamp::ZERO, input).expect("no misuse");
-            while let Some(action) = node.poll_action() {
+        for command in [Command::Position(end.clone())].into_iter().chain(answer.clone()) {
+            for action in bench.handle(Input::Received { conn, command }) {
                 match action {
                     Action::Send { command: Command::Replicate(replicate), .. } => {
                         asked.push(replicate);
@@ -415,6 +387,6 @@ fn recorded_answers_of_0_33_5_are_pages() {
         assert!(!expected.is_empty(), "{stream}");
         assert_eq!(rows, expected, "{stream}");
         assert!(live, "{stream}");
-        assert_eq!(node.positions().get(&Source::new(stream, "master")), Some(end.token));
+        assert_eq!(bench.node.positions().get(&Source::new(stream, "master")), Some(end.token));
     }
 }

@@ -1,6 +1,8 @@
 //! The tests of the core that take a second or more: recordings, properties with many cases, and
 //! counts of allocations. `.ci/mutants` runs them on the mutants that the quick ones let pass.
 
+#[path = "../bench/mod.rs"]
+mod bench;
 #[path = "../writer/mod.rs"]
 mod writer;
 

@@ -11,14 +11,15 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use crate::bench::{Bench, received};
+use bytes::BytesMut;
 use synrepl_core::{
-    Action, ByteString, Channel, Config, ConnectionId, Event, Input, MainChannel, Misuse, Node,
-    ReadId, Timestamp, Warning,
+    Action, ByteString, Channel, Config, ConnectionId, Event, Input, MainChannel, Misuse, ReadId,
+    Stats, Warning,
     stream::{LogError, Page, Row, Span, Token},
-    wire::{Command, Decoder, Dialect, encode},
+    wire::{Command, Dialect, encode},
 };
 
 /// The instance name of the writer.
@@ -41,11 +42,8 @@ pub(crate) fn peer(number: u64) -> ConnectionId {
 }
 
 pub(crate) struct Writer {
-    pub(crate) node: Node,
-    pub(crate) now_ms: u64,
-    pub(crate) conn: Option<ConnectionId>,
+    pub(crate) bench: Bench,
     logs: BTreeMap<String, Vec<(i64, String)>>,
-    ends: BTreeMap<String, i64>,
     /// Reads are answered when the test says so.
     pub(crate) holds_reads: bool,
     pub(crate) reads: Vec<Read>,
@@ -64,15 +62,7 @@ pub(crate) struct Read {
 impl Writer {
     pub(crate) fn new(config: Config) -> Self {
         let mut writer = Self {
-            ends: config
-                .publish
-                .own_streams
-                .iter()
-                .map(|(name, end)| (name.clone(), end.get()))
-                .collect(),
-            node: Node::new(config).expect("a good configuration"),
-            now_ms: 0,
-            conn: None,
+            bench: Bench::new(config),
             logs: BTreeMap::new(),
             holds_reads: false,
             reads: Vec::new(),
@@ -94,22 +84,20 @@ impl Writer {
     }
 
     pub(crate) fn try_handle(&mut self, input: Input) -> Result<Vec<String>, Misuse> {
-        self.node.handle(Timestamp::from_micros(self.now_ms * 1_000), input)?;
+        self.bench.try_hand(input)?;
         Ok(self.drain())
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.bench.node.stats()
     }
 
     fn drain(&mut self) -> Vec<String> {
         let mut shown = Vec::new();
         loop {
-            while let Some(action) = self.node.poll_action() {
-                if let Action::Connect { conn } = action {
-                    self.conn = Some(conn);
-                } else if let Action::ReadLog {
-                    query,
-                    stream,
-                    span: Span { from, upto },
-                    rows_max,
-                } = &action
+            while let Some(action) = self.bench.poll() {
+                if let Action::ReadLog { query, stream, span: Span { from, upto }, rows_max } =
+                    &action
                 {
                     let stream = stream.to_string();
                     let (query, from, upto, rows_max) = (*query, *from, *upto, *rows_max);
@@ -125,8 +113,7 @@ impl Writer {
             }
             let read = self.reads.remove(0);
             let input = self.answer(&read);
-            let now = Timestamp::from_micros(self.now_ms * 1_000);
-            self.node.handle(now, input).expect("it was asked for");
+            self.bench.hand(input);
         }
     }
 
@@ -176,13 +163,13 @@ impl Writer {
     }
 
     pub(crate) fn connect(&mut self) -> Vec<String> {
-        let conn = self.conn.expect("a connection was asked for");
-        self.handle(Input::Connected { conn })
+        let made = self.bench.made();
+        self.handle(made)
     }
 
     pub(crate) fn lose(&mut self) -> Vec<String> {
-        let conn = self.conn.expect("a connection was asked for");
-        self.handle(Input::Disconnected { conn, reason: "lost".to_owned() })
+        let lost = self.bench.lost();
+        self.handle(lost)
     }
 
     /// Loses the connection and makes the next one; what that led to.
@@ -194,19 +181,17 @@ impl Writer {
 
     /// The oldest `count` commands on the connection to the bus have gone out.
     pub(crate) fn sent(&mut self, count: u32) -> Vec<String> {
-        let conn = self.conn.expect("a connection was asked for");
-        self.handle(Input::Sent { conn, count })
+        self.handle(Input::Sent { conn: self.bench.conn(), count })
     }
 
     pub(crate) fn wait(&mut self, ms: u64) -> Vec<String> {
-        self.now_ms += ms;
+        self.bench.now = self.bench.now + Duration::from_millis(ms);
         self.handle(Input::Tick)
     }
 
     /// A line on the connection to the bus.
     pub(crate) fn hear(&mut self, line: &str) -> Vec<String> {
-        let conn = self.conn.expect("a connection was asked for");
-        self.handle(received(conn, line))
+        self.handle(received(self.bench.conn(), line))
     }
 
     pub(crate) fn accept(&mut self, number: u64, dialect: Dialect) -> Vec<String> {
@@ -259,13 +244,6 @@ fn line(command: &Command, dialect: Dialect) -> String {
     let mut out = BytesMut::new();
     encode(command, dialect, &mut out).expect("the peer can be told this");
     String::from_utf8(out.to_vec()).expect("lines are text").trim_end().to_owned()
-}
-
-pub(crate) fn received(conn: ConnectionId, line: &str) -> Input {
-    match Decoder::new().decode(&Bytes::copy_from_slice(line.as_bytes())) {
-        Ok(command) => Input::Received { conn, command },
-        Err(error) => Input::Malformed { conn, error },
-    }
 }
 
 /// Only what is about publishing and peers.

@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
+use crate::bench::{Bench, received};
 use bytes::Bytes;
 use proptest::prelude::*;
 use synrepl_core::{
-    Action, Config, ConnectionId, FetchId, Input, Node, Start, Timestamp, Transport,
+    Action, Config, FetchId, Input, Start, Timestamp, Transport,
     stream::{Page, Row, Source, Span, Token},
     wire::{Command, Decoder, Dialect},
 };
@@ -202,11 +203,8 @@ pub(crate) fn made_up() -> impl Strategy<Value = Material> {
 
 /// A node that hears something, whose fetches are answered at once.
 pub(crate) struct Player {
-    node: Node,
+    bench: Bench,
     rows: Arc<Rows>,
-    conn: Option<ConnectionId>,
-    up: bool,
-    now: u64,
     pub(crate) did: Vec<Action>,
 }
 
@@ -218,7 +216,9 @@ impl Player {
 
     /// On a bus, at a time other than 0.
     pub(crate) fn beginning_at(now: u64, rows: &Arc<Rows>) -> Self {
-        Self { now, ..Self::new(rows) }
+        let mut player = Self::new(rows);
+        player.bench.now = Timestamp::from_micros(now);
+        player
     }
 
     /// On direct TCP in the latest dialect.
@@ -230,21 +230,15 @@ impl Player {
         let mut config = Config::default();
         config.transport = transport;
         config.start = Start::Beginning;
-        let node = Node::new(config).expect("a good configuration");
-        let rows = Arc::clone(rows);
-        Self { node, rows, conn: None, up: false, now: 0, did: Vec::new() }
+        Self { bench: Bench::new(config), rows: Arc::clone(rows), did: Vec::new() }
     }
 
     /// Does all that is due up to `at`, at its time.
     pub(crate) fn pass(&mut self, at: u64) {
         self.drain();
-        while let Some(due) = self.node.poll_timeout().map(Timestamp::as_micros)
-            && due <= at
-        {
-            self.now = self.now.max(due);
-            self.handle(Input::Tick);
+        while self.bench.is_due_by(Timestamp::from_micros(at)) {
+            self.tick();
         }
-        self.now = at;
     }
 
     pub(crate) fn tick(&mut self) {
@@ -252,19 +246,12 @@ impl Player {
     }
 
     pub(crate) fn hear(&mut self, heard: &Heard) {
-        let Some(conn) = self.conn.filter(|_| self.up) else { return };
-        match heard {
-            Heard::Line(line) => {
-                let input = match Decoder::new().decode(&Bytes::copy_from_slice(line.as_bytes())) {
-                    Ok(command) => Input::Received { conn, command },
-                    Err(error) => Input::Malformed { conn, error },
-                };
-                self.handle(input);
-            }
-            Heard::Cut => {
-                self.up = false;
-                self.handle(Input::Disconnected { conn, reason: "cut".to_owned() });
-            }
+        if self.bench.up {
+            let input = match heard {
+                Heard::Line(line) => received(self.bench.conn(), line),
+                Heard::Cut => self.bench.lost(),
+            };
+            self.handle(input);
         }
     }
 
@@ -281,21 +268,16 @@ impl Player {
     }
 
     fn handle(&mut self, input: Input) {
-        let now = Timestamp::from_micros(self.now);
-        self.node.handle(now, input).expect("the contract is kept");
+        self.bench.hand(input);
         self.drain();
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the rest needs no answer")]
     fn drain(&mut self) {
         let mut due = Vec::new();
-        while let Some(action) = self.node.poll_action() {
+        while let Some(action) = self.bench.poll() {
             match &action {
-                Action::Connect { conn } => {
-                    self.conn = Some(*conn);
-                    self.up = true;
-                    due.push(Input::Connected { conn: *conn });
-                }
+                Action::Connect { .. } => due.push(self.bench.made()),
                 Action::Fetch { query, source, span: Span { from, upto } } => {
                     due.push(self.fetched(*query, source, *from, *upto));
                 }
