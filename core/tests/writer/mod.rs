@@ -11,19 +11,28 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use crate::bench::{Bench, received};
 use bytes::BytesMut;
 use synrepl_core::{
     Action, ByteString, Channel, Config, ConnectionId, Event, Input, MainChannel, Misuse, ReadId,
-    Stats, Warning,
+    Stats, Transport, Warning,
     stream::{LogError, Page, Row, Span, Token},
     wire::{Command, Dialect, encode},
 };
 
 /// The instance name of the writer.
 pub(crate) const ME: &str = "me";
+
+/// What is said where nothing happens.
+pub(crate) const NOTHING: [&str; 0] = [];
+
+/// Rows have no writers, and are asked for by stream.
+pub(crate) const OLDEST: Dialect = Dialect::V0_23;
+/// An announcement has one token.
+pub(crate) const MIDDLE: Dialect = Dialect::V1_13;
+pub(crate) const NEWEST: Dialect = Dialect::V1_22;
 
 /// With these own streams, of which all go out on the main channel.
 pub(crate) fn config(own_streams: &[(&str, i64)]) -> Config {
@@ -35,6 +44,31 @@ pub(crate) fn config(own_streams: &[(&str, i64)]) -> Config {
         config.publish.own_streams.insert((*name).to_owned(), Token::new(*end));
     }
     config
+}
+
+/// A writer whose connection to the bus stands, and everything said so far gone out.
+pub(crate) fn on_bus(own_streams: &[(&str, i64)]) -> Writer {
+    on_bus_with(own_streams, |_| {})
+}
+
+pub(crate) fn on_bus_with(own_streams: &[(&str, i64)], change: impl FnOnce(&mut Config)) -> Writer {
+    let mut config = config(own_streams);
+    change(&mut config);
+    let mut writer = Writer::new(config);
+    writer.connect();
+    writer
+}
+
+/// A writer that makes no connection itself.
+pub(crate) fn server(own_streams: &[(&str, i64)]) -> Writer {
+    server_with(own_streams, |_| {})
+}
+
+pub(crate) fn server_with(own_streams: &[(&str, i64)], change: impl FnOnce(&mut Config)) -> Writer {
+    let mut config = config(own_streams);
+    config.transport = Transport::None;
+    change(&mut config);
+    Writer::new(config)
 }
 
 pub(crate) fn peer(number: u64) -> ConnectionId {
@@ -69,13 +103,6 @@ impl Writer {
             dialects: BTreeMap::new(),
         };
         writer.drain();
-        writer
-    }
-
-    /// A writer whose connection to the bus stands, and everything said so far gone out.
-    pub(crate) fn on_bus(config: Config) -> Self {
-        let mut writer = Self::new(config);
-        writer.connect();
         writer
     }
 
@@ -160,6 +187,11 @@ impl Writer {
     pub(crate) fn write(&mut self, stream: &str, token: i64, rows: &[&str]) {
         let log = self.logs.entry(stream.to_owned()).or_default();
         log.extend(rows.iter().map(|row| (token, (*row).to_owned())));
+    }
+
+    /// A row under each of these tokens that nobody speaks of yet.
+    pub(crate) fn fill(&mut self, stream: &str, tokens: RangeInclusive<i64>) {
+        tokens.for_each(|token| self.write(stream, token, &["[]"]));
     }
 
     pub(crate) fn connect(&mut self) -> Vec<String> {
