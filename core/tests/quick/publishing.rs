@@ -422,7 +422,7 @@ fn a_page_that_comes_twice_is_sent_once() {
     writer.append("s", 1, &["[1]"]);
     let read = writer.reads[0].clone();
     assert_eq!(writer.answer_next(), ["c1< RDATA s me 1 [1]"]);
-    let again = writer.answer(&read);
+    let again = read.answer(&writer.logs);
     assert_eq!(writer.handle(again), NOTHING);
 }
 

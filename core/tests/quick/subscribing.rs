@@ -110,7 +110,7 @@ fn e0_who_asks_for_old_rows_again_gets_new_ones_only_behind_them() {
     assert_eq!(server.reads.len(), 2);
     let old = server.reads.remove(0);
     assert_eq!(server.answer_next(), ["p1< RDATA a me 2 [2]"]);
-    let old = server.answer(&old);
+    let old = old.answer(&server.logs);
     assert_eq!(server.handle(old), ["p0< RDATA a 1 [1]", "read q4 a 1..2"]);
     assert_eq!(server.answer_next(), ["p0< RDATA a 2 [2]", "p0< POSITION a 2"]);
 }

@@ -11,14 +11,17 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod log;
+
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
+use self::log::{Log, Read};
 use crate::bench::{Bench, received};
 use bytes::BytesMut;
 use synrepl_core::{
-    Action, ByteString, Channel, Config, ConnectionId, Event, Input, MainChannel, Misuse, ReadId,
-    Stats, Transport, Warning,
-    stream::{LogError, Page, Row, Span, Token},
+    Action, ByteString, Channel, Config, ConnectionId, Event, Input, MainChannel, Misuse, Stats,
+    Transport, Warning,
+    stream::{Row, Span, Token},
     wire::{Command, Dialect, encode},
 };
 
@@ -77,27 +80,19 @@ pub(crate) fn peer(number: u64) -> ConnectionId {
 
 pub(crate) struct Writer {
     pub(crate) bench: Bench,
-    logs: BTreeMap<String, Vec<(i64, String)>>,
+    pub(crate) logs: BTreeMap<String, Log>,
     /// Reads are answered when the test says so.
     pub(crate) holds_reads: bool,
     pub(crate) reads: Vec<Read>,
     dialects: BTreeMap<ConnectionId, Dialect>,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Read {
-    pub(crate) query: ReadId,
-    pub(crate) stream: String,
-    pub(crate) from: Token,
-    pub(crate) upto: Token,
-    pub(crate) rows_max: u32,
-}
-
 impl Writer {
     pub(crate) fn new(config: Config) -> Self {
+        let own_streams = &config.publish.own_streams;
         let mut writer = Self {
+            logs: own_streams.keys().map(|name| (name.clone(), Log::default())).collect(),
             bench: Bench::new(config),
-            logs: BTreeMap::new(),
             holds_reads: false,
             reads: Vec::new(),
             dialects: BTreeMap::new(),
@@ -123,12 +118,8 @@ impl Writer {
         let mut shown = Vec::new();
         loop {
             while let Some(action) = self.bench.poll() {
-                if let Action::ReadLog { query, stream, span: Span { from, upto }, rows_max } =
-                    &action
-                {
-                    let stream = stream.to_string();
-                    let (query, from, upto, rows_max) = (*query, *from, *upto, *rows_max);
-                    self.reads.push(Read { query, stream, from, upto, rows_max });
+                if let Some(read) = Read::of(&action) {
+                    self.reads.push(read);
                     if !self.holds_reads {
                         continue;
                     }
@@ -139,42 +130,19 @@ impl Writer {
                 return shown;
             }
             let read = self.reads.remove(0);
-            let input = self.answer(&read);
-            self.bench.hand(input);
+            self.bench.hand(read.answer(&self.logs));
         }
-    }
-
-    pub(crate) fn answer(&self, read: &Read) -> Input {
-        let mut updates: Vec<(Token, Row)> = Vec::new();
-        let (mut upto, mut limited) = (read.upto, false);
-        for (token, row) in self.logs.get(&read.stream).into_iter().flatten() {
-            let token = Token::new(*token);
-            if token <= read.from || token > read.upto {
-                continue;
-            }
-            let starts_batch = updates.last().is_none_or(|(last, _)| *last != token);
-            if starts_batch && updates.len() >= read.rows_max as usize {
-                limited = true;
-                upto = updates.last().map_or(read.upto, |(last, _)| *last);
-                break;
-            }
-            updates.push((token, Row::from(row.as_str())));
-        }
-        let page = Page { updates, upto, limited };
-        Input::LogRead { query: read.query, result: Ok(page) }
     }
 
     /// Answers the oldest read that was held.
     pub(crate) fn answer_next(&mut self) -> Vec<String> {
         let read = self.reads.remove(0);
-        let input = self.answer(&read);
-        self.handle(input)
+        self.handle(read.answer(&self.logs))
     }
 
     pub(crate) fn fail_next(&mut self) -> Vec<String> {
-        let Read { query, stream, .. } = self.reads.remove(0);
-        let error = LogError { stream, message: "disk on fire".to_owned() };
-        self.handle(Input::LogRead { query, result: Err(error) })
+        let read = self.reads.remove(0);
+        self.handle(read.fail())
     }
 
     /// One batch; says what it led to.
@@ -186,7 +154,7 @@ impl Writer {
     /// One batch in the log that nobody speaks of yet.
     pub(crate) fn write(&mut self, stream: &str, token: i64, rows: &[&str]) {
         let log = self.logs.entry(stream.to_owned()).or_default();
-        log.extend(rows.iter().map(|row| (token, (*row).to_owned())));
+        log.put(token, rows.iter().map(|row| Row::from(*row)).collect());
     }
 
     /// A row under each of these tokens that nobody speaks of yet.

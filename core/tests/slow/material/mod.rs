@@ -9,12 +9,15 @@ use std::{
     time::Duration,
 };
 
-use crate::bench::{Bench, received};
+use crate::{
+    bench::{Bench, received},
+    writer::log::Log,
+};
 use bytes::Bytes;
 use proptest::prelude::*;
 use synrepl_core::{
-    Action, Config, FetchId, Input, Start, Timestamp, Transport,
-    stream::{Page, Row, Source, Span, Token},
+    Action, Config, Input, Start, Timestamp, Transport,
+    stream::Row,
     wire::{Command, Decoder, Dialect},
 };
 
@@ -26,7 +29,7 @@ pub(crate) enum Heard {
     Cut,
 }
 
-type Rows = BTreeMap<(String, String), BTreeMap<i64, Vec<Row>>>;
+type Rows = BTreeMap<(String, String), Log>;
 
 /// A list of what is heard, at times that never fall, with the rows that can be fetched.
 #[derive(Clone)]
@@ -57,8 +60,7 @@ fn rows_of<'a>(lines: impl Iterator<Item = &'a str>) -> Rows {
         let batch = batches.entry(source.clone()).or_default();
         batch.push(rdata.row);
         if let Some(token) = rdata.token {
-            let of_token = rows.entry(source).or_default().entry(token.get()).or_default();
-            of_token.append(batch);
+            rows.entry(source).or_default().put(token.get(), std::mem::take(batch));
         }
     }
     rows
@@ -162,8 +164,8 @@ pub(crate) fn made_up() -> impl Strategy<Value = Material> {
             let row = format!("[{serial}]");
             let key = (stream.to_owned(), writer.to_owned());
             let mut write = |token| {
-                let of_source = rows.entry(key.clone()).or_default();
-                of_source.entry(token).or_default().push(Row::from(row.as_str()));
+                let log = rows.entry(key.clone()).or_default();
+                log.put(token, vec![Row::from(row.as_str())]);
             };
             let line = match kind {
                 0..=3 => {
@@ -278,24 +280,16 @@ impl Player {
         while let Some(action) = self.bench.poll() {
             match &action {
                 Action::Connect { .. } => due.push(self.bench.made()),
-                Action::Fetch { query, source, span: Span { from, upto } } => {
-                    due.push(self.fetched(*query, source, *from, *upto));
+                Action::Fetch { query, source, span } => {
+                    let key = (source.stream().to_owned(), source.instance().to_owned());
+                    let log = self.rows.get(&key).cloned().unwrap_or_default();
+                    let result = Ok(log.page(*span, usize::MAX));
+                    due.push(Input::Fetched { query: *query, result });
                 }
                 _ => {}
             }
             self.did.push(action);
         }
         due.into_iter().for_each(|input| self.handle(input));
-    }
-
-    fn fetched(&self, query: FetchId, source: &Source, from: Token, upto: Token) -> Input {
-        let key = (source.stream().to_owned(), source.instance().to_owned());
-        let mut updates = Vec::new();
-        for (token, rows) in self.rows.get(&key).into_iter().flatten() {
-            if *token > from.get() && *token <= upto.get() {
-                updates.extend(rows.iter().map(|row| (Token::new(*token), row.clone())));
-            }
-        }
-        Input::Fetched { query, result: Ok(Page { updates, upto, limited: false }) }
     }
 }
