@@ -45,8 +45,7 @@ impl Bench {
     pub(crate) fn connected(config: Config) -> Self {
         let mut bench = Self::new(config);
         bench.actions();
-        let made = bench.made();
-        bench.handle(made);
+        bench.handle(bench.made());
         bench
     }
 
@@ -57,7 +56,12 @@ impl Bench {
     }
 
     pub(crate) fn try_hand(&mut self, input: Input) -> Result<(), Misuse> {
-        self.node.handle(self.now, input)
+        let is_made = matches!(input, Input::Connected { .. });
+        let is_lost = matches!(input, Input::Disconnected { conn, .. } if self.conn == Some(conn));
+        self.node.handle(self.now, input)?;
+        self.up = is_made || self.up && !is_lost;
+        self.conn = self.conn.filter(|_| !is_lost);
+        Ok(())
     }
 
     pub(crate) fn poll(&mut self) -> Option<Action> {
@@ -110,16 +114,13 @@ impl Bench {
 
     /// The connection that was asked for is made.
     #[track_caller]
-    pub(crate) fn made(&mut self) -> Input {
-        self.up = true;
+    pub(crate) fn made(&self) -> Input {
         Input::Connected { conn: self.conn() }
     }
 
     /// The connection is lost, or could not be made.
     #[track_caller]
-    pub(crate) fn lost(&mut self) -> Input {
-        self.up = false;
-        let conn = self.conn.take().expect("a connection was asked for");
-        Input::Disconnected { conn, reason: "lost".to_owned() }
+    pub(crate) fn lost(&self) -> Input {
+        Input::Disconnected { conn: self.conn(), reason: "lost".to_owned() }
     }
 }

@@ -11,8 +11,7 @@ fn a_tick_at_the_end_of_time_ends() {
     let end = Timestamp::from_micros(u64::MAX);
     let mut bench = Bench { now: end, ..Bench::new(Config::default()) };
     bench.actions();
-    let made = bench.made();
-    bench.hand(made);
+    bench.hand(bench.made());
     assert_eq!(bench.node.poll_timeout(), Some(end));
     bench.actions();
     let actions = bench.handle(Input::Tick).len();

@@ -33,13 +33,11 @@ impl World {
     }
 
     fn connect(&mut self) {
-        let made = self.bench.made();
-        self.handle(made);
+        self.handle(self.bench.made());
     }
 
     fn cut(&mut self) {
-        let lost = self.bench.lost();
-        self.handle(lost);
+        self.handle(self.bench.lost());
     }
 
     fn handle(&mut self, input: Input) {

@@ -32,8 +32,7 @@ impl Writer {
         let mut writer = Self { bench: Bench::new(config), query: None, sent: (0, 0) };
         writer.drain();
         if writer.bench.is_connecting() {
-            let made = writer.bench.made();
-            writer.handle(made);
+            writer.handle(writer.bench.made());
         }
         let dialects = [Dialect::V1_13, Dialect::V1_22];
         for (number, dialect) in (0..peers).zip(dialects.into_iter().cycle()) {

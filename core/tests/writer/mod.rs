@@ -163,13 +163,11 @@ impl Writer {
     }
 
     pub(crate) fn connect(&mut self) -> Vec<String> {
-        let made = self.bench.made();
-        self.handle(made)
+        self.handle(self.bench.made())
     }
 
     pub(crate) fn lose(&mut self) -> Vec<String> {
-        let lost = self.bench.lost();
-        self.handle(lost)
+        self.handle(self.bench.lost())
     }
 
     /// Loses the connection and makes the next one; what that led to.

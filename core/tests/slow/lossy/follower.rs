@@ -88,8 +88,7 @@ impl Follower {
         if !self.bench.is_connecting() {
             return Ok(());
         }
-        let made = self.bench.made();
-        self.handle(made)
+        self.handle(self.bench.made())
     }
 
     pub(crate) fn cut(&mut self) -> Outcome {
@@ -97,8 +96,7 @@ impl Follower {
             return Ok(());
         }
         self.inbox.clear();
-        let lost = self.bench.lost();
-        self.handle(lost)
+        self.handle(self.bench.lost())
     }
 
     /// Takes the next message, if there is one.

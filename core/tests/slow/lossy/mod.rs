@@ -313,8 +313,7 @@ impl World {
             return Ok(());
         }
         self.sent.clear();
-        let made = self.bench.made();
-        self.handle(made)
+        self.handle(self.bench.made())
     }
 
     /// What was under way on the connection is lost with it.
@@ -329,8 +328,7 @@ impl World {
             return Ok(());
         }
         self.lose_connection();
-        let lost = self.bench.lost();
-        self.handle(lost)
+        self.handle(self.bench.lost())
     }
 
     fn restart(&mut self) -> Outcome {
