@@ -8,6 +8,7 @@ mod writer;
 
 mod allocations;
 mod captures;
+mod cases;
 mod framing_model;
 mod legacy_captures;
 mod lossy;

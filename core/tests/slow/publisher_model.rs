@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::writer::{Writer, config};
-use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
 /// In the order in which they are announced. Tokens of the second can start over.
@@ -230,11 +230,7 @@ impl StateMachineTest for Publishing {
 }
 
 prop_state_machine! {
-    #![proptest_config(ProptestConfig {
-        cases: 200,
-        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(crate::cases::kept(200))]
 
     #[test]
     fn a_writer_says_what_its_log_and_the_confirmations_demand(sequential 1..60 => Publishing);

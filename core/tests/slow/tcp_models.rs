@@ -137,8 +137,7 @@ impl Run {
             Step::Connect => {
                 if self.bench.is_connecting() {
                     self.server.connect();
-                    let made = self.bench.made();
-                    self.handle(made);
+                    self.handle(self.bench.made());
                 }
             }
             Step::Cut => self.cut(),
@@ -165,8 +164,7 @@ impl Run {
         self.server.cut();
         self.to_server.clear();
         if self.bench.up {
-            let lost = self.bench.lost();
-            self.handle(lost);
+            self.handle(self.bench.lost());
         }
     }
 
@@ -353,11 +351,7 @@ fn start() -> impl Strategy<Value = Start> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 500,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(crate::cases::not_kept(500))]
 
     #[test]
     fn nothing_is_lost_or_repeated_with_a_server_of_the_oldest_dialect(

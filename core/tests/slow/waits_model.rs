@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::bench::Bench;
-use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use synrepl_core::{
     Action, Config, Event, Input, Timestamp, WaitId, WaitOutcome,
@@ -212,11 +212,7 @@ impl StateMachineTest for Waits {
 }
 
 prop_state_machine! {
-    #![proptest_config(ProptestConfig {
-        cases: 200,
-        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(crate::cases::kept(200))]
 
     #[test]
     fn a_wait_ends_once_with_what_comes_first(sequential 1..60 => Waits);
