@@ -5,9 +5,13 @@
 //! A recording holds the lines of one connection. All rows in it, with their tokens, are taken as
 //! the writer's log.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use crate::bench::{Bench, command};
+use crate::{
+    bench::{Bench, command},
+    recordings::{capture, said_on_tcp},
+    writer::log::Log,
+};
 use synrepl_core::{
     Action, Config, Event, Input, Transport,
     stream::{Page, Row, Source, Span, Token, traits},
@@ -16,17 +20,9 @@ use synrepl_core::{
 
 /// The lines of the server on one connection of a recording.
 fn lines_of(version: &str, connection: &str) -> Vec<Command> {
-    let name = format!("../tests/captures/legacy-{version}-tcp.txt");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    let recording = fs::read_to_string(&path).expect("the recording is there");
-    let mut commands = Vec::new();
-    for record in recording.lines() {
-        let mut parts = record.splitn(4, ' ').skip(1);
-        if parts.next() == Some(connection) && parts.next() == Some("S<") {
-            commands.push(command(parts.next().expect("a line")));
-        }
-    }
-    commands
+    let recording = capture(&format!("legacy-{version}-tcp.txt"));
+    let lines = said_on_tcp(&recording, "S<").filter(|(of, _)| *of == connection);
+    lines.map(|(_, line)| command(line)).collect()
 }
 
 /// All rows that the server ever sent, by stream and in order of tokens, and how far each stream
@@ -34,7 +30,7 @@ fn lines_of(version: &str, connection: &str) -> Vec<Command> {
 struct Recording {
     dialect: Dialect,
     lines: Vec<Command>,
-    log: BTreeMap<String, Vec<(i64, Row)>>,
+    log: BTreeMap<String, Log>,
     /// Where each stream stands after so many lines.
     positions: Vec<BTreeMap<String, i64>>,
     /// Whether all rows up to those tokens have been sent by then.
@@ -44,7 +40,7 @@ struct Recording {
 impl Recording {
     fn new(version: &str, dialect: Dialect) -> Self {
         let lines = lines_of(version, "c1");
-        let mut log: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        let mut log: BTreeMap<String, Log> = BTreeMap::new();
         let mut batches: BTreeMap<String, Vec<Row>> = BTreeMap::new();
         let mut positions = vec![BTreeMap::new()];
         let mut settled = vec![true];
@@ -53,6 +49,7 @@ impl Recording {
             let mut now = positions[index].clone();
             settled.push(true);
             if let Command::Position(position) = line {
+                log.entry(position.stream.to_string()).or_default();
                 now.insert(position.stream.to_string(), position.token.get());
             }
             if let Command::Rdata(rdata) = line {
@@ -61,8 +58,7 @@ impl Recording {
                 batch.push(rdata.row.clone());
                 settled[index + 1] = rdata.token.is_some();
                 if let Some(token) = rdata.token.map(Token::get) {
-                    let rows = batch.drain(..).map(|row| (token, row));
-                    log.entry(stream.clone()).or_default().extend(rows);
+                    log.entry(stream.clone()).or_default().put(token, std::mem::take(batch));
                     if let Some((_, higher)) =
                         first_with.range((stream.clone(), token)..(stream.clone(), i64::MAX)).next()
                     {
@@ -75,9 +71,6 @@ impl Recording {
                 }
             }
             positions.push(now);
-        }
-        for rows in log.values_mut() {
-            rows.sort();
         }
         Self { dialect, lines, log, positions, settled }
     }
@@ -93,11 +86,9 @@ impl Recording {
         count + self.settled[count..].iter().take_while(|settled| !**settled).count()
     }
 
-    /// The rows of a stream in `(from, upto]`.
-    fn rows(&self, stream: &str, from: i64, upto: i64) -> &[(i64, Row)] {
-        let rows = self.log.get(stream).map_or(&[][..], Vec::as_slice);
-        let below = |limit: i64| rows.partition_point(|(token, _)| *token <= limit);
-        &rows[below(from)..below(upto).max(below(from))]
+    /// All rows of a stream in the span.
+    fn page(&self, stream: &str, span: Span) -> Page {
+        self.log[stream].page(span, usize::MAX)
     }
 }
 
@@ -108,7 +99,7 @@ struct Player<'a> {
     bench: Bench,
     /// Where the server stands.
     current: BTreeMap<String, i64>,
-    delivered: BTreeMap<String, Vec<(i64, Row)>>,
+    delivered: BTreeMap<String, Vec<(Token, Row)>>,
     resets: usize,
 }
 
@@ -129,13 +120,11 @@ impl<'a> Player<'a> {
     }
 
     fn connect(&mut self) {
-        let made = self.bench.made();
-        self.handle(made);
+        self.handle(self.bench.made());
     }
 
     fn lose(&mut self) {
-        let lost = self.bench.lost();
-        self.handle(lost);
+        self.handle(self.bench.lost());
         while self.bench.conn.is_none() {
             let at = self.bench.node.poll_timeout().expect("something is due");
             self.bench.now = self.bench.now.max(at);
@@ -185,18 +174,15 @@ impl<'a> Player<'a> {
     fn drain(&mut self) {
         while let Some(action) = self.bench.poll() {
             match action {
-                Action::Fetch { query, source, span: Span { from, upto } } => {
-                    let rows = self.recording.rows(source.stream(), from.get(), upto.get());
-                    let updates =
-                        rows.iter().map(|(token, row)| (Token::new(*token), row.clone())).collect();
-                    let page = Page { updates, upto, limited: false };
+                Action::Fetch { query, source, span } => {
+                    let page = self.recording.page(source.stream(), span);
                     self.handle(Input::Fetched { query, result: Ok(page) });
                 }
                 Action::Send { command, .. } => {
                     if let Command::Replicate(Replicate::Stream { stream, from: Some(from) }) =
                         command
                     {
-                        self.replay(&stream, from.get());
+                        self.replay(&stream, from);
                     }
                 }
                 Action::Notify(event) => self.watch(&event),
@@ -207,9 +193,9 @@ impl<'a> Player<'a> {
     }
 
     /// What a server of the oldest dialect answers.
-    fn replay(&mut self, stream: &str, from: i64) {
-        let upto = self.current[stream];
-        for (token, row) in self.recording.rows(stream, from, upto) {
+    fn replay(&mut self, stream: &str, from: Token) {
+        let upto = Token::new(self.current[stream]);
+        for (token, row) in self.recording.page(stream, Span { from, upto }).updates {
             self.say(&format!("RDATA {stream} {token} {}", row.as_str()));
         }
         self.say(&format!("POSITION {stream} {upto}"));
@@ -220,7 +206,7 @@ impl<'a> Player<'a> {
         match event {
             Event::Rows { source, token, rows, .. } => {
                 let known = self.delivered.entry(source.stream().to_owned()).or_default();
-                known.extend(rows.iter().map(|row| (token.get(), row.clone())));
+                known.extend(rows.iter().map(|row| (*token, row.clone())));
             }
             Event::Reset { source, .. } => {
                 assert!(traits(source.stream()).resettable, "{source}");
@@ -244,7 +230,9 @@ impl<'a> Player<'a> {
         for (stream, current) in &self.current {
             let mut found = self.delivered.get(stream).cloned().unwrap_or_default();
             found.sort();
-            let expected = self.recording.rows(stream, 0, *current);
+            let span = Span { from: Token::new(0), upto: Token::new(*current) };
+            let mut expected = self.recording.page(stream, span).updates;
+            expected.sort();
             if found != expected {
                 let missing: Vec<_> = expected.iter().filter(|row| !found.contains(row)).collect();
                 let (found, expected) = (found.len(), expected.len());

@@ -17,6 +17,7 @@ mod metamorphic;
 mod publish_allocations;
 mod publish_faults;
 mod publisher_model;
+mod recordings;
 mod tcp_models;
 mod tcp_server;
 mod typed_rows;

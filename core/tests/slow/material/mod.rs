@@ -3,14 +3,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    path::Path,
     sync::{Arc, LazyLock},
     time::Duration,
 };
 
 use crate::{
     bench::{Bench, received},
+    recordings::{Published, capture, published_on_redis, said_on_tcp},
     writer::log::Log,
 };
 use bytes::Bytes;
@@ -66,22 +65,10 @@ fn rows_of<'a>(lines: impl Iterator<Item = &'a str>) -> Rows {
     rows
 }
 
-fn capture(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/captures").join(name);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
 /// Everything that was recorded of a modern deployment on Redis.
 static MODERN: LazyLock<Material> = LazyLock::new(|| {
-    #[derive(serde::Deserialize)]
-    struct Published {
-        t: f64,
-        ch: String,
-        m: String,
-    }
     let mut heard: Vec<(u64, Heard)> = Vec::new();
-    for record in capture("modern-redis.jsonl").lines() {
-        let Published { t, ch, m } = serde_json::from_str(record).expect("a recorded message");
+    for Published { t, ch, m } in published_on_redis() {
         let at = Duration::from_secs_f64(t).as_micros();
         let at = u64::try_from(at).expect("a time within a run");
         if ch == "localhost:18448" && source_of(&m).is_some() {
@@ -94,15 +81,10 @@ static MODERN: LazyLock<Material> = LazyLock::new(|| {
 
 /// Everything that the direct TCP server of 1.66 said.
 static LEGACY: LazyLock<Material> = LazyLock::new(|| {
-    let mut heard = Vec::new();
-    for record in capture("legacy-1.66.0-tcp.txt").lines() {
-        let words: Vec<_> = record.splitn(4, ' ').collect();
-        if let [_, _, "S<", line] = words[..]
-            && source_of(line).is_some()
-        {
-            heard.push((0, Heard::Line(line.to_owned())));
-        }
-    }
+    let recording = capture("legacy-1.66.0-tcp.txt");
+    let lines = said_on_tcp(&recording, "S<").map(|(_, line)| line);
+    let of_sources = lines.filter(|line| source_of(line).is_some());
+    let heard: Vec<_> = of_sources.map(|line| (0, Heard::Line(line.to_owned()))).collect();
     let rows = Arc::new(rows_of(heard.iter().map(|(_, heard)| text(heard))));
     Material { heard, rows }
 });
