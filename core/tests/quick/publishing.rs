@@ -1,6 +1,6 @@
 //! Own streams on the bus: promises P1 to P4, confirmations, and logs that fail.
 
-use crate::writer::{NOTHING, Writer, config, on_bus, on_bus_with, server};
+use crate::writer::{NOTHING, Writer, config, on_bus, on_bus_with, server, unconnected};
 use synrepl_core::{
     Input, MainChannel, Misuse, ReadId, Transport,
     stream::{Page, Row, Token},
@@ -124,7 +124,7 @@ fn p3_a_stream_that_started_over_is_announced_there_until_somebody_may_have_hear
 
 #[test]
 fn p3_rows_that_were_appended_while_disconnected_go_out_on_the_next_connection() {
-    let mut writer = Writer::new(config(&[("s", 0)]));
+    let mut writer = unconnected(&[("s", 0)], |_| {});
     assert_eq!(writer.append("s", 1, &["[1]"]), NOTHING);
     assert_eq!(
         writer.connect(),
@@ -151,7 +151,7 @@ fn p3_a_page_that_was_asked_for_before_the_loss_leaves_no_hole() {
 
 #[test]
 fn p4_every_own_stream_is_announced_on_every_connection() {
-    let mut writer = Writer::new(config(&[("a", 3), ("b", 7)]));
+    let mut writer = unconnected(&[("a", 3), ("b", 7)], |_| {});
     assert_eq!(
         writer.connect(),
         ["c1< REPLICATE", "c1< POSITION a me 3 3", "c1< POSITION b me 7 7"]
@@ -309,9 +309,7 @@ fn somebody_else_with_our_name_is_noticed_by_what_we_never_sent() {
 
 #[test]
 fn an_observer_publishes_nothing() {
-    let mut config = config(&[("s", 4)]);
-    config.observe_only = true;
-    let mut writer = Writer::new(config);
+    let mut writer = unconnected(&[("s", 4)], |config| config.observe_only = true);
     assert_eq!(writer.connect(), NOTHING);
     assert_eq!(writer.append("s", 5, &["[1]"]), NOTHING);
     assert_eq!(writer.append("new", 5, &["[1]"]), NOTHING);
@@ -320,9 +318,9 @@ fn an_observer_publishes_nothing() {
 
 #[test]
 fn a_client_of_direct_tcp_sends_no_rows_of_its_own() {
-    let mut config = config(&[("s", 4)]);
-    config.transport = Transport::Tcp("1.66".parse().expect("a release"));
-    let mut writer = Writer::new(config);
+    let mut writer = unconnected(&[("s", 4)], |config| {
+        config.transport = Transport::Tcp("1.66".parse().expect("a release"))
+    });
     writer.connect();
     assert_eq!(writer.append("s", 5, &["[1]"]), NOTHING);
 }
@@ -428,9 +426,9 @@ fn a_page_that_comes_twice_is_sent_once() {
 
 #[test]
 fn p6_only_streams_that_synapse_has_from_us_go_out_where_it_listens() {
-    let mut config = config(&[("typing", 3), ("logins", 4)]);
-    config.publish.main_channel = MainChannel::Streams(["typing".to_owned()].into());
-    let mut writer = Writer::new(config);
+    let mut writer = unconnected(&[("typing", 3), ("logins", 4)], |config| {
+        config.publish.main_channel = MainChannel::Streams(["typing".to_owned()].into())
+    });
     assert_eq!(
         writer.connect(),
         ["c1< REPLICATE", "c1/synrepl< POSITION logins me 4 4", "c1< POSITION typing me 3 3",]

@@ -3,8 +3,8 @@
 use crate::{
     bench::command,
     writer::{
-        MIDDLE, NEWEST, NOTHING, OLDEST, Writer, config, on_bus, on_bus_with, peer, server,
-        server_with,
+        MIDDLE, NEWEST, NOTHING, OLDEST, on_bus, on_bus_with, peer, server, server_with,
+        unconnected,
     },
 };
 use synrepl_core::{
@@ -34,9 +34,7 @@ fn a_peer_that_is_gone_gets_nothing_more() {
 
 #[test]
 fn a_server_that_we_connect_to_is_told_our_name_and_the_time() {
-    let mut config = config(&[]);
-    config.transport = Transport::Tcp(NEWEST);
-    let mut client = Writer::new(config);
+    let mut client = unconnected(&[], |config| config.transport = Transport::Tcp(NEWEST));
     client.bench.now = Timestamp::from_micros(1_234_000);
     assert_eq!(client.connect(), ["c1< NAME me", "c1< PING 1234", "c1< REPLICATE"]);
 }
@@ -106,9 +104,7 @@ fn bus_and_peers_each_go_on_at_their_own_pace() {
 
 #[test]
 fn a_bus_that_is_far_behind_does_not_hold_up_the_peers() {
-    let mut config = config(&[("s", 0)]);
-    config.publish.log_rows_max = 1;
-    let mut writer = Writer::new(config);
+    let mut writer = unconnected(&[("s", 0)], |config| config.publish.log_rows_max = 1);
     for token in 1..=4 {
         writer.append("s", token, &["[]"]);
     }
@@ -316,9 +312,7 @@ fn rows_and_positions_of_the_application_go_nowhere() {
 
 #[test]
 fn who_only_observes_passes_nothing_on() {
-    let mut config = config(&[]);
-    config.observe_only = true;
-    let mut observer = Writer::new(config);
+    let mut observer = unconnected(&[], |config| config.observe_only = true);
     observer.accept(0, NEWEST);
     observer.accept(1, NEWEST);
     assert_eq!(observer.says(0, "REMOTE_SERVER_UP hs2"), ["p0 said REMOTE_SERVER_UP hs2"]);

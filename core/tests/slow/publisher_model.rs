@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::writer::{Writer, config};
+use crate::writer::{Writer, unconnected};
 use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
@@ -196,7 +196,7 @@ impl StateMachineTest for Publishing {
     type Reference = Model;
 
     fn init_test(model: &Model) -> (Writer, Model) {
-        (Writer::new(config(&STREAMS.map(|name| (name, 0)))), model.clone())
+        (unconnected(&STREAMS.map(|name| (name, 0)), |_| {}), model.clone())
     }
 
     fn apply((mut writer, before): (Writer, Model), model: &Model, step: Step) -> (Writer, Model) {

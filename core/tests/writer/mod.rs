@@ -55,9 +55,7 @@ pub(crate) fn on_bus(own_streams: &[(&str, i64)]) -> Writer {
 }
 
 pub(crate) fn on_bus_with(own_streams: &[(&str, i64)], change: impl FnOnce(&mut Config)) -> Writer {
-    let mut config = config(own_streams);
-    change(&mut config);
-    let mut writer = Writer::new(config);
+    let mut writer = unconnected(own_streams, change);
     writer.connect();
     writer
 }
@@ -68,8 +66,15 @@ pub(crate) fn server(own_streams: &[(&str, i64)]) -> Writer {
 }
 
 pub(crate) fn server_with(own_streams: &[(&str, i64)], change: impl FnOnce(&mut Config)) -> Writer {
+    unconnected(own_streams, |config| {
+        config.transport = Transport::None;
+        change(config);
+    })
+}
+
+/// A writer whose connection is still to be made, if it makes one.
+pub(crate) fn unconnected(own_streams: &[(&str, i64)], change: impl FnOnce(&mut Config)) -> Writer {
     let mut config = config(own_streams);
-    config.transport = Transport::None;
     change(&mut config);
     Writer::new(config)
 }
@@ -88,7 +93,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(config: Config) -> Self {
+    fn new(config: Config) -> Self {
         let own_streams = &config.publish.own_streams;
         let mut writer = Self {
             logs: own_streams.keys().map(|name| (name.clone(), Log::default())).collect(),
