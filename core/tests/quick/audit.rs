@@ -9,11 +9,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use bytes::Bytes;
+use crate::bench::Bench;
 use synrepl_core::{
-    Action, Config, Event, Input, Node, Origin, Timestamp, Transport,
+    Action, Config, Event, Input, Node, Origin, Transport,
     stream::{Page, Row, Source, Span, Token},
-    wire::Decoder,
 };
 
 /// The writer's log: tokens with their rows.
@@ -23,8 +22,7 @@ const ROWS: usize = 7;
 const PERIOD: Duration = Duration::from_secs(8);
 
 struct Run {
-    node: Node,
-    now: Timestamp,
+    bench: Bench,
     stream: &'static str,
     page_rows_max: usize,
     delivered: BTreeMap<(Token, Row), u32>,
@@ -40,33 +38,33 @@ impl Run {
     }
 
     fn configured(stream: &'static str, page_rows_max: usize, config: Config) -> Self {
-        let node = Node::new(config).unwrap();
-        let (now, delivered) = (Timestamp::ZERO, BTreeMap::new());
-        let mut run = Self { node, now, stream, page_rows_max, delivered, last_found: None };
-        let Some(Action::Connect { conn }) = run.node.poll_action() else { panic!("connects") };
-        run.handle(Input::Connected { conn });
+        let bench = Bench::connected(config);
+        let delivered = BTreeMap::new();
+        let mut run = Self { bench, stream, page_rows_max, delivered, last_found: None };
         run.line(&format!("POSITION {stream} w 10 10"));
         run
     }
 
     fn line(&mut self, line: &str) {
-        let conn = synrepl_core::ConnectionId::new(1);
-        let command = Decoder::new().decode(&Bytes::copy_from_slice(line.as_bytes())).unwrap();
-        self.handle(Input::Received { conn, command });
+        let actions = self.bench.hear(line);
+        self.act(actions);
     }
 
-    fn pass(&mut self, time: Duration) {
-        self.now = self.now + time;
-        self.handle(Input::Tick);
+    /// Time for four looks.
+    fn pass(&mut self) {
+        for _ in 0..4 {
+            let actions = self.bench.pass(PERIOD * 5 / 4);
+            self.act(actions);
+        }
     }
 
-    fn handle(&mut self, input: Input) {
-        self.node.handle(self.now, input).unwrap();
-        while let Some(action) = self.node.poll_action() {
+    fn act(&mut self, actions: Vec<Action>) {
+        for action in actions {
             match action {
                 Action::Fetch { query, span: Span { from, upto }, .. } => {
                     let result = Ok(self.page(from, upto));
-                    self.handle(Input::Fetched { query, result });
+                    let actions = self.bench.handle(Input::Fetched { query, result });
+                    self.act(actions);
                 }
                 Action::Notify(Event::Rows { token, rows, origin, position, .. }) => {
                     self.on_rows(token, rows.to_vec(), origin, position);
@@ -89,7 +87,7 @@ impl Run {
     }
 
     fn position(&self) -> Option<Token> {
-        self.node.positions().get(&Source::new(self.stream, "w"))
+        self.bench.node.positions().get(&Source::new(self.stream, "w"))
     }
 
     /// A page of the log, in the manner of the stream.
@@ -134,9 +132,7 @@ fn whichever_rows_get_lost_each_of_them_is_delivered_and_none_twice() {
             let mut run = Run::new(stream, page_rows_max);
             send(&mut run, lost);
             let position = run.position();
-            for _ in 0..4 {
-                run.pass(PERIOD * 5 / 4);
-            }
+            run.pass();
             assert_eq!(run.position(), position);
             for (token, row) in
                 LOG.iter().flat_map(|(token, rows)| rows.iter().map(move |row| (token, row)))
@@ -156,10 +152,8 @@ fn where_nothing_gets_lost_nothing_is_found() {
     {
         let mut run = Run::new(stream, 3);
         send(&mut run, 0);
-        for _ in 0..4 {
-            run.pass(PERIOD * 5 / 4);
-        }
-        let stats = run.node.stats();
+        run.pass();
+        let stats = run.bench.node.stats();
         assert_eq!(stats.rows_audited, 0, "{stream}");
         assert!(stats.fetches > 0, "{stream}: it was looked");
     }
@@ -169,10 +163,8 @@ fn where_nothing_gets_lost_nothing_is_found() {
 fn without_it_nothing_is_asked_or_remembered() {
     let mut run = Run::configured("events", 100, Config::default());
     send(&mut run, 0b10);
-    for _ in 0..4 {
-        run.pass(PERIOD * 5 / 4);
-    }
-    let stats = run.node.stats();
+    run.pass();
+    let stats = run.bench.node.stats();
     assert_eq!((stats.fetches, stats.audit_rows_now), (0, 0));
 }
 

@@ -1,24 +1,11 @@
 //! Slow peers are cut off at the limit of their queue and delay no other (promise P5); rows too
 //! long for a line are announced instead of sent.
 
-use crate::writer::{Writer, config};
-use synrepl_core::{Config, wire::Dialect};
-
-const NOTHING: [&str; 0] = [];
-const OLDEST: Dialect = Dialect::V0_23;
-const NEWEST: Dialect = Dialect::V1_22;
-
-fn alone(own_streams: &[(&str, i64)]) -> Config {
-    let mut config = config(own_streams);
-    config.transport = synrepl_core::Transport::None;
-    config
-}
+use crate::writer::{NEWEST, NOTHING, OLDEST, on_bus_with, server, server_with};
 
 #[test]
 fn p5_who_leaves_too_much_untaken_is_cut_off_and_the_others_notice_nothing() {
-    let mut config = alone(&[("s", 0)]);
-    config.publish.peer_pending_max = 10;
-    let mut server = Writer::new(config);
+    let mut server = server_with(&[("s", 0)], |config| config.publish.peer_pending_max = 10);
     server.accept(0, NEWEST);
     server.accept(1, NEWEST);
     server.accept(2, NEWEST);
@@ -46,9 +33,8 @@ fn p5_who_leaves_too_much_untaken_is_cut_off_and_the_others_notice_nothing() {
 
 #[test]
 fn p5_bytes_are_limited_as_well() {
-    let mut config = alone(&[("s", 0)]);
-    config.publish.peer_pending_bytes_max = 4_000;
-    let mut server = Writer::new(config);
+    let mut server =
+        server_with(&[("s", 0)], |config| config.publish.peer_pending_bytes_max = 4_000);
     server.accept(0, NEWEST);
     server.accept(1, NEWEST);
     server.takes(0, 2);
@@ -64,14 +50,10 @@ fn p5_bytes_are_limited_as_well() {
 
 #[test]
 fn p5_a_burst_is_read_no_faster_than_the_fastest_peer_takes_it() {
-    let mut config = alone(&[("s", 0)]);
-    config.publish.peer_pending_max = 16;
-    let mut server = Writer::new(config);
+    let mut server = server_with(&[("s", 0)], |config| config.publish.peer_pending_max = 16);
     server.accept(0, NEWEST);
     server.takes(0, 2);
-    for token in 1..=99 {
-        server.write("s", token, &["[]"]);
-    }
+    server.fill("s", 1..=99);
     let mut delivered = server.append("s", 100, &["[]"]).len();
     assert!((9..=16).contains(&delivered), "{delivered}");
     while delivered < 100 {
@@ -79,19 +61,15 @@ fn p5_a_burst_is_read_no_faster_than_the_fastest_peer_takes_it() {
         assert!(shown.iter().all(|line| line.contains("RDATA")), "{shown:?}");
         delivered += shown.len();
     }
-    assert_eq!(server.node.stats().peers_cut_off, 0);
+    assert_eq!(server.stats().peers_cut_off, 0);
 }
 
 #[test]
 fn p5_a_peer_that_takes_nothing_at_all_is_cut_off_though_nothing_more_is_read_for_it() {
-    let mut config = alone(&[("s", 0)]);
-    config.publish.peer_pending_max = 16;
-    let mut server = Writer::new(config);
+    let mut server = server_with(&[("s", 0)], |config| config.publish.peer_pending_max = 16);
     server.accept(0, NEWEST);
     server.wait(4_000);
-    for token in 1..=99 {
-        server.write("s", token, &["[]"]);
-    }
+    server.fill("s", 1..=99);
     server.append("s", 100, &["[]"]);
     let shown = server.wait(1_000);
     assert_eq!(shown[..2], ["p0< ERROR Failed to keep up", "close p0"]);
@@ -101,9 +79,8 @@ fn p5_a_peer_that_takes_nothing_at_all_is_cut_off_though_nothing_more_is_read_fo
 
 #[test]
 fn p5_a_flood_of_questions_ends_with_the_queue_of_who_asks() {
-    let mut config = alone(&[("a", 0), ("b", 0), ("c", 0)]);
-    config.publish.peer_pending_max = 10;
-    let mut server = Writer::new(config);
+    let mut server =
+        server_with(&[("a", 0), ("b", 0), ("c", 0)], |config| config.publish.peer_pending_max = 10);
     server.accept(0, NEWEST);
     server.accept(1, NEWEST);
     server.says(0, "REPLICATE ");
@@ -115,9 +92,7 @@ fn p5_a_flood_of_questions_ends_with_the_queue_of_who_asks() {
 
 #[test]
 fn rows_that_no_line_can_carry_are_announced_to_peers_and_sent_on_the_bus() {
-    let mut config = config(&[("s", 0)]);
-    config.publish.row_bytes_max = 9;
-    let mut writer = Writer::on_bus(config);
+    let mut writer = on_bus_with(&[("s", 0)], |config| config.publish.row_bytes_max = 9);
     writer.accept(0, NEWEST);
     writer.accept(1, OLDEST);
     writer.says(1, "REPLICATE s NOW");
@@ -144,7 +119,7 @@ fn rows_that_no_line_can_carry_are_announced_to_peers_and_sent_on_the_bus() {
 #[test]
 fn a_row_that_only_its_names_make_too_long_is_too_long() {
     let stream = "s".repeat(1_000);
-    let mut server = Writer::new(alone(&[(&stream, 0)]));
+    let mut server = server(&[(&stream, 0)]);
     server.accept(0, NEWEST);
     let row = format!("[\"{}\"]", "x".repeat(15_800));
     let shown = server.append(&stream, 1, &[&row]);
@@ -156,13 +131,9 @@ fn a_row_that_only_its_names_make_too_long_is_too_long() {
 
 #[test]
 fn p5_a_peer_that_takes_something_between_two_looks_is_slow_but_not_cut_off() {
-    let mut config = alone(&[("s", 0)]);
-    config.publish.peer_pending_max = 16;
-    let mut server = Writer::new(config);
+    let mut server = server_with(&[("s", 0)], |config| config.publish.peer_pending_max = 16);
     server.accept(0, NEWEST);
-    for token in 1..=99 {
-        server.write("s", token, &["[]"]);
-    }
+    server.fill("s", 1..=99);
     server.append("s", 100, &["[]"]);
     for _ in 0..3 {
         server.takes(0, 1);

@@ -1,5 +1,7 @@
 //! The quick tests of the core. `.ci/mutants` runs them first, and they catch most mutants.
 
+#[path = "../bench/mod.rs"]
+mod bench;
 #[path = "../writer/mod.rs"]
 mod writer;
 

@@ -1,20 +1,13 @@
 //! The bus and accepted peers side by side: they take turns, and rows go out that only one of them
 //! can carry.
 
-use crate::writer::{Writer, config};
-use synrepl_core::{
-    Transport,
-    wire::{Dialect, LINE_BYTES_MAX},
-};
-
-const NEWEST: Dialect = Dialect::V1_22;
+use crate::writer::{ME, NEWEST, on_bus_with, server_with};
+use synrepl_core::wire::LINE_BYTES_MAX;
 
 #[test]
 fn when_the_bus_falls_behind_the_next_turn_is_the_peers_however_long_they_went_together() {
     for together in 1..=3 {
-        let mut config = config(&[("s", 0)]);
-        config.publish.log_rows_max = 1;
-        let mut writer = Writer::on_bus(config);
+        let mut writer = on_bus_with(&[("s", 0)], |config| config.publish.log_rows_max = 1);
         writer.accept(0, NEWEST);
         for token in 1..=together {
             assert_eq!(writer.append("s", token, &["[]"]).len(), 2, "one read for both");
@@ -38,12 +31,11 @@ fn when_the_bus_falls_behind_the_next_turn_is_the_peers_however_long_they_went_t
 #[test]
 fn a_row_goes_to_peers_up_to_the_limits_and_one_byte_more_is_too_long() {
     // The line also takes the names of stream and instance, and up to 32 bytes around them.
-    let by_the_line = LINE_BYTES_MAX - "s".len() - crate::writer::ME.len() - 32;
+    let by_the_line = LINE_BYTES_MAX - "s".len() - ME.len() - 32;
     for (row_bytes_max, longest) in [(100, 100), (LINE_BYTES_MAX, by_the_line)] {
-        let mut config = config(&[("s", 0)]);
-        config.transport = Transport::None;
-        config.publish.row_bytes_max = u32::try_from(row_bytes_max).expect("a small number");
-        let mut server = Writer::new(config);
+        let mut server = server_with(&[("s", 0)], |config| {
+            config.publish.row_bytes_max = u32::try_from(row_bytes_max).expect("a small number")
+        });
         server.accept(0, NEWEST);
         let row = |length: usize| format!("[\"{}\"]", "x".repeat(length - 4));
         let fits = row(longest);

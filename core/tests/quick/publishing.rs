@@ -1,17 +1,15 @@
 //! Own streams on the bus: promises P1 to P4, confirmations, and logs that fail.
 
-use crate::writer::{Writer, config};
+use crate::writer::{NOTHING, Writer, config, on_bus, on_bus_with, server, unconnected};
 use synrepl_core::{
     Input, MainChannel, Misuse, ReadId, Transport,
     stream::{Page, Row, Token},
     wire::Command,
 };
 
-const NOTHING: [&str; 0] = [];
-
 #[test]
 fn p1_rows_of_one_token_go_out_in_one_run_and_only_the_last_has_the_number() {
-    let mut writer = Writer::on_bus(config(&[("s", 4)]));
+    let mut writer = on_bus(&[("s", 4)]);
     assert_eq!(
         writer.append("s", 5, &["[1]", "[2]", "[3]"]),
         ["c1< RDATA s me batch [1]", "c1< RDATA s me batch [2]", "c1< RDATA s me 5 [3]"]
@@ -21,13 +19,9 @@ fn p1_rows_of_one_token_go_out_in_one_run_and_only_the_last_has_the_number() {
 
 #[test]
 fn p1_a_log_is_read_in_pages_one_at_a_time() {
-    let mut config = config(&[("s", 0)]);
-    config.publish.log_rows_max = 2;
-    let mut writer = Writer::on_bus(config);
+    let mut writer = on_bus_with(&[("s", 0)], |config| config.publish.log_rows_max = 2);
     writer.holds_reads = true;
-    for token in 1..=3 {
-        writer.write("s", token, &["[]"]);
-    }
+    writer.fill("s", 1..=3);
     assert_eq!(writer.append("s", 4, &["[]"]), ["read q1 s 0..4"]);
     assert_eq!(writer.append("s", 5, &["[]"]), NOTHING, "the next page is asked for later");
     assert_eq!(
@@ -43,9 +37,7 @@ fn p1_a_log_is_read_in_pages_one_at_a_time() {
 
 #[test]
 fn p1_streams_take_turns_and_only_so_many_pages_are_under_way() {
-    let mut config = config(&[]);
-    config.publish.log_rows_max = 1;
-    let mut writer = Writer::on_bus(config);
+    let mut writer = on_bus_with(&[], |config| config.publish.log_rows_max = 1);
     writer.holds_reads = true;
     for stream in ["a", "b", "c", "d", "e", "f"] {
         writer.write(stream, 1, &["[]"]);
@@ -65,7 +57,7 @@ fn p1_streams_take_turns_and_only_so_many_pages_are_under_way() {
 
 #[test]
 fn p2_tokens_that_moved_without_rows_are_said_with_what_went_before() {
-    let mut writer = Writer::on_bus(config(&[("s", 4)]));
+    let mut writer = on_bus(&[("s", 4)]);
     writer.write("s", 5, &["[1]"]);
     assert_eq!(writer.append("s", 9, &[]), ["c1< RDATA s me 5 [1]", "c1< POSITION s me 5 9"]);
     assert_eq!(writer.append("s", 12, &[]), ["c1< POSITION s me 9 12"]);
@@ -74,7 +66,7 @@ fn p2_tokens_that_moved_without_rows_are_said_with_what_went_before() {
 
 #[test]
 fn p3_after_a_lost_connection_rows_go_out_again_from_the_last_one_confirmed() {
-    let mut writer = Writer::on_bus(config(&[("s", 0)]));
+    let mut writer = on_bus(&[("s", 0)]);
     writer.append("s", 1, &["[1]"]);
     writer.append("s", 2, &["[2a]", "[2b]"]);
     // REPLICATE, POSITION and the first two rows, of which the second is half a batch.
@@ -94,7 +86,7 @@ fn p3_after_a_lost_connection_rows_go_out_again_from_the_last_one_confirmed() {
 
 #[test]
 fn p3_where_tokens_can_start_over_rows_are_not_sent_again_but_announced() {
-    let mut writer = Writer::on_bus(config(&[("typing", 0)]));
+    let mut writer = on_bus(&[("typing", 0)]);
     writer.append("typing", 1, &["[1]"]);
     writer.append("typing", 2, &["[2]"]);
     assert_eq!(writer.sent(3), ["published typing 1"]);
@@ -106,7 +98,7 @@ fn p3_where_tokens_can_start_over_rows_are_not_sent_again_but_announced() {
 #[test]
 fn p3_a_second_loss_before_the_announcement_went_out_changes_nothing() {
     for (stream, again) in [("s", vec!["c3< RDATA s me 1 [1]"]), ("typing", vec![])] {
-        let mut writer = Writer::on_bus(config(&[(stream, 0)]));
+        let mut writer = on_bus(&[(stream, 0)]);
         writer.sent(2);
         writer.append(stream, 1, &["[1]"]);
         writer.reconnect();
@@ -120,7 +112,7 @@ fn p3_a_second_loss_before_the_announcement_went_out_changes_nothing() {
 
 #[test]
 fn p3_a_stream_that_started_over_is_announced_there_until_somebody_may_have_heard_it() {
-    let mut writer = Writer::on_bus(config(&[("typing", 0)]));
+    let mut writer = on_bus(&[("typing", 0)]);
     writer.append("typing", 1, &["[1]"]);
     // Where a follower stands at 1 in the epoch before, `POSITION typing me 1 1` would be nothing
     // new, and the row at 1 would never come.
@@ -132,7 +124,7 @@ fn p3_a_stream_that_started_over_is_announced_there_until_somebody_may_have_hear
 
 #[test]
 fn p3_rows_that_were_appended_while_disconnected_go_out_on_the_next_connection() {
-    let mut writer = Writer::new(config(&[("s", 0)]));
+    let mut writer = unconnected(&[("s", 0)], |_| {});
     assert_eq!(writer.append("s", 1, &["[1]"]), NOTHING);
     assert_eq!(
         writer.connect(),
@@ -142,12 +134,8 @@ fn p3_rows_that_were_appended_while_disconnected_go_out_on_the_next_connection()
 
 #[test]
 fn p3_a_page_that_was_asked_for_before_the_loss_leaves_no_hole() {
-    let mut config = config(&[("s", 0)]);
-    config.publish.log_rows_max = 2;
-    let mut writer = Writer::on_bus(config);
-    for token in 1..=3 {
-        writer.write("s", token, &["[]"]);
-    }
+    let mut writer = on_bus_with(&[("s", 0)], |config| config.publish.log_rows_max = 2);
+    writer.fill("s", 1..=3);
     writer.holds_reads = true;
     writer.append("s", 4, &["[]"]);
     assert_eq!(writer.answer_next().last().expect("goes on"), "read q2 s 2..4");
@@ -163,7 +151,7 @@ fn p3_a_page_that_was_asked_for_before_the_loss_leaves_no_hole() {
 
 #[test]
 fn p4_every_own_stream_is_announced_on_every_connection() {
-    let mut writer = Writer::new(config(&[("a", 3), ("b", 7)]));
+    let mut writer = unconnected(&[("a", 3), ("b", 7)], |_| {});
     assert_eq!(
         writer.connect(),
         ["c1< REPLICATE", "c1< POSITION a me 3 3", "c1< POSITION b me 7 7"]
@@ -176,7 +164,7 @@ fn p4_every_own_stream_is_announced_on_every_connection() {
 
 #[test]
 fn p4_an_announcement_never_runs_ahead_of_rows_that_are_still_unsent() {
-    let mut writer = Writer::on_bus(config(&[("s", 4)]));
+    let mut writer = on_bus(&[("s", 4)]);
     writer.sent(2);
     writer.holds_reads = true;
     writer.append("s", 5, &["[1]"]);
@@ -186,13 +174,13 @@ fn p4_an_announcement_never_runs_ahead_of_rows_that_are_still_unsent() {
 
 #[test]
 fn p4_a_new_stream_is_announced_before_its_first_row() {
-    let mut writer = Writer::on_bus(config(&[]));
+    let mut writer = on_bus(&[]);
     assert_eq!(writer.append("s", 1, &["[1]"]), ["c1< POSITION s me 0 0", "c1< RDATA s me 1 [1]"]);
 }
 
 #[test]
 fn p4_one_announcement_answers_all_who_asked_before_it_went_out() {
-    let mut writer = Writer::on_bus(config(&[("a", 3), ("b", 7)]));
+    let mut writer = on_bus(&[("a", 3), ("b", 7)]);
     assert_eq!(writer.hear("REPLICATE "), NOTHING, "the one at the connection still stands");
     assert_eq!(writer.sent(1), NOTHING, "the REPLICATE before it");
     assert_eq!(writer.hear("REPLICATE "), NOTHING);
@@ -201,7 +189,7 @@ fn p4_one_announcement_answers_all_who_asked_before_it_went_out() {
 #[test]
 fn p4_who_asks_when_half_of_an_announcement_has_gone_out_gets_one_of_its_own() {
     let both = ["c1< POSITION a me 3 3", "c1< POSITION b me 7 7"];
-    let mut writer = Writer::on_bus(config(&[("a", 3), ("b", 7)]));
+    let mut writer = on_bus(&[("a", 3), ("b", 7)]);
     assert_eq!(writer.sent(2), NOTHING);
     assert_eq!(writer.hear("REPLICATE "), both);
     assert_eq!(writer.hear("REPLICATE "), NOTHING, "nothing of the second has gone out");
@@ -214,7 +202,7 @@ fn p4_who_asks_when_half_of_an_announcement_has_gone_out_gets_one_of_its_own() {
 
 #[test]
 fn p4_the_announcement_of_a_new_stream_does_not_stand_for_all() {
-    let mut writer = Writer::on_bus(config(&[("a", 3)]));
+    let mut writer = on_bus(&[("a", 3)]);
     writer.sent(2);
     assert_eq!(writer.append("b", 0, &[]), ["c1< POSITION b me 0 0"]);
     assert_eq!(writer.hear("REPLICATE "), ["c1< POSITION a me 3 3", "c1< POSITION b me 0 0"]);
@@ -222,13 +210,11 @@ fn p4_the_announcement_of_a_new_stream_does_not_stand_for_all() {
 
 #[test]
 fn no_more_is_read_while_too_much_is_unconfirmed() {
-    let mut config = config(&[("s", 0)]);
-    config.publish.unconfirmed_max = 4;
-    config.publish.log_rows_max = 1;
-    let mut writer = Writer::on_bus(config);
-    for token in 1..=5 {
-        writer.write("s", token, &["[]"]);
-    }
+    let mut writer = on_bus_with(&[("s", 0)], |config| {
+        config.publish.unconfirmed_max = 4;
+        config.publish.log_rows_max = 1;
+    });
+    writer.fill("s", 1..=5);
     // REPLICATE and POSITION are two of the four.
     assert_eq!(writer.append("s", 6, &["[]"]), ["c1< RDATA s me 1 []", "c1< RDATA s me 2 []"]);
     assert_eq!(writer.append("s", 7, &["[]"]), NOTHING);
@@ -241,7 +227,7 @@ fn no_more_is_read_while_too_much_is_unconfirmed() {
 
 #[test]
 fn commands_of_the_application_are_confirmed_in_their_place() {
-    let mut writer = Writer::on_bus(config(&[("s", 0)]));
+    let mut writer = on_bus(&[("s", 0)]);
     writer.sent(2);
     writer.handle(Input::Send { command: Command::RemoteServerUp("hs2".into()) });
     writer.append("s", 1, &["[1]"]);
@@ -251,7 +237,7 @@ fn commands_of_the_application_are_confirmed_in_their_place() {
 
 #[test]
 fn one_event_tells_of_all_rows_of_a_stream_that_went_out_together() {
-    let mut writer = Writer::on_bus(config(&[("a", 0), ("b", 0)]));
+    let mut writer = on_bus(&[("a", 0), ("b", 0)]);
     writer.append("a", 1, &["[]"]);
     writer.append("b", 1, &["[]"]);
     writer.append("a", 2, &["[]"]);
@@ -261,7 +247,7 @@ fn one_event_tells_of_all_rows_of_a_stream_that_went_out_together() {
 
 #[test]
 fn a_log_that_cannot_be_read_is_tried_again_and_the_others_go_on() {
-    let mut writer = Writer::on_bus(config(&[("a", 0), ("b", 0)]));
+    let mut writer = on_bus(&[("a", 0), ("b", 0)]);
     writer.holds_reads = true;
     assert_eq!(writer.append("a", 1, &["[1]"]), ["read q1 a 0..1"]);
     let burning =
@@ -288,7 +274,7 @@ fn nothing_of_a_page_that_breaks_its_contract_is_sent() {
         (&[], 0, "does not move on"),
         (&[0, 1], 3, "not above 0"),
     ] {
-        let mut writer = Writer::on_bus(config(&[("s", 0)]));
+        let mut writer = on_bus(&[("s", 0)]);
         writer.holds_reads = true;
         writer.append("s", 3, &[]);
         let updates =
@@ -303,18 +289,18 @@ fn nothing_of_a_page_that_breaks_its_contract_is_sent() {
 
 #[test]
 fn own_commands_that_come_back_are_echoes() {
-    let mut writer = Writer::on_bus(config(&[("s", 4)]));
+    let mut writer = on_bus(&[("s", 4)]);
     writer.append("s", 5, &["[1]", "[2]"]);
     for line in ["POSITION s me 4 4", "RDATA s me batch [1]", "RDATA s me 5 [2]"] {
         assert_eq!(writer.hear(line), NOTHING, "{line}");
     }
-    assert_eq!(writer.node.stats().echoes, 3);
+    assert_eq!(writer.stats().echoes, 3);
 }
 
 #[test]
 fn somebody_else_with_our_name_is_noticed_by_what_we_never_sent() {
     for line in ["POSITION s me 6 6", "RDATA s me 6 []", "RDATA other me 1 []"] {
-        let mut writer = Writer::on_bus(config(&[("s", 4)]));
+        let mut writer = on_bus(&[("s", 4)]);
         writer.append("s", 5, &["[1]"]);
         let warned = writer.hear(line);
         assert!(warned.len() == 1 && warned[0].starts_with("DuplicateInstance"), "{warned:?}");
@@ -323,9 +309,7 @@ fn somebody_else_with_our_name_is_noticed_by_what_we_never_sent() {
 
 #[test]
 fn an_observer_publishes_nothing() {
-    let mut config = config(&[("s", 4)]);
-    config.observe_only = true;
-    let mut writer = Writer::new(config);
+    let mut writer = unconnected(&[("s", 4)], |config| config.observe_only = true);
     assert_eq!(writer.connect(), NOTHING);
     assert_eq!(writer.append("s", 5, &["[1]"]), NOTHING);
     assert_eq!(writer.append("new", 5, &["[1]"]), NOTHING);
@@ -334,32 +318,29 @@ fn an_observer_publishes_nothing() {
 
 #[test]
 fn a_client_of_direct_tcp_sends_no_rows_of_its_own() {
-    let mut config = config(&[("s", 4)]);
-    config.transport = Transport::Tcp("1.66".parse().expect("a release"));
-    let mut writer = Writer::new(config);
+    let mut writer = unconnected(&[("s", 4)], |config| {
+        config.transport = Transport::Tcp("1.66".parse().expect("a release"))
+    });
     writer.connect();
     assert_eq!(writer.append("s", 5, &["[1]"]), NOTHING);
 }
 
 #[test]
 fn a_node_without_a_connection_of_its_own_makes_none() {
-    let mut config = config(&[("s", 4)]);
-    config.transport = Transport::None;
-    let mut writer = Writer::new(config);
-    assert_eq!(writer.conn, None);
+    let mut writer = server(&[("s", 4)]);
+    assert_eq!(writer.bench.conn, None);
     assert_eq!(writer.append("s", 5, &["[1]"]), NOTHING);
     assert_eq!(writer.handle(Input::Shutdown), ["stopped"]);
 }
 
 #[test]
 fn more_own_streams_than_allowed_are_refused_and_said_once() {
-    let mut config = config(&[("a", 1)]);
-    config.publish.own_streams_max = 2;
-    let mut writer = Writer::on_bus(config.clone());
+    let mut writer = on_bus_with(&[("a", 1)], |config| config.publish.own_streams_max = 2);
     assert_eq!(writer.append("b", 0, &[]).len(), 1);
     let shown = writer.append("c", 1, &["[]"]);
     assert!(shown.len() == 1 && shown[0].starts_with("TooManyStreams"), "{shown:?}");
     assert_eq!(writer.append("d", 1, &["[]"]), NOTHING);
+    let mut config = config(&[("a", 1)]);
     config.publish.own_streams_max = 0;
     let error = synrepl_core::Node::new(config).expect_err("one is too many").to_string();
     assert!(error.contains("own_streams_max"), "{error}");
@@ -367,10 +348,10 @@ fn more_own_streams_than_allowed_are_refused_and_said_once() {
 
 #[test]
 fn a_shutdown_sends_what_the_logs_hold_before_it_closes() {
-    let mut config = config(&[("s", 0)]);
-    config.publish.log_rows_max = 1;
-    config.publish.unconfirmed_max = 3;
-    let mut writer = Writer::on_bus(config);
+    let mut writer = on_bus_with(&[("s", 0)], |config| {
+        config.publish.log_rows_max = 1;
+        config.publish.unconfirmed_max = 3;
+    });
     writer.write("s", 1, &["[1]"]);
     assert_eq!(writer.append("s", 2, &["[2]"]), ["c1< RDATA s me 1 [1]"]);
     assert_eq!(writer.handle(Input::Shutdown), NOTHING, "the bus can take no more yet");
@@ -382,24 +363,24 @@ fn a_shutdown_sends_what_the_logs_hold_before_it_closes() {
     assert_eq!(writer.sent(3), ["published s 1", "c1< RDATA s me 2 [2]", "close c1"]);
     assert_eq!(writer.sent(1), ["published s 2"]);
     assert_eq!(writer.lose(), ["stopped"]);
-    assert!(writer.node.is_stopped());
+    assert!(writer.bench.node.is_stopped());
 }
 
 #[test]
 fn a_shutdown_does_not_wait_for_a_log_that_cannot_be_read_or_a_connection_that_is_lost() {
-    let mut writer = Writer::on_bus(config(&[("s", 0)]));
+    let mut writer = on_bus(&[("s", 0)]);
     writer.holds_reads = true;
     writer.append("s", 1, &["[1]"]);
     assert_eq!(writer.handle(Input::Shutdown), NOTHING);
     assert_eq!(writer.fail_next().last().expect("closes"), "close c1");
 
-    let mut writer = Writer::on_bus(config(&[("s", 0)]));
+    let mut writer = on_bus(&[("s", 0)]);
     writer.holds_reads = true;
     writer.append("s", 1, &["[1]"]);
     writer.fail_next();
     assert_eq!(writer.handle(Input::Shutdown), ["close c1"]);
 
-    let mut writer = Writer::on_bus(config(&[("s", 0)]));
+    let mut writer = on_bus(&[("s", 0)]);
     writer.holds_reads = true;
     writer.append("s", 1, &["[1]"]);
     assert_eq!(writer.handle(Input::Shutdown), NOTHING);
@@ -409,8 +390,8 @@ fn a_shutdown_does_not_wait_for_a_log_that_cannot_be_read_or_a_connection_that_i
 
 #[test]
 fn what_was_never_sent_cannot_have_gone_out() {
-    let mut writer = Writer::on_bus(config(&[("s", 0)]));
-    let conn = writer.conn.expect("connected");
+    let mut writer = on_bus(&[("s", 0)]);
+    let conn = writer.bench.conn();
     for count in [0, 3, u32::MAX] {
         let misuse = writer.try_handle(Input::Sent { conn, count });
         assert_eq!(misuse, Err(Misuse::NothingToConfirm(conn)), "{count}");
@@ -422,7 +403,7 @@ fn what_was_never_sent_cannot_have_gone_out() {
 
 #[test]
 fn pages_that_were_never_asked_for_and_names_that_cannot_be_sent_are_misuse() {
-    let mut writer = Writer::on_bus(config(&[("s", 0)]));
+    let mut writer = on_bus(&[("s", 0)]);
     let query = ReadId::new(1);
     let never_asked = Input::LogRead { query, result: Ok(Page::default()) };
     assert_eq!(writer.try_handle(never_asked), Err(Misuse::UnknownRead(query)));
@@ -434,20 +415,20 @@ fn pages_that_were_never_asked_for_and_names_that_cannot_be_sent_are_misuse() {
 
 #[test]
 fn a_page_that_comes_twice_is_sent_once() {
-    let mut writer = Writer::on_bus(config(&[("s", 0)]));
+    let mut writer = on_bus(&[("s", 0)]);
     writer.holds_reads = true;
     writer.append("s", 1, &["[1]"]);
     let read = writer.reads[0].clone();
     assert_eq!(writer.answer_next(), ["c1< RDATA s me 1 [1]"]);
-    let again = writer.answer(&read);
+    let again = read.answer(&writer.logs);
     assert_eq!(writer.handle(again), NOTHING);
 }
 
 #[test]
 fn p6_only_streams_that_synapse_has_from_us_go_out_where_it_listens() {
-    let mut config = config(&[("typing", 3), ("logins", 4)]);
-    config.publish.main_channel = MainChannel::Streams(["typing".to_owned()].into());
-    let mut writer = Writer::new(config);
+    let mut writer = unconnected(&[("typing", 3), ("logins", 4)], |config| {
+        config.publish.main_channel = MainChannel::Streams(["typing".to_owned()].into())
+    });
     assert_eq!(
         writer.connect(),
         ["c1< REPLICATE", "c1/synrepl< POSITION logins me 4 4", "c1< POSITION typing me 3 3",]

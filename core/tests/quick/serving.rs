@@ -1,31 +1,21 @@
 //! Accepted connections: greeting, rules of direction, relayed commands and shutdown.
 
-use crate::writer::{Writer, config, peer};
-use synrepl_core::{
-    ByteString, Config, ConnectionId, Input, Misuse,
-    wire::{Command, Decoder, Dialect, LockReleased},
+use crate::{
+    bench::command,
+    writer::{
+        MIDDLE, NEWEST, NOTHING, OLDEST, on_bus, on_bus_with, peer, server, server_with,
+        unconnected,
+    },
 };
-
-const NOTHING: [&str; 0] = [];
-const OLDEST: Dialect = Dialect::V0_23;
-const MIDDLE: Dialect = Dialect::V1_13;
-const NEWEST: Dialect = Dialect::V1_22;
-
-/// A writer that makes no connection itself.
-fn server(own_streams: &[(&str, i64)]) -> Writer {
-    Writer::new(alone(own_streams))
-}
-
-fn alone(own_streams: &[(&str, i64)]) -> Config {
-    let mut config = config(own_streams);
-    config.transport = synrepl_core::Transport::None;
-    config
-}
+use synrepl_core::{
+    ByteString, ConnectionId, Input, Misuse, Timestamp, Transport,
+    wire::{Command, Dialect, LockReleased},
+};
 
 #[test]
 fn a_peer_is_greeted_with_name_and_ping() {
     let mut server = server(&[]);
-    server.now_ms = 1_234;
+    server.bench.now = Timestamp::from_micros(1_234_000);
     assert_eq!(server.accept(0, NEWEST), ["p0 connected, 1.22", "p0< SERVER hs", "p0< PING 1234"]);
     assert_eq!(server.says(0, "NAME worker1"), ["p0 is worker1"]);
     assert_eq!(server.says(0, "PING 1"), NOTHING);
@@ -44,10 +34,8 @@ fn a_peer_that_is_gone_gets_nothing_more() {
 
 #[test]
 fn a_server_that_we_connect_to_is_told_our_name_and_the_time() {
-    let mut config = config(&[]);
-    config.transport = synrepl_core::Transport::Tcp(NEWEST);
-    let mut client = Writer::new(config);
-    client.now_ms = 1_234;
+    let mut client = unconnected(&[], |config| config.transport = Transport::Tcp(NEWEST));
+    client.bench.now = Timestamp::from_micros(1_234_000);
     assert_eq!(client.connect(), ["c1< NAME me", "c1< PING 1234", "c1< REPLICATE"]);
 }
 
@@ -84,23 +72,23 @@ fn p4_a_peer_that_asks_is_not_told_of_rows_that_are_still_unsent() {
 fn nothing_is_read_while_nobody_listens() {
     let mut server = server(&[("s", 4)]);
     server.append("s", 9, &["[1]"]);
-    assert_eq!(server.node.stats().log_reads, 0);
+    assert_eq!(server.stats().log_reads, 0);
     server.accept(0, NEWEST);
     assert_eq!(server.says(0, "REPLICATE "), ["p0< POSITION s me 9 9"]);
     assert_eq!(server.append("s", 10, &["[2]"]), ["p0< RDATA s me 10 [2]"]);
     server.leaves(0);
     server.append("s", 11, &["[3]"]);
-    assert_eq!(server.node.stats().log_reads, 1);
+    assert_eq!(server.stats().log_reads, 1);
     server.accept(1, OLDEST);
     assert_eq!(server.append("s", 12, &["[4]"]), NOTHING, "it has asked for nothing yet");
 }
 
 #[test]
 fn bus_and_peers_each_go_on_at_their_own_pace() {
-    let mut config = config(&[("s", 0)]);
-    config.publish.unconfirmed_max = 3;
-    config.publish.log_rows_max = 1;
-    let mut writer = Writer::on_bus(config);
+    let mut writer = on_bus_with(&[("s", 0)], |config| {
+        config.publish.unconfirmed_max = 3;
+        config.publish.log_rows_max = 1;
+    });
     writer.accept(0, NEWEST);
     assert_eq!(writer.append("s", 1, &["[1]"]), ["c1< RDATA s me 1 [1]", "p0< RDATA s me 1 [1]"]);
     assert_eq!(writer.append("s", 2, &["[2]"]), ["p0< RDATA s me 2 [2]"], "the bus is full");
@@ -116,9 +104,7 @@ fn bus_and_peers_each_go_on_at_their_own_pace() {
 
 #[test]
 fn a_bus_that_is_far_behind_does_not_hold_up_the_peers() {
-    let mut config = config(&[("s", 0)]);
-    config.publish.log_rows_max = 1;
-    let mut writer = Writer::new(config);
+    let mut writer = unconnected(&[("s", 0)], |config| config.publish.log_rows_max = 1);
     for token in 1..=4 {
         writer.append("s", token, &["[]"]);
     }
@@ -267,7 +253,7 @@ fn an_invalid_line_is_no_sign_of_life_but_any_command_is() {
 
 #[test]
 fn a_remote_server_that_is_up_is_told_to_all_but_the_origin() {
-    let mut server = Writer::on_bus(config(&[]));
+    let mut server = on_bus(&[]);
     for (number, dialect) in [(0, NEWEST), (1, OLDEST), (2, Dialect::V0_22), (3, MIDDLE)] {
         server.accept(number, dialect);
     }
@@ -293,7 +279,7 @@ fn other_commands_of_a_peer_are_the_application_s() {
 
 #[test]
 fn commands_of_the_application_go_to_the_bus_and_to_peers_that_may_be_told() {
-    let mut writer = Writer::on_bus(config(&[]));
+    let mut writer = on_bus(&[]);
     writer.accept(0, OLDEST);
     writer.accept(1, NEWEST);
     let up = Command::RemoteServerUp("hs2".into());
@@ -316,20 +302,17 @@ fn commands_of_the_application_go_to_the_bus_and_to_peers_that_may_be_told() {
 
 #[test]
 fn rows_and_positions_of_the_application_go_nowhere() {
-    let mut writer = Writer::on_bus(config(&[("s", 3)]));
+    let mut writer = on_bus(&[("s", 3)]);
     writer.accept(0, NEWEST);
     for line in ["RDATA s me 4 [1]", "POSITION s me 3 9", "RDATA s other 4 [1]"] {
-        let command = Decoder::new().decode(&line.to_owned().into()).unwrap();
-        let not_sent = writer.handle(Input::Send { command });
+        let not_sent = writer.handle(Input::Send { command: command(line) });
         assert!(not_sent.len() == 1 && not_sent[0].contains("OnlyFromLog"), "{not_sent:?}");
     }
 }
 
 #[test]
 fn who_only_observes_passes_nothing_on() {
-    let mut config = config(&[]);
-    config.observe_only = true;
-    let mut observer = Writer::new(config);
+    let mut observer = unconnected(&[], |config| config.observe_only = true);
     observer.accept(0, NEWEST);
     observer.accept(1, NEWEST);
     assert_eq!(observer.says(0, "REMOTE_SERVER_UP hs2"), ["p0 said REMOTE_SERVER_UP hs2"]);
@@ -349,9 +332,10 @@ fn a_batch_that_cuts_off_whoever_gets_it_is_said() {
         (1, 3, 150, false),
     ] {
         let batch = vec![row.as_str(); rows];
-        let mut config = alone(&[("s", 0)]);
-        (config.publish.peer_pending_max, config.publish.peer_pending_bytes_max) = (pending, bytes);
-        let mut server = Writer::new(config);
+        let mut server = server_with(&[("s", 0)], |config| {
+            config.publish.peer_pending_max = pending;
+            config.publish.peer_pending_bytes_max = bytes;
+        });
         let said = |lines: &[String]| lines.iter().any(|line| line.contains("BatchTooLong"));
         assert!(!said(&server.append("s", 1, &batch)), "there is nobody");
         server.accept(0, NEWEST);
@@ -365,9 +349,7 @@ fn a_batch_that_cuts_off_whoever_gets_it_is_said() {
 
 #[test]
 fn one_peer_too_many_is_told_so() {
-    let mut config = alone(&[]);
-    config.publish.peers_max = 1;
-    let mut server = Writer::new(config);
+    let mut server = server_with(&[], |config| config.publish.peers_max = 1);
     server.accept(0, NEWEST);
     assert_eq!(
         server.accept(1, NEWEST),
@@ -379,16 +361,14 @@ fn one_peer_too_many_is_told_so() {
 
 #[test]
 fn without_a_server_name_nobody_can_be_greeted() {
-    let mut config = alone(&[]);
-    config.server_name = None;
-    let mut server = Writer::new(config);
+    let mut server = server_with(&[], |config| config.server_name = None);
     let shown = server.accept(0, NEWEST);
     assert_eq!(shown[1..3], ["p0< ERROR No server name is configured here", "close p0"]);
 }
 
 #[test]
 fn a_shutdown_closes_every_connection_after_what_is_left_and_then_it_is_over() {
-    let mut writer = Writer::on_bus(config(&[("s", 0)]));
+    let mut writer = on_bus(&[("s", 0)]);
     writer.accept(0, NEWEST);
     writer.accept(1, OLDEST);
     writer.holds_reads = true;
@@ -411,7 +391,7 @@ fn a_shutdown_closes_every_connection_after_what_is_left_and_then_it_is_over() {
     assert_eq!(writer.lose(), NOTHING);
     assert_eq!(writer.leaves(2), NOTHING);
     assert_eq!(writer.leaves(1), ["p1 disconnected", "stopped"]);
-    assert!(writer.node.is_stopped());
+    assert!(writer.bench.node.is_stopped());
     assert_eq!(writer.accept(3, NEWEST), ["close p3"]);
     assert_eq!(writer.leaves(3), NOTHING);
 }
@@ -446,9 +426,7 @@ fn inputs_of_connections_that_do_not_exist_are_misuse() {
 
 #[test]
 fn an_observer_publishes_nothing_to_peers_either() {
-    let mut config = alone(&[("s", 4)]);
-    config.observe_only = true;
-    let mut server = Writer::new(config);
+    let mut server = server_with(&[("s", 4)], |config| config.observe_only = true);
     server.accept(0, NEWEST);
     assert_eq!(server.append("s", 5, &["[]"]), NOTHING);
     assert_eq!(server.says(0, "REPLICATE "), NOTHING);

@@ -1,20 +1,16 @@
 //! Logs that cannot be read for a while: peers of the oldest dialect that wait for rows get them
 //! once the log can be read again.
 
-use crate::writer::{Writer, config};
-use synrepl_core::{Config, Input, Transport, wire::Dialect};
-
-const NOTHING: [&str; 0] = [];
+use crate::writer::{NEWEST, NOTHING, OLDEST, Writer, on_bus, on_bus_with, server};
+use synrepl_core::{Config, Input, stream::Token};
 
 #[test]
 fn a_log_that_is_read_for_one_peer_again_is_read_for_all() {
-    let mut writer = Writer::on_bus(config(&[("s", 3)]));
-    for token in 1..=3 {
-        writer.write("s", token, &["[]"]);
-    }
+    let mut writer = on_bus(&[("s", 3)]);
+    writer.fill("s", 1..=3);
     writer.holds_reads = true;
     for peer in [0, 1] {
-        writer.accept(peer, Dialect::V0_23);
+        writer.accept(peer, OLDEST);
         writer.says(peer, "REPLICATE s 0");
     }
     // And for the bus.
@@ -29,11 +25,11 @@ fn a_log_that_is_read_for_one_peer_again_is_read_for_all() {
 
 #[test]
 fn a_log_that_is_tried_again_for_the_outlets_is_read_for_a_peer_once_that_went_well() {
-    let mut writer = Writer::on_bus(config(&[("s", 0)]));
+    let mut writer = on_bus(&[("s", 0)]);
     writer.holds_reads = true;
     assert_eq!(writer.append("s", 1, &["[1]"]), ["read q1 s 0..1"]);
     writer.fail_next();
-    writer.accept(0, Dialect::V0_23);
+    writer.accept(0, OLDEST);
     assert_eq!(writer.wait(200), ["read q2 s 0..1"]);
     assert_eq!(writer.says(0, "REPLICATE s 0"), NOTHING, "one try is enough");
     assert_eq!(writer.answer_next(), ["c1< RDATA s me 1 [1]", "read q3 s 0..1"]);
@@ -41,13 +37,13 @@ fn a_log_that_is_tried_again_for_the_outlets_is_read_for_a_peer_once_that_went_w
 }
 
 /// A log of three rows, and a peer of the oldest dialect that has asked for all of them.
-fn asked(config: Config, rows: &[&str]) -> Writer {
-    let mut writer = Writer::on_bus(config);
+fn asked(change: impl FnOnce(&mut Config), rows: &[&str]) -> Writer {
+    let mut writer = on_bus_with(&[("s", 3)], change);
     for (token, row) in (1..).zip(rows) {
         writer.write("s", token, &[*row]);
     }
     writer.holds_reads = true;
-    writer.accept(0, Dialect::V0_23);
+    writer.accept(0, OLDEST);
     writer.takes(0, 2);
     assert_eq!(writer.says(0, "REPLICATE s 0"), ["read q1 s 0..3"]);
     writer
@@ -55,26 +51,24 @@ fn asked(config: Config, rows: &[&str]) -> Writer {
 
 #[test]
 fn a_peer_that_wants_to_start_from_now_after_all_is_not_sent_the_page_it_asked_for() {
-    let mut writer = asked(config(&[("s", 3)]), &["[1]", "[2]", "[3]"]);
+    let mut writer = asked(|_| {}, &["[1]", "[2]", "[3]"]);
     assert_eq!(writer.says(0, "REPLICATE s NOW"), ["p0< POSITION s 3"]);
     assert_eq!(writer.answer_next(), NOTHING);
 }
 
 #[test]
 fn a_peer_that_asks_for_a_row_that_is_too_long_gets_the_others() {
-    let mut config = config(&[("s", 3)]);
-    config.publish.row_bytes_max = 10;
-    let mut writer = asked(config, &["[1]", "[\"too long for a line\"]", "[3]"]);
+    let rows = ["[1]", "[\"too long for a line\"]", "[3]"];
+    let mut writer = asked(|config| config.publish.row_bytes_max = 10, &rows);
     let shown = ["p0< RDATA s 1 [1]", "too long: s 2", "p0< RDATA s 3 [3]", "p0< POSITION s 3"];
     assert_eq!(writer.answer_next(), shown);
 }
 
 #[test]
 fn a_peer_that_cannot_take_what_it_asked_for_is_cut_off_inside_the_page() {
-    let mut config = config(&[("s", 3)]);
-    config.publish.peer_pending_bytes_max = 200;
     let row = format!("[\"{}\"]", "x".repeat(100));
-    let mut writer = asked(config, &[row.as_str(); 3]);
+    let rows = [row.as_str(); 3];
+    let mut writer = asked(|config| config.publish.peer_pending_bytes_max = 200, &rows);
     let shown = writer.answer_next();
     assert!(shown.contains(&"p0< ERROR Failed to keep up".to_owned()), "{shown:?}");
     assert_eq!(shown.iter().filter(|line| line.contains("RDATA")).count(), 1, "{shown:?}");
@@ -82,7 +76,7 @@ fn a_peer_that_cannot_take_what_it_asked_for_is_cut_off_inside_the_page() {
 
 #[test]
 fn a_shutdown_does_not_wait_for_a_log_that_cannot_be_read_for_a_peer() {
-    let mut writer = asked(config(&[("s", 3)]), &["[1]", "[2]", "[3]"]);
+    let mut writer = asked(|_| {}, &["[1]", "[2]", "[3]"]);
     writer.append("s", 4, &["[4]"]);
     writer.handle(Input::Shutdown);
     let shown = writer.fail_next();
@@ -91,23 +85,22 @@ fn a_shutdown_does_not_wait_for_a_log_that_cannot_be_read_for_a_peer() {
 
 #[test]
 fn a_shutdown_without_a_bus_waits_for_the_page_that_is_on_its_way_to_a_peer() {
-    let mut config = config(&[("s", 0)]);
-    config.transport = Transport::None;
-    let mut server = Writer::new(config);
+    let mut server = server(&[("s", 0)]);
     server.holds_reads = true;
-    server.accept(0, Dialect::LATEST);
+    server.accept(0, NEWEST);
     assert_eq!(server.append("s", 1, &["[1]"]), ["read q1 s 0..1"]);
-    assert_eq!(server.handle(Input::Shutdown), [""; 0]);
+    assert_eq!(server.handle(Input::Shutdown), NOTHING);
     assert_eq!(server.answer_next(), ["p0< RDATA s me 1 [1]", "close p0"]);
 }
 
 #[test]
 fn a_log_that_could_not_be_read_for_a_peer_is_not_read_for_the_others_in_line_before_its_time() {
-    let mut writer = asked(config(&[("s", 3), ("a", 0), ("b", 0), ("c", 0)]), &["[]"; 3]);
+    let others = ["a", "b", "c"].map(|name| (name.to_owned(), Token::START));
+    let mut writer = asked(|config| config.publish.own_streams.extend(others), &["[]"; 3]);
     for stream in ["a", "b", "c"] {
         assert_eq!(writer.append(stream, 1, &["[]"]).len(), 1, "its log is read");
     }
-    assert_eq!(writer.append("s", 4, &["[]"]), [""; 0], "it waits in line");
+    assert_eq!(writer.append("s", 4, &["[]"]), NOTHING, "it waits in line");
     let shown = writer.fail_next();
     assert!(shown.len() == 1 && shown[0].starts_with("failed 1: "), "{shown:?}");
     let shown = writer.wait(1_000);

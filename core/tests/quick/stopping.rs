@@ -1,18 +1,12 @@
 //! The commands that still go out at a shutdown, on each connection.
 
-use crate::writer::{Writer, config};
-use synrepl_core::{Input, Transport, wire::Dialect};
-
-const NOTHING: [&str; 0] = [];
-const OLDEST: Dialect = Dialect::V0_23;
-const NEWEST: Dialect = Dialect::V1_22;
+use crate::writer::{NEWEST, NOTHING, OLDEST, Writer, on_bus, on_bus_with, server};
+use synrepl_core::Input;
 
 /// A writer with one row that a peer of the oldest dialect asks for, one that it could ask for
 /// next, and one that is on its way to the bus. Neither page has come.
 fn while_a_peer_catches_up() -> Writer {
-    let mut config = config(&[("s", 2)]);
-    config.publish.log_rows_max = 1;
-    let mut writer = Writer::on_bus(config);
+    let mut writer = on_bus_with(&[("s", 2)], |config| config.publish.log_rows_max = 1);
     writer.write("s", 1, &["[1]"]);
     writer.write("s", 2, &["[2]"]);
     writer.holds_reads = true;
@@ -45,9 +39,7 @@ fn a_page_that_fails_for_who_catches_up_takes_nothing_from_the_bus() {
 
 #[test]
 fn peers_get_what_the_logs_hold_also_where_there_is_no_bus() {
-    let mut config = config(&[("s", 0)]);
-    config.transport = Transport::None;
-    let mut server = Writer::new(config);
+    let mut server = server(&[("s", 0)]);
     server.accept(0, NEWEST);
     server.holds_reads = true;
     server.append("s", 1, &["[1]"]);
@@ -57,7 +49,7 @@ fn peers_get_what_the_logs_hold_also_where_there_is_no_bus() {
 
 #[test]
 fn rows_that_nobody_is_there_to_take_hold_nothing_up() {
-    let mut writer = Writer::on_bus(config(&[("s", 0)]));
+    let mut writer = on_bus(&[("s", 0)]);
     writer.holds_reads = true;
     writer.append("s", 1, &["[1]"]);
     writer.lose();

@@ -1,22 +1,6 @@
 //! Subscriptions and the catch-up over the connection of the oldest dialect.
 
-use crate::writer::{Writer, config};
-use synrepl_core::{Config, wire::Dialect};
-
-const NOTHING: [&str; 0] = [];
-const OLDEST: Dialect = Dialect::V0_23;
-const NEWEST: Dialect = Dialect::V1_22;
-
-/// A writer that makes no connection itself.
-fn server(own_streams: &[(&str, i64)]) -> Writer {
-    Writer::new(alone(own_streams))
-}
-
-fn alone(own_streams: &[(&str, i64)]) -> Config {
-    let mut config = config(own_streams);
-    config.transport = synrepl_core::Transport::None;
-    config
-}
+use crate::writer::{NEWEST, NOTHING, OLDEST, server, server_with};
 
 #[test]
 fn e0_rows_come_only_after_the_stream_was_asked_for() {
@@ -40,9 +24,7 @@ fn e0_all_streams_can_be_asked_for_from_now_on() {
 
 #[test]
 fn e0_old_rows_come_with_a_number_each_and_then_the_position() {
-    let mut config = alone(&[]);
-    config.publish.log_rows_max = 2;
-    let mut server = Writer::new(config);
+    let mut server = server_with(&[], |config| config.publish.log_rows_max = 2);
     server.append("a", 1, &["[1]"]);
     server.append("a", 2, &["[2]", "[3]"]);
     server.append("a", 4, &["[4]"]);
@@ -59,9 +41,7 @@ fn e0_old_rows_come_with_a_number_each_and_then_the_position() {
 
 #[test]
 fn e0_rows_that_are_appended_during_a_catch_up_come_once_and_in_order() {
-    let mut config = alone(&[("a", 0)]);
-    config.publish.log_rows_max = 1;
-    let mut server = Writer::new(config);
+    let mut server = server_with(&[("a", 0)], |config| config.publish.log_rows_max = 1);
     server.append("a", 1, &["[1]"]);
     server.append("a", 2, &["[2]"]);
     server.accept(0, OLDEST);
@@ -130,7 +110,7 @@ fn e0_who_asks_for_old_rows_again_gets_new_ones_only_behind_them() {
     assert_eq!(server.reads.len(), 2);
     let old = server.reads.remove(0);
     assert_eq!(server.answer_next(), ["p1< RDATA a me 2 [2]"]);
-    let old = server.answer(&old);
+    let old = old.answer(&server.logs);
     assert_eq!(server.handle(old), ["p0< RDATA a 1 [1]", "read q4 a 1..2"]);
     assert_eq!(server.answer_next(), ["p0< RDATA a 2 [2]", "p0< POSITION a 2"]);
 }
@@ -161,9 +141,7 @@ fn e0_a_page_for_a_peer_that_left_goes_nowhere() {
 
 #[test]
 fn e0_a_catch_up_waits_while_half_of_what_may_be_untaken_is() {
-    let mut config = alone(&[("a", 0)]);
-    config.publish.peer_pending_max = 8;
-    let mut server = Writer::new(config);
+    let mut server = server_with(&[("a", 0)], |config| config.publish.peer_pending_max = 8);
     for token in 1..=6 {
         server.append("a", token, &["[]"]);
     }

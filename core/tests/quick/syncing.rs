@@ -4,17 +4,14 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use crate::bench::{Bench, command};
 use synrepl_core::{
-    Action, ClearedReason, Config, ConnectionId, Event, Input, Node, SyncOrigin, Timestamp,
-    Warning,
-    wire::{Command, Decoder, Dialect, encode},
+    Action, ClearedReason, Config, Event, Input, SyncOrigin, Warning,
+    wire::{Command, Dialect, encode},
 };
 
 struct World {
-    node: Node,
-    now: Timestamp,
-    conn: Option<ConnectionId>,
+    bench: Bench,
     said: Vec<String>,
     events: Vec<Event>,
 }
@@ -24,9 +21,7 @@ impl World {
         let mut config = Config::default();
         config.instance_id = "aBcDe".into();
         change(&mut config);
-        let node = Node::new(config).expect("good settings");
-        let mut world =
-            Self { node, now: Timestamp::ZERO, conn: None, said: vec![], events: vec![] };
+        let mut world = Self { bench: Bench::new(config), said: vec![], events: vec![] };
         world.drain();
         world
     }
@@ -38,46 +33,38 @@ impl World {
     }
 
     fn connect(&mut self) {
-        let conn = self.conn.expect("it asked for a connection");
-        self.handle(Input::Connected { conn });
+        self.handle(self.bench.made());
     }
 
     fn cut(&mut self) {
-        let conn = self.conn.take().expect("connected");
-        self.handle(Input::Disconnected { conn, reason: "cut".to_owned() });
+        self.handle(self.bench.lost());
     }
 
     fn handle(&mut self, input: Input) {
-        self.node.handle(self.now, input).expect("the contract is kept");
+        self.bench.hand(input);
         self.drain();
     }
 
     fn hear(&mut self, line: &str) {
-        let line = Bytes::copy_from_slice(line.as_bytes());
-        let command = Decoder::new().decode(&line).expect("a good line");
-        let conn = self.conn.expect("connected");
-        self.handle(Input::Received { conn, command });
+        self.handle(Input::Received { conn: self.bench.conn(), command: command(line) });
     }
 
     fn pass(&mut self, seconds: u64) {
-        let until = self.now + Duration::from_secs(seconds);
-        while let Some(at) = self.node.poll_timeout().filter(|at| *at <= until) {
-            self.now = at;
+        let end = self.bench.now + Duration::from_secs(seconds);
+        while self.bench.is_due_by(end) {
             self.handle(Input::Tick);
         }
-        self.now = until;
     }
 
     fn sync(&mut self, user: &'static str, syncing: bool) {
-        let at_ms = 1_000 + i64::try_from(self.now.as_micros() / 1_000).expect("small");
+        let at_ms = 1_000 + i64::try_from(self.bench.now.as_micros() / 1_000).expect("small");
         let (user, device) = (user.into(), Some("DEV".into()));
         self.handle(Input::Syncing { user, device, syncing, at_ms });
     }
 
     fn drain(&mut self) {
-        while let Some(action) = self.node.poll_action() {
+        while let Some(action) = self.bench.poll() {
             match action {
-                Action::Connect { conn } => self.conn = Some(conn),
                 Action::Send { command: Command::Replicate(_), .. } => {}
                 Action::Send { command, .. } => {
                     let mut line = bytes::BytesMut::new();
@@ -85,10 +72,7 @@ impl World {
                     self.said.push(String::from_utf8(line.to_vec()).expect("UTF-8"));
                 }
                 Action::Notify(event) => self.events.push(event),
-                Action::Close { conn } => {
-                    self.said.push("closed".to_owned());
-                    self.conn = Some(conn);
-                }
+                Action::Close { .. } => self.said.push("closed".to_owned()),
                 _ => {}
             }
         }
@@ -305,7 +289,7 @@ fn the_echo_of_what_we_said_of_our_own_users_is_ignored() {
     let mut world = World::connected(|config| config.users.presence_writer = true);
     world.hear("USER_SYNC aBcDe @a:x DEV start 1");
     assert_eq!(world.learned(), [""; 0]);
-    assert_eq!(world.node.stats().echoes, 1);
+    assert_eq!(world.bench.node.stats().echoes, 1);
 }
 
 #[test]

@@ -5,12 +5,13 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher as _},
 };
 
+use crate::bench::Bench;
 use bytes::{Bytes, BytesMut};
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, GapReason, Input, Node, Timestamp,
+    Action, Config, Event, GapReason, Timestamp,
     stream::{Positions, Row, Rows, Source, Span, Token},
     typed::{CacheInvalidation, CachesRow, StreamRow as _},
-    wire::{Command, Decoder, RespDecoder, RespErrorKind, RespLimits, Secret},
+    wire::{Decoder, RespDecoder, RespErrorKind, RespLimits, Secret},
 };
 
 fn hash_of(value: &impl Hash) -> u64 {
@@ -141,18 +142,12 @@ fn what_a_cache_row_makes_stale_is_shown_by_name() {
 
 #[test]
 fn nodes_that_were_told_the_same_are_equal_and_others_are_not() {
-    let told = |lines: &[&'static str]| {
-        let mut node = Node::new(Config::default()).expect("defaults work");
-        let conn = ConnectionId::new(1);
-        let now = Timestamp::from_micros(1);
-        node.handle(now, Input::Connected { conn }).expect("it asked for it");
+    let told = |lines: &[&str]| {
+        let mut bench = Bench::connected(Config::default());
         for line in lines {
-            let command = Decoder::new().decode(&Bytes::from_static(line.as_bytes()));
-            let command: Command = command.expect("a command");
-            node.handle(now, Input::Received { conn, command }).expect("it is connected");
+            bench.hear(line);
         }
-        while node.poll_action().is_some() {}
-        node
+        bench.node
     };
     let lines = ["POSITION caches w 3 3", "RDATA caches w 4 [\"f\",null,1]"];
     let (one, same) = (told(&lines), told(&lines));
@@ -167,15 +162,10 @@ fn what_all_senders_have_stored_is_told() {
     let mut config = Config::default();
     config.publish.own_streams.insert("federation".to_owned(), Token::new(7));
     config.users.federation_senders = ["s1", "s2"].map(str::to_owned).into();
-    let mut node = Node::new(config).expect("it can work");
-    let (conn, now) = (ConnectionId::new(1), Timestamp::from_micros(1));
-    node.handle(now, Input::Connected { conn }).expect("it asked for it");
+    let mut bench = Bench::connected(config);
     let mut acked = Vec::new();
     for line in ["FEDERATION_ACK s1 5", "FEDERATION_ACK s2 3", "FEDERATION_ACK s2 6"] {
-        let command = Decoder::new().decode(&Bytes::from_static(line.as_bytes()));
-        let command = command.expect("a command");
-        node.handle(now, Input::Received { conn, command }).expect("it is connected");
-        while let Some(action) = node.poll_action() {
+        for action in bench.hear(line) {
             if let Action::Notify(Event::FederationAcked { token }) = action {
                 acked.push(token.get());
             }

@@ -6,14 +6,14 @@
 
 use std::hint::black_box;
 
+use crate::bench::Bench;
 use allocation_counter::measure;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, Input, Node, Timestamp,
+    Action, Config, Event, Input,
     wire::{Decoder, Frame, LineDecoder, RespDecoder, encode_command},
 };
 
-const NOW: Timestamp = Timestamp::from_micros(1);
 /// Lines that each figure is amortised over.
 const LINES: usize = 10_000;
 const READ_BYTES: usize = 64 * 1024;
@@ -28,20 +28,13 @@ struct Emitted {
 }
 
 struct Follower {
-    node: Node,
-    conn: ConnectionId,
+    bench: Bench,
     emitted: Emitted,
 }
 
 impl Follower {
     fn new(config: Config) -> Self {
-        let mut node = Node::new(config).unwrap();
-        let Some(Action::Connect { conn }) = node.poll_action() else { panic!("no connection") };
-        node.handle(NOW, Input::Connected { conn }).unwrap();
-        let mut follower = Self { node, conn, emitted: Emitted::default() };
-        follower.drain();
-        follower.emitted = Emitted::default();
-        follower
+        Self { bench: Bench::connected(config), emitted: Emitted::default() }
     }
 
     /// Every source of `lines` live at token 0, and all of them seen once.
@@ -59,12 +52,8 @@ impl Follower {
 
     fn on_line(&mut self, line: &Bytes) {
         let command = Decoder::new().decode(line).unwrap();
-        self.node.handle(NOW, Input::Received { conn: self.conn, command }).unwrap();
-        self.drain();
-    }
-
-    fn drain(&mut self) {
-        while let Some(action) = self.node.poll_action() {
+        self.bench.hand(Input::Received { conn: self.bench.conn(), command });
+        while let Some(action) = self.bench.poll() {
             if let Action::Notify(Event::Rows { rows, .. }) = &action {
                 self.emitted.rows += rows.len();
                 self.emitted.batches += 1;
@@ -222,7 +211,7 @@ fn a_position_that_says_nothing_new_costs_no_allocation() {
     let mut follower = Follower::warmed_up(Config::default(), &["events"], &mut line);
     assert_eq!(allocations_of_lines(&mut follower, line), 0);
     assert_eq!(follower.emitted, Emitted::default(), "not even an event");
-    assert_eq!(follower.node.stats().positions, 1 + 2_000 + LINES as u64);
+    assert_eq!(follower.bench.node.stats().positions, 1 + 2_000 + LINES as u64);
 }
 
 #[test]
@@ -245,7 +234,7 @@ fn rows_under_our_own_name_cost_no_allocation() {
     let mut follower = Follower::warmed_up(config, &["events"], &mut rows);
     assert_eq!(allocations_of_lines(&mut follower, rows), 0);
     assert_eq!(follower.emitted, Emitted::default());
-    assert_eq!(follower.node.stats().echoes, 1 + 2_000 + LINES as u64);
+    assert_eq!(follower.bench.node.stats().echoes, 1 + 2_000 + LINES as u64);
 }
 
 #[test]
@@ -256,7 +245,7 @@ fn rows_of_a_stream_that_is_not_wanted_cost_no_allocation() {
     let mut follower = Follower::warmed_up(config, &["events"], &mut rows);
     assert_eq!(allocations_of_lines(&mut follower, rows), 0);
     assert_eq!(follower.emitted, Emitted::default());
-    assert_eq!(follower.node.stats().ignored, 1 + 2_000 + LINES as u64);
+    assert_eq!(follower.bench.node.stats().ignored, 1 + 2_000 + LINES as u64);
 }
 
 /// Every row but the last is copied out of the read buffer; then there is the batch itself, and
@@ -308,7 +297,7 @@ fn an_idle_source_takes_less_than_256_bytes_and_its_names() {
     });
     let follower = follower.unwrap();
     assert_eq!(follower.emitted.live, SOURCES);
-    assert_eq!(follower.node.stats().sources_now, SOURCES as u64);
+    assert_eq!(follower.bench.node.stats().sources_now, SOURCES as u64);
     let each = (u64::try_from(info.bytes_current).unwrap() - names as u64) / SOURCES as u64;
     assert!(each < 256, "{each} bytes a source");
     println!("{each} bytes a source, and its names");

@@ -1,7 +1,8 @@
 //! Every line of the recorded traffic decodes, and encodes to the bytes that Synapse wrote.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
 
+use crate::recordings::{capture, published_on_redis, said_on_tcp};
 use bytes::{Bytes, BytesMut};
 use serde_json::{Value, value::RawValue};
 use synrepl_core::wire::{
@@ -11,11 +12,6 @@ use synrepl_core::wire::{
 
 /// Uneven on purpose, so that lines and frames are cut everywhere.
 const CHUNK_BYTES: usize = 1_447;
-
-fn capture(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/captures").join(name);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
 
 /// Lines seen, by command; lines refused, with the kind of error.
 #[derive(Debug, Default)]
@@ -53,16 +49,9 @@ impl Census {
 
 /// Reads all that one side of a recording of direct TCP said.
 fn direct_tcp(name: &str, side: &str, synapse: Option<Dialect>) -> Census {
-    let recording = capture(name);
     let mut stream = Vec::new();
-    for record in recording.split_terminator('\n') {
-        let mut parts = record.splitn(4, ' ');
-        let (Some(_), Some(_), Some(from), Some(line)) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            panic!("{name}: {record:?}");
-        };
-        if from == side && !line.contains("[lab:") {
+    for (_, line) in said_on_tcp(&capture(name), side) {
+        if !line.contains("[lab:") {
             stream.extend_from_slice(line.as_bytes());
             stream.push(b'\n');
         }
@@ -131,85 +120,44 @@ fn odd_lines(bad_state: &'static str) -> [(DecodeErrorKind, &'static str); 7] {
     ]
 }
 
+/// The commands of a client that said its name, pinged and asked so often.
+fn of_a_client(names: usize, pings: usize, asked: usize) -> [(&'static str, usize); 16] {
+    [
+        ("CLEAR_USER_SYNC", 1),
+        ("ERROR", 1),
+        ("FEDERATION_ACK", 1),
+        ("INVALIDATE_CACHE", 1),
+        ("LOCK_RELEASED", 1),
+        ("NAME", names),
+        ("PING", pings),
+        ("POSITION", 1),
+        ("RDATA", 1),
+        ("REMOTE_SERVER_UP", 2),
+        ("REMOVE_PUSHER", 1),
+        ("REPLICATE", asked),
+        ("SERVER", 1),
+        ("SYNC", 1),
+        ("USER_IP", 1),
+        ("USER_SYNC", 1),
+    ]
+}
+
 #[test]
 fn what_a_client_of_0_33_5_sent_is_read_or_refused() {
-    direct_tcp("legacy-0.33.5-tcp.txt", "C>", None).assert(
-        &[
-            ("CLEAR_USER_SYNC", 1),
-            ("ERROR", 1),
-            ("FEDERATION_ACK", 1),
-            ("INVALIDATE_CACHE", 1),
-            ("LOCK_RELEASED", 1),
-            ("NAME", 52),
-            ("PING", 28),
-            ("POSITION", 1),
-            ("RDATA", 1),
-            ("REMOTE_SERVER_UP", 2),
-            ("REMOVE_PUSHER", 1),
-            ("REPLICATE", 83),
-            ("SERVER", 1),
-            ("SYNC", 1),
-            ("USER_IP", 1),
-            ("USER_SYNC", 1),
-        ],
-        &odd_lines("USER_SYNC @u1_0:localhost:28448 maybe 1"),
-    );
+    direct_tcp("legacy-0.33.5-tcp.txt", "C>", None)
+        .assert(&of_a_client(52, 28, 83), &odd_lines("USER_SYNC @u1_0:localhost:28448 maybe 1"));
 }
 
 #[test]
 fn what_a_client_of_1_13_0_sent_is_read_or_refused() {
-    direct_tcp("legacy-1.13.0-tcp.txt", "C>", None).assert(
-        &[
-            ("CLEAR_USER_SYNC", 1),
-            ("ERROR", 1),
-            ("FEDERATION_ACK", 1),
-            ("INVALIDATE_CACHE", 1),
-            ("LOCK_RELEASED", 1),
-            ("NAME", 34),
-            ("PING", 24),
-            ("POSITION", 1),
-            ("RDATA", 1),
-            ("REMOTE_SERVER_UP", 2),
-            ("REMOVE_PUSHER", 1),
-            ("REPLICATE", 5),
-            ("SERVER", 1),
-            ("SYNC", 1),
-            ("USER_IP", 1),
-            ("USER_SYNC", 1),
-        ],
-        &odd_lines("USER_SYNC lab @u1_0:localhost:28448 maybe 1"),
-    );
+    direct_tcp("legacy-1.13.0-tcp.txt", "C>", None)
+        .assert(&of_a_client(34, 24, 5), &odd_lines("USER_SYNC lab @u1_0:localhost:28448 maybe 1"));
 }
 
 #[test]
 fn what_a_client_of_1_66_0_sent_is_read_or_refused() {
-    direct_tcp("legacy-1.66.0-tcp.txt", "C>", None).assert(
-        &[
-            ("CLEAR_USER_SYNC", 1),
-            ("ERROR", 1),
-            ("FEDERATION_ACK", 1),
-            ("INVALIDATE_CACHE", 1),
-            ("LOCK_RELEASED", 1),
-            ("NAME", 34),
-            ("PING", 38),
-            ("POSITION", 1),
-            ("RDATA", 1),
-            ("REMOTE_SERVER_UP", 2),
-            ("REMOVE_PUSHER", 1),
-            ("REPLICATE", 5),
-            ("SERVER", 1),
-            ("SYNC", 1),
-            ("USER_IP", 1),
-            ("USER_SYNC", 1),
-        ],
-        &odd_lines("USER_SYNC lab @u1_0:localhost:28448 maybe 1"),
-    );
-}
-
-#[derive(serde::Deserialize)]
-struct Published {
-    ch: String,
-    m: String,
+    direct_tcp("legacy-1.66.0-tcp.txt", "C>", None)
+        .assert(&of_a_client(34, 38, 5), &odd_lines("USER_SYNC lab @u1_0:localhost:28448 maybe 1"));
 }
 
 /// What a program other than Synapse published in the run, where Synapse would write it otherwise.
@@ -218,10 +166,10 @@ const OF_THE_OUTSIDER: [&[u8]; 1] = [b"REPLICATE"];
 #[test]
 fn what_1_163_2_says_over_redis_is_read_and_written_back() {
     let mut stream = BytesMut::new();
-    for record in capture("modern-redis.jsonl").lines() {
-        let Published { ch, m } = serde_json::from_str(record).unwrap();
-        if ch != "lab:marker" {
-            encode_frame(&Frame::Message { channel: ch.into(), payload: m.into() }, &mut stream);
+    for message in published_on_redis() {
+        let (channel, payload) = (message.ch.into(), message.m.into());
+        if channel != "lab:marker" {
+            encode_frame(&Frame::Message { channel, payload }, &mut stream);
         }
     }
     let mut census = Census::default();

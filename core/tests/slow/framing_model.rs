@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use synrepl_core::wire::{
     Frame, LINE_BYTES_MAX, LineDecoder, LineTooLong, RespDecoder, RespErrorKind, RespLimits,
@@ -299,11 +299,7 @@ impl StateMachineTest for Resp {
 }
 
 prop_state_machine! {
-    #![proptest_config(ProptestConfig {
-        cases: 150,
-        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(crate::cases::kept(150))]
 
     #[test]
     fn lines_come_whole_and_once_however_their_bytes_arrive(sequential 1..80 => Lines);

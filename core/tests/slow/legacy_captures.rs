@@ -5,29 +5,24 @@
 //! A recording holds the lines of one connection. All rows in it, with their tokens, are taken as
 //! the writer's log.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, time::Duration};
 
-use bytes::Bytes;
+use crate::{
+    bench::{Bench, command},
+    recordings::{capture, said_on_tcp},
+    writer::log::Log,
+};
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, Input, Node, Timestamp, Transport,
+    Action, Config, Event, Input, Transport,
     stream::{Page, Row, Source, Span, Token, traits},
-    wire::{Command, Decoder, Dialect, Replicate},
+    wire::{Command, Dialect, Replicate},
 };
 
 /// The lines of the server on one connection of a recording.
 fn lines_of(version: &str, connection: &str) -> Vec<Command> {
-    let name = format!("../tests/captures/legacy-{version}-tcp.txt");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    let recording = fs::read_to_string(&path).expect("the recording is there");
-    let mut commands = Vec::new();
-    for record in recording.lines() {
-        let mut parts = record.splitn(4, ' ').skip(1);
-        if parts.next() == Some(connection) && parts.next() == Some("S<") {
-            let line = parts.next().expect("a line").to_owned();
-            commands.push(Decoder::new().decode(&Bytes::from(line)).expect("a command"));
-        }
-    }
-    commands
+    let recording = capture(&format!("legacy-{version}-tcp.txt"));
+    let lines = said_on_tcp(&recording, "S<").filter(|(of, _)| *of == connection);
+    lines.map(|(_, line)| command(line)).collect()
 }
 
 /// All rows that the server ever sent, by stream and in order of tokens, and how far each stream
@@ -35,7 +30,7 @@ fn lines_of(version: &str, connection: &str) -> Vec<Command> {
 struct Recording {
     dialect: Dialect,
     lines: Vec<Command>,
-    log: BTreeMap<String, Vec<(i64, Row)>>,
+    log: BTreeMap<String, Log>,
     /// Where each stream stands after so many lines.
     positions: Vec<BTreeMap<String, i64>>,
     /// Whether all rows up to those tokens have been sent by then.
@@ -45,7 +40,7 @@ struct Recording {
 impl Recording {
     fn new(version: &str, dialect: Dialect) -> Self {
         let lines = lines_of(version, "c1");
-        let mut log: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        let mut log: BTreeMap<String, Log> = BTreeMap::new();
         let mut batches: BTreeMap<String, Vec<Row>> = BTreeMap::new();
         let mut positions = vec![BTreeMap::new()];
         let mut settled = vec![true];
@@ -54,6 +49,7 @@ impl Recording {
             let mut now = positions[index].clone();
             settled.push(true);
             if let Command::Position(position) = line {
+                log.entry(position.stream.to_string()).or_default();
                 now.insert(position.stream.to_string(), position.token.get());
             }
             if let Command::Rdata(rdata) = line {
@@ -62,8 +58,7 @@ impl Recording {
                 batch.push(rdata.row.clone());
                 settled[index + 1] = rdata.token.is_some();
                 if let Some(token) = rdata.token.map(Token::get) {
-                    let rows = batch.drain(..).map(|row| (token, row));
-                    log.entry(stream.clone()).or_default().extend(rows);
+                    log.entry(stream.clone()).or_default().put(token, std::mem::take(batch));
                     if let Some((_, higher)) =
                         first_with.range((stream.clone(), token)..(stream.clone(), i64::MAX)).next()
                     {
@@ -76,9 +71,6 @@ impl Recording {
                 }
             }
             positions.push(now);
-        }
-        for rows in log.values_mut() {
-            rows.sort();
         }
         Self { dialect, lines, log, positions, settled }
     }
@@ -94,35 +86,21 @@ impl Recording {
         count + self.settled[count..].iter().take_while(|settled| !**settled).count()
     }
 
-    /// The rows of a stream in `(from, upto]`.
-    fn rows(&self, stream: &str, from: i64, upto: i64) -> &[(i64, Row)] {
-        let rows = self.log.get(stream).map_or(&[][..], Vec::as_slice);
-        let below = |limit: i64| rows.partition_point(|(token, _)| *token <= limit);
-        &rows[below(from)..below(upto).max(below(from))]
+    /// All rows of a stream in the span.
+    fn page(&self, stream: &str, span: Span) -> Page {
+        self.log[stream].page(span, usize::MAX)
     }
 }
 
 /// A node that follows a recording.
+#[derive(Clone)]
 struct Player<'a> {
     recording: &'a Recording,
-    node: Node,
-    now: u64,
-    conn: Option<ConnectionId>,
+    bench: Bench,
     /// Where the server stands.
     current: BTreeMap<String, i64>,
-    delivered: BTreeMap<String, Vec<(i64, Row)>>,
+    delivered: BTreeMap<String, Vec<(Token, Row)>>,
     resets: usize,
-}
-
-impl Clone for Player<'_> {
-    fn clone(&self) -> Self {
-        Self {
-            node: self.node.clone(),
-            current: self.current.clone(),
-            delivered: self.delivered.clone(),
-            ..*self
-        }
-    }
 }
 
 impl<'a> Player<'a> {
@@ -131,9 +109,7 @@ impl<'a> Player<'a> {
         config.transport = Transport::Tcp(recording.dialect);
         let mut player = Self {
             recording,
-            node: Node::new(config).expect("a good configuration"),
-            now: 0,
-            conn: None,
+            bench: Bench::new(config),
             current: BTreeMap::new(),
             delivered: BTreeMap::new(),
             resets: 0,
@@ -144,27 +120,21 @@ impl<'a> Player<'a> {
     }
 
     fn connect(&mut self) {
-        let conn = self.conn.expect("a connection was asked for");
-        self.handle(Input::Connected { conn });
+        self.handle(self.bench.made());
     }
 
     fn lose(&mut self) {
-        let conn = self.conn.take().expect("there is a connection");
-        self.handle(Input::Disconnected { conn, reason: "cut".to_owned() });
-        while self.conn.is_none() {
-            self.tick();
+        self.handle(self.bench.lost());
+        while self.bench.conn.is_none() {
+            let at = self.bench.node.poll_timeout().expect("something is due");
+            self.bench.now = self.bench.now.max(at);
+            self.handle(Input::Tick);
         }
         self.connect();
     }
 
-    fn tick(&mut self) {
-        let at = self.node.poll_timeout().expect("something is due");
-        self.now = self.now.max(at.as_micros());
-        self.handle(Input::Tick);
-    }
-
     fn receive(&mut self, command: Command) {
-        let conn = self.conn.expect("a connection was asked for");
+        let conn = self.bench.conn();
         if let Command::Rdata(rdata) = &command
             && let Some(token) = rdata.token.map(Token::get)
         {
@@ -192,45 +162,40 @@ impl<'a> Player<'a> {
     }
 
     fn say(&mut self, line: &str) {
-        let line = Bytes::copy_from_slice(line.as_bytes());
-        self.receive(Decoder::new().decode(&line).expect("a command"));
+        self.receive(command(line));
     }
 
     fn handle(&mut self, input: Input) {
-        self.node.handle(Timestamp::from_micros(self.now), input).expect("no misuse");
+        self.bench.hand(input);
         self.drain();
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "no other is expected")]
     fn drain(&mut self) {
-        while let Some(action) = self.node.poll_action() {
+        while let Some(action) = self.bench.poll() {
             match action {
-                Action::Connect { conn } => self.conn = Some(conn),
-                Action::Fetch { query, source, span: Span { from, upto } } => {
-                    let rows = self.recording.rows(source.stream(), from.get(), upto.get());
-                    let updates =
-                        rows.iter().map(|(token, row)| (Token::new(*token), row.clone())).collect();
-                    let page = Page { updates, upto, limited: false };
+                Action::Fetch { query, source, span } => {
+                    let page = self.recording.page(source.stream(), span);
                     self.handle(Input::Fetched { query, result: Ok(page) });
                 }
                 Action::Send { command, .. } => {
                     if let Command::Replicate(Replicate::Stream { stream, from: Some(from) }) =
                         command
                     {
-                        self.replay(&stream, from.get());
+                        self.replay(&stream, from);
                     }
                 }
                 Action::Notify(event) => self.watch(&event),
-                Action::CancelFetch { .. } => {}
+                Action::Connect { .. } | Action::CancelFetch { .. } => {}
                 action => panic!("{action:?}"),
             }
         }
     }
 
     /// What a server of the oldest dialect answers.
-    fn replay(&mut self, stream: &str, from: i64) {
-        let upto = self.current[stream];
-        for (token, row) in self.recording.rows(stream, from, upto) {
+    fn replay(&mut self, stream: &str, from: Token) {
+        let upto = Token::new(self.current[stream]);
+        for (token, row) in self.recording.page(stream, Span { from, upto }).updates {
             self.say(&format!("RDATA {stream} {token} {}", row.as_str()));
         }
         self.say(&format!("POSITION {stream} {upto}"));
@@ -241,7 +206,7 @@ impl<'a> Player<'a> {
         match event {
             Event::Rows { source, token, rows, .. } => {
                 let known = self.delivered.entry(source.stream().to_owned()).or_default();
-                known.extend(rows.iter().map(|row| (token.get(), row.clone())));
+                known.extend(rows.iter().map(|row| (*token, row.clone())));
             }
             Event::Reset { source, .. } => {
                 assert!(traits(source.stream()).resettable, "{source}");
@@ -258,14 +223,16 @@ impl<'a> Player<'a> {
     fn assert_complete(&mut self, cut: &str) {
         self.say("PING 1");
         for _ in 0..4 {
-            self.now += 1_000_000;
+            self.bench.now = self.bench.now + Duration::from_secs(1);
             self.handle(Input::Tick);
         }
-        let positions = self.node.positions();
+        let positions = self.bench.node.positions();
         for (stream, current) in &self.current {
             let mut found = self.delivered.get(stream).cloned().unwrap_or_default();
             found.sort();
-            let expected = self.recording.rows(stream, 0, *current);
+            let span = Span { from: Token::new(0), upto: Token::new(*current) };
+            let mut expected = self.recording.page(stream, span).updates;
+            expected.sort();
             if found != expected {
                 let missing: Vec<_> = expected.iter().filter(|row| !found.contains(row)).collect();
                 let (found, expected) = (found.len(), expected.len());
@@ -377,18 +344,11 @@ fn recorded_answers_of_0_33_5_are_pages() {
         let mut config = Config::default();
         config.transport = Transport::Tcp(Dialect::V0_23);
         config.positions.set(&Source::new(stream, "master"), Token::new(from));
-        let mut node = Node::new(config).expect("a good configuration");
-        let conn = ConnectionId::new(1);
+        let mut bench = Bench::connected(config);
+        let conn = bench.conn();
         let (mut asked, mut rows, mut live) = (Vec::new(), Vec::new(), false);
-        let inputs = [Input::Connected { conn }].into_iter().chain(
-            [Command::Position(end.clone())]
-                .into_iter()
-                .chain(answer.clone())
-                .map(|command| Input::Received { conn, command }),
-        );
-        for input in inputs {
-            node.handle(Timestamp::ZERO, input).expect("no misuse");
-            while let Some(action) = node.poll_action() {
+        for command in [Command::Position(end.clone())].into_iter().chain(answer.clone()) {
+            for action in bench.handle(Input::Received { conn, command }) {
                 match action {
                     Action::Send { command: Command::Replicate(replicate), .. } => {
                         asked.push(replicate);
@@ -415,6 +375,6 @@ fn recorded_answers_of_0_33_5_are_pages() {
         assert!(!expected.is_empty(), "{stream}");
         assert_eq!(rows, expected, "{stream}");
         assert!(live, "{stream}");
-        assert_eq!(node.positions().get(&Source::new(stream, "master")), Some(end.token));
+        assert_eq!(bench.node.positions().get(&Source::new(stream, "master")), Some(end.token));
     }
 }

@@ -11,7 +11,7 @@ use crate::material::{
     Heard, Material, Player, made_up, recorded_on_redis, recorded_on_tcp, source_of, text,
 };
 use bytes::BytesMut;
-use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use proptest::prelude::*;
 use synrepl_core::{
     Action, Event, Timestamp,
     stream::{Source, traits},
@@ -172,11 +172,7 @@ fn of_independent_sources(material: &Material) -> Material {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 60,
-        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(crate::cases::kept(60))]
 
     #[test]
     fn more_ticks_change_nothing(

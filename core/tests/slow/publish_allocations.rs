@@ -5,20 +5,19 @@
 
 use std::hint::black_box;
 
+use crate::bench::Bench;
 use allocation_counter::measure;
 use synrepl_core::{
-    Action, ByteString, Config, ConnectionId, Input, Node, ReadId, Timestamp, Transport,
+    Action, ByteString, Config, ConnectionId, Input, ReadId, Transport,
     stream::{Page, Row, Token},
     wire::Dialect,
 };
 
-const NOW: Timestamp = Timestamp::from_micros(1);
 const PAGE_ROWS: i64 = 500;
 const PAGES: i64 = 20;
 
 struct Writer {
-    node: Node,
-    conn: Option<ConnectionId>,
+    bench: Bench,
     query: Option<ReadId>,
     /// What was sent since the last look: on the bus, and to all peers.
     sent: (u32, u32),
@@ -30,11 +29,10 @@ impl Writer {
         config.transport = transport;
         config.server_name = Some(ByteString::from_static("hs"));
         config.publish.own_streams.insert("events".to_owned(), Token::new(0));
-        let node = Node::new(config).unwrap();
-        let mut writer = Self { node, conn: None, query: None, sent: (0, 0) };
+        let mut writer = Self { bench: Bench::new(config), query: None, sent: (0, 0) };
         writer.drain();
-        if let Some(conn) = writer.conn {
-            writer.handle(Input::Connected { conn });
+        if writer.bench.is_connecting() {
+            writer.handle(writer.bench.made());
         }
         let dialects = [Dialect::V1_13, Dialect::V1_22];
         for (number, dialect) in (0..peers).zip(dialects.into_iter().cycle()) {
@@ -44,15 +42,14 @@ impl Writer {
     }
 
     fn handle(&mut self, input: Input) {
-        self.node.handle(NOW, input).unwrap();
+        self.bench.hand(input);
         self.drain();
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the rest costs nothing here")]
     fn drain(&mut self) {
-        while let Some(action) = self.node.poll_action() {
+        while let Some(action) = self.bench.poll() {
             match &action {
-                Action::Connect { conn } => self.conn = Some(*conn),
                 Action::ReadLog { query, .. } => self.query = Some(*query),
                 Action::Send { conn, .. } if !conn.is_accepted() => self.sent.0 += 1,
                 Action::Broadcast { .. } => self.sent.1 += 1,
@@ -69,7 +66,7 @@ impl Writer {
         let page = Page { updates: rows, upto, limited: false };
         let query = self.query.take().unwrap();
         self.handle(Input::LogRead { query, result: Ok(page) });
-        if let (Some(conn), count @ 1..) = (self.conn, self.sent.0) {
+        if let (Some(conn), count @ 1..) = (self.bench.conn, self.sent.0) {
             self.handle(Input::Sent { conn, count });
         }
         for number in 0..peers {

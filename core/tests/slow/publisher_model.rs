@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-use crate::writer::{Writer, config};
-use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use crate::writer::{Writer, unconnected};
+use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
 /// In the order in which they are announced. Tokens of the second can start over.
@@ -196,7 +196,7 @@ impl StateMachineTest for Publishing {
     type Reference = Model;
 
     fn init_test(model: &Model) -> (Writer, Model) {
-        (Writer::new(config(&STREAMS.map(|name| (name, 0)))), model.clone())
+        (unconnected(&STREAMS.map(|name| (name, 0)), |_| {}), model.clone())
     }
 
     fn apply((mut writer, before): (Writer, Model), model: &Model, step: Step) -> (Writer, Model) {
@@ -230,11 +230,7 @@ impl StateMachineTest for Publishing {
 }
 
 prop_state_machine! {
-    #![proptest_config(ProptestConfig {
-        cases: 200,
-        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(crate::cases::kept(200))]
 
     #[test]
     fn a_writer_says_what_its_log_and_the_confirmations_demand(sequential 1..60 => Publishing);

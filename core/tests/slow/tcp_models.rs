@@ -2,16 +2,20 @@
 //! random, with tokens that fall and repeat inside one send; there are lag, cuts, bad lines, and
 //! restarts of the server and of the application. Checks F1 to F10 for each class of streams.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
-use crate::tcp_server::{STREAMS, Sends, Server};
-use bytes::Bytes;
+use crate::{
+    bench::{Bench, received},
+    tcp_server::{STREAMS, Sends, Server},
+};
 use proptest::prelude::*;
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, FetchId, Input, Node, Origin, Start, Timestamp, Transport,
-    Warning,
+    Action, Config, Event, FetchId, Input, Origin, Start, Transport, Warning,
     stream::{FetchError, Positions, Row, Source, Span, Token},
-    wire::{Command, Decoder, Dialect},
+    wire::{Command, Dialect},
 };
 
 #[derive(Clone, Debug)]
@@ -64,12 +68,9 @@ struct Watch {
 }
 
 struct Run {
-    node: Node,
+    bench: Bench,
     config: Config,
-    now: u64,
     server: Server,
-    conn: Option<ConnectionId>,
-    up: bool,
     to_server: VecDeque<Command>,
     fetches: VecDeque<(FetchId, Source, Token, Token)>,
     watches: BTreeMap<String, Watch>,
@@ -86,12 +87,9 @@ impl Run {
         config.limits.burst_rows_max = 6;
         config.limits.held_rows_max = 8;
         let mut run = Self {
-            node: Node::new(config.clone()).expect("a good configuration"),
+            bench: Bench::new(config.clone()),
             config,
-            now: 0,
             server: Server::new(dialect),
-            conn: None,
-            up: false,
             to_server: VecDeque::new(),
             fetches: VecDeque::new(),
             watches: BTreeMap::new(),
@@ -108,7 +106,7 @@ impl Run {
             Step::Deliver(lines) => {
                 for _ in 0..*lines {
                     let Some(line) = self.server.out.pop_front() else { break };
-                    self.receive(&line);
+                    self.handle(received(self.bench.conn(), &line));
                 }
             }
             Step::Spoil => {
@@ -137,10 +135,9 @@ impl Run {
             Step::Announce => self.server.announce(),
             Step::Ping => self.server.ping(),
             Step::Connect => {
-                if let Some(conn) = self.conn.filter(|_| !self.up) {
-                    self.up = true;
+                if self.bench.is_connecting() {
                     self.server.connect();
-                    self.handle(Input::Connected { conn });
+                    self.handle(self.bench.made());
                 }
             }
             Step::Cut => self.cut(),
@@ -149,7 +146,7 @@ impl Run {
                 self.server.restart();
             }
             Step::Pass(millis) => {
-                self.now += millis * 1_000;
+                self.bench.now = self.bench.now + Duration::from_millis(*millis);
                 self.handle(Input::Tick);
             }
             Step::Exchange => {
@@ -166,10 +163,8 @@ impl Run {
     fn cut(&mut self) {
         self.server.cut();
         self.to_server.clear();
-        if let Some(conn) = self.conn.filter(|_| self.up) {
-            self.up = false;
-            self.conn = None;
-            self.handle(Input::Disconnected { conn, reason: "cut".to_owned() });
+        if self.bench.up {
+            self.handle(self.bench.lost());
         }
     }
 
@@ -177,7 +172,6 @@ impl Run {
         self.server.cut();
         self.to_server.clear();
         self.fetches.clear();
-        self.up = false;
         let mut positions = Positions::new();
         for (stream, watch) in &mut self.watches {
             if let Some(saved) = watch.saved {
@@ -187,31 +181,21 @@ impl Run {
             }
         }
         self.config.positions = positions;
-        self.node = Node::new(self.config.clone()).expect("a good configuration");
-        self.now = 0;
+        self.bench = Bench::new(self.config.clone());
         self.drain();
-    }
-
-    fn receive(&mut self, line: &str) {
-        let conn = self.conn.expect("lines come on a connection");
-        let input = match Decoder::new().decode(&Bytes::copy_from_slice(line.as_bytes())) {
-            Ok(command) => Input::Received { conn, command },
-            Err(error) => Input::Malformed { conn, error },
-        };
-        self.handle(input);
     }
 
     fn handle(&mut self, input: Input) {
         let shown = format!("{input:?}");
-        self.node.handle(Timestamp::from_micros(self.now), input).expect(&shown);
+        self.bench.try_hand(input).expect(&shown);
         self.drain();
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "no other is expected")]
     fn drain(&mut self) {
-        while let Some(action) = self.node.poll_action() {
+        while let Some(action) = self.bench.poll() {
             match action {
-                Action::Connect { conn } => self.conn = Some(conn),
+                Action::Connect { .. } => {}
                 Action::Send { command, .. } => self.to_server.push_back(command),
                 Action::Fetch { query, source, span: Span { from, upto } } => {
                     let old = self.config.transport == Transport::Tcp(Dialect::V0_23);
@@ -309,21 +293,21 @@ impl Run {
             while !self.fetches.is_empty() {
                 self.step(&Step::Fetch { seed: round, fails: false });
             }
-            let positions = self.node.positions();
+            let positions = self.bench.node.positions();
             let reached = |(stream, ..): &(&str, Sends, bool)| {
                 positions.get(&Source::new(stream, "master")).map(Token::get)
                     == Some(self.server.logs[*stream].current)
             };
-            if self.up && self.to_server.is_empty() && STREAMS.iter().all(reached) {
+            if self.bench.up && self.to_server.is_empty() && STREAMS.iter().all(reached) {
                 assert_eq!(self.gaps, 0);
                 return;
             }
-            if let Some(at) = self.node.poll_timeout() {
-                self.now = self.now.max(at.as_micros());
+            if let Some(at) = self.bench.node.poll_timeout() {
+                self.bench.now = self.bench.now.max(at);
             }
             self.handle(Input::Tick);
         }
-        panic!("F7: {:?} is not {:?}", self.node.positions(), self.server.logs);
+        panic!("F7: {:?} is not {:?}", self.bench.node.positions(), self.server.logs);
     }
 }
 
@@ -367,11 +351,7 @@ fn start() -> impl Strategy<Value = Start> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 500,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(crate::cases::not_kept(500))]
 
     #[test]
     fn nothing_is_lost_or_repeated_with_a_server_of_the_oldest_dialect(

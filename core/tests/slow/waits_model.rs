@@ -1,15 +1,14 @@
 //! Waits for a position against a model of three lines: a wait ends with the first of its source
 //! reaching the token, its deadline and its cancellation (`protocol.md` 8.3).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use bytes::Bytes;
-use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use crate::bench::Bench;
+use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, Input, Node, Timestamp, WaitId, WaitOutcome,
+    Action, Config, Event, Input, Timestamp, WaitId, WaitOutcome,
     stream::{Source, Token},
-    wire::Decoder,
 };
 
 /// The last two never speak: one is a stranger, one is ourselves.
@@ -140,101 +139,80 @@ impl ReferenceStateMachine for Model {
     }
 }
 
-struct Bench {
-    node: Node,
-    conn: ConnectionId,
-    now_ms: u64,
+struct Follower {
+    bench: Bench,
     /// Where the writers stand.
     tokens: [i64; SPEAKING],
 }
 
-impl Bench {
-    fn handle(&mut self, input: Input) -> Vec<(u64, WaitOutcome)> {
-        let now = Timestamp::from_micros(self.now_ms * 1_000);
-        self.node.handle(now, input).expect("the contract is kept");
-        let mut ended = Vec::new();
-        while let Some(action) = self.node.poll_action() {
-            if let Action::Notify(Event::WaitEnded { wait, outcome }) = action {
-                ended.push((wait.get(), outcome));
-            }
-        }
-        ended
-    }
-
-    fn hear(&mut self, line: String) -> Vec<(u64, WaitOutcome)> {
-        let command = Decoder::new().decode(&Bytes::from(line)).expect("a good line");
-        self.handle(Input::Received { conn: self.conn, command })
-    }
+/// The waits that these actions end.
+fn ended(actions: Vec<Action>) -> Vec<(u64, WaitOutcome)> {
+    let end = |action| {
+        let Action::Notify(Event::WaitEnded { wait, outcome }) = action else { return None };
+        Some((wait.get(), outcome))
+    };
+    actions.into_iter().filter_map(end).collect()
 }
 
 struct Waits;
 
 impl StateMachineTest for Waits {
-    type SystemUnderTest = Bench;
+    type SystemUnderTest = Follower;
     type Reference = Model;
 
-    fn init_test(_: &Model) -> Bench {
+    fn init_test(_: &Model) -> Follower {
         let mut config = Config::default();
         config.limits.waits_max = u32::try_from(WAITS_MAX).expect("a small number");
-        let mut node = Node::new(config).expect("a good configuration");
-        let Some(Action::Connect { conn }) = node.poll_action() else { panic!("connects first") };
-        let mut bench = Bench { node, conn, now_ms: 0, tokens: [5; SPEAKING] };
-        bench.handle(Input::Connected { conn });
+        let mut bench = Bench::connected(config);
         for (stream, writer) in &SOURCES[..SPEAKING] {
-            bench.hear(format!("POSITION {stream} {writer} 5 5"));
+            bench.hear(&format!("POSITION {stream} {writer} 5 5"));
         }
-        bench
+        Follower { bench, tokens: [5; SPEAKING] }
     }
 
-    fn apply(mut bench: Bench, model: &Model, step: Step) -> Bench {
-        let ended = match step {
+    fn apply(follower: Follower, model: &Model, step: Step) -> Follower {
+        let Follower { mut bench, mut tokens } = follower;
+        let actions = match step {
             Step::Wait { wait, source, token, within_ms } => {
                 let (stream, writer) = SOURCES[source];
                 let (wait, token) = (WaitId::new(wait), Token::new(token));
-                let deadline = Timestamp::from_micros((bench.now_ms + within_ms) * 1_000);
+                let deadline = bench.now + Duration::from_millis(within_ms);
                 let source = Source::new(stream, writer);
                 bench.handle(Input::WaitFor { wait, source, token, deadline })
             }
             Step::Cancel { wait } => bench.handle(Input::CancelWait { wait: WaitId::new(wait) }),
             Step::Row { source, ahead } => {
-                bench.tokens[source] += ahead;
+                tokens[source] += ahead;
                 let (stream, writer) = SOURCES[source];
-                bench.hear(format!("RDATA {stream} {writer} {} []", bench.tokens[source]))
+                bench.hear(&format!("RDATA {stream} {writer} {} []", tokens[source]))
             }
             Step::Announce { source, ahead } => {
-                let prev = bench.tokens[source];
-                bench.tokens[source] += ahead;
+                let prev = tokens[source];
+                tokens[source] += ahead;
                 let (stream, writer) = SOURCES[source];
-                bench.hear(format!("POSITION {stream} {writer} {prev} {}", prev + ahead))
+                bench.hear(&format!("POSITION {stream} {writer} {prev} {}", prev + ahead))
             }
             Step::StartOver => {
-                bench.tokens[2] = 0;
-                bench.hear("POSITION typing p1 0 0".to_owned())
+                tokens[2] = 0;
+                bench.hear("POSITION typing p1 0 0")
             }
-            Step::Pass { ms } => {
-                bench.now_ms += ms;
-                bench.handle(Input::Tick)
-            }
+            Step::Pass { ms } => bench.pass(Duration::from_millis(ms)),
         };
-        assert_eq!(ended, model.ended);
-        bench
+        assert_eq!(ended(actions), model.ended);
+        Follower { bench, tokens }
     }
 
     /// Whoever asks when to come back comes in time for every deadline.
-    fn check_invariants(bench: &Bench, model: &Model) {
+    fn check_invariants(follower: &Follower, model: &Model) {
         if let Some(first) = model.open.values().map(|(_, _, until)| *until).min() {
-            let due = bench.node.poll_timeout().map(Timestamp::as_micros);
+            let due = follower.bench.node.poll_timeout().map(Timestamp::as_micros);
             assert!(due.is_some_and(|due| due <= first * 1_000), "{due:?}, not {first} ms");
         }
     }
 }
 
 prop_state_machine! {
-    #![proptest_config(ProptestConfig {
-        cases: 200,
-        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(crate::cases::kept(200))]
 
     #[test]
     fn a_wait_ends_once_with_what_comes_first(sequential 1..60 => Waits);

@@ -11,18 +11,31 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::collections::BTreeMap;
+pub(crate) mod log;
 
-use bytes::{Bytes, BytesMut};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+
+use self::log::{Log, Read};
+use crate::bench::{Bench, received};
+use bytes::BytesMut;
 use synrepl_core::{
-    Action, ByteString, Channel, Config, ConnectionId, Event, Input, MainChannel, Misuse, Node,
-    ReadId, Timestamp, Warning,
-    stream::{LogError, Page, Row, Span, Token},
-    wire::{Command, Decoder, Dialect, encode},
+    Action, ByteString, Channel, Config, ConnectionId, Event, Input, MainChannel, Misuse, Stats,
+    Transport, Warning,
+    stream::{Row, Span, Token},
+    wire::{Command, Dialect, encode},
 };
 
 /// The instance name of the writer.
 pub(crate) const ME: &str = "me";
+
+/// What is said where nothing happens.
+pub(crate) const NOTHING: [&str; 0] = [];
+
+/// Rows have no writers, and are asked for by stream.
+pub(crate) const OLDEST: Dialect = Dialect::V0_23;
+/// An announcement has one token.
+pub(crate) const MIDDLE: Dialect = Dialect::V1_13;
+pub(crate) const NEWEST: Dialect = Dialect::V1_22;
 
 /// With these own streams, of which all go out on the main channel.
 pub(crate) fn config(own_streams: &[(&str, i64)]) -> Config {
@@ -36,44 +49,55 @@ pub(crate) fn config(own_streams: &[(&str, i64)]) -> Config {
     config
 }
 
+/// A writer whose connection to the bus stands, and everything said so far gone out.
+pub(crate) fn on_bus(own_streams: &[(&str, i64)]) -> Writer {
+    on_bus_with(own_streams, |_| {})
+}
+
+pub(crate) fn on_bus_with(own_streams: &[(&str, i64)], change: impl FnOnce(&mut Config)) -> Writer {
+    let mut writer = unconnected(own_streams, change);
+    writer.connect();
+    writer
+}
+
+/// A writer that makes no connection itself.
+pub(crate) fn server(own_streams: &[(&str, i64)]) -> Writer {
+    server_with(own_streams, |_| {})
+}
+
+pub(crate) fn server_with(own_streams: &[(&str, i64)], change: impl FnOnce(&mut Config)) -> Writer {
+    unconnected(own_streams, |config| {
+        config.transport = Transport::None;
+        change(config);
+    })
+}
+
+/// A writer whose connection is still to be made, if it makes one.
+pub(crate) fn unconnected(own_streams: &[(&str, i64)], change: impl FnOnce(&mut Config)) -> Writer {
+    let mut config = config(own_streams);
+    change(&mut config);
+    Writer::new(config)
+}
+
 pub(crate) fn peer(number: u64) -> ConnectionId {
     ConnectionId::accepted(number)
 }
 
 pub(crate) struct Writer {
-    pub(crate) node: Node,
-    pub(crate) now_ms: u64,
-    pub(crate) conn: Option<ConnectionId>,
-    logs: BTreeMap<String, Vec<(i64, String)>>,
-    ends: BTreeMap<String, i64>,
+    pub(crate) bench: Bench,
+    pub(crate) logs: BTreeMap<String, Log>,
     /// Reads are answered when the test says so.
     pub(crate) holds_reads: bool,
     pub(crate) reads: Vec<Read>,
     dialects: BTreeMap<ConnectionId, Dialect>,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Read {
-    pub(crate) query: ReadId,
-    pub(crate) stream: String,
-    pub(crate) from: Token,
-    pub(crate) upto: Token,
-    pub(crate) rows_max: u32,
-}
-
 impl Writer {
-    pub(crate) fn new(config: Config) -> Self {
+    fn new(config: Config) -> Self {
+        let own_streams = &config.publish.own_streams;
         let mut writer = Self {
-            ends: config
-                .publish
-                .own_streams
-                .iter()
-                .map(|(name, end)| (name.clone(), end.get()))
-                .collect(),
-            node: Node::new(config).expect("a good configuration"),
-            now_ms: 0,
-            conn: None,
-            logs: BTreeMap::new(),
+            logs: own_streams.keys().map(|name| (name.clone(), Log::default())).collect(),
+            bench: Bench::new(config),
             holds_reads: false,
             reads: Vec::new(),
             dialects: BTreeMap::new(),
@@ -82,38 +106,25 @@ impl Writer {
         writer
     }
 
-    /// A writer whose connection to the bus stands, and everything said so far gone out.
-    pub(crate) fn on_bus(config: Config) -> Self {
-        let mut writer = Self::new(config);
-        writer.connect();
-        writer
-    }
-
     pub(crate) fn handle(&mut self, input: Input) -> Vec<String> {
         self.try_handle(input).expect("the contract is kept")
     }
 
     pub(crate) fn try_handle(&mut self, input: Input) -> Result<Vec<String>, Misuse> {
-        self.node.handle(Timestamp::from_micros(self.now_ms * 1_000), input)?;
+        self.bench.try_hand(input)?;
         Ok(self.drain())
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.bench.node.stats()
     }
 
     fn drain(&mut self) -> Vec<String> {
         let mut shown = Vec::new();
         loop {
-            while let Some(action) = self.node.poll_action() {
-                if let Action::Connect { conn } = action {
-                    self.conn = Some(conn);
-                } else if let Action::ReadLog {
-                    query,
-                    stream,
-                    span: Span { from, upto },
-                    rows_max,
-                } = &action
-                {
-                    let stream = stream.to_string();
-                    let (query, from, upto, rows_max) = (*query, *from, *upto, *rows_max);
-                    self.reads.push(Read { query, stream, from, upto, rows_max });
+            while let Some(action) = self.bench.poll() {
+                if let Some(read) = Read::of(&action) {
+                    self.reads.push(read);
                     if !self.holds_reads {
                         continue;
                     }
@@ -124,43 +135,19 @@ impl Writer {
                 return shown;
             }
             let read = self.reads.remove(0);
-            let input = self.answer(&read);
-            let now = Timestamp::from_micros(self.now_ms * 1_000);
-            self.node.handle(now, input).expect("it was asked for");
+            self.bench.hand(read.answer(&self.logs));
         }
-    }
-
-    pub(crate) fn answer(&self, read: &Read) -> Input {
-        let mut updates: Vec<(Token, Row)> = Vec::new();
-        let (mut upto, mut limited) = (read.upto, false);
-        for (token, row) in self.logs.get(&read.stream).into_iter().flatten() {
-            let token = Token::new(*token);
-            if token <= read.from || token > read.upto {
-                continue;
-            }
-            let starts_batch = updates.last().is_none_or(|(last, _)| *last != token);
-            if starts_batch && updates.len() >= read.rows_max as usize {
-                limited = true;
-                upto = updates.last().map_or(read.upto, |(last, _)| *last);
-                break;
-            }
-            updates.push((token, Row::from(row.as_str())));
-        }
-        let page = Page { updates, upto, limited };
-        Input::LogRead { query: read.query, result: Ok(page) }
     }
 
     /// Answers the oldest read that was held.
     pub(crate) fn answer_next(&mut self) -> Vec<String> {
         let read = self.reads.remove(0);
-        let input = self.answer(&read);
-        self.handle(input)
+        self.handle(read.answer(&self.logs))
     }
 
     pub(crate) fn fail_next(&mut self) -> Vec<String> {
-        let Read { query, stream, .. } = self.reads.remove(0);
-        let error = LogError { stream, message: "disk on fire".to_owned() };
-        self.handle(Input::LogRead { query, result: Err(error) })
+        let read = self.reads.remove(0);
+        self.handle(read.fail())
     }
 
     /// One batch; says what it led to.
@@ -172,17 +159,20 @@ impl Writer {
     /// One batch in the log that nobody speaks of yet.
     pub(crate) fn write(&mut self, stream: &str, token: i64, rows: &[&str]) {
         let log = self.logs.entry(stream.to_owned()).or_default();
-        log.extend(rows.iter().map(|row| (token, (*row).to_owned())));
+        log.put(token, rows.iter().map(|row| Row::from(*row)).collect());
+    }
+
+    /// A row under each of these tokens that nobody speaks of yet.
+    pub(crate) fn fill(&mut self, stream: &str, tokens: RangeInclusive<i64>) {
+        tokens.for_each(|token| self.write(stream, token, &["[]"]));
     }
 
     pub(crate) fn connect(&mut self) -> Vec<String> {
-        let conn = self.conn.expect("a connection was asked for");
-        self.handle(Input::Connected { conn })
+        self.handle(self.bench.made())
     }
 
     pub(crate) fn lose(&mut self) -> Vec<String> {
-        let conn = self.conn.expect("a connection was asked for");
-        self.handle(Input::Disconnected { conn, reason: "lost".to_owned() })
+        self.handle(self.bench.lost())
     }
 
     /// Loses the connection and makes the next one; what that led to.
@@ -194,19 +184,17 @@ impl Writer {
 
     /// The oldest `count` commands on the connection to the bus have gone out.
     pub(crate) fn sent(&mut self, count: u32) -> Vec<String> {
-        let conn = self.conn.expect("a connection was asked for");
-        self.handle(Input::Sent { conn, count })
+        self.handle(Input::Sent { conn: self.bench.conn(), count })
     }
 
     pub(crate) fn wait(&mut self, ms: u64) -> Vec<String> {
-        self.now_ms += ms;
+        self.bench.now = self.bench.now + Duration::from_millis(ms);
         self.handle(Input::Tick)
     }
 
     /// A line on the connection to the bus.
     pub(crate) fn hear(&mut self, line: &str) -> Vec<String> {
-        let conn = self.conn.expect("a connection was asked for");
-        self.handle(received(conn, line))
+        self.handle(received(self.bench.conn(), line))
     }
 
     pub(crate) fn accept(&mut self, number: u64, dialect: Dialect) -> Vec<String> {
@@ -259,13 +247,6 @@ fn line(command: &Command, dialect: Dialect) -> String {
     let mut out = BytesMut::new();
     encode(command, dialect, &mut out).expect("the peer can be told this");
     String::from_utf8(out.to_vec()).expect("lines are text").trim_end().to_owned()
-}
-
-pub(crate) fn received(conn: ConnectionId, line: &str) -> Input {
-    match Decoder::new().decode(&Bytes::copy_from_slice(line.as_bytes())) {
-        Ok(command) => Input::Received { conn, command },
-        Err(error) => Input::Malformed { conn, error },
-    }
 }
 
 /// Only what is about publishing and peers.

@@ -20,39 +20,38 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use bytes::Bytes;
+use crate::bench::{Bench, command, received};
 use synrepl_core::{
-    Action, Backoff, Config, ConnectionId, Event, FetchId, Input, Node, Origin, Start, Stats,
-    Timestamp, Transport, WaitId, WaitOutcome,
+    Action, Backoff, Config, Event, FetchId, Input, Origin, Start, Stats, Timestamp, Transport,
+    WaitId, WaitOutcome,
     stream::{FetchError, Page, Row, Source, Span, Token},
-    wire::{Command, Decoder, Replicate},
+    wire::{Command, Replicate},
 };
 
 /// Runs the inputs of `script` and returns them with the actions that each of them led to.
 /// Lines that begin with `<` or `#`, and empty ones, are no inputs; the latter two are kept.
 pub(crate) fn run(script: &str) -> String {
-    let mut bench = Bench { config: Config::default(), node: None, now: 0, conn: None };
+    let mut player = Player { config: Config::default(), bench: None };
     let mut out = String::new();
     for line in script.lines().filter(|line| !line.starts_with("< ")) {
         writeln!(out, "{line}").expect("a string takes it");
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        for answer in bench.step(line) {
+        for answer in player.step(line) {
             writeln!(out, "< {answer}").expect("a string takes it");
         }
     }
     out
 }
 
-struct Bench {
+struct Player {
     config: Config,
-    node: Option<Node>,
-    now: u64,
-    conn: Option<ConnectionId>,
+    /// Made when the settings end.
+    bench: Option<Bench>,
 }
 
-impl Bench {
+impl Player {
     fn step(&mut self, line: &str) -> Vec<String> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         if word == "config" {
@@ -60,88 +59,47 @@ impl Bench {
             return Vec::new();
         }
         let mut shown = Vec::new();
-        if self.node.is_none() {
-            self.node = Some(Node::new(self.config.clone()).expect("a good configuration"));
-            self.drain(&mut shown);
+        let is_new = self.bench.is_none();
+        let bench = self.bench.get_or_insert_with(|| Bench::new(self.config.clone()));
+        if is_new {
+            shown.extend(actions(bench));
         }
         let input = match word {
-            "connect" => Input::Connected { conn: self.conn.expect("a connection was asked for") },
-            "lose" => Input::Disconnected {
-                conn: self.conn.expect("a connection was asked for"),
-                reason: "lost".to_owned(),
-            },
-            "too-long" => {
-                Input::LineTooLong { conn: self.conn.expect("a connection was asked for") }
-            }
+            "connect" => bench.made(),
+            "lose" => bench.lost(),
+            "too-long" => Input::LineTooLong { conn: bench.conn() },
             "page" => page(rest),
             "fail" => fail(rest),
-            "wait" => self.wait(rest),
+            "wait" => wait(rest, bench.now),
             "cancel" => Input::CancelWait { wait: WaitId::new(rest[1..].parse().expect("w1")) },
-            "send" => Input::Send {
-                command: Decoder::new()
-                    .decode(&Bytes::copy_from_slice(rest.as_bytes()))
-                    .expect(rest),
-            },
+            "send" => Input::Send { command: command(rest) },
             "append" => {
                 let (stream, token) = rest.split_once(' ').expect("append STREAM TOKEN");
                 Input::Appended { stream: stream.into(), token: token.parse().expect("a token") }
             }
             "shutdown" => Input::Shutdown,
             "positions" => {
-                let positions = self.node().positions();
+                let positions = bench.node.positions();
                 shown.push(serde_json::to_string(&positions).expect("positions are JSON"));
                 return shown;
             }
             "stats" => {
-                shown.push(counters(&self.node().stats()));
+                shown.push(counters(&bench.node.stats()));
                 return shown;
             }
             _ if word.starts_with('+') => {
-                self.now += duration(&word[1..]);
+                bench.now = bench.now + duration(&word[1..]);
                 Input::Tick
             }
-            _ => self.received(line),
+            // Synapse's own form of the command ends in a space, which no editor keeps.
+            "REPLICATE" if rest.is_empty() => received(bench.conn(), "REPLICATE "),
+            _ => received(bench.conn(), line),
         };
-        let now = Timestamp::from_micros(self.now);
-        if let Err(misuse) = self.node().handle(now, input) {
+        if let Err(misuse) = bench.try_hand(input) {
             shown.push(format!("misuse: {misuse}"));
         }
-        self.drain(&mut shown);
+        shown.extend(actions(bench));
         shown
-    }
-
-    fn node(&mut self) -> &mut Node {
-        self.node.as_mut().expect("made before the first input")
-    }
-
-    fn received(&self, line: &str) -> Input {
-        let conn = self.conn.expect("a connection was asked for");
-        // Synapse's own form of the command ends in a space, which no editor keeps.
-        let line = if line == "REPLICATE" { "REPLICATE " } else { line };
-        match Decoder::new().decode(&Bytes::copy_from_slice(line.as_bytes())) {
-            Ok(command) => Input::Received { conn, command },
-            Err(error) => Input::Malformed { conn, error },
-        }
-    }
-
-    fn wait(&self, rest: &str) -> Input {
-        let words: Vec<_> = rest.split(' ').collect();
-        let (stream, instance) = words[1].split_once('/').expect("stream/writer");
-        Input::WaitFor {
-            wait: WaitId::new(words[0][1..].parse().expect("w1")),
-            source: Source::new(stream, instance),
-            token: words[2].parse().expect("a token"),
-            deadline: Timestamp::from_micros(self.now + duration(words[3])),
-        }
-    }
-
-    fn drain(&mut self, shown: &mut Vec<String>) {
-        while let Some(action) = self.node().poll_action() {
-            if let Action::Connect { conn } = action {
-                self.conn = Some(conn);
-            }
-            shown.push(show(&action, self.now));
-        }
     }
 
     fn configure(&mut self, rest: &str) {
@@ -193,6 +151,11 @@ impl Bench {
     }
 }
 
+fn actions(bench: &mut Bench) -> Vec<String> {
+    let now = bench.now;
+    bench.actions().iter().map(|action| show(action, now)).collect()
+}
+
 /// `name: value` of each counter that is not 0.
 fn counters(stats: &Stats) -> String {
     let stats = serde_json::to_value(stats).expect("counters are JSON");
@@ -200,12 +163,23 @@ fn counters(stats: &Stats) -> String {
     counted.map(|(name, count)| format!("{name}: {count}")).collect::<Vec<_>>().join(", ")
 }
 
-fn duration(text: &str) -> u64 {
-    let (number, unit) = match text.strip_suffix("ms") {
-        Some(number) => (number, 1_000),
-        None => (text.strip_suffix('s').expect("2s or 20ms"), 1_000_000),
+fn duration(text: &str) -> Duration {
+    let (number, unit_ms) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1),
+        None => (text.strip_suffix('s').expect("2s or 20ms"), 1_000),
     };
-    number.parse::<u64>().expect("a whole number") * unit
+    Duration::from_millis(number.parse::<u64>().expect("a whole number") * unit_ms)
+}
+
+fn wait(rest: &str, now: Timestamp) -> Input {
+    let words: Vec<_> = rest.split(' ').collect();
+    let (stream, instance) = words[1].split_once('/').expect("stream/writer");
+    Input::WaitFor {
+        wait: WaitId::new(words[0][1..].parse().expect("w1")),
+        source: Source::new(stream, instance),
+        token: words[2].parse().expect("a token"),
+        deadline: now + duration(words[3]),
+    }
 }
 
 fn query(word: &str) -> FetchId {
@@ -244,7 +218,7 @@ fn fail(rest: &str) -> Input {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is shown as it is")]
-fn show(action: &Action, now: u64) -> String {
+fn show(action: &Action, now: Timestamp) -> String {
     match action {
         Action::Connect { conn } => format!("connect {conn}"),
         Action::Close { conn } => format!("close {conn}"),
@@ -267,12 +241,12 @@ fn show(action: &Action, now: u64) -> String {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is shown as it is")]
-fn show_event(event: &Event, now: u64) -> String {
+fn show_event(event: &Event, now: Timestamp) -> String {
     match event {
         Event::Connected { conn } => format!("connected {conn}"),
         Event::Disconnected { conn, retry_at, .. } => match retry_at {
             Some(at) => {
-                let wait = at.saturating_since(Timestamp::from_micros(now));
+                let wait = at.saturating_since(now);
                 // Delays have a jitter of a quarter; what they are a jitter of is what matters.
                 let base = [1, 2, 4, 5].into_iter().find(|base| {
                     let base = Duration::from_secs(*base);

@@ -1,9 +1,6 @@
 //! The checks of the writer's commands on the bus, and of the state at the end (P1 to P4).
 
-use synrepl_core::{
-    stream::{Token, traits},
-    wire::Command,
-};
+use synrepl_core::{stream::traits, wire::Command};
 
 use super::{Outcome, Step, World};
 
@@ -22,9 +19,8 @@ impl World {
                 let Some(reader) = self.sent.get_mut(&name) else {
                     return Err(format!("P4: a row of {name} before its announcement"));
                 };
-                let token = rdata.token.map(Token::get);
-                reader.on_row(&self.logs[&name], token, rdata.row.as_str())?;
-                self.highest.extend(token.map(|token| (name, token)));
+                reader.on_rdata(&self.logs[&name], rdata)?;
+                self.highest.extend(rdata.token.map(|token| (name, token.get())));
             }
             Command::Position(position) => {
                 let name = position.stream.to_string();
@@ -43,7 +39,7 @@ impl World {
                     }
                 }
                 let reader = self.sent.entry(name.clone()).or_default();
-                reader.on_position(&self.logs[&name], prev, new)?;
+                reader.on_position(&self.logs[&name], position)?;
                 let highest = self.highest.entry(name).or_default();
                 *highest = new.max(*highest);
             }
@@ -88,7 +84,7 @@ impl World {
 
     /// Nothing is under way anywhere.
     fn is_idle(&self) -> bool {
-        self.up
+        self.bench.up
             && self.reads.is_empty()
             && self.outbound.is_empty()
             && self.unanswered.is_empty()

@@ -3,32 +3,30 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use synrepl_core::{
-    Action, Config, ConnectionId, Event, FetchId, Input, Node, Start, Timestamp,
-    stream::{FetchError, Page, Row, Source, Span, Token},
+    Action, Config, Event, FetchId, Input, Start,
+    stream::{FetchError, Row, Source, Span},
     wire::Command,
 };
 
-use super::log::Log;
+use super::Outcome;
+use crate::{bench::Bench, writer::log::Log};
 
 /// A fetch under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetch {
     query: FetchId,
     source: Source,
-    from: Token,
-    upto: Token,
+    span: Span,
 }
 
 pub(crate) struct Follower {
-    node: Node,
-    conn: ConnectionId,
-    pub(crate) up: bool,
+    pub(crate) bench: Bench,
     pub(crate) inbox: VecDeque<Command>,
     pub(crate) fetches: Vec<Fetch>,
     /// What it said on the bus.
     pub(crate) outbox: Vec<Command>,
     /// By stream, since the last reset.
-    pub(crate) delivered: BTreeMap<String, Vec<(i64, Vec<String>)>>,
+    pub(crate) delivered: BTreeMap<String, Vec<(i64, Vec<Row>)>>,
 }
 
 impl Follower {
@@ -37,9 +35,7 @@ impl Follower {
         config.instance = format!("follower{number}");
         config.start = Start::Beginning;
         let mut follower = Self {
-            node: Node::new(config).expect("a good configuration"),
-            conn: ConnectionId::new(0),
-            up: false,
+            bench: Bench::new(config),
             inbox: VecDeque::new(),
             fetches: Vec::new(),
             outbox: Vec::new(),
@@ -51,22 +47,21 @@ impl Follower {
 
     /// It is connected, and nothing is under way to it.
     pub(crate) fn is_idle(&self) -> bool {
-        self.up && self.inbox.is_empty() && self.fetches.is_empty() && self.outbox.is_empty()
+        self.bench.up && self.inbox.is_empty() && self.fetches.is_empty() && self.outbox.is_empty()
     }
 
-    pub(crate) fn handle(&mut self, now: Timestamp, input: Input) -> Result<(), String> {
-        self.node.handle(now, input).map_err(|misuse| misuse.to_string())?;
+    pub(crate) fn handle(&mut self, input: Input) -> Outcome {
+        self.bench.try_hand(input).map_err(|misuse| misuse.to_string())?;
         self.drain()
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the rest changes nothing here")]
-    fn drain(&mut self) -> Result<(), String> {
-        while let Some(action) = self.node.poll_action() {
+    fn drain(&mut self) -> Outcome {
+        while let Some(action) = self.bench.poll() {
             match action {
-                Action::Connect { conn } => self.conn = conn,
                 Action::Send { command, .. } => self.outbox.push(command),
-                Action::Fetch { query, source, span: Span { from, upto } } => {
-                    self.fetches.push(Fetch { query, source, from, upto });
+                Action::Fetch { query, source, span } => {
+                    self.fetches.push(Fetch { query, source, span });
                 }
                 Action::CancelFetch { query } => self.fetches.retain(|fetch| fetch.query != query),
                 Action::Notify(Event::Rows { source, token, rows, .. }) => {
@@ -74,8 +69,7 @@ impl Follower {
                     if stream.last().is_some_and(|(last, _)| *last >= token.get()) {
                         return Err(format!("F1, F3: {source} {token} after {stream:?}"));
                     }
-                    let rows = rows.iter().map(|row| row.as_str().to_owned()).collect();
-                    stream.push((token.get(), rows));
+                    stream.push((token.get(), rows.to_vec()));
                 }
                 Action::Notify(Event::Reset { source, .. }) => {
                     self.delivered.remove(source.stream());
@@ -89,55 +83,39 @@ impl Follower {
         Ok(())
     }
 
-    pub(crate) fn connect(&mut self, now: Timestamp) -> Result<(), String> {
-        self.handle(now, Input::Tick)?;
-        if self.up || self.conn.get() == 0 {
+    pub(crate) fn connect(&mut self) -> Outcome {
+        self.handle(Input::Tick)?;
+        if !self.bench.is_connecting() {
             return Ok(());
         }
-        self.up = true;
-        self.handle(now, Input::Connected { conn: self.conn })
+        self.handle(self.bench.made())
     }
 
-    pub(crate) fn cut(&mut self, now: Timestamp) -> Result<(), String> {
-        if !std::mem::take(&mut self.up) {
+    pub(crate) fn cut(&mut self) -> Outcome {
+        if !self.bench.up {
             return Ok(());
         }
         self.inbox.clear();
-        let conn = std::mem::replace(&mut self.conn, ConnectionId::new(0));
-        self.handle(now, Input::Disconnected { conn, reason: "cut".to_owned() })
+        self.handle(self.bench.lost())
     }
 
-    /// Takes the next message; false if there is none.
-    pub(crate) fn deliver(&mut self, now: Timestamp) -> Result<bool, String> {
-        let Some(command) = self.inbox.pop_front() else { return Ok(false) };
-        self.handle(now, Input::Received { conn: self.conn, command })?;
-        Ok(true)
+    /// Takes the next message, if there is one.
+    pub(crate) fn deliver(&mut self) -> Outcome {
+        let Some(command) = self.inbox.pop_front() else { return Ok(()) };
+        self.handle(Input::Received { conn: self.bench.conn(), command })
     }
 
     /// Answers the oldest fetch from the writer's log.
-    pub(crate) fn answer(
-        &mut self,
-        now: Timestamp,
-        logs: &BTreeMap<String, Log>,
-        fails: bool,
-    ) -> Result<bool, String> {
+    pub(crate) fn answer(&mut self, logs: &BTreeMap<String, Log>, fails: bool) -> Outcome {
         if self.fetches.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
-        let Fetch { query, source, from, upto } = self.fetches.remove(0);
+        let Fetch { query, source, span } = self.fetches.remove(0);
         let result = if fails {
             Err(FetchError::TimedOut { endpoint: "http://w".to_owned(), after_ms: 1 })
         } else {
-            let batches = logs[source.stream()].range(from.get(), upto.get());
-            let updates = batches
-                .into_iter()
-                .flat_map(|(token, rows)| {
-                    rows.into_iter().map(move |row| (Token::new(token), Row::from(row.as_str())))
-                })
-                .collect();
-            Ok(Page { updates, upto, limited: false })
+            Ok(logs[source.stream()].page(span, usize::MAX))
         };
-        self.handle(now, Input::Fetched { query, result })?;
-        Ok(true)
+        self.handle(Input::Fetched { query, result })
     }
 }

@@ -3,21 +3,21 @@
 
 mod checks;
 mod follower;
-mod log;
 mod peer;
+mod reader;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use synrepl_core::{
-    Action, ByteString, Config, ConnectionId, Event, Input, Node, Timestamp,
-    stream::{LogError, Page, Row, Span, Token},
+    Action, ByteString, Config, Event, Input,
+    stream::{Row, Token},
     wire::{Command, Dialect},
 };
 
-use self::{
-    follower::Follower,
-    log::{Log, Reader},
-    peer::Peer,
+use self::{follower::Follower, peer::Peer, reader::Reader};
+use crate::{
+    bench::Bench,
+    writer::log::{Log, Read},
 };
 
 pub(crate) const STREAMS: [&str; 3] = ["a", "b", "typing"];
@@ -87,23 +87,12 @@ pub(crate) enum Step {
     Wait,
 }
 
-struct Reading {
-    query: synrepl_core::ReadId,
-    stream: String,
-    from: i64,
-    upto: i64,
-    rows_max: u32,
-}
-
 pub(crate) struct World {
-    now: Timestamp,
+    bench: Bench,
     config: Config,
-    node: Node,
-    conn: ConnectionId,
-    up: bool,
     pub(crate) logs: BTreeMap<String, Log>,
     serial: u64,
-    reads: Vec<Reading>,
+    reads: Vec<Read>,
     /// Sent and not taken by the server.
     outbound: VecDeque<Command>,
     /// Taken, the answer on its way.
@@ -134,11 +123,8 @@ impl World {
             config.publish.peer_pending_max = 12;
         }
         let mut world = Self {
-            now: Timestamp::ZERO,
-            node: Node::new(config.clone()).expect("a good configuration"),
+            bench: Bench::new(config.clone()),
             config,
-            conn: ConnectionId::new(0),
-            up: false,
             logs: STREAMS.map(|name| (name.to_owned(), Log::default())).into(),
             serial: 0,
             reads: Vec::new(),
@@ -164,11 +150,11 @@ impl World {
                 let name = STREAMS[stream % STREAMS.len()];
                 let rows = (0..rows).map(|_| {
                     self.serial += 1;
-                    format!("[{}]", self.serial)
+                    Row::from(format!("[{}]", self.serial).as_str())
                 });
                 let rows = rows.collect();
                 let log = self.logs.get_mut(name).expect("one of ours");
-                log.append(skip.into(), rows);
+                log.put(log.end + 1 + i64::from(skip), rows);
                 let token = Token::new(log.end);
                 self.handle(Input::Appended { stream: ByteString::from(name), token })?;
             }
@@ -185,26 +171,19 @@ impl World {
             Step::Hear { count } => {
                 for _ in 0..count {
                     let Some(command) = self.inbox.pop_front() else { break };
-                    self.handle(Input::Received { conn: self.conn, command })?;
+                    self.handle(Input::Received { conn: self.bench.conn(), command })?;
                 }
             }
-            Step::CutFollower { which } => {
-                let now = self.now;
-                self.follower(which).cut(now)?;
-            }
-            Step::ConnectFollower { which } => {
-                let now = self.now;
-                self.follower(which).connect(now)?;
-            }
+            Step::CutFollower { which } => self.follower(which).cut()?,
+            Step::ConnectFollower { which } => self.follower(which).connect()?,
             Step::Deliver { which, count } => {
-                let now = self.now;
                 for _ in 0..count {
-                    self.follower(which).deliver(now)?;
+                    self.follower(which).deliver()?;
                 }
             }
             Step::Fetched { which, fails } => {
                 let which = which % self.followers.len();
-                self.followers[which].answer(self.now, &self.logs, fails)?;
+                self.followers[which].answer(&self.logs, fails)?;
             }
             Step::Accept { dialect } => self.accept(dialect)?,
             Step::Leave { which } => {
@@ -217,10 +196,11 @@ impl World {
             Step::Ask { which, stream, behind } => self.ask(which, stream, behind)?,
             Step::Take { which, count } => self.take(which, count.into())?,
             Step::Wait => {
-                self.now = self.now + std::time::Duration::from_secs(3);
+                self.bench.now = self.bench.now + std::time::Duration::from_secs(3);
                 self.handle(Input::Tick)?;
                 for follower in &mut self.followers {
-                    follower.handle(self.now, Input::Tick)?;
+                    follower.bench.now = self.bench.now;
+                    follower.handle(Input::Tick)?;
                 }
             }
         }
@@ -234,8 +214,8 @@ impl World {
     }
 
     fn handle(&mut self, input: Input) -> Outcome {
-        self.node.handle(self.now, input).map_err(|misuse| misuse.to_string())?;
-        while let Some(action) = self.node.poll_action() {
+        self.bench.try_hand(input).map_err(|misuse| misuse.to_string())?;
+        while let Some(action) = self.bench.poll() {
             self.act(action)?;
         }
         Ok(())
@@ -244,7 +224,6 @@ impl World {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the rest changes nothing here")]
     fn act(&mut self, action: Action) -> Outcome {
         match action {
-            Action::Connect { conn } => self.conn = conn,
             Action::Send { conn, command, .. } if conn.is_accepted() => {
                 self.deliver_to(conn, command)
             }
@@ -257,16 +236,7 @@ impl World {
                 self.check_sent(&command)?;
                 self.outbound.push_back(command);
             }
-            Action::ReadLog { query, stream, span: Span { from, upto }, rows_max } => {
-                let (from, upto) = (from.get(), upto.get());
-                self.reads.push(Reading {
-                    query,
-                    stream: stream.to_string(),
-                    from,
-                    upto,
-                    rows_max,
-                });
-            }
+            Action::ReadLog { .. } => self.reads.extend(Read::of(&action)),
             Action::Close { conn } => {
                 self.peers.retain(|peer| peer.conn != conn);
                 self.handle(Input::Disconnected { conn, reason: "closed".to_owned() })?;
@@ -287,22 +257,8 @@ impl World {
         if self.reads.is_empty() {
             return Ok(());
         }
-        let Reading { query, stream, from, upto, rows_max } = self.reads.remove(0);
-        let result = if fails {
-            Err(LogError { stream, message: "busy".to_owned() })
-        } else {
-            let (mut updates, mut complete, mut limited) = (Vec::new(), upto, false);
-            for (token, rows) in self.logs[&stream].range(from, upto) {
-                if updates.len() >= rows_max as usize {
-                    (complete, limited) = (token - 1, true);
-                    break;
-                }
-                let rows = rows.iter().map(|row| (Token::new(token), Row::from(row.as_str())));
-                updates.extend(rows);
-            }
-            Ok(Page { updates, upto: Token::new(complete), limited })
-        };
-        self.handle(Input::LogRead { query, result })
+        let read = self.reads.remove(0);
+        self.handle(if fails { read.fail() } else { read.answer(&self.logs) })
     }
 
     /// The server takes a command and passes it on, to all in the same order.
@@ -314,10 +270,10 @@ impl World {
     }
 
     fn broadcast(&mut self, command: &Command) {
-        if self.up {
+        if self.bench.up {
             self.inbox.push_back(command.clone());
         }
-        for follower in self.followers.iter_mut().filter(|follower| follower.up) {
+        for follower in self.followers.iter_mut().filter(|follower| follower.bench.up) {
             follower.inbox.push_back(command.clone());
         }
     }
@@ -347,34 +303,32 @@ impl World {
         }
         match u32::try_from(gone_out.len()) {
             Ok(0) | Err(_) => Ok(()),
-            Ok(count) => self.handle(Input::Sent { conn: self.conn, count }),
+            Ok(count) => self.handle(Input::Sent { conn: self.bench.conn(), count }),
         }
     }
 
     fn connect(&mut self) -> Outcome {
         self.handle(Input::Tick)?;
-        if self.up || self.conn.get() == 0 {
+        if !self.bench.is_connecting() {
             return Ok(());
         }
-        self.up = true;
         self.sent.clear();
-        self.handle(Input::Connected { conn: self.conn })
+        self.handle(self.bench.made())
     }
 
-    fn lose_connection(&mut self) -> ConnectionId {
-        self.up = false;
+    /// What was under way on the connection is lost with it.
+    fn lose_connection(&mut self) {
         self.outbound.clear();
         self.unanswered.clear();
         self.inbox.clear();
-        std::mem::replace(&mut self.conn, ConnectionId::new(0))
     }
 
     fn cut(&mut self) -> Outcome {
-        if !self.up {
+        if !self.bench.up {
             return Ok(());
         }
-        let conn = self.lose_connection();
-        self.handle(Input::Disconnected { conn, reason: "cut".to_owned() })
+        self.lose_connection();
+        self.handle(self.bench.lost())
     }
 
     fn restart(&mut self) -> Outcome {
@@ -389,7 +343,7 @@ impl World {
             }
             self.config.publish.own_streams.insert(name.clone(), Token::new(log.end));
         }
-        self.node = Node::new(self.config.clone()).map_err(|error| error.to_string())?;
+        self.bench = Bench { now: self.bench.now, ..Bench::new(self.config.clone()) };
         self.handle(Input::Tick)
     }
 }

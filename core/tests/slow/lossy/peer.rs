@@ -8,7 +8,7 @@ use synrepl_core::{
     wire::{Command, Dialect, Replicate},
 };
 
-use super::{Outcome, STREAMS, World, log::Reader};
+use super::{Outcome, STREAMS, World, reader::Reader};
 
 pub(crate) struct Peer {
     pub(crate) conn: ConnectionId,
@@ -45,9 +45,9 @@ impl World {
         let peer = &mut self.peers[which];
         let oldest = !peer.dialect.names_instances();
         if oldest && !peer.readers.contains_key(name) {
-            let from = (log.end - i64::from(behind)).max(0);
+            let from = Token::new((log.end - i64::from(behind)).max(0));
             peer.readers.entry(name.to_owned()).or_default().asks_from(from);
-            let (stream, from) = (ByteString::from(name), Some(Token::new(from)));
+            let (stream, from) = (ByteString::from(name), Some(from));
             let command = Command::Replicate(Replicate::Stream { stream, from });
             return self.handle(Input::Received { conn: self.peers[which].conn, command });
         }
@@ -70,15 +70,12 @@ impl World {
         for command in peer.pending.drain(..count) {
             let outcome = match &command {
                 Command::Rdata(rdata) => {
-                    let (name, token) = (rdata.stream.to_string(), rdata.token.map(Token::get));
-                    let log = &self.logs[&name];
-                    peer.readers.entry(name).or_default().on_row(log, token, rdata.row.as_str())
+                    let reader = peer.readers.entry(rdata.stream.to_string()).or_default();
+                    reader.on_rdata(&self.logs[&*rdata.stream], rdata)
                 }
                 Command::Position(position) => {
-                    let name = position.stream.to_string();
-                    let (prev, new) = (position.prev.get(), position.token.get());
-                    let log = &self.logs[&name];
-                    peer.readers.entry(name).or_default().on_position(log, prev, new)
+                    let reader = peer.readers.entry(position.stream.to_string()).or_default();
+                    reader.on_position(&self.logs[&*position.stream], position)
                 }
                 _ => Ok(()),
             };

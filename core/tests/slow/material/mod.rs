@@ -3,17 +3,20 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    path::Path,
     sync::{Arc, LazyLock},
     time::Duration,
 };
 
+use crate::{
+    bench::{Bench, received},
+    recordings::{Published, capture, published_on_redis, said_on_tcp},
+    writer::log::Log,
+};
 use bytes::Bytes;
 use proptest::prelude::*;
 use synrepl_core::{
-    Action, Config, ConnectionId, FetchId, Input, Node, Start, Timestamp, Transport,
-    stream::{Page, Row, Source, Span, Token},
+    Action, Config, Input, Start, Timestamp, Transport,
+    stream::Row,
     wire::{Command, Decoder, Dialect},
 };
 
@@ -25,7 +28,7 @@ pub(crate) enum Heard {
     Cut,
 }
 
-type Rows = BTreeMap<(String, String), BTreeMap<i64, Vec<Row>>>;
+type Rows = BTreeMap<(String, String), Log>;
 
 /// A list of what is heard, at times that never fall, with the rows that can be fetched.
 #[derive(Clone)]
@@ -56,29 +59,16 @@ fn rows_of<'a>(lines: impl Iterator<Item = &'a str>) -> Rows {
         let batch = batches.entry(source.clone()).or_default();
         batch.push(rdata.row);
         if let Some(token) = rdata.token {
-            let of_token = rows.entry(source).or_default().entry(token.get()).or_default();
-            of_token.append(batch);
+            rows.entry(source).or_default().put(token.get(), std::mem::take(batch));
         }
     }
     rows
 }
 
-fn capture(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/captures").join(name);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
 /// Everything that was recorded of a modern deployment on Redis.
 static MODERN: LazyLock<Material> = LazyLock::new(|| {
-    #[derive(serde::Deserialize)]
-    struct Published {
-        t: f64,
-        ch: String,
-        m: String,
-    }
     let mut heard: Vec<(u64, Heard)> = Vec::new();
-    for record in capture("modern-redis.jsonl").lines() {
-        let Published { t, ch, m } = serde_json::from_str(record).expect("a recorded message");
+    for Published { t, ch, m } in published_on_redis() {
         let at = Duration::from_secs_f64(t).as_micros();
         let at = u64::try_from(at).expect("a time within a run");
         if ch == "localhost:18448" && source_of(&m).is_some() {
@@ -91,15 +81,10 @@ static MODERN: LazyLock<Material> = LazyLock::new(|| {
 
 /// Everything that the direct TCP server of 1.66 said.
 static LEGACY: LazyLock<Material> = LazyLock::new(|| {
-    let mut heard = Vec::new();
-    for record in capture("legacy-1.66.0-tcp.txt").lines() {
-        let words: Vec<_> = record.splitn(4, ' ').collect();
-        if let [_, _, "S<", line] = words[..]
-            && source_of(line).is_some()
-        {
-            heard.push((0, Heard::Line(line.to_owned())));
-        }
-    }
+    let recording = capture("legacy-1.66.0-tcp.txt");
+    let lines = said_on_tcp(&recording, "S<").map(|(_, line)| line);
+    let of_sources = lines.filter(|line| source_of(line).is_some());
+    let heard: Vec<_> = of_sources.map(|line| (0, Heard::Line(line.to_owned()))).collect();
     let rows = Arc::new(rows_of(heard.iter().map(|(_, heard)| text(heard))));
     Material { heard, rows }
 });
@@ -161,8 +146,8 @@ pub(crate) fn made_up() -> impl Strategy<Value = Material> {
             let row = format!("[{serial}]");
             let key = (stream.to_owned(), writer.to_owned());
             let mut write = |token| {
-                let of_source = rows.entry(key.clone()).or_default();
-                of_source.entry(token).or_default().push(Row::from(row.as_str()));
+                let log = rows.entry(key.clone()).or_default();
+                log.put(token, vec![Row::from(row.as_str())]);
             };
             let line = match kind {
                 0..=3 => {
@@ -202,11 +187,8 @@ pub(crate) fn made_up() -> impl Strategy<Value = Material> {
 
 /// A node that hears something, whose fetches are answered at once.
 pub(crate) struct Player {
-    node: Node,
+    bench: Bench,
     rows: Arc<Rows>,
-    conn: Option<ConnectionId>,
-    up: bool,
-    now: u64,
     pub(crate) did: Vec<Action>,
 }
 
@@ -218,7 +200,9 @@ impl Player {
 
     /// On a bus, at a time other than 0.
     pub(crate) fn beginning_at(now: u64, rows: &Arc<Rows>) -> Self {
-        Self { now, ..Self::new(rows) }
+        let mut player = Self::new(rows);
+        player.bench.now = Timestamp::from_micros(now);
+        player
     }
 
     /// On direct TCP in the latest dialect.
@@ -230,21 +214,15 @@ impl Player {
         let mut config = Config::default();
         config.transport = transport;
         config.start = Start::Beginning;
-        let node = Node::new(config).expect("a good configuration");
-        let rows = Arc::clone(rows);
-        Self { node, rows, conn: None, up: false, now: 0, did: Vec::new() }
+        Self { bench: Bench::new(config), rows: Arc::clone(rows), did: Vec::new() }
     }
 
     /// Does all that is due up to `at`, at its time.
     pub(crate) fn pass(&mut self, at: u64) {
         self.drain();
-        while let Some(due) = self.node.poll_timeout().map(Timestamp::as_micros)
-            && due <= at
-        {
-            self.now = self.now.max(due);
-            self.handle(Input::Tick);
+        while self.bench.is_due_by(Timestamp::from_micros(at)) {
+            self.tick();
         }
-        self.now = at;
     }
 
     pub(crate) fn tick(&mut self) {
@@ -252,19 +230,12 @@ impl Player {
     }
 
     pub(crate) fn hear(&mut self, heard: &Heard) {
-        let Some(conn) = self.conn.filter(|_| self.up) else { return };
-        match heard {
-            Heard::Line(line) => {
-                let input = match Decoder::new().decode(&Bytes::copy_from_slice(line.as_bytes())) {
-                    Ok(command) => Input::Received { conn, command },
-                    Err(error) => Input::Malformed { conn, error },
-                };
-                self.handle(input);
-            }
-            Heard::Cut => {
-                self.up = false;
-                self.handle(Input::Disconnected { conn, reason: "cut".to_owned() });
-            }
+        if self.bench.up {
+            let input = match heard {
+                Heard::Line(line) => received(self.bench.conn(), line),
+                Heard::Cut => self.bench.lost(),
+            };
+            self.handle(input);
         }
     }
 
@@ -281,39 +252,26 @@ impl Player {
     }
 
     fn handle(&mut self, input: Input) {
-        let now = Timestamp::from_micros(self.now);
-        self.node.handle(now, input).expect("the contract is kept");
+        self.bench.hand(input);
         self.drain();
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the rest needs no answer")]
     fn drain(&mut self) {
         let mut due = Vec::new();
-        while let Some(action) = self.node.poll_action() {
+        while let Some(action) = self.bench.poll() {
             match &action {
-                Action::Connect { conn } => {
-                    self.conn = Some(*conn);
-                    self.up = true;
-                    due.push(Input::Connected { conn: *conn });
-                }
-                Action::Fetch { query, source, span: Span { from, upto } } => {
-                    due.push(self.fetched(*query, source, *from, *upto));
+                Action::Connect { .. } => due.push(self.bench.made()),
+                Action::Fetch { query, source, span } => {
+                    let key = (source.stream().to_owned(), source.instance().to_owned());
+                    let log = self.rows.get(&key).cloned().unwrap_or_default();
+                    let result = Ok(log.page(*span, usize::MAX));
+                    due.push(Input::Fetched { query: *query, result });
                 }
                 _ => {}
             }
             self.did.push(action);
         }
         due.into_iter().for_each(|input| self.handle(input));
-    }
-
-    fn fetched(&self, query: FetchId, source: &Source, from: Token, upto: Token) -> Input {
-        let key = (source.stream().to_owned(), source.instance().to_owned());
-        let mut updates = Vec::new();
-        for (token, rows) in self.rows.get(&key).into_iter().flatten() {
-            if *token > from.get() && *token <= upto.get() {
-                updates.extend(rows.iter().map(|row| (Token::new(*token), row.clone())));
-            }
-        }
-        Input::Fetched { query, result: Ok(Page { updates, upto, limited: false }) }
     }
 }

@@ -64,7 +64,7 @@ pub(crate) const STREAMS: [(&str, Sends, bool); 5] = [
     ("typing", Sends::Rising, true),
 ];
 
-/// Splitmix64, for orders that proptest need not shrink.
+/// A linear congruential generator gives orders that proptest need not shrink.
 fn shuffle<T>(items: &mut [T], mut seed: u64) {
     for end in (1..items.len()).rev() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
