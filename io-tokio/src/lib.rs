@@ -135,8 +135,7 @@
 //! # Features
 //!
 //! `tls` (default): `rediss://` and `https://`. `sqlite`: `log::SqliteLog`, a log in one file.
-//! `postgres`: `log::PostgresLog`, for several writers on one sequence of tokens. A library takes
-//! `default-features = false, features = ["tls"]` and what else it needs.
+//! `postgres`: `log::PostgresLog`, for several writers on one sequence of tokens.
 #![forbid(unsafe_code)]
 
 mod builder;

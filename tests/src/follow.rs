@@ -546,7 +546,7 @@ pub fn synrepl() -> Result<PathBuf, Failure> {
         }
     }
     let status = build
-        .args(["build", "--quiet", "-p", "synrepl", "--bin", "synrepl", "--profile", profile])
+        .args(["build", "--quiet", "-p", "synrepl-cli", "--profile", profile])
         .arg("--manifest-path")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"))
         .arg("--target-dir")

@@ -4,15 +4,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails, also outside its own function")]
 
-mod command {
-    mod demo;
-    mod flags;
-    mod follow;
-    mod page_server;
-    mod program;
-    mod redis;
-    mod replay;
-    mod serve;
-    mod serve_killed;
-    mod writer;
-}
+mod demo;
+mod flags;
+mod follow;
+mod page_server;
+mod program;
+mod redis;
+mod replay;
+mod serve;
+mod serve_killed;
+mod writer;

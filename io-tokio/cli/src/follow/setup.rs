@@ -10,7 +10,7 @@ use std::{
 use synrepl::{Builder, Positions, Start};
 use synrepl_core::stream::CATALOGUE;
 
-use crate::command::{
+use crate::{
     address,
     diagnostics::Diagnostics,
     exit::Failure,

@@ -1,5 +1,6 @@
 //! The `synrepl` command. Flags, files and stdin enter; lines on stdout, diagnostics on stderr and
 //! an exit code leave. Following and publishing are done by the library.
+#![forbid(unsafe_code)]
 
 mod address;
 mod clock;
@@ -28,13 +29,16 @@ use std::{
     process::ExitCode,
 };
 
-use self::{exit::Failure, flags::Command};
+use clap::Parser as _;
 
-pub(crate) use self::flags::Cli;
+use crate::{
+    exit::Failure,
+    flags::{Cli, Command},
+};
 
 /// Runs the subcommand that the flags name. The exit codes are those of the help text.
-pub(crate) fn run(cli: Cli) -> ExitCode {
-    let result = match cli.command {
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
         Command::Demo(flags) => on_runtime(demo::run(flags)),
         Command::Follow(flags) => on_runtime(follow::run(*flags)),
         Command::Serve(flags) => on_runtime(serve::run(*flags)),

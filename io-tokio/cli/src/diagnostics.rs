@@ -125,7 +125,7 @@ impl<W: io::Write> Diagnostics<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::limiter::WINDOW;
+    use crate::limiter::WINDOW;
 
     fn said(
         terminal: bool,

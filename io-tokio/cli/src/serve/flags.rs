@@ -5,9 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use synrepl_core::wire::{Dialect, UnknownRelease};
 
-use crate::command::flags::{Loudness, duration};
+use crate::flags::{Loudness, duration};
 
-pub(in crate::command) const ABOUT: &str = "\
+pub(crate) const ABOUT: &str = "\
 Write streams of your own. Rows come in as JSON lines on stdin, or over HTTP, and are kept in a log; \
 followers get them live over Redis or direct TCP, and fetch over HTTP what they missed. Diagnostics \
 go to stderr.
@@ -26,7 +26,7 @@ stdin ends nothing but stdin, unless --until-eof is given.
 Ctrl-C or SIGTERM: every line that was read is answered, rows are sent, connections closed. What \
 followers did not get, they fetch after the next start; a token is never given out twice.";
 
-pub(in crate::command) const EXAMPLES: &str = "\
+pub(crate) const EXAMPLES: &str = "\
 Examples:
   Show somebody typing in a Synapse deployment. In homeserver.yaml, which every process reads:
     stream_writers: { typing: [synrepl] }
@@ -64,7 +64,7 @@ are.
 ";
 
 #[derive(Debug, Args)]
-pub(in crate::command) struct ServeFlags {
+pub(crate) struct ServeFlags {
     /// File of the log: made if it does not exist
     ///
     /// An SQLite database. One process at a time writes it. Example: --log rows.log

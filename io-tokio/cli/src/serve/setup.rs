@@ -23,7 +23,7 @@ use super::{
     flags::{ServeFlags, TcpFlag},
     taken::{CountedLog, Taken},
 };
-use crate::command::{
+use crate::{
     address, diagnostics::Diagnostics, exit::Failure, library_log, printer::GRACE,
     secrets::SecretSource, warning::Circumstances,
 };
