@@ -121,6 +121,11 @@ impl RedisServer {
         format!("redis://{}", self.address)
     }
 
+    /// The number of its process; `None` while it is not running.
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Publishes a message, and returns the number of its receivers.
     ///
     /// # Errors
