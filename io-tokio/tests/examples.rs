@@ -15,15 +15,11 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
-use servers::{
-    LIMIT,
-    redis::{Client, Redis},
-    writer::Log,
-};
+use servers::{LIMIT, client::Client, writer::Log};
 use synrepl::{Row, typed};
+use synrepl_tests::redis::RedisServer;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
-    net::TcpListener,
     process::{Child, ChildStdout, Command},
     time::timeout,
 };
@@ -98,39 +94,19 @@ impl Example {
     }
 }
 
-/// A client that receives what is published on the deployment's channel.
-async fn listen(redis: &Redis) -> Client {
-    let mut listening = redis.client().await;
-    listening.subscribe().await;
-    listening
-}
-
-/// Serves `log` and returns its URL.
-async fn serve(log: &Log) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let log = log.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(log.clone().serve(stream));
-        }
-    });
-    url
-}
-
 #[tokio::test]
 async fn print_events_prints_rows_live_and_caught_up_until_ctrl_c() {
-    let redis = Redis::start(&[]);
+    let redis = RedisServer::start(&[]).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let secret = directory.path().join("secret");
     fs::write(&secret, "s3cret\n").unwrap();
-    let instance = format!("p1={}", serve(&Log::new(1..=9, 100).with_secret("s3cret")).await);
-    let mut listening = listen(&redis).await;
+    let instance = format!("p1={}", Log::new(1..=9, 100).with_secret("s3cret").listen().await);
+    let mut listening = Client::listening(&redis).await;
     let secret = secret.to_str().unwrap();
     let mut example =
         Example::start("print_events", &[&redis.url(), "example.com", secret, &instance]);
     listening.hear("REPLICATE ").await;
-    let mut client = redis.client().await;
+    let mut client = Client::of(&redis).await;
     client.publish("POSITION events p1 6 6").await;
     let live = r#"["state-all",["!room:example.com"]]"#;
     client.publish(&format!("RDATA events p1 7 {live}")).await;
@@ -155,16 +131,16 @@ fn counted(rows: u64) -> String {
 
 #[tokio::test]
 async fn resume_counts_every_row_once_through_ctrl_c_and_a_crash() {
-    let redis = Redis::start(&[]);
+    let redis = RedisServer::start(&[]).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let (secret, state) = (directory.path().join("secret"), directory.path().join("counts.json"));
     fs::write(&secret, "s3cret").unwrap();
     let log = Log::new(1..=10, 4).with_secret("s3cret");
-    let instance = format!("p1={}", serve(&log).await);
+    let instance = format!("p1={}", log.listen().await);
     let (url, secret) = (redis.url(), secret.to_str().unwrap());
     let arguments = [&url, "example.com", secret, state.to_str().unwrap(), &instance];
-    let mut client = redis.client().await;
-    let mut listening = listen(&redis).await;
+    let mut client = Client::of(&redis).await;
+    let mut listening = Client::listening(&redis).await;
 
     // The example starts from now, so the rows before are not counted.
     let mut example = Example::start("resume", &arguments);
@@ -227,9 +203,9 @@ async fn until_known(client: &mut Client, example: &mut Example, wanted: (bool, 
 
 #[tokio::test]
 async fn cache_keeps_nothing_that_may_be_stale() {
-    let mut redis = Redis::start(&[]);
-    let mut client = redis.client().await;
-    let mut listening = listen(&redis).await;
+    let mut redis = RedisServer::start(&[]).unwrap();
+    let mut client = Client::of(&redis).await;
+    let mut listening = Client::listening(&redis).await;
     let mut example = Example::start("cache", &[&redis.url(), "example.com", "!a", "!b"]);
     listening.hear("REPLICATE ").await;
     // No writer has announced a position yet, so nothing is kept.
@@ -253,10 +229,10 @@ async fn cache_keeps_nothing_that_may_be_stale() {
     until_known(&mut client, &mut example, (false, false)).await;
     until_known(&mut client, &mut example, (true, true)).await;
 
-    redis.stop();
+    redis.kill();
     while known(&mut example).await != (false, false) {}
-    redis.restart();
-    let mut client = redis.client().await;
+    redis.start_again().unwrap();
+    let mut client = Client::of(&redis).await;
     // Only one of the two writers announces its position: the other may have changed anything.
     while client.publish("POSITION caches p1 20 20").await == 0 {
         tokio::task::yield_now().await;

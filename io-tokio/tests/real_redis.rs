@@ -11,26 +11,26 @@ mod servers;
 
 use std::time::Duration;
 
-use servers::{connected, disconnected, redis::Redis, until, writer::Log};
+use servers::{client::Client, connected, disconnected, until, writer::Log};
 use synrepl::{Builder, Command, Event, Positions, Source, Token, core::Origin};
-use tokio::net::TcpListener;
+use synrepl_tests::redis::RedisServer;
 
 #[tokio::test]
 async fn a_restart_of_redis_is_a_disconnect_and_a_new_connection() {
-    let mut redis = Redis::start(&[]);
+    let mut redis = RedisServer::start(&[]).unwrap();
     let mut replication = Builder::redis(&redis.url(), "example.com").unwrap().spawn().unwrap();
     let first = connected(&mut replication).await;
-    redis.stop();
+    redis.kill();
     let reason = disconnected(&mut replication).await;
     assert!(reason.contains("closed") || reason.contains("broke"), "{reason}");
     let reason = disconnected(&mut replication).await;
     assert!(
-        reason.starts_with(&format!("Redis at 127.0.0.1:{}: cannot", redis.port())),
+        reason.starts_with(&format!("Redis at 127.0.0.1:{}: cannot", redis.address().port())),
         "{reason}"
     );
-    redis.restart();
+    redis.start_again().unwrap();
     assert!(connected(&mut replication).await > first);
-    let mut publisher = redis.client().await;
+    let mut publisher = Client::of(&redis).await;
     assert_eq!(publisher.publish("REMOTE_SERVER_UP remote").await, 1);
     let heard = until(&mut replication, |event| match event {
         Event::Command { command: Command::RemoteServerUp(server) } => Some(server),
@@ -42,18 +42,18 @@ async fn a_restart_of_redis_is_a_disconnect_and_a_new_connection() {
 
 #[tokio::test]
 async fn a_wrong_password_is_said_and_the_right_one_lets_in() {
-    let redis = Redis::start(&["--requirepass", "s3cret"]);
+    let redis = RedisServer::start(&["--requirepass", "s3cret"]).unwrap();
     for (login, expected) in
         [("", "NOAUTH"), (":hunter2@", "WRONGPASS"), ("nobody:s3cret@", "WRONGPASS")]
     {
-        let url = format!("redis://{login}127.0.0.1:{}", redis.port());
+        let url = format!("redis://{login}{}", redis.address());
         let mut replication = Builder::redis(&url, "example.com").unwrap().spawn().unwrap();
         let reason = disconnected(&mut replication).await;
         assert!(reason.contains(expected), "{reason}");
         assert!(!reason.contains("hunter2") && !reason.contains("s3cret"), "{reason}");
     }
     for login in [":s3cret@", "default:s3cret@"] {
-        let url = format!("redis://{login}127.0.0.1:{}", redis.port());
+        let url = format!("redis://{login}{}", redis.address());
         let mut replication = Builder::redis(&url, "example.com").unwrap().spawn().unwrap();
         connected(&mut replication).await;
     }
@@ -62,9 +62,9 @@ async fn a_wrong_password_is_said_and_the_right_one_lets_in() {
 #[tokio::test]
 async fn a_user_of_the_access_list_logs_in_with_the_own_password() {
     let user = ["--user", "alice", "on", ">wonder/land", "resetchannels", "&example.com", "+@all"];
-    let redis = Redis::start(&user);
+    let redis = RedisServer::start(&user).unwrap();
     let build = |login: &str, server_name: &str| {
-        let url = format!("redis://{login}@127.0.0.1:{}", redis.port());
+        let url = format!("redis://{login}@{}", redis.address());
         Builder::redis(&url, server_name).unwrap().spawn().unwrap()
     };
     connected(&mut build("alice:wonder%2Fland", "example.com")).await;
@@ -82,8 +82,8 @@ async fn a_user_of_the_access_list_logs_in_with_the_own_password() {
 #[tokio::test]
 async fn a_user_who_may_not_publish_is_told_so() {
     let user = ["--user", "alice", "on", ">pw", "allchannels", "+subscribe", "+ping"];
-    let redis = Redis::start(&user);
-    let url = format!("redis://alice:pw@127.0.0.1:{}", redis.port());
+    let redis = RedisServer::start(&user).unwrap();
+    let url = format!("redis://alice:pw@{}", redis.address());
     let mut replication = Builder::redis(&url, "example.com").unwrap().spawn().unwrap();
     let reason = disconnected(&mut replication).await;
     assert!(reason.contains("Redis refused a PUBLISH: NOPERM"), "{reason}");
@@ -91,14 +91,14 @@ async fn a_user_who_may_not_publish_is_told_so() {
     let mut observer =
         Builder::redis(&url, "example.com").unwrap().observe_only(true).spawn().unwrap();
     connected(&mut observer).await;
-    let mut publisher = redis.client().await;
+    let mut publisher = Client::of(&redis).await;
     publisher.publish("REMOTE_SERVER_UP remote").await;
     until(&mut observer, |event| matches!(event, Event::Command { .. }).then_some(())).await;
 }
 
 #[tokio::test]
 async fn a_unix_socket_serves_as_well_with_its_password_as_a_parameter() {
-    let redis = Redis::start(&["--requirepass", "s3cret&x"]);
+    let redis = RedisServer::start(&["--requirepass", "s3cret&x"]).unwrap();
     let socket = redis.socket();
     for (query, expected) in [("", "NOAUTH"), ("?password=hunter2", "WRONGPASS")] {
         let url = format!("unix://{}{query}", socket.display());
@@ -114,10 +114,9 @@ async fn a_unix_socket_serves_as_well_with_its_password_as_a_parameter() {
 
 #[tokio::test]
 async fn a_connection_that_an_administrator_kills_is_made_again_and_asks_again() {
-    let redis = Redis::start(&[]);
-    let mut client = redis.client().await;
-    let mut listening = redis.client().await;
-    listening.subscribe().await;
+    let redis = RedisServer::start(&[]).unwrap();
+    let mut client = Client::of(&redis).await;
+    let mut listening = Client::listening(&redis).await;
     let mut replication = Builder::redis(&redis.url(), "example.com").unwrap().spawn().unwrap();
     listening.hear("REPLICATE ").await;
     let first = connected(&mut replication).await;
@@ -129,8 +128,7 @@ async fn a_connection_that_an_administrator_kills_is_made_again_and_asks_again()
             || reason.contains("subscribing connection broke"),
         "{reason}"
     );
-    let mut listening = redis.client().await;
-    listening.subscribe().await;
+    let mut listening = Client::listening(&redis).await;
     listening.hear("REPLICATE ").await;
     assert!(connected(&mut replication).await > first);
     // Besides the connections of this test only the publishing one is of the type `normal`.
@@ -145,7 +143,7 @@ async fn a_connection_that_an_administrator_kills_is_made_again_and_asks_again()
 
 #[tokio::test]
 async fn an_application_that_pauses_beyond_the_ping_timeout_keeps_its_connection() {
-    let redis = Redis::start(&[]);
+    let redis = RedisServer::start(&[]).unwrap();
     let mut replication = Builder::redis(&redis.url(), "example.com")
         .unwrap()
         .limits(|limits| {
@@ -156,7 +154,7 @@ async fn an_application_that_pauses_beyond_the_ping_timeout_keeps_its_connection
         .spawn()
         .unwrap();
     connected(&mut replication).await;
-    let mut publisher = redis.client().await;
+    let mut publisher = Client::of(&redis).await;
     for number in 0..1_000 {
         assert_eq!(publisher.publish(&format!("REMOTE_SERVER_UP h{number}")).await, 1);
     }
@@ -174,14 +172,15 @@ async fn an_application_that_pauses_beyond_the_ping_timeout_keeps_its_connection
 
 #[tokio::test]
 async fn a_subscriber_that_redis_cuts_off_is_told_where_to_look() {
-    let redis = Redis::start(&["--client-output-buffer-limit", "pubsub 64kb 32kb 1"]);
+    let redis =
+        RedisServer::start(&["--client-output-buffer-limit", "pubsub 64kb 32kb 1"]).unwrap();
     let mut replication = Builder::redis(&redis.url(), "example.com")
         .unwrap()
         .limits(|limits| limits.events_queued_max = 1)
         .spawn()
         .unwrap();
     connected(&mut replication).await;
-    let mut publisher = redis.client().await;
+    let mut publisher = Client::of(&redis).await;
     // The application reads nothing, so the driver does not either, until Redis cuts it off.
     let big = format!("REMOTE_SERVER_UP {}", "x".repeat(100_000));
     for sent in 0.. {
@@ -196,17 +195,10 @@ async fn a_subscriber_that_redis_cuts_off_is_told_where_to_look() {
 
 #[tokio::test]
 async fn rows_come_once_and_in_order_through_redis_and_http() {
-    let redis = Redis::start(&[]);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let redis = RedisServer::start(&[]).unwrap();
     // The writer's log. None of its rows is published, and its pages are shorter than the ranges
     // requested.
-    let log = Log::new(1..=60, 7).with_secret("s3cret");
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(log.clone().serve(stream));
-        }
-    });
+    let url = Log::new(1..=60, 7).with_secret("s3cret").listen().await;
     let mut saved = Positions::new();
     saved.set(&Source::new("events", "p1"), Token::new(20));
     let build = |secret: &str| {
@@ -219,9 +211,8 @@ async fn rows_come_once_and_in_order_through_redis_and_http() {
             .positions(saved.clone())
     };
 
-    let mut publisher = redis.client().await;
-    let mut listening = redis.client().await;
-    listening.subscribe().await;
+    let mut publisher = Client::of(&redis).await;
+    let mut listening = Client::listening(&redis).await;
     let mut replication = build("s3cret").spawn().unwrap();
     listening.hear("REPLICATE ").await;
     publisher.publish("POSITION events p1 40 40").await;
@@ -266,18 +257,10 @@ async fn rows_come_once_and_in_order_through_redis_and_http() {
 
 #[tokio::test]
 async fn a_lost_publish_is_found_by_the_audit() {
-    let redis = Redis::start(&[]);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let log = Log::new(1..=60, 7);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(log.clone().serve(stream));
-        }
-    });
-    let mut publisher = redis.client().await;
-    let mut listening = redis.client().await;
-    listening.subscribe().await;
+    let redis = RedisServer::start(&[]).unwrap();
+    let url = Log::new(1..=60, 7).listen().await;
+    let mut publisher = Client::of(&redis).await;
+    let mut listening = Client::listening(&redis).await;
     let mut replication = Builder::redis(&redis.url(), "example.com")
         .unwrap()
         .fetch_from("p1", &url)

@@ -14,15 +14,15 @@ use std::{sync::Arc, time::Duration};
 
 use servers::{
     certificate::Certificate,
-    connected, disconnected,
-    redis::{Client, Redis},
-    until,
+    client::Client,
+    connected, disconnected, until,
     writer::{Asked, Log},
 };
 use synrepl::{
     Builder, Event, Positions, Replication, Source, Start, Token,
     core::{Origin, Warning, stream::FetchError, wire::Frame},
 };
+use synrepl_tests::redis::RedisServer;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_rustls::{
     TlsAcceptor,
@@ -33,18 +33,17 @@ use tokio_rustls::{
     },
 };
 
-fn over_tls(redis: &Redis, ca: &Certificate) -> Replication {
-    let url = format!("rediss://127.0.0.1:{}?ca={}", redis.port(), ca.path().display());
+fn over_tls(redis: &RedisServer, ca: &Certificate) -> Replication {
+    let url = format!("rediss://127.0.0.1:{}?ca={}", redis.address().port(), ca.path().display());
     Builder::redis(&url, "example.com").unwrap().spawn().unwrap()
 }
 
 #[tokio::test]
 async fn rows_and_commands_go_both_ways_over_tls() {
     let certificate = Certificate::new("127.0.0.1");
-    let redis = Redis::start_tls(&certificate);
-    let mut client = redis.client().await;
-    let mut listening = redis.client().await;
-    listening.subscribe().await;
+    let redis = RedisServer::start_tls(&certificate.path(), &certificate.key_path()).unwrap();
+    let mut client = Client::of(&redis).await;
+    let mut listening = Client::listening(&redis).await;
 
     let mut replication = over_tls(&redis, &certificate);
     listening.hear("REPLICATE ").await;
@@ -79,19 +78,19 @@ async fn rows_and_commands_go_both_ways_over_tls() {
 async fn a_wrong_ca_or_host_name_is_said_with_what_to_do() {
     let certificate = Certificate::new("127.0.0.1");
     let other = Certificate::new("127.0.0.1");
-    let redis = Redis::start_tls(&certificate);
+    let redis = RedisServer::start_tls(&certificate.path(), &certificate.key_path()).unwrap();
     let reason = disconnected(&mut over_tls(&redis, &other)).await;
-    let start = format!("Redis at 127.0.0.1:{}: cannot connect: TLS: ", redis.port());
+    let start = format!("Redis at 127.0.0.1:{}: cannot connect: TLS: ", redis.address().port());
     assert!(reason.starts_with(&start), "{reason}");
     assert!(reason.ends_with("name the PEM file of the CA that signed it in the URL: ?ca=FILE"));
     // The CAs of the public web did not sign it either.
-    let url = format!("rediss://127.0.0.1:{}", redis.port());
+    let url = format!("rediss://{}", redis.address());
     let mut replication = Builder::redis(&url, "example.com").unwrap().spawn().unwrap();
     let reason = disconnected(&mut replication).await;
     assert!(reason.ends_with("?ca=FILE"), "{reason}");
 
     let elsewhere = Certificate::new("redis.example");
-    let redis = Redis::start_tls(&elsewhere);
+    let redis = RedisServer::start_tls(&elsewhere.path(), &elsewhere.key_path()).unwrap();
     let reason = disconnected(&mut over_tls(&redis, &elsewhere)).await;
     assert!(reason.contains("not valid for name \"127.0.0.1\""), "{reason}");
     assert!(reason.contains("redis.example"), "{reason}");
@@ -100,8 +99,8 @@ async fn a_wrong_ca_or_host_name_is_said_with_what_to_do() {
 
 #[tokio::test]
 async fn tls_to_a_port_without_it_is_said() {
-    let redis = Redis::start(&[]);
-    let url = format!("rediss://127.0.0.1:{}", redis.port());
+    let redis = RedisServer::start(&[]).unwrap();
+    let url = format!("rediss://{}", redis.address());
     let mut replication = Builder::redis(&url, "example.com")
         .unwrap()
         .limits(|limits| limits.connect_timeout = Duration::from_millis(500))
@@ -144,9 +143,8 @@ async fn serve_https(certificate: &Certificate, log: &Log) -> u16 {
 }
 
 /// A follower whose saved position is 2, after p1 has announced 9.
-async fn behind(redis: &Redis, endpoint: &str) -> (Replication, Client) {
-    let mut listening = redis.client().await;
-    listening.subscribe().await;
+async fn behind(redis: &RedisServer, endpoint: &str) -> (Replication, Client) {
+    let mut listening = Client::listening(redis).await;
     let mut saved = Positions::new();
     saved.set(&Source::new("events", "p1"), Token::new(2));
     let replication = Builder::redis(&redis.url(), "example.com")
@@ -159,7 +157,7 @@ async fn behind(redis: &Redis, endpoint: &str) -> (Replication, Client) {
         .spawn()
         .unwrap();
     listening.hear("REPLICATE ").await;
-    let mut client = redis.client().await;
+    let mut client = Client::of(redis).await;
     client.publish("POSITION events p1 9 9").await;
     (replication, client)
 }
@@ -194,7 +192,7 @@ fn expect_requests(requests: &[Asked], host: &str) {
 
 #[tokio::test]
 async fn missed_rows_are_fetched_over_https() {
-    let redis = Redis::start(&[]);
+    let redis = RedisServer::start(&[]).unwrap();
     let certificate = Certificate::new("localhost");
     let log = Log::new(1..=9, 3).with_secret("s3cret");
     let port = serve_https(&certificate, &log).await;
@@ -206,7 +204,7 @@ async fn missed_rows_are_fetched_over_https() {
 
 #[tokio::test]
 async fn a_listener_with_an_unknown_certificate_is_sent_no_secret_and_said_with_what_to_do() {
-    let redis = Redis::start(&[]);
+    let redis = RedisServer::start(&[]).unwrap();
     let certificate = Certificate::new("localhost");
     let log = Log::new(1..=9, 3);
     let port = serve_https(&certificate, &log).await;
@@ -233,7 +231,7 @@ async fn a_listener_with_an_unknown_certificate_is_sent_no_secret_and_said_with_
 
 #[tokio::test]
 async fn missed_rows_are_fetched_over_a_unix_socket() {
-    let redis = Redis::start(&[]);
+    let redis = RedisServer::start(&[]).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("main process.sock");
     let listener = UnixListener::bind(&path).unwrap();
@@ -252,7 +250,7 @@ async fn missed_rows_are_fetched_over_a_unix_socket() {
 
 #[tokio::test]
 async fn a_unix_socket_that_is_not_there_is_said_with_its_path() {
-    let redis = Redis::start(&[]);
+    let redis = RedisServer::start(&[]).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let url = format!("unix://{}/none.sock", directory.path().display());
     let (mut replication, _client) = behind(&redis, &url).await;

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead as _, BufReader, Error, ErrorKind, Read as _, Result as IoResult, Write as _},
     net::{Shutdown, TcpStream},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -14,6 +14,7 @@ use crate::{
     Failure, Source,
     clock::Deadline,
     cluster::{REDIS, SERVER_NAME, sources},
+    shared::Shared,
 };
 
 /// An event of the subscription. They are kept in order.
@@ -36,13 +37,7 @@ enum Sound {
 /// A subscriber of the cluster's channel until it is dropped, which subscribes again after each
 /// loss of Redis.
 #[derive(Debug)]
-pub struct Ear(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-}
+pub struct Ear(Arc<Shared<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -51,11 +46,7 @@ struct State {
     stopped: bool,
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Shared<State> {
     fn listen(&self) -> IoResult<()> {
         let mut socket = TcpStream::connect(REDIS)?;
         self.state().socket = Some(socket.try_clone()?);
@@ -68,12 +59,13 @@ impl Shared {
                 Some("message") => push.get(2).and_then(|message| parse(message)),
                 _ => None,
             };
-            let mut state = self.state();
-            if state.stopped {
+            let stopped = self.change(|state| {
+                state.sounds.extend(sound);
+                state.stopped
+            });
+            if stopped {
                 return Ok(());
             }
-            state.sounds.extend(sound);
-            self.changed.notify_all();
         }
     }
 }
@@ -84,7 +76,7 @@ impl Ear {
     /// # Errors
     /// Fails if Redis does not answer within 10 s.
     pub fn open() -> Result<Self, Failure> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::<State>::default());
         thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
@@ -157,16 +149,7 @@ impl Ear {
     }
 
     fn wait<T>(&self, time: Duration, mut done: impl FnMut(&[Sound]) -> Option<T>) -> Option<T> {
-        let deadline = Deadline::after(time);
-        let mut state = self.0.state();
-        loop {
-            if let Some(result) = done(&state.sounds) {
-                return Some(result);
-            }
-            let changed = &self.0.changed;
-            let waited = changed.wait_timeout(state, deadline.left()?);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        self.0.wait(time, |state| done(&state.sounds))
     }
 }
 

@@ -2,13 +2,11 @@
 
 use std::{
     io::{BufRead, BufReader, Result as IoResult, Write as _},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
+    net::{Shutdown, SocketAddr, TcpStream},
+    sync::Arc,
 };
+
+use crate::listener::{FREE_PORT, Listener};
 
 /// A catch-up request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,13 +40,7 @@ type Script = dyn Fn(&Request) -> Answer + Send + Sync;
 pub struct Endpoint {
     address: SocketAddr,
     script: Arc<Script>,
-    open: Option<Open>,
-}
-
-struct Open {
-    stopped: Arc<AtomicBool>,
-    sockets: Arc<Mutex<Vec<TcpStream>>>,
-    acceptor: JoinHandle<()>,
+    listener: Option<Listener>,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -64,11 +56,9 @@ impl Endpoint {
     /// # Errors
     /// Fails if the system gives no port.
     pub fn open(script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> IoResult<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
         let script: Arc<Script> = Arc::new(script);
-        let open = Some(Open::new(listener, Arc::clone(&script)));
-        Ok(Self { address, script, open })
+        let listener = listen(FREE_PORT, &script)?;
+        Ok(Self { address: listener.address(), script, listener: Some(listener) })
     }
 
     /// The address that it listens on.
@@ -83,15 +73,7 @@ impl Endpoint {
 
     /// Breaks all connections and refuses new ones.
     pub fn close(&mut self) {
-        if let Some(open) = self.open.take() {
-            open.stopped.store(true, Ordering::SeqCst);
-            // This connection wakes the acceptor.
-            let _ = TcpStream::connect(self.address);
-            let _ = open.acceptor.join();
-            for socket in sockets(&open.sockets).drain(..) {
-                let _ = socket.shutdown(Shutdown::Both);
-            }
-        }
+        self.listener = None;
     }
 
     /// Listens again on the same port.
@@ -100,42 +82,17 @@ impl Endpoint {
     /// Fails if the port is taken.
     pub fn open_again(&mut self) -> IoResult<()> {
         self.close();
-        self.open = Some(Open::new(TcpListener::bind(self.address)?, Arc::clone(&self.script)));
+        self.listener = Some(listen(self.address, &self.script)?);
         Ok(())
     }
 }
 
-impl Drop for Endpoint {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-impl Open {
-    fn new(listener: TcpListener, script: Arc<Script>) -> Self {
-        let (stopped, open) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
-        let acceptor = thread::spawn({
-            let (stopped, open) = (Arc::clone(&stopped), Arc::clone(&open));
-            move || {
-                for socket in listener.incoming().map_while(Result::ok) {
-                    let Ok(copy) = socket.try_clone() else { break };
-                    if stopped.load(Ordering::SeqCst) {
-                        break;
-                    }
-                    sockets(&open).push(copy);
-                    let script = Arc::clone(&script);
-                    // The thread ends with its connection; errors of that do not concern the
-                    // listener.
-                    thread::spawn(move || drop(serve(&socket, &*script)));
-                }
-            }
-        });
-        Self { stopped, sockets: open, acceptor }
-    }
-}
-
-fn sockets(open: &Mutex<Vec<TcpStream>>) -> MutexGuard<'_, Vec<TcpStream>> {
-    open.lock().unwrap_or_else(PoisonError::into_inner)
+fn listen(address: SocketAddr, script: &Arc<Script>) -> IoResult<Listener> {
+    let script = Arc::clone(script);
+    Listener::open(address, move |socket, connections| {
+        connections.keep(socket)?;
+        serve(socket, &*script)
+    })
 }
 
 /// Answers the requests of one connection until either side ends it.

@@ -7,7 +7,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -20,6 +20,7 @@ use crate::{
     clock::Deadline,
     cluster::{Cluster, INSTANCES, REDIS, SERVER_NAME},
     memory::peak_memory,
+    shared::Shared,
 };
 
 /// One line of standard output. Fields that are not used here are left out.
@@ -128,7 +129,7 @@ pub struct Settings<'a> {
 #[derive(Debug)]
 pub struct Follower {
     child: Child,
-    output: Arc<Output>,
+    output: Arc<Shared<Heard>>,
     reader: Option<JoinHandle<()>>,
     saved: SavedPositions,
     files: Files,
@@ -143,23 +144,13 @@ struct Files {
 }
 
 #[derive(Debug, Default)]
-struct Output {
-    heard: Mutex<Heard>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
 struct Heard {
     lines: Vec<Line>,
     unreadable: Option<String>,
     ended: bool,
 }
 
-impl Output {
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Shared<Heard> {
     fn read(&self, stdout: impl std::io::Read, mut copy: File) {
         for text in BufReader::new(stdout).lines() {
             let parsed = text.map_err(|error| error.to_string()).and_then(|text| {
@@ -167,16 +158,14 @@ impl Output {
                 let _ = writeln!(copy, "{text}");
                 serde_json::from_str::<Line>(&text).map_err(|error| format!("{error}: {text}"))
             });
-            match parsed {
-                Ok(line) => self.heard().lines.push(line),
+            self.change(|heard| match parsed {
+                Ok(line) => heard.lines.push(line),
                 Err(error) => {
-                    self.heard().unreadable.get_or_insert(error);
+                    heard.unreadable.get_or_insert(error);
                 }
-            }
-            self.changed.notify_all();
+            });
         }
-        self.heard().ended = true;
-        self.changed.notify_all();
+        self.change(|heard| heard.ended = true);
     }
 }
 
@@ -230,7 +219,7 @@ impl Follower {
             .stderr(File::create(&files.stderr)?);
         let mut child = command.spawn()?;
         let stdout = child.stdout.take().ok_or("the follower's output is not piped")?;
-        let output = Arc::new(Output::default());
+        let output = Arc::new(Shared::<Heard>::default());
         let copy = File::create(&files.stdout)?;
         let reader = thread::spawn({
             let output = Arc::clone(&output);
@@ -250,28 +239,15 @@ impl Follower {
         time: Duration,
         mut done: impl FnMut(&[Line]) -> bool,
     ) -> Result<(), Failure> {
-        let deadline = Deadline::after(time);
-        let mut heard = self.output.heard();
-        loop {
-            if done(&heard.lines) {
-                return Ok(());
-            }
-            let problem = match (deadline.left(), heard.ended) {
-                (Some(left), false) => {
-                    heard = self
-                        .output
-                        .changed
-                        .wait_timeout(heard, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0;
-                    continue;
-                }
-                (_, true) => "the follower has ended".to_owned(),
-                (None, false) => format!("not within {time:?}"),
-            };
-            drop(heard);
-            return Err(format!("waited for {what}: {problem}\n{}", self.last_words()).into());
-        }
+        let waited = self.output.wait(time, |heard| {
+            if done(&heard.lines) { Some(true) } else { heard.ended.then_some(false) }
+        });
+        let problem = match waited {
+            Some(true) => return Ok(()),
+            Some(false) => "the follower has ended".to_owned(),
+            None => format!("not within {time:?}"),
+        };
+        Err(format!("waited for {what}: {problem}\n{}", self.last_words()).into())
     }
 
     /// Waits until every one of these sources is at its token or above. A source without a line in
@@ -379,17 +355,17 @@ impl Follower {
 
     /// The lines so far.
     pub fn lines(&self) -> Vec<Line> {
-        self.output.heard().lines.clone()
+        self.output.state().lines.clone()
     }
 
     /// The number of lines so far.
     pub fn line_count(&self) -> usize {
-        self.output.heard().lines.len()
+        self.output.state().lines.len()
     }
 
     /// The number of lines so far for which `what` holds.
     pub fn count(&self, what: impl Fn(&Line) -> bool) -> usize {
-        self.output.heard().lines.iter().filter(|line| what(line)).count()
+        self.output.state().lines.iter().filter(|line| what(line)).count()
     }
 
     /// The follower's standard error so far.
@@ -429,7 +405,7 @@ impl Follower {
             return Err(format!("SIGTERM ended it with {status}\n{}", self.last_words()).into());
         }
         let run = self.finish()?;
-        if let Some(unreadable) = self.output.heard().unreadable.take() {
+        if let Some(unreadable) = self.output.state().unreadable.take() {
             return Err(format!("a line that is not one: {unreadable}").into());
         }
         let saved = read_positions(&self.files.positions)?;
@@ -456,7 +432,7 @@ impl Follower {
         if let Some(reader) = self.reader.take() {
             reader.join().map_err(|_| "the reader of the follower's output panicked")?;
         }
-        let lines = std::mem::take(&mut self.output.heard().lines);
+        let lines = std::mem::take(&mut self.output.state().lines);
         Ok(Run { saved: self.saved.clone(), lines })
     }
 

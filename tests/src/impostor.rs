@@ -3,13 +3,16 @@
 
 use std::{
     io::{ErrorKind, Read as _, Result as IoResult, Write as _},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, JoinHandle},
+    net::{Shutdown, SocketAddr, TcpStream},
+    sync::Arc,
+    thread,
     time::Duration,
 };
 
-use crate::clock::Deadline;
+use crate::{
+    listener::{Connections, FREE_PORT, Listener},
+    shared::Shared,
+};
 
 /// The most bytes of an endless attack per connection: far more than any victim may keep.
 const FLOOD_BYTES_MAX: u64 = 1 << 30;
@@ -50,15 +53,8 @@ pub enum Then {
 /// An impostor on loopback, which is closed, with all its connections, when dropped.
 #[derive(Debug)]
 pub struct Impostor {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-    acceptor: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
+    listener: Listener,
+    shared: Arc<Shared<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -68,8 +64,6 @@ struct State {
     /// bytes sent in it.
     attacked: u64,
     said: u64,
-    sockets: Vec<TcpStream>,
-    closed: bool,
 }
 
 impl Impostor {
@@ -78,28 +72,17 @@ impl Impostor {
     /// # Errors
     /// Fails if the system gives no port.
     pub fn open(honest: SocketAddr) -> IoResult<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
-        let shared = Arc::new(Shared::default());
-        let acceptor = thread::spawn({
+        let shared = Arc::new(Shared::<State>::default());
+        let listener = Listener::open(FREE_PORT, {
             let shared = Arc::clone(&shared);
-            move || {
-                for client in listener.incoming().map_while(Result::ok) {
-                    if shared.state().closed {
-                        break;
-                    }
-                    let shared = Arc::clone(&shared);
-                    // The thread ends with its connection, which is meant to break.
-                    thread::spawn(move || drop(shared.serve(&client, honest)));
-                }
-            }
-        });
-        Ok(Self { address, shared, acceptor: Some(acceptor) })
+            move |client, connections| shared.serve(client, honest, connections)
+        })?;
+        Ok(Self { listener, shared })
     }
 
     /// The address that it listens on.
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
     }
 
     /// Cuts the present connections, and attacks new ones.
@@ -116,67 +99,34 @@ impl Impostor {
         let mut state = self.shared.state();
         state.attack = attack.map(Arc::new);
         (state.attacked, state.said) = (0, 0);
-        cut(&mut state);
+        self.listener.cut();
     }
 
     /// Waits until this many bytes of the attack were taken by the victims' systems, or the time is
     /// over; returns their number.
     pub fn wait_until_said(&self, bytes: u64, time: Duration) -> u64 {
-        self.shared.wait(time, |state| state.said >= bytes).said
+        self.shared.wait(time, |state| (state.said >= bytes).then_some(()));
+        self.shared.state().said
     }
 
     /// Waits until a client has met the present attack; false if none has within the time.
     pub fn wait_until_attacked(&self, time: Duration) -> bool {
-        self.shared.wait(time, |state| state.attacked > 0).attacked > 0
+        self.shared.wait(time, |state| (state.attacked > 0).then_some(())).is_some()
     }
 }
 
-impl Drop for Impostor {
-    fn drop(&mut self) {
-        {
-            let mut state = self.shared.state();
-            state.closed = true;
-            cut(&mut state);
-        }
-        // This connection wakes the acceptor.
-        let _ = TcpStream::connect(self.address);
-        if let Some(acceptor) = self.acceptor.take() {
-            // The panic of the acceptor, if any, has been printed.
-            let _ = acceptor.join();
-        }
-    }
-}
-
-fn cut(state: &mut State) {
-    for socket in state.sockets.drain(..) {
-        // The socket may be closed already.
-        let _ = socket.shutdown(Shutdown::Both);
-    }
-}
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until `done` holds, or the time is over.
-    fn wait(&self, time: Duration, done: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        let deadline = Deadline::after(time);
-        let mut state = self.state();
-        while !done(&state)
-            && let Some(left) = deadline.left()
-        {
-            let waited = self.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state
-    }
-
-    fn serve(&self, client: &TcpStream, honest: SocketAddr) -> IoResult<()> {
+impl Shared<State> {
+    fn serve(
+        &self,
+        client: &TcpStream,
+        honest: SocketAddr,
+        connections: &Connections,
+    ) -> IoResult<()> {
         client.set_nodelay(true)?;
         let attack = {
-            let mut state = self.state();
-            state.sockets.push(client.try_clone()?);
+            // A connection that is kept is cut by the next change of the attack.
+            let state = self.state();
+            connections.keep(client)?;
             state.attack.clone()
         };
         if let Some(attack) = &attack
@@ -187,7 +137,7 @@ impl Shared {
         }
         let server = TcpStream::connect(honest)?;
         server.set_nodelay(true)?;
-        self.state().sockets.push(server.try_clone()?);
+        connections.keep(&server)?;
         let (from, to) = (server.try_clone()?, client.try_clone()?);
         let attacks = attack.is_some();
         // The thread ends with either connection.
@@ -213,8 +163,7 @@ impl Shared {
     }
 
     fn strike(&self, mut client: &TcpStream, attack: &Attack, heard: &[u8]) -> IoResult<()> {
-        self.state().attacked += 1;
-        self.changed.notify_all();
+        self.change(|state| state.attacked += 1);
         self.say(client, &attack.says)?;
         match attack.then {
             Then::Close => Ok(()),
@@ -251,8 +200,7 @@ impl Shared {
 
     fn say(&self, mut client: &TcpStream, bytes: &[u8]) -> IoResult<()> {
         client.write_all(bytes)?;
-        self.state().said += bytes.len() as u64;
-        self.changed.notify_all();
+        self.change(|state| state.said += bytes.len() as u64);
         Ok(())
     }
 }
@@ -287,15 +235,8 @@ mod tests {
     const TIME: Duration = Duration::from_secs(20);
 
     /// A server that echoes what it receives.
-    fn parrot() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        thread::spawn(move || {
-            for socket in listener.incoming().map_while(Result::ok) {
-                thread::spawn(move || drop(carry(&socket, &socket)));
-            }
-        });
-        address
+    fn parrot() -> Listener {
+        Listener::open(FREE_PORT, |client, _| carry(client, client)).unwrap()
     }
 
     fn connect(impostor: &Impostor) -> TcpStream {
@@ -312,7 +253,8 @@ mod tests {
 
     #[test]
     fn it_is_honest_until_it_is_told_to_attack_and_after() {
-        let impostor = Impostor::open(parrot()).unwrap();
+        let parrot = parrot();
+        let impostor = Impostor::open(parrot.address()).unwrap();
         let mut before = connect(&impostor);
         before.write_all(b"hello").unwrap();
         hear(&mut before, "hello");
@@ -334,7 +276,8 @@ mod tests {
 
     #[test]
     fn floods_and_drips_go_on_until_the_client_goes() {
-        let impostor = Impostor::open(parrot()).unwrap();
+        let parrot = parrot();
+        let impostor = Impostor::open(parrot.address()).unwrap();
         impostor.attack(Attack {
             after: b"",
             says: Vec::new(),

@@ -1,6 +1,7 @@
 //! The parts of the integration tests: a real Synapse, or instances played from a recording on a
 //! real Redis; the `synrepl` command as a child process, a subscriber of Redis, the writers' logs
-//! over HTTP, and the oracle that compares them.
+//! over HTTP, and the oracle that compares them. The tests of `synrepl` and `synrepl-cli` start their
+//! redis-server with it, too.
 //!
 //! Nothing here uses the code under test: the command is seen from outside, as an operator's script
 //! would see it. `README.md` beside this lists what runs what.
@@ -17,12 +18,14 @@ pub mod follow;
 pub mod held;
 pub mod impostor;
 pub mod legacy;
+mod listener;
 pub mod matrix;
 mod memory;
 pub mod oracle;
 pub mod proxy;
 pub mod redis;
 pub mod serve;
+mod shared;
 pub mod traffic;
 pub mod truth;
 pub mod writers;

@@ -3,26 +3,26 @@
 
 use std::{
     io::{Read as _, Result as IoResult, Write as _},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, JoinHandle},
+    net::{Shutdown, SocketAddr, TcpStream},
+    sync::Arc,
+    thread,
     time::Duration,
 };
 
-use crate::{Failure, clock::Deadline};
+use crate::{
+    Failure,
+    listener::{Connections, FREE_PORT, Listener},
+    shared::Shared,
+};
+
+/// The longest stall.
+const STALL_MAX: Duration = Duration::from_secs(3_600);
 
 /// A proxy on loopback, which is closed, with all its connections, when dropped.
 #[derive(Debug)]
 pub struct Proxy {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-    acceptor: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
+    listener: Listener,
+    shared: Arc<Shared<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -40,7 +40,6 @@ struct State {
     dead_upto: u64,
     accepted: u64,
     cuts: u64,
-    sockets: Vec<TcpStream>,
     closed: bool,
 }
 
@@ -50,27 +49,18 @@ impl Proxy {
     /// # Errors
     /// Fails if the system gives no port.
     pub fn open(server: SocketAddr) -> IoResult<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
-        let acceptor = thread::spawn({
+        let listener = Listener::open(FREE_PORT, {
             let shared = Arc::clone(&shared);
-            move || {
-                for client in listener.incoming().map_while(Result::ok) {
-                    if shared.state().closed {
-                        break;
-                    }
-                    // If the server is away, the client's connection ends with it.
-                    let _ = shared.pass_on(client, server);
-                }
-            }
-        });
-        Ok(Self { address, shared, acceptor: Some(acceptor) })
+            // If the server is away, the client's connection ends with it.
+            move |client, connections| pass_on(&shared, client, server, connections)
+        })?;
+        Ok(Self { listener, shared })
     }
 
     /// The address that it listens on.
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
     }
 
     /// Waits for the server's next line that begins with `start`, passes on half of it, and ends
@@ -79,13 +69,12 @@ impl Proxy {
     /// # Errors
     /// Fails if no such line came within the time.
     pub fn cut_inside(&self, start: &str, time: Duration) -> Result<(), Failure> {
-        let before = {
-            let mut state = self.shared.state();
+        let before = self.shared.change(|state| {
             state.cut = Some(start.to_owned());
             state.cuts
-        };
+        });
         self.shared
-            .wait(time, |state| state.cuts > before)
+            .wait(time, |state| (state.cuts > before).then_some(()))
             .ok_or_else(|| format!("no line {start:?} to cut within {time:?}").into())
     }
 
@@ -96,9 +85,9 @@ impl Proxy {
 
     /// Ends a stall, a delay and the breaking into pieces.
     pub fn resume(&self) {
-        let mut state = self.shared.state();
-        (state.stalled, state.delay, state.piece) = (false, Duration::ZERO, None);
-        self.shared.changed.notify_all();
+        self.shared.change(|state| {
+            (state.stalled, state.delay, state.piece) = (false, Duration::ZERO, None);
+        });
     }
 
     /// Passes on what the server sends this much later.
@@ -114,9 +103,7 @@ impl Proxy {
     /// Leaves the present connections open and passes on nothing more of them, in neither
     /// direction: to both sides they look idle for ever. New ones work.
     pub fn let_go_half_open(&self) {
-        let mut state = self.shared.state();
-        state.dead_upto = state.accepted;
-        self.shared.changed.notify_all();
+        self.shared.change(|state| state.dead_upto = state.accepted);
     }
 
     /// The number of connections accepted so far.
@@ -130,70 +117,46 @@ impl Proxy {
     /// Fails if they were not within the time.
     pub fn wait_for_connection(&self, before: u64, time: Duration) -> Result<(), Failure> {
         self.shared
-            .wait(time, |state| state.accepted > before)
+            .wait(time, |state| (state.accepted > before).then_some(()))
             .ok_or_else(|| format!("no new connection within {time:?}").into())
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        let sockets = {
-            let mut state = self.shared.state();
-            state.closed = true;
-            self.shared.changed.notify_all();
-            std::mem::take(&mut state.sockets)
-        };
-        for socket in sockets {
-            // The socket may be closed already.
-            let _ = socket.shutdown(Shutdown::Both);
-        }
-        // This connection wakes the acceptor.
-        let _ = TcpStream::connect(self.address);
-        if let Some(acceptor) = self.acceptor.take() {
-            // The panic of the acceptor, if any, has been printed.
-            let _ = acceptor.join();
-        }
+        // Who waits for the end of a stall goes on.
+        self.shared.change(|state| state.closed = true);
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until `done` holds; `None` if it does not within the time.
-    fn wait(&self, time: Duration, done: impl Fn(&State) -> bool) -> Option<()> {
-        let deadline = Deadline::after(time);
-        let mut state = self.state();
-        while !done(&state) {
-            let waited = self.changed.wait_timeout(state, deadline.left()?);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+/// Passes on all of one connection, until either side ends it.
+fn pass_on(
+    shared: &Arc<Shared<State>>,
+    client: &TcpStream,
+    server: SocketAddr,
+    connections: &Connections,
+) -> IoResult<()> {
+    let server = TcpStream::connect(server)?;
+    client.set_nodelay(true)?;
+    connections.keep(client)?;
+    connections.keep(&server)?;
+    let number = shared.change(|state| {
+        state.accepted += 1;
+        state.accepted
+    });
+    let to_server = Pump { number, from: client.try_clone()?, to: server.try_clone()? };
+    let to_client = Pump { number, from: server, to: client.try_clone()? };
+    thread::spawn({
+        let shared = Arc::clone(shared);
+        move || {
+            // The connection is meant to break.
+            let _ = to_server.carry(&shared);
+            to_server.end(&shared);
         }
-        Some(())
-    }
-
-    fn pass_on(self: &Arc<Self>, client: TcpStream, server: SocketAddr) -> IoResult<()> {
-        let server = TcpStream::connect(server)?;
-        client.set_nodelay(true)?;
-        let number = {
-            let mut state = self.state();
-            state.sockets.extend([client.try_clone()?, server.try_clone()?]);
-            state.accepted += 1;
-            self.changed.notify_all();
-            state.accepted
-        };
-        let to_server = Pump { number, from: client.try_clone()?, to: server.try_clone()? };
-        let to_client = Pump { number, from: server, to: client };
-        for (pump, is_server) in [(to_server, false), (to_client, true)] {
-            let shared = Arc::clone(self);
-            // The thread ends with its connection, which is meant to break.
-            thread::spawn(move || {
-                let _ = if is_server { pump.carry_lines(&shared) } else { pump.carry(&shared) };
-                pump.end(&shared);
-            });
-        }
-        Ok(())
-    }
+    });
+    let carried = to_client.carry_lines(shared);
+    to_client.end(shared);
+    carried
 }
 
 /// One direction of one connection.
@@ -205,7 +168,7 @@ struct Pump {
 
 impl Pump {
     /// Passes on what the client sends, as it comes.
-    fn carry(&self, shared: &Shared) -> IoResult<()> {
+    fn carry(&self, shared: &Shared<State>) -> IoResult<()> {
         let mut buffer = [0; 4096];
         loop {
             let read = (&self.from).read(&mut buffer)?;
@@ -219,7 +182,7 @@ impl Pump {
     }
 
     /// Passes on what the server sends, whole lines at a time, so that a cut finds its place.
-    fn carry_lines(&self, shared: &Shared) -> IoResult<()> {
+    fn carry_lines(&self, shared: &Shared<State>) -> IoResult<()> {
         let (mut buffer, mut held) = ([0; 4096], Vec::new());
         loop {
             let read = (&self.from).read(&mut buffer)?;
@@ -229,11 +192,10 @@ impl Pump {
             held.extend_from_slice(&buffer[..read]);
             while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = held.drain(..=end).collect();
-                if shared.is_to_be_cut(&line) {
+                if is_to_be_cut(&mut shared.state(), &line) {
                     self.forward(shared, &line[..line.len() / 2])?;
                     self.end(shared);
-                    shared.state().cuts += 1;
-                    shared.changed.notify_all();
+                    shared.change(|state| state.cuts += 1);
                     return Ok(());
                 }
                 self.forward(shared, &line)?;
@@ -241,20 +203,15 @@ impl Pump {
         }
     }
 
-    fn forward(&self, shared: &Shared, bytes: &[u8]) -> IoResult<()> {
-        let mut state = shared.state();
-        while state.stalled && !state.closed && !self.is_dead(&state) {
-            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        if !state.delay.is_zero() {
-            let due = Deadline::after(state.delay);
-            while let Some(left) = due.left().filter(|_| !state.closed && !state.delay.is_zero()) {
-                let waited = shared.changed.wait_timeout(state, left);
-                state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            }
-        }
-        let (dead, piece) = (self.is_dead(&state), state.piece);
-        drop(state);
+    fn forward(&self, shared: &Shared<State>, bytes: &[u8]) -> IoResult<()> {
+        let goes_on = |state: &State| !state.stalled || state.closed || self.is_dead(state);
+        shared.wait(STALL_MAX, |state| goes_on(state).then_some(()));
+        let delay = shared.state().delay;
+        shared.wait(delay, |state| (state.closed || state.delay.is_zero()).then_some(()));
+        let (dead, piece) = {
+            let state = shared.state();
+            (self.is_dead(&state), state.piece)
+        };
         if dead {
             return Ok(());
         }
@@ -269,7 +226,7 @@ impl Pump {
     }
 
     /// Ends the connection on both sides, unless it is dead: then neither side may notice.
-    fn end(&self, shared: &Shared) {
+    fn end(&self, shared: &Shared<State>) {
         if !self.is_dead(&shared.state()) {
             for socket in [&self.from, &self.to] {
                 // The other direction may have closed it.
@@ -279,15 +236,12 @@ impl Pump {
     }
 }
 
-impl Shared {
-    fn is_to_be_cut(&self, line: &[u8]) -> bool {
-        let mut state = self.state();
-        let cut = state.cut.as_ref().is_some_and(|start| line.starts_with(start.as_bytes()));
-        if cut {
-            state.cut = None;
-        }
-        cut
+fn is_to_be_cut(state: &mut State, line: &[u8]) -> bool {
+    let cut = state.cut.as_ref().is_some_and(|start| line.starts_with(start.as_bytes()));
+    if cut {
+        state.cut = None;
     }
+    cut
 }
 
 #[cfg(test)]
@@ -299,17 +253,12 @@ mod tests {
     const TIME: Duration = Duration::from_secs(20);
 
     /// A server that sends `lines` to each client, and leaves the connection open.
-    fn server(lines: &'static str) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        thread::spawn(move || {
-            let mut sockets = Vec::new();
-            for mut socket in listener.incoming().map_while(Result::ok) {
-                socket.write_all(lines.as_bytes()).unwrap();
-                sockets.push(socket);
-            }
-        });
-        address
+    fn server(lines: &'static str) -> Listener {
+        let serve = move |mut client: &TcpStream, connections: &Connections| {
+            connections.keep(client)?;
+            client.write_all(lines.as_bytes())
+        };
+        Listener::open(FREE_PORT, serve).unwrap()
     }
 
     fn connect(proxy: &Proxy) -> BufReader<TcpStream> {
@@ -326,7 +275,8 @@ mod tests {
 
     #[test]
     fn a_line_is_cut_in_its_middle_and_the_next_connection_is_whole() {
-        let proxy = Proxy::open(server("SERVER x\nRDATA 12\n")).unwrap();
+        let server = server("SERVER x\nRDATA 12\n");
+        let proxy = Proxy::open(server.address()).unwrap();
         let cutter = thread::scope(|scope| {
             let cut = scope.spawn(|| proxy.cut_inside("RDATA", TIME).is_ok());
             // The order to cut may come after the line; then the next connection is the one that is
@@ -350,7 +300,8 @@ mod tests {
 
     #[test]
     fn what_is_stalled_comes_later_and_whole() {
-        let proxy = Proxy::open(server("SERVER x\nRDATA 12\n")).unwrap();
+        let server = server("SERVER x\nRDATA 12\n");
+        let proxy = Proxy::open(server.address()).unwrap();
         proxy.stall();
         let mut reader = connect(&proxy);
         proxy.wait_for_connection(0, TIME).unwrap();
@@ -367,7 +318,8 @@ mod tests {
 
     #[test]
     fn a_half_open_connection_stays_open_and_silent_and_new_ones_work() {
-        let proxy = Proxy::open(server("SERVER x\n")).unwrap();
+        let server = server("SERVER x\n");
+        let proxy = Proxy::open(server.address()).unwrap();
         proxy.stall();
         let mut dead = connect(&proxy);
         proxy.wait_for_connection(0, TIME).unwrap();

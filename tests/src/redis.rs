@@ -3,10 +3,13 @@
 use std::{
     io::{BufRead as _, BufReader, Error, ErrorKind, Read as _, Result as IoResult, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
+
+use tempfile::TempDir;
 
 use crate::Failure;
 
@@ -16,10 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// subscribers.
 const REPLY_BYTES_MAX: usize = 4 << 20;
 
-/// A redis-server on loopback, with nothing on disk. Dropping it kills it.
+/// A redis-server on loopback and on a Unix socket, with nothing on disk. Dropping it kills it.
 #[derive(Debug)]
 pub struct RedisServer {
     address: SocketAddr,
+    directory: TempDir,
     settings: Vec<String>,
     child: Option<Child>,
 }
@@ -30,11 +34,30 @@ impl RedisServer {
     /// # Errors
     /// Fails if there is no redis-server, or it does not come up.
     pub fn start(settings: &[&str]) -> Result<Self, Failure> {
-        let settings: Vec<_> = settings.iter().map(|&setting| setting.to_owned()).collect();
+        Self::start_on("--port", settings)
+    }
+
+    /// Starts a server with TLS on a free port, and without plain TCP. The certificate is its own
+    /// CA.
+    ///
+    /// # Errors
+    /// Fails if there is no redis-server, or it does not come up.
+    pub fn start_tls(certificate: &Path, key: &Path) -> Result<Self, Failure> {
+        let [certificate, key] = [certificate, key].map(|path| path.display().to_string());
+        let files = ["--tls-cert-file", &certificate, "--tls-key-file", &key];
+        let ca = ["--tls-auth-clients", "no", "--tls-ca-cert-file", &certificate];
+        Self::start_on("--tls-port", &[&["--port", "0"][..], &files, &ca].concat())
+    }
+
+    fn start_on(port: &str, settings: &[&str]) -> Result<Self, Failure> {
         // Another process may take the port before the server does; then the next one is tried.
         for _ in 0..5 {
             let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-            let mut server = Self { address, settings: settings.clone(), child: None };
+            let at = address.port().to_string();
+            let settings = [&[port, &at], settings].concat();
+            let settings = settings.into_iter().map(str::to_owned).collect();
+            let directory = tempfile::tempdir()?;
+            let mut server = Self { address, directory, settings, child: None };
             if server.start_again().is_ok() {
                 return Ok(server);
             }
@@ -48,8 +71,11 @@ impl RedisServer {
     /// Fails if it does not come up.
     pub fn start_again(&mut self) -> Result<(), Failure> {
         let mut child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--port", &self.address.port().to_string()])
-            .args(["--save", "", "--appendonly", "no"])
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .arg("--dir")
+            .arg(self.directory.path())
+            .arg("--unixsocket")
+            .arg(self.socket())
             // The server never drops a slow subscriber by itself: the tests cut on purpose only.
             .args(["--client-output-buffer-limit", "pubsub 0 0 0"])
             .args(&self.settings)
@@ -61,7 +87,8 @@ impl RedisServer {
         self.child = Some(child);
         let mut lines =
             BufReader::new(log.ok_or("no log of redis-server")?).lines().map_while(Result::ok);
-        if !lines.any(|line| line.contains("Ready to accept connections")) {
+        // The server prints this once all its sockets listen.
+        if !lines.any(|line| line.contains("eady to accept connections")) {
             self.kill();
             return Err("redis-server ended at once".into());
         }
@@ -84,9 +111,32 @@ impl RedisServer {
         self.address
     }
 
-    /// The URL of the server, as the command takes it.
+    /// The path of its Unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("redis.sock")
+    }
+
+    /// The URL of the server over plain TCP and without a password, as the command takes it.
     pub fn url(&self) -> String {
         format!("redis://{}", self.address)
+    }
+
+    /// The number of its process; `None` while it is not running.
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Publishes a message, and returns the number of its receivers.
+    ///
+    /// # Errors
+    /// Fails if the server is away, or wants a password.
+    pub fn publish(&self, channel: &str, message: &str) -> Result<i64, Failure> {
+        let words = [b"PUBLISH", channel.as_bytes(), message.as_bytes()];
+        let reply = Connection::open(self.address)?.call(&words)?;
+        let Reply::Integer(receivers) = reply else {
+            return Err(format!("Redis answered PUBLISH with {reply:?}").into());
+        };
+        Ok(receivers)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead as _, BufReader, Write as _},
     net::{Shutdown, SocketAddr, TcpStream},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -14,9 +14,9 @@ use serde_json::Value;
 
 use crate::{
     Failure,
-    clock::Deadline,
     held::{RowText, Rows, row_text},
     legacy::{Legacy, Release},
+    shared::Shared,
 };
 
 /// The positions and rows that a server has sent.
@@ -87,15 +87,9 @@ impl Told {
 /// A connection that receives everything from its opening on.
 #[derive(Debug)]
 pub struct Truth {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<Heard>>,
     socket: TcpStream,
     reader: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    heard: Mutex<Heard>,
-    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -122,7 +116,7 @@ impl Truth {
 
     fn connect(address: SocketAddr, release: Release) -> Result<Self, Failure> {
         let socket = TcpStream::connect(address)?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::<Heard>::default());
         let reader = thread::spawn({
             let (shared, socket) = (Arc::clone(&shared), socket.try_clone()?);
             move || shared.listen(&socket, release.oldest)
@@ -138,7 +132,7 @@ impl Truth {
 
     /// Everything that was received so far.
     pub fn told(&self) -> Told {
-        self.shared.heard().told.clone()
+        self.shared.state().told.clone()
     }
 
     /// Waits until this many more RDATA were received.
@@ -146,7 +140,7 @@ impl Truth {
     /// # Errors
     /// Fails if they were not within the time.
     pub fn wait_for_rdata(&self, more: usize, time: Duration) -> Result<(), Failure> {
-        let wanted = self.shared.heard().told.rdata + more;
+        let wanted = self.shared.state().told.rdata + more;
         self.wait(time, "rows", |told| told.rdata >= wanted)
     }
 
@@ -156,28 +150,20 @@ impl Truth {
         what: &str,
         done: impl Fn(&Told) -> bool,
     ) -> Result<(), Failure> {
-        let deadline = Deadline::after(time);
-        let mut heard = self.shared.heard();
-        loop {
-            if let Some(problem) = &heard.problem {
-                return Err(format!("the plain connection: {problem}").into());
-            }
-            if done(&heard.told) {
-                return Ok(());
-            }
-            let Some(left) = deadline.left() else {
-                let told = &heard.told;
-                return Err(format!(
-                    "the plain connection heard no {what} within {time:?}; it has {} rows and {} \
-                     positions",
-                    told.rdata,
-                    told.positions.len()
-                )
-                .into());
-            };
-            let waited = self.shared.changed.wait_timeout(heard, left);
-            heard = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let waited = self.shared.wait(time, |heard| match &heard.problem {
+            Some(problem) => Some(Err(format!("the plain connection: {problem}").into())),
+            None => done(&heard.told).then_some(Ok(())),
+        });
+        waited.unwrap_or_else(|| {
+            let told = &self.shared.state().told;
+            Err(format!(
+                "the plain connection heard no {what} within {time:?}; it has {} rows and {} \
+                 positions",
+                told.rdata,
+                told.positions.len()
+            )
+            .into())
+        })
     }
 }
 
@@ -192,28 +178,21 @@ impl Drop for Truth {
     }
 }
 
-impl Shared {
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Shared<Heard> {
     fn listen(&self, socket: &TcpStream, oldest: bool) {
         let mut ended = "the server ended it".to_owned();
         for line in BufReader::new(socket).lines() {
-            let mut heard = self.heard();
-            let taken = match line {
+            let taken = self.change(|heard| match line {
                 Ok(line) if line.starts_with("ERROR ") => Err(line.into()),
                 Ok(line) => heard.told.take(&line, oldest),
                 Err(error) => Err(error.into()),
-            };
-            self.changed.notify_all();
+            });
             if let Err(error) = taken {
                 ended = error.to_string();
                 break;
             }
         }
-        self.heard().problem = Some(ended);
-        self.changed.notify_all();
+        self.change(|heard| heard.problem = Some(ended));
     }
 }
 

@@ -1,9 +1,8 @@
 //! Measures updates over a redis-server of its own, until it has confirmed them.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    io::{self, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
     thread,
     time::Duration,
 };
@@ -11,6 +10,7 @@ use std::{
 use bytes::BytesMut;
 use rustix::time::ClockId;
 use synrepl::{Builder, Event, Row, Token, core::wire::encode_command};
+use synrepl_tests::redis::RedisServer;
 
 use crate::{median, time, writer};
 
@@ -39,48 +39,14 @@ impl Measured {
     }
 }
 
-struct Server {
-    port: u16,
-    child: Child,
-}
-
-impl Server {
-    fn start() -> io::Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no"])
-            .args(["--client-output-buffer-limit", "pubsub 0 0 0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let said = child.stdout.take().map(|output| BufReader::new(output).lines());
-        let server = Self { port, child };
-        let ready = |line: io::Result<String>| line.is_ok_and(|line| line.contains("Ready to"));
-        if said.is_some_and(|mut said| said.any(ready)) {
-            Ok(server)
-        } else {
-            Err(io::Error::other("it ended before it listened"))
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // The server keeps nothing, so a kill does no harm.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 pub(crate) fn measure() -> io::Result<Measured> {
-    let server = Server::start()?;
+    let server = RedisServer::start(&[]).map_err(io::Error::other)?;
     let mut measured = Measured { ours: Vec::new(), floor: Vec::new() };
     for _ in 0..ROUNDS {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let ours = runtime.block_on(publish(server.port));
+        let ours = runtime.block_on(publish(&server.url()));
         measured.ours.push(rate(ours));
-        measured.floor.push(rate(pipeline(server.port)?));
+        measured.floor.push(rate(pipeline(server.address())?));
     }
     Ok(measured)
 }
@@ -91,8 +57,8 @@ fn rate(time: Duration) -> f64 {
 
 /// Returns the time from the first append to the last confirmation. The subscriber is the writer
 /// itself.
-async fn publish(port: u16) -> Duration {
-    let mut replication = Builder::redis(&format!("redis://127.0.0.1:{port}"), CHANNEL)
+async fn publish(url: &str) -> Duration {
+    let mut replication = Builder::redis(url, CHANNEL)
         .expect("an address")
         .instance("writer")
         .shared_log(writer::log())
@@ -122,8 +88,8 @@ async fn publish(port: u16) -> Duration {
 
 /// Returns the time of the same PUBLISHes, written as fast as they are taken, with one subscriber
 /// that only reads.
-fn pipeline(port: u16) -> io::Result<Duration> {
-    let mut subscriber = TcpStream::connect(("127.0.0.1", port))?;
+fn pipeline(address: SocketAddr) -> io::Result<Duration> {
+    let mut subscriber = TcpStream::connect(address)?;
     let mut command = BytesMut::new();
     encode_command(&[b"SUBSCRIBE", CHANNEL.as_bytes()], &mut command);
     subscriber.write_all(&command)?;
@@ -140,7 +106,7 @@ fn pipeline(port: u16) -> io::Result<Duration> {
         let line = format!("RDATA events writer {} {}", number + 1, writer::row(number));
         encode_command(&[b"PUBLISH", CHANNEL.as_bytes(), line.as_bytes()], &mut commands);
     }
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    let mut stream = TcpStream::connect(address)?;
     let start = time(ClockId::Monotonic);
     let replies = {
         let mut stream = stream.try_clone()?;

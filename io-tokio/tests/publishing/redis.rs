@@ -7,11 +7,12 @@ use synrepl::{
     Builder, Event, Replication, Start, Token,
     log::{LogStore, MemoryLog},
 };
+use synrepl_tests::redis::RedisServer;
 
 use super::from_log::FromLog;
 use crate::{
     scripted::{Network, Redis, Script, builder, network},
-    servers::{connected, disconnected, redis::Redis as RealRedis, until},
+    servers::{connected, disconnected, until},
 };
 
 /// The token of the next `Published`.
@@ -153,7 +154,7 @@ async fn rows_that_are_long_reach_redis_whatever_the_output_limit() {
 
 #[tokio::test]
 async fn no_row_is_lost_or_repeated_when_redis_goes_away() {
-    let mut redis = RealRedis::start(&[]);
+    let mut redis = RedisServer::start(&[]).unwrap();
     let log: Arc<dyn LogStore> = Arc::new(MemoryLog::default());
     let build = |name: &str| {
         Builder::redis(&redis.url(), "example.com")
@@ -173,14 +174,14 @@ async fn no_row_is_lost_or_repeated_when_redis_goes_away() {
             .map(|number| handle.append("s", [format!("[{round},{number}]").as_str()]))
             .collect();
         if round == 1 {
-            redis.stop();
+            redis.kill();
             disconnected(&mut writer).await;
         }
         for append in appends {
             last = append.await.unwrap();
         }
         if round == 1 {
-            redis.restart();
+            redis.start_again().unwrap();
             connected(&mut writer).await;
         }
     }

@@ -1,10 +1,10 @@
-//! The other parties of a deployment on loopback: a real redis-server, and a writer's HTTP listener
-//! played by the test.
+//! The other parties of a deployment on loopback: clients of a real redis-server, and a writer's
+//! HTTP listener played by the test.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod certificate;
-pub(crate) mod redis;
+pub(crate) mod client;
 pub(crate) mod writer;
 
 use std::time::Duration;

@@ -9,7 +9,10 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
 
 /// The rows that a writer still holds, and the requests for them.
 #[derive(Clone)]
@@ -51,6 +54,19 @@ impl Log {
 
     pub(crate) fn requests(&self) -> Vec<Asked> {
         self.0.lock().unwrap().requests.clone()
+    }
+
+    /// Serves it on a free port until the test ends, and returns the URL.
+    pub(crate) async fn listen(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let log = self.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(log.clone().serve(stream));
+            }
+        });
+        url
     }
 
     /// Serves one connection until it is closed.

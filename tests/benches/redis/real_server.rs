@@ -2,14 +2,14 @@
 
 use std::{
     fs,
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    io::{self, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use bytes::BytesMut;
+use synrepl_tests::redis::RedisServer;
 
 use crate::{
     median, micros, rate,
@@ -17,10 +17,7 @@ use crate::{
     workload::Workload,
 };
 
-pub(crate) struct Server {
-    port: u16,
-    child: Child,
-}
+pub(crate) struct Server(RedisServer);
 
 /// One reader's pass, and the CPU time of the server during it.
 pub(crate) struct Pass {
@@ -29,36 +26,19 @@ pub(crate) struct Pass {
 }
 
 impl Server {
-    /// Starts a redis-server on a free port of 127.0.0.1, in memory alone, that waits for slow
-    /// subscribers.
+    /// Starts a redis-server on a free port.
     pub(crate) fn start() -> io::Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no"])
-            .args(["--client-output-buffer-limit", "pubsub 0 0 0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let said = child.stdout.take().map(|output| BufReader::new(output).lines());
-        let server = Self { port, child };
-        let ready = |line: io::Result<String>| line.is_ok_and(|line| line.contains("Ready to"));
-        if said.is_some_and(|mut said| said.any(ready)) {
-            Ok(server)
-        } else {
-            Err(io::Error::other("it ended before it listened"))
-        }
+        RedisServer::start(&[]).map(Self).map_err(io::Error::other)
     }
 
     /// Publishes everything while `reader` reads it.
     pub(crate) fn pass(&self, reader: Reader, workload: &Workload, commands: &[BytesMut]) -> Pass {
         let commands: Vec<bytes::Bytes> =
             commands.iter().map(|piece| piece.clone().freeze()).collect();
-        let (port, messages) = (self.port, workload.messages);
+        let (address, messages) = (self.0.address(), workload.messages);
         let cpu_before = self.cpu_time();
-        let url = format!("redis://127.0.0.1:{port}");
-        let (reading, publisher) = readers::read(reader, &url, workload, move || {
-            thread::spawn(move || publish(port, &commands, messages))
+        let (reading, publisher) = readers::read(reader, &self.0.url(), workload, move || {
+            thread::spawn(move || publish(address, &commands, messages))
         });
         let published: io::Result<()> = publisher.join().expect("the publisher");
         published.expect("published");
@@ -67,7 +47,8 @@ impl Server {
 
     /// The server's user and system time, from `/proc/PID/stat`.
     fn cpu_time(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("/proc");
+        let process = self.0.process_id().expect("running");
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("/proc");
         // The name in parentheses may hold spaces; the times are fields 14 and 15.
         let (_, behind_name) = stat.rsplit_once(')').expect("a name");
         let ticks: u64 = behind_name
@@ -80,16 +61,8 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // The server keeps nothing, so there is nothing to wait for.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn publish(port: u16, commands: &[bytes::Bytes], messages: usize) -> io::Result<()> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+fn publish(address: SocketAddr, commands: &[bytes::Bytes], messages: usize) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address)?;
     let replies: JoinHandle<io::Result<()>> = {
         let mut stream = stream.try_clone()?;
         thread::spawn(move || {

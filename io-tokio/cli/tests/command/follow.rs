@@ -4,21 +4,23 @@
 use std::{
     fs,
     process::{ChildStdout, Stdio},
+    sync::mpsc::channel,
     time::Duration,
 };
 
 use serde_json::Value;
-
-use super::{
-    page_server::PageServer,
-    program::{LIMIT, Running, ran, run, synrepl},
-    redis::Redis,
+use synrepl_tests::{
+    deployment::refused,
+    endpoint::{Answer, Endpoint},
+    redis::RedisServer,
 };
+
+use super::program::{LIMIT, Running, ran, run, synrepl};
 
 const SERVER: &str = "example.com";
 
 /// Starts following, and waits for the connection.
-fn follow(redis: &Redis, more: &[&str]) -> Running {
+fn follow(redis: &RedisServer, more: &[&str]) -> Running {
     let url = redis.url();
     let flags = ["follow", "--redis", &url, "--server-name", SERVER];
     let running = Running::start(synrepl(&[&flags[..], more].concat()));
@@ -26,9 +28,9 @@ fn follow(redis: &Redis, more: &[&str]) -> Running {
     running
 }
 
-fn publish(redis: &Redis, messages: &[&str]) {
+fn publish(redis: &RedisServer, messages: &[&str]) {
     for message in messages {
-        assert_eq!(redis.publish(SERVER, message), 1, "one subscriber");
+        assert_eq!(redis.publish(SERVER, message).unwrap(), 1, "one subscriber");
     }
 }
 
@@ -38,7 +40,7 @@ fn json(line: &str) -> Value {
 
 #[test]
 fn what_is_published_comes_out_as_json_lines() {
-    let redis = Redis::start();
+    let redis = RedisServer::start(&[]).unwrap();
     let running = follow(&redis, &["--for", "2s"]);
     publish(
         &redis,
@@ -70,7 +72,7 @@ fn what_is_published_comes_out_as_json_lines() {
 
 #[test]
 fn text_is_one_line_per_event_without_colour() {
-    let redis = Redis::start();
+    let redis = RedisServer::start(&[]).unwrap();
     let running = follow(&redis, &["--format", "text"]);
     publish(&redis, &["POSITION events p1 5 5", r#"RDATA events p1 6 ["ev",["$a"]]"#]);
     let lines = running.stdout_until("$a");
@@ -86,7 +88,7 @@ fn text_is_one_line_per_event_without_colour() {
 
 #[test]
 fn sigterm_and_ctrl_c_save_positions_and_end_well() {
-    let redis = Redis::start();
+    let redis = RedisServer::start(&[]).unwrap();
     let directory = tempfile::tempdir().unwrap();
     for (signal, token) in [("TERM", 6), ("INT", 7)] {
         let path = directory.path().join(signal);
@@ -104,10 +106,15 @@ fn sigterm_and_ctrl_c_save_positions_and_end_well() {
 
 #[test]
 fn a_resumed_run_fetches_what_it_missed_with_the_secret() {
-    let redis = Redis::start();
+    let redis = RedisServer::start(&[]).unwrap();
     let page =
         r#"{"updates":[[6,["ev",["$a"]]],[7,["ev",["$b"]]]],"upto_token":8,"limited":false}"#;
-    let writer = PageServer::start("200 OK", page);
+    let (asked, requests) = channel();
+    let writer = Endpoint::open(move |request| {
+        asked.send(request.clone()).unwrap();
+        Answer::Page(page.to_owned())
+    })
+    .unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let (positions, secret, trace) = (path("positions"), path("secret"), path("trace"));
@@ -117,10 +124,9 @@ fn a_resumed_run_fetches_what_it_missed_with_the_secret() {
     let flags = ["--positions", &positions, "--secret-file", &secret, "--record", &trace];
     let running = follow(&redis, &[&flags[..], &["--instance", &instance]].concat());
     publish(&redis, &["POSITION events p1 8 8"]);
-    let request = writer.request();
-    assert!(request.contains("/get_repl_stream_updates/events/"), "{request}");
-    assert!(request.contains("from_token=5&upto_token=8"), "{request}");
-    assert!(request.to_lowercase().contains("authorization: bearer hunter2"), "{request}");
+    let request = requests.recv_timeout(LIMIT).unwrap();
+    assert_eq!((request.stream.as_str(), request.from, request.upto), ("events", 5, 8));
+    assert_eq!(request.authorization.as_deref(), Some("Bearer hunter2"));
     let lines = running.stdout_until("\"live\"");
     let rows: Vec<Value> =
         lines.iter().map(|line| json(line)).filter(|line| line["type"] == "rows").collect();
@@ -139,7 +145,7 @@ fn a_resumed_run_fetches_what_it_missed_with_the_secret() {
 
 #[test]
 fn missed_rows_without_an_address_are_a_gap_that_names_the_flag() {
-    let redis = Redis::start();
+    let redis = RedisServer::start(&[]).unwrap();
     let running = follow(&redis, &[]);
     publish(&redis, &["POSITION events p1 5 5", "POSITION events p1 7 9"]);
     let lines = running.stdout_until("\"gap\"");
@@ -152,9 +158,8 @@ fn missed_rows_without_an_address_are_a_gap_that_names_the_flag() {
 
 #[test]
 fn a_refused_fetch_points_at_the_secret() {
-    let redis = Redis::start();
-    let error = r#"{"errcode":"M_UNKNOWN","error":"Internal server error"}"#;
-    let writer = PageServer::start("500 Internal Server Error", error);
+    let redis = RedisServer::start(&[]).unwrap();
+    let writer = Endpoint::open(|_| refused()).unwrap();
     let instance = format!("p1={}", writer.url());
     let running = follow(&redis, &["--instance", &instance]);
     publish(&redis, &["POSITION events p1 5 5", "POSITION events p1 7 9"]);
@@ -165,7 +170,7 @@ fn a_refused_fetch_points_at_the_secret() {
 
 #[test]
 fn a_wrong_server_name_is_pointed_at() {
-    let redis = Redis::start();
+    let redis = RedisServer::start(&[]).unwrap();
     let url = redis.url();
     let flags = ["follow", "--redis", &url, "--server-name", "wrong.example.com"];
     let running = Running::start(synrepl(&flags));
@@ -177,7 +182,7 @@ fn a_wrong_server_name_is_pointed_at() {
 
 #[test]
 fn an_unreachable_redis_is_said_and_tried_again() {
-    let url = { Redis::start().url() };
+    let url = { RedisServer::start(&[]).unwrap().url() };
     let flags = ["follow", "--redis", &url, "--server-name", SERVER, "--for", "3s"];
     let ran = run(&flags);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -189,7 +194,7 @@ fn an_unreachable_redis_is_said_and_tried_again() {
 
 #[test]
 fn a_password_from_a_file_or_the_environment_opens_redis() {
-    let redis = Redis::start_with(&["--requirepass", "p&w d"]);
+    let redis = RedisServer::start(&["--requirepass", "p&w d"]).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("password");
     fs::write(&file, "p&w d\n").unwrap();
@@ -211,13 +216,13 @@ fn a_password_from_a_file_or_the_environment_opens_redis() {
 
 #[test]
 fn user_ip_is_printed_on_request_without_its_token() {
-    let redis = Redis::start();
+    let redis = RedisServer::start(&[]).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let trace = directory.path().join("run.trace");
     let trace = trace.to_str().unwrap();
     let running = follow(&redis, &["--user-ip", "--record", trace]);
     let message = r#"USER_IP @a:b ["syt_abc","127.0.0.1","agent","DEV",5]"#;
-    assert_eq!(redis.publish("example.com/USER_IP", message), 1);
+    assert_eq!(redis.publish("example.com/USER_IP", message).unwrap(), 1);
     let lines = running.stdout_until("USER_IP");
     assert!(lines.last().unwrap().contains("\"access_token\":\"<redacted>\""), "{lines:#?}");
     running.signal("TERM");
@@ -229,7 +234,7 @@ fn user_ip_is_printed_on_request_without_its_token() {
 
 #[test]
 fn a_flood_of_malformed_messages_does_not_flood_stderr() {
-    let redis = Redis::start();
+    let redis = RedisServer::start(&[]).unwrap();
     let running = follow(&redis, &[]);
     publish(&redis, &vec!["GARBAGE"; 200]);
     publish(&redis, &["REMOTE_SERVER_UP other.org"]);
@@ -245,7 +250,7 @@ fn a_flood_of_malformed_messages_does_not_flood_stderr() {
 }
 
 /// Starts following with a stdout that nobody reads, and waits for the connection.
-fn follow_unread(redis: &Redis) -> (Running, ChildStdout) {
+fn follow_unread(redis: &RedisServer) -> (Running, ChildStdout) {
     let flags = ["follow", "--redis", &redis.url(), "--server-name", SERVER];
     let (running, stdout) = Running::start_unread(synrepl(&flags));
     running.stderr_until("connected");
@@ -254,11 +259,11 @@ fn follow_unread(redis: &Redis) -> (Running, ChildStdout) {
 
 #[test]
 fn a_reader_that_leaves_ends_the_program_quietly() {
-    let redis = Redis::start();
+    let redis = RedisServer::start(&[]).unwrap();
     let (mut running, stdout) = follow_unread(&redis);
     drop(stdout);
     let code = (0..100).find_map(|_| {
-        redis.publish(SERVER, "REMOTE_SERVER_UP other.org");
+        redis.publish(SERVER, "REMOTE_SERVER_UP other.org").unwrap();
         running.ended_within(Duration::from_millis(100))
     });
     assert_eq!(code, Some(0));
@@ -266,11 +271,11 @@ fn a_reader_that_leaves_ends_the_program_quietly() {
 
 #[test]
 fn a_second_ctrl_c_ends_a_program_that_hangs_on_its_reader() {
-    let redis = Redis::start();
+    let redis = RedisServer::start(&[]).unwrap();
     let (mut running, _unread) = follow_unread(&redis);
     let message = format!("REMOTE_SERVER_UP {}", "x".repeat(60_000));
     for _ in 0..20 {
-        redis.publish(SERVER, &message);
+        redis.publish(SERVER, &message).unwrap();
     }
     let code = (0..40).find_map(|_| {
         running.signal("INT");
@@ -281,11 +286,11 @@ fn a_second_ctrl_c_ends_a_program_that_hangs_on_its_reader() {
 
 #[test]
 fn a_reader_that_hangs_does_not_keep_the_program_from_stopping() {
-    let redis = Redis::start();
+    let redis = RedisServer::start(&[]).unwrap();
     let (mut running, _unread) = follow_unread(&redis);
     let message = format!("REMOTE_SERVER_UP {}", "x".repeat(60_000));
     for _ in 0..20 {
-        redis.publish(SERVER, &message);
+        redis.publish(SERVER, &message).unwrap();
     }
     running.signal("TERM");
     assert_eq!(running.ended_within(LIMIT), Some(0));
@@ -293,7 +298,7 @@ fn a_reader_that_hangs_does_not_keep_the_program_from_stopping() {
 
 #[test]
 fn a_trace_that_cannot_be_written_is_said_and_following_goes_on() {
-    let redis = Redis::start();
+    let redis = RedisServer::start(&[]).unwrap();
     let running = follow(&redis, &["--record", "/dev/full"]);
     running.stderr_until("--record: the trace cannot be written");
     publish(&redis, &["REMOTE_SERVER_UP other.org"]);
@@ -304,7 +309,7 @@ fn a_trace_that_cannot_be_written_is_said_and_following_goes_on() {
 
 #[test]
 fn a_stdout_that_cannot_be_written_to_is_a_failure() {
-    let redis = Redis::start();
+    let redis = RedisServer::start(&[]).unwrap();
     let url = redis.url();
     let mut command = synrepl(&["follow", "--redis", &url, "--server-name", SERVER]);
     command.stdout(fs::File::create("/dev/full").unwrap()).stderr(Stdio::piped());

@@ -7,9 +7,7 @@
 mod demo;
 mod flags;
 mod follow;
-mod page_server;
 mod program;
-mod redis;
 mod replay;
 mod serve;
 mod serve_killed;

@@ -4,10 +4,10 @@
 use std::io::Write as _;
 
 use serde_json::{Value, json};
+use synrepl_tests::redis::RedisServer;
 
 use super::{
     program::{LIMIT, Running, ran, run, synrepl},
-    redis::Redis,
     writer::LogDirectory,
 };
 
@@ -196,7 +196,7 @@ fn what_was_acknowledged_survives_a_kill_and_no_token_is_given_out_twice() {
 
 #[test]
 fn followers_over_redis_and_direct_tcp_of_every_kind_get_every_row() {
-    let redis = Redis::start();
+    let redis = RedisServer::start(&[]).unwrap();
     let url = redis.url();
     let directory = LogDirectory::new();
     let old = "127.0.0.1:0?dialect=1.12";

@@ -16,8 +16,9 @@ use synrepl::{
     Builder, Dialect, Event, Handle, Start,
     core::{Backoff, Origin},
 };
+use synrepl_tests::redis::RedisServer;
 
-use super::{program::LIMIT, redis::Redis, writer::LogDirectory};
+use super::{program::LIMIT, writer::LogDirectory};
 
 const KILLS: u64 = 50;
 /// The most lines that are fed in one life of the process: more than are acknowledged before a
@@ -130,7 +131,7 @@ impl Chance {
 
 #[test]
 fn fifty_kills_lose_no_row_reuse_no_token_and_repeat_nothing() {
-    let redis = Redis::start();
+    let redis = RedisServer::start(&[]).unwrap();
     let url = redis.url();
     let directory = LogDirectory::new();
     let [tcp, http] = [(); 2].map(|()| {

@@ -1,5 +1,6 @@
 //! The kept scenarios, which once broke a promise or catch a planted bug, played again in the
 //! simulation: every promise holds, and every bug of the simulated driver is caught.
+#![cfg(feature = "network")]
 
 use std::{fs, path::Path};
 
@@ -7,7 +8,7 @@ use synrepl_sim::Kept;
 
 #[test]
 fn every_kept_scenario_holds_its_promises_and_catches_its_bug() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/scenarios");
     let mut files: Vec<_> =
         fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
