@@ -1,18 +1,9 @@
 //! TLS to a real redis-server, and catch-up from HTTPS and Unix-socket listeners played by the
 //! test; a wrong certificate is reported with what to do.
 
-#![cfg(feature = "tls")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests say what they expect"
-)]
-
-mod servers;
-
 use std::{sync::Arc, time::Duration};
 
-use servers::{
+use crate::servers::{
     certificate::Certificate,
     client::Client,
     connected, disconnected, until,

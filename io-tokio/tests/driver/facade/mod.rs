@@ -3,6 +3,8 @@
 //! field, so a new one does not pass unseen: a field is an error of the compiler, a variant one of
 //! clippy.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 mod errors;
 mod events;
 mod stores;

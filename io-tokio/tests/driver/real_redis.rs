@@ -1,17 +1,9 @@
 //! The whole driver against a real redis-server and a writer's HTTP listener played by the test:
 //! logins, lost connections, catch-up and the audit.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests say what they expect"
-)]
-
-mod servers;
-
 use std::time::Duration;
 
-use servers::{client::Client, connected, disconnected, until, writer::Log};
+use crate::servers::{client::Client, connected, disconnected, until, writer::Log};
 use synrepl::{Builder, Command, Event, Positions, Source, Token, core::Origin};
 use synrepl_tests::redis::RedisServer;
 

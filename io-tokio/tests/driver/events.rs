@@ -1,14 +1,6 @@
 //! The driver against a scripted Redis server: events come with the positions to save, a slow
 //! application loses nothing, a shutdown ends in order, and a recorded run replays alike.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests say what they expect"
-)]
-
-mod scripted;
-
 use std::{
     future::Future as _,
     pin::pin,
@@ -17,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use scripted::{Pages, Peer, Redis, builder, network};
+use crate::scripted::{Pages, Peer, Redis, builder, network};
 use synrepl::{
     Command, Config, Event, Positions, Recorder, Replication, SendError, Source, Timestamp, Token,
     WaitError,
@@ -306,7 +298,7 @@ async fn a_message_above_the_limit_ends_the_connection_and_says_so() {
         builder(script).limits(|limits| limits.message_bytes_max = 100).spawn().unwrap();
     let mut redis = network.log_in().await;
     redis.message(&format!("RDATA events p1 1 [\"{}\"]", "x".repeat(100))).await;
-    let reason = scripted::disconnect_reason(&mut replication).await;
+    let reason = crate::scripted::disconnect_reason(&mut replication).await;
     assert!(reason.contains("at most 100 bytes"), "{reason}");
 }
 

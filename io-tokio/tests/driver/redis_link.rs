@@ -1,17 +1,9 @@
 //! The Redis link against a scripted server: login and subscription, their refusals, keep-alive,
 //! and the delays between attempts.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests say what they expect"
-)]
-
-mod scripted;
-
 use std::time::Duration;
 
-use scripted::{Network, builder, builder_for, disconnect_reason, network};
+use crate::scripted::{Network, builder, builder_for, disconnect_reason, network};
 use synrepl::{Builder, Event, Replication};
 use tokio::time::Instant;
 

@@ -10,7 +10,7 @@ use synrepl::{
     typed::{self, RowError},
 };
 
-use crate::are;
+use super::are;
 
 fn url(error: UrlError) {
     let UrlError { url, problem, accepted, .. } = error;

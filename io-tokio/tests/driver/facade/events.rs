@@ -10,7 +10,7 @@ use synrepl::{
     Warning,
 };
 
-use crate::are;
+use super::are;
 
 fn event(event: Event) {
     match event {

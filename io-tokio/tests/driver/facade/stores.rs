@@ -14,7 +14,7 @@ use synrepl::{
     typed::{StreamRow as _, TypingRow, to_row},
 };
 
-use crate::are;
+use super::are;
 
 /// Rows that lie in memory, whoever asks.
 #[derive(Clone, Default)]
