@@ -2,7 +2,7 @@
 //! serve an entry older than the position of its follower.
 //!
 //! `cargo run -p synrepl-sim --example stale_cache` plays 200 schedules with the right cache, then
-//! looks for one that catches a wrong one. `sim/tests/stale_cache.rs` does the same as a test.
+//! looks for one that catches a wrong one. `sim/tests/sim/stale_cache.rs` does the same as a test.
 
 use std::process::ExitCode;
 

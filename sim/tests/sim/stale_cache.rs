@@ -3,7 +3,7 @@
 
 use synrepl_sim::{Mode, Promise, Scenario, run_with_handler};
 
-#[path = "../examples/stale_cache/cache.rs"]
+#[path = "../../examples/stale_cache/cache.rs"]
 mod cache;
 
 use cache::{Cache, Rule};

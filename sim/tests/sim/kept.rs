@@ -1,6 +1,5 @@
 //! The kept scenarios, which once broke a promise or catch a planted bug, played again in the
 //! simulation: every promise holds, and every bug of the simulated driver is caught.
-#![cfg(feature = "network")]
 
 use std::{fs, path::Path};
 

@@ -1,5 +1,4 @@
 //! The whole driver on a simulated network.
-#![cfg(feature = "network")]
 
 use synrepl_core::wire::Dialect;
 use synrepl_sim::{

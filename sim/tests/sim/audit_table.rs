@@ -1,7 +1,7 @@
 //! The table in `README.md` of the writers whose rows can be missed without a gap, without and with
 //! the audit, is what runs show.
 //!
-//! `REWRITE=1 cargo test -p synrepl-sim --test audit_table` rewrites it.
+//! `REWRITE=1 cargo test -p synrepl-sim --test sim audit_table::` rewrites it.
 
 use std::{env, fmt::Write as _, fs, path::Path};
 
