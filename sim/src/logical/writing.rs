@@ -19,7 +19,7 @@ use crate::{
     marks::Mark,
     scenario::Manners,
     trace::What,
-    world::{Said, look},
+    world::{Log, Said, look},
 };
 
 /// Time until a writer's send loop has seen a write.
@@ -298,7 +298,6 @@ impl World<'_> {
     }
 
     /// Something of a log reached the bus.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "other commands are not of a log")]
     pub(super) fn on_published(
         &mut self,
         sender: ProcessIndex,
@@ -318,12 +317,7 @@ impl World<'_> {
                 Err(violation) => self.break_promise(sender, violation),
             }
         }
-        let token = match command {
-            Command::Rdata(rdata) => rdata.token,
-            Command::Position(position) => Some(position.token),
-            _ => None,
-        };
-        if let Some(token) = token {
+        if let Some(token) = Log::token_in(command) {
             let is_builtin = self.processes[sender].machine.is_none();
             let log = &mut self.logs[at];
             // A writer that started over, and is first heard of where it has rows already, may

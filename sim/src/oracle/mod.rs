@@ -15,15 +15,15 @@
 //! | I8 progress | F7 | `progress` |
 //! | I9 rows before positions | F6 | `honest` |
 //! | I10 waits | waits, F7 | `waits`, `progress` |
-//! | I11 announce | P4, F7 | `publish`, `progress` |
+//! | I11 announce | P4, F7 | `outlet`, `publish`, `progress` |
 //! | I12 echo | F5 | `echo` |
-//! | I13 never ahead of what is persisted | P2, F6 | `publish`, `honest` |
+//! | I13 never ahead of what is persisted | P2, F6 | `outlet`, `honest` |
 //! | I14 restart | F10, F2 | `reset`, `complete` |
 //! | I15 acknowledged is stored | application | the saved positions of a follower that died |
 //! | I16 bounded | F9, P5 | `bounded` |
 //! | a gap's place and reason are true | F2 | `gap` |
 //! | a live source is reset only as its writer starts over | F10, F3 | `reset` |
-//! | what is said to have gone out has, and is said | P3 | `publish` |
+//! | what is said to have gone out has, and is said | P3 | `fate`, `publish` |
 
 mod audit;
 mod batches;
@@ -31,12 +31,14 @@ mod bounded;
 mod complete;
 mod counts;
 mod echo;
+mod fate;
 mod gap;
 mod honest;
 mod isolation;
 mod ledger;
 mod once;
 mod order;
+mod outlet;
 #[cfg(feature = "network")]
 mod peers;
 mod progress;

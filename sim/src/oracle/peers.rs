@@ -8,7 +8,11 @@ use synrepl_core::{
     wire::Command,
 };
 
-use super::{Promise, Verdict, publish::broken};
+use super::{
+    Promise, Verdict,
+    outlet::{check_position, check_rows},
+    publish::hold,
+};
 use crate::world::Log;
 
 /// What was said of one stream on the connection.
@@ -68,7 +72,7 @@ impl PeerOracle {
             Command::Rdata(rdata) if said.missed => {
                 let Some(token) = rdata.token else {
                     let what = "a missed row came without its number".to_owned();
-                    return broken(Promise::SentInOrder, now, source, what);
+                    return hold(now, source, Err((Promise::SentInOrder, what)));
                 };
                 if said.of.is_some_and(|of| of != token) {
                     said.close(now, log)?;
@@ -93,20 +97,11 @@ impl PeerOracle {
                 }
                 if !said.batch.is_empty() {
                     let what = "an announcement stands inside a batch".to_owned();
-                    return broken(Promise::SentInOrder, now, source, what);
+                    return hold(now, source, Err((Promise::SentInOrder, what)));
                 }
-                let told = said.told.unwrap_or(position.token);
-                said.told = Some(told.max(position.token));
-                let Some((row, _)) = log.between(told, position.token).next() else {
-                    return Ok(());
-                };
-                let (prev, token) = (position.prev, position.token);
-                let (promise, what) = if prev <= told {
-                    (Promise::TruePosition, format!("POSITION {prev} {token} goes over {row}"))
-                } else {
-                    (Promise::Announces, format!("announced {token} ahead of the rows at {row}"))
-                };
-                broken(promise, now, source, what)
+                let told = said.told;
+                said.told = told.max(Some(position.token));
+                hold(now, source, check_position(log, told, position))
             }
             _ => Ok(()),
         }
@@ -116,24 +111,10 @@ impl PeerOracle {
 impl Said {
     /// The rows of a token were said, if any are open.
     fn close(&mut self, now: Timestamp, log: &Log) -> Verdict {
-        let source = &log.source;
         let Some(token) = self.of.take() else { return Ok(()) };
         let rows = std::mem::take(&mut self.batch);
         let told = self.told.replace(token);
-        if log.entries.get(&token).is_none_or(|written| *written != rows) {
-            let what = format!("the rows sent at {token} are not those of its log");
-            return broken(Promise::SentInOrder, now, source, what);
-        }
-        let Some(told) = told else { return Ok(()) };
-        if token <= told {
-            let what = format!("{token} was sent after {told}");
-            return broken(Promise::SentInOrder, now, source, what);
-        }
-        if let Some((missed, _)) = log.between(told, token.before()).next() {
-            let what = format!("{token} was sent, {missed} before it was not");
-            return broken(Promise::SentInOrder, now, source, what);
-        }
-        Ok(())
+        hold(now, &log.source, check_rows(log, told, token, &rows))
     }
 }
 

@@ -1,59 +1,57 @@
 //! P1 to P4: what our own writers put on the bus, judged where the bus takes it, so that no delay
-//! or loss behind it matters. Known invariants I11 and I13.
+//! or loss behind it matters. The model checker judges where the writer sends it.
 
 use std::collections::BTreeMap;
 
 use synrepl_core::{
     Timestamp,
-    stream::{Row, Source, Token},
+    stream::{Source, Token},
     wire::Command,
 };
 
-use super::{Promise, Verdict, Violation};
+use super::{
+    Promise, Verdict, Violation,
+    fate::Fate,
+    outlet::{Broken, Outlet},
+};
 use crate::world::Log;
 
 /// Time within which a REPLICATE must be answered by an instance that is there.
 const ANSWERS_WITHIN_S: u64 = 10;
 
-/// What was said of one own stream.
-#[derive(Clone, Debug, Default)]
+/// What was said of one own stream, on all connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Said {
-    /// All rows up to here are known to listeners, or known to be missing.
-    told: Token,
-    /// The last token said; rows behind an announcement go on from there.
-    last: Token,
-    batch: Vec<Row>,
-    /// Something was announced on the present connection.
-    announced: bool,
+    fate: Fate,
     /// The time at which the bus last took an announcement.
     announced_at: Option<Timestamp>,
     /// A REPLICATE that was not answered yet.
     asked_at: Option<Timestamp>,
-    /// The application was told that all up to here has gone out.
-    published: Token,
 }
 
 /// Judges what our own writers say.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct PublishOracle {
     sources: BTreeMap<Source, Said>,
+    /// What each instance said on its present connection.
+    outlets: BTreeMap<String, Outlet>,
+    /// The commands come as the writer sends them, and what the bus answers is known. Else they
+    /// come as the bus takes them, and the writer knows of some of them that it did.
+    as_sent: bool,
 }
 
 impl PublishOracle {
     /// The writer of `log` begins to speak, at where its log ends.
     pub(crate) fn on_start(&mut self, log: &Log) {
-        let (told, last, published) = (log.current, log.current, log.current);
-        let said = Said { told, last, published, ..Said::default() };
+        let said = Said { fate: Fate::starting_at(log.current), ..Said::default() };
         self.sources.insert(log.source.clone(), said);
+        self.outlets.remove(log.source.instance());
     }
 
     /// A new connection of `instance`: it has announced nothing on it.
     pub(crate) fn on_connected(&mut self, instance: &str) {
-        for (_, said) in self.of(instance) {
-            said.announced = false;
-            said.asked_at = None;
-            said.batch.clear();
-        }
+        self.outlets.remove(instance);
+        self.of(instance).for_each(|(_, said)| said.asked_at = None);
     }
 
     /// A REPLICATE reached an instance.
@@ -71,51 +69,35 @@ impl PublishOracle {
         self.sources.iter_mut().filter(move |(source, _)| source.instance() == instance)
     }
 
-    /// The application of the writer of `log` is told that all up to `token` has gone out: the bus
-    /// has taken it, and no higher token was told before.
+    /// The application of the writer of `log` is told that all up to `token` has gone out: it has,
+    /// and no higher token was told before.
     pub(crate) fn on_published(&mut self, now: Timestamp, token: Token, log: &Log) -> Verdict {
-        let source = &log.source;
-        let said = self.sources.entry(source.clone()).or_default();
-        let before = std::mem::replace(&mut said.published, token);
-        if token <= before {
-            let what = format!("told that {token} has gone out, after {before}");
-            return broken(Promise::UnknownFate, now, source, what);
-        }
-        if token > said.told {
-            let what = format!("told that {token} has gone out, the bus took {}", said.told);
-            return broken(Promise::UnknownFate, now, source, what);
-        }
-        Ok(())
+        let said = self.sources.entry(log.source.clone()).or_default();
+        let verdict = said.fate.on_published(token);
+        hold(now, &log.source, verdict.map_err(|what| (Promise::UnknownFate, what)))
     }
 
     /// All that the bus has taken of an instance was told to its application.
     pub(crate) fn check_published(&self, now: Timestamp, instance: &str) -> Verdict {
-        for (source, said) in &self.sources {
-            if source.instance() == instance && said.announced && said.published < said.told {
-                let (told, published) = (said.told, said.published);
-                let what = format!("the bus took {told}, the application heard of {published}");
-                return broken(Promise::UnknownFate, now, source, what);
-            }
+        let outlet = self.outlets.get(instance);
+        let announced = |source| outlet.is_some_and(|outlet| outlet.is_announced(source));
+        for (source, said) in self.sources.iter().filter(|(source, _)| announced(source)) {
+            let verdict = said.fate.check_told().map_err(|what| (Promise::UnknownFate, what));
+            hold(now, source, verdict)?;
         }
         Ok(())
     }
 
     /// No instance that is there owes an answer for too long.
     pub(crate) fn check_answered(&self, now: Timestamp, instance: &str) -> Verdict {
-        for (source, said) in &self.sources {
-            if source.instance() == instance
-                && let Some(asked_at) = said.asked_at
-                && is_late(now, asked_at)
-            {
-                return broken(Promise::Announces, now, source, not_answered(asked_at));
-            }
-        }
-        Ok(())
+        let of_instance = |(source, _): &(&Source, &Said)| source.instance() == instance;
+        self.sources.iter().filter(of_instance).try_for_each(|(source, said)| {
+            hold(now, source, said.asked_at.map_or(Ok(()), |at| check_in_time(now, at)))
+        })
     }
 
-    /// The bus takes a command of the writer of `log`. True if it announces rows again that were
-    /// told before, as after a send of unknown fate.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "other commands are not of a log")]
+    /// Judges a command of the writer of `log`. True if it announces rows again that were told
+    /// before, as after a send of unknown fate.
     pub(crate) fn judge(
         &mut self,
         now: Timestamp,
@@ -124,80 +106,75 @@ impl PublishOracle {
     ) -> Result<bool, Violation> {
         let source = &log.source;
         let said = self.sources.entry(source.clone()).or_default();
-        match command {
-            Command::Rdata(rdata) => {
-                if !said.announced {
-                    let what = "rows came before an announcement on this connection".to_owned();
-                    return broken(Promise::Announces, now, source, what).map(|()| false);
-                }
-                said.batch.push(rdata.row.clone());
-                let Some(token) = rdata.token else { return Ok(false) };
-                let rows = std::mem::take(&mut said.batch);
-                let (told, last) = (said.told, said.last);
-                said.told = told.max(token);
-                said.last = token;
-                if token <= last {
-                    let what = format!("{token} was sent after {last}");
-                    broken(Promise::SentInOrder, now, source, what)?;
-                }
-                if log.entries.get(&token).is_none_or(|written| *written != rows) {
-                    let what = format!("the rows sent at {token} are not those of its log");
-                    broken(Promise::SentInOrder, now, source, what)?;
-                }
-                if let Some((missed, _)) = log.between(told, token.before()).next() {
-                    let what = format!("{token} was sent, {missed} before it was not");
-                    broken(Promise::UnknownFate, now, source, what)?;
-                }
-                Ok(false)
+        let outlet = self.outlets.entry(source.instance().to_owned()).or_default();
+        let mut again = false;
+        if let Command::Position(position) = command {
+            let (prev, token) = (position.prev, position.token);
+            again = said.fate.is_known_above(token);
+            said.announced_at = Some(now);
+            if let Some(asked_at) = said.asked_at.take() {
+                hold(now, source, check_in_time(now, asked_at))?;
             }
-            Command::Position(position) => {
-                let again = position.token < said.told;
-                let (told, open) = (said.told, !said.batch.is_empty());
-                said.announced = true;
-                said.announced_at = Some(now);
-                let asked_at = said.asked_at.take();
-                said.last = position.token;
-                said.told = told.max(position.token);
-                if let Some(asked_at) = asked_at.filter(|at| is_late(now, *at)) {
-                    return broken(Promise::Announces, now, source, not_answered(asked_at))
-                        .map(|()| again);
-                }
-                if open {
-                    let what = "an announcement stands inside a batch".to_owned();
-                    broken(Promise::SentInOrder, now, source, what)?;
-                }
-                if position.prev <= told
-                    && let Some((row, _)) = log.between(told, position.token).next()
-                {
-                    let what = format!(
-                        "POSITION {} {} goes over the rows at {row}",
-                        position.prev, position.token
-                    );
-                    broken(Promise::TruePosition, now, source, what)?;
-                }
-                if position.prev > told
-                    && !log.traits.resettable
-                    && let Some((row, _)) = log.between(told, position.prev).next()
-                {
-                    let what = format!("announced {} ahead of the rows at {row}", position.prev);
-                    broken(Promise::Announces, now, source, what)?;
+            let resettable = log.traits.resettable;
+            let at = said.fate.resumes_at(resettable);
+            let resumes =
+                prev == token && if self.as_sent { token == at } else { token <= at || resettable };
+            if !resumes && !outlet.is_announced(source) {
+                let what = format!("POSITION {prev} {token} on a new connection, not {at}");
+                hold(now, source, Err((Promise::UnknownFate, what)))?;
+            }
+        }
+        match outlet.judge(command, log) {
+            Ok(Some(token)) => {
+                said.fate.on_sent(token);
+                if !self.as_sent {
+                    said.fate.on_confirmed(token);
                 }
                 Ok(again)
             }
-            _ => Ok(false),
+            verdict => hold(now, source, verdict.map(|_| ())).map(|()| again),
         }
     }
 }
 
-fn is_late(now: Timestamp, asked_at: Timestamp) -> bool {
-    now.saturating_since(asked_at).as_secs() > ANSWERS_WITHIN_S
+/// What the model checker tells and asks besides.
+#[cfg(test)]
+impl PublishOracle {
+    pub(crate) fn of_what_is_sent() -> Self {
+        Self { as_sent: true, ..Self::default() }
+    }
+
+    /// The writer of `log` learns that the bus took its rows or announcements up to `token`.
+    pub(crate) fn on_confirmed(&mut self, token: Token, log: &Log) {
+        self.sources.entry(log.source.clone()).or_default().fate.on_confirmed(token);
+    }
+
+    /// Everything that was written was said on the present connection, and the application knows
+    /// that it has gone out.
+    pub(crate) fn check_complete(&self, now: Timestamp, log: &Log) -> Verdict {
+        let said = self.sources.get(&log.source);
+        let outlet = self.outlets.get(log.source.instance());
+        if said.is_some_and(|said| said.fate.is_told(log.current))
+            && outlet.is_some_and(|outlet| outlet.is_complete(log))
+        {
+            return Ok(());
+        }
+        let what = format!("{said:?}, {outlet:?}, at {}", log.current);
+        hold(now, &log.source, Err((Promise::SentInOrder, what)))
+    }
 }
 
-fn not_answered(asked_at: Timestamp) -> String {
-    format!("did not answer the REPLICATE of {asked_at} within {ANSWERS_WITHIN_S} s")
+fn check_in_time(now: Timestamp, asked_at: Timestamp) -> Result<(), Broken> {
+    if now.saturating_since(asked_at).as_secs() > ANSWERS_WITHIN_S {
+        let what = format!("did not answer the REPLICATE of {asked_at} in {ANSWERS_WITHIN_S} s");
+        return Err((Promise::Announces, what));
+    }
+    Ok(())
 }
 
-pub(super) fn broken(promise: Promise, at: Timestamp, source: &Source, what: String) -> Verdict {
-    let instance = source.instance().to_owned();
-    Err(Violation { promise, at, instance, source: Some(source.clone()), what })
+pub(super) fn hold(at: Timestamp, source: &Source, verdict: Result<(), Broken>) -> Verdict {
+    verdict.map_err(|(promise, what)| {
+        let instance = source.instance().to_owned();
+        Violation { promise, at, instance, source: Some(source.clone()), what }
+    })
 }

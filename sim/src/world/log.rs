@@ -92,6 +92,16 @@ impl Log {
         }
     }
 
+    /// Returns the token up to which rows or an announcement bring their log.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other commands are not of a log")]
+    pub(crate) const fn token_in(command: &Command) -> Option<Token> {
+        match command {
+            Command::Rdata(rdata) => rdata.token,
+            Command::Position(position) => Some(position.token),
+            _ => None,
+        }
+    }
+
     /// Takes account of a command of the writer that the bus passes on.
     #[expect(clippy::wildcard_enum_match_arm, reason = "other commands are not of a log")]
     pub(crate) fn on_said(&mut self, command: &Command) {

@@ -2,6 +2,5 @@
 //! and a real follower with fetches from the writer's log.
 
 mod model;
-mod sent;
 mod world;
 mod worlds;

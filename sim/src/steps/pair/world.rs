@@ -11,15 +11,14 @@ use synrepl_core::{
     wire::Command,
 };
 
-use super::sent::{Sent, violation};
 use crate::{
-    oracle::{Promise, Violation},
+    oracle::{Promise, PublishOracle, Violation},
     scenario::Scenario,
     steps::{
         follower::{Answer, BATCH_ROWS, Follower, PAGE_ROWS_MAX, Says},
         member::{Member, line},
     },
-    world::Logs,
+    world::{Log, Logs},
 };
 
 /// One of the two nodes.
@@ -49,7 +48,7 @@ pub(super) struct World {
     outbound: VecDeque<Command>,
     /// Commands that the bus has taken, and whose answers are on their way.
     unanswered: VecDeque<Command>,
-    sent: Sent,
+    publish: PublishOracle,
     manner: Manner,
 }
 
@@ -67,6 +66,12 @@ pub(super) struct Manner {
 }
 
 type Outcome = Result<(), Violation>;
+
+/// The writer has broken a promise. The steps that led there say when.
+fn violation(promise: Promise, what: String) -> Violation {
+    let (at, instance) = (Timestamp::ZERO, Scenario::writer_name(0));
+    Violation { promise, at, instance, source: None, what }
+}
 
 impl World {
     pub(super) fn new(streams: &[&str], manner: Manner) -> (Self, Outcome) {
@@ -93,10 +98,10 @@ impl World {
             reads: Vec::new(),
             outbound: VecDeque::new(),
             unanswered: VecDeque::new(),
-            sent: Sent::default(),
+            publish: PublishOracle::of_what_is_sent(),
             manner,
         };
-        world.sent.on_start(&world.logs);
+        world.logs.iter().for_each(|log| world.publish.on_start(log));
         let actions = world.writer.drain();
         let mut outcome = world.act(actions).and_then(|()| {
             let says = world.follower.begin(&world.logs);
@@ -135,7 +140,7 @@ impl World {
         match side {
             Side::Writer => match self.writer.handle(self.now, input) {
                 Ok(actions) => self.act(actions),
-                Err(misuse) => Err(violation(Promise::Total, None, misuse.to_string())),
+                Err(misuse) => Err(violation(Promise::Total, misuse.to_string())),
             },
             Side::Follower => {
                 let says = self.follower.handle(self.now, input, None, &self.logs);
@@ -150,13 +155,25 @@ impl World {
         Ok(())
     }
 
+    /// Judges a command that the writer sends.
+    fn judge(&mut self, command: &Command) -> Outcome {
+        match self.logs.iter().find(|log| log.is_named_in(command)) {
+            Some(log) => self.publish.judge(Timestamp::ZERO, command, log).map(|_| ()),
+            None if matches!(command, Command::Rdata(_) | Command::Position(_)) => {
+                let what = format!("of no own stream: {command:?}");
+                Err(violation(Promise::SentInOrder, what))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Carries out what the writer wants done.
     #[expect(clippy::wildcard_enum_match_arm, reason = "other actions are for real sockets")]
     fn act(&mut self, actions: Vec<Action>) -> Outcome {
         for action in actions {
             match action {
                 Action::Send { command, .. } => {
-                    self.sent.judge(&command, &self.logs)?;
+                    self.judge(&command)?;
                     self.outbound.push_back(command);
                 }
                 Action::ReadLog { query, stream, span, .. } => {
@@ -164,7 +181,7 @@ impl World {
                 }
                 Action::Notify(Event::Published { stream, token }) => {
                     let log = self.logs.own(0, &stream).expect("it is an own stream");
-                    self.sent.on_published(log, token)?;
+                    self.publish.on_published(Timestamp::ZERO, token, log)?;
                 }
                 _ => {}
             }
@@ -213,7 +230,13 @@ impl World {
         let Some(conn) = self.writer.conn else { return Ok(()) };
         let count = if self.manner.one_by_one { 1 } else { self.unanswered.len() };
         let confirmed: Vec<_> = self.unanswered.drain(..count.min(self.unanswered.len())).collect();
-        confirmed.iter().for_each(|command| self.sent.on_confirmed(command));
+        for command in &confirmed {
+            if let Some(log) = self.logs.iter().find(|log| log.is_named_in(command))
+                && let Some(token) = Log::token_in(command)
+            {
+                self.publish.on_confirmed(token, log);
+            }
+        }
         match u32::try_from(confirmed.len()) {
             Ok(count) if count > 0 => self.handle(Side::Writer, Input::Sent { conn, count }),
             _ => Ok(()),
@@ -267,7 +290,7 @@ impl World {
         }
         let Some(input) = self.member(side).connect() else { return Ok(()) };
         if side == Side::Writer {
-            self.sent.on_connected();
+            self.publish.on_connected(&self.writer_config.instance);
         }
         self.handle(side, input)
     }
@@ -285,7 +308,7 @@ impl World {
                 .insert(log.source.stream().to_owned(), log.current);
         }
         self.writer = Member::new(self.writer_config.clone());
-        self.sent.on_start(&self.logs);
+        self.logs.iter().for_each(|log| self.publish.on_start(log));
         self.handle(Side::Writer, Input::Tick)
     }
 
@@ -345,10 +368,7 @@ impl World {
     /// # Errors
     /// What is missing.
     pub(super) fn check_complete(&self) -> Outcome {
-        if !self.sent.is_complete(&self.logs) {
-            let what = format!("{:?}, logs {:?}", self.sent, self.logs);
-            return Err(violation(Promise::SentInOrder, None, what));
-        }
+        self.logs.iter().try_for_each(|log| self.publish.check_complete(Timestamp::ZERO, log))?;
         self.follower.check_converged(&self.logs, |log| log.current)
     }
 }
