@@ -51,6 +51,17 @@ fn positions_are_counted_per_source_and_overwritten() {
     assert_eq!(positions.get(&Source::new("events", "p1")), Some(Token::new(3)));
     assert_eq!(positions.highest("events"), Some(Token::new(9)));
     assert_eq!(positions.highest("typing"), None);
+    let again: Positions =
+        positions.iter().map(|(source, token)| (source.clone(), token)).collect();
+    assert_eq!(again, positions);
+}
+
+#[test]
+fn positions_and_rows_of_another_shape_are_refused_with_the_shape_that_they_have() {
+    let error = |text| serde_json::from_str::<Positions>(text).unwrap_err().to_string();
+    assert!(error("[]").contains("an object of streams, each with its writers and their tokens"));
+    assert!(error(r#"{"events":7}"#).starts_with("invalid type: integer `7`, expected a map"));
+    assert!(serde_json::from_str::<Rows>("{}").unwrap_err().to_string().contains("a sequence"));
 }
 
 #[test]
