@@ -164,16 +164,18 @@ fn plans(flags: &BugsFlags) -> Result<Vec<Plan>, Refusal> {
                 (known.origin.clone(), known.does.clone(), known.caught_by.clone())
             }
         };
-        let asked = match (&bug, flags.matrix) {
-            (Bug::Driver(_), true) => caught_by.clone(),
-            (Bug::Edit(_), true) => Engine::all().collect(),
-            // Among all bugs, those of the simulated driver are left to the engines that have it.
-            (Bug::Driver(_), _) if flags.bug.is_empty() && !flags.engine.is_empty() => {
-                flags.engine.iter().filter(|engine| caught_by.contains(engine)).copied().collect()
-            }
-            _ if !flags.engine.is_empty() => flags.engine.clone(),
-            _ => caught_by.iter().take(1).copied().collect(),
+        let mut asked: Vec<_> = match flags.matrix {
+            true => Engine::all().collect(),
+            false if flags.engine.is_empty() => caught_by.iter().take(1).copied().collect(),
+            false => flags.engine.clone(),
         };
+        if flags.matrix || flags.bug.is_empty() {
+            // Not every engine has every bug, and not every bug has a kept scenario.
+            asked.retain(|engine| {
+                let may_be_left_out = *engine == Engine::Kept || matches!(bug, Bug::Driver(_));
+                !may_be_left_out || caught_by.contains(engine)
+            });
+        }
         Ok(Plan { bug, origin, description, caught_by, asked })
     };
     bugs.into_iter().map(plan).collect()
