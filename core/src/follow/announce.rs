@@ -107,14 +107,14 @@ const TABLE: [(Relation, [[Entry; 4]; 2]); 5] = {
 /// Decides on an announcement. `span.from` may lie above `span.upto`: then the writer has stated
 /// nothing about the tokens between them.
 pub(super) fn announce(view: &View, span: Span) -> Step {
-    let is_behind = view.position < span.upto;
+    let would_move = view.position < span.upto;
     match Relation::of(view.compared(span), span).entry(view) {
         Entry::Hold => Step::Hold,
         Entry::Confirm => Step::Confirm,
         Entry::Reset => Step::Reset,
         Entry::Fetch => Step::Fetch,
-        Entry::Complete if is_behind && view.lacks_rows() => Step::Fetch,
-        Entry::Complete if is_behind && view.closes(span.upto) => Step::Advance,
+        Entry::Complete if would_move && view.lacks_rows() => Step::Fetch,
+        Entry::Complete if would_move && view.closes(span.upto) => Step::Advance,
         Entry::Complete => Step::Stay,
     }
 }
