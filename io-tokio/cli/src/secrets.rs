@@ -26,7 +26,12 @@ pub(super) struct SecretSource<'a> {
     pub(super) variable: &'static str,
 }
 
-impl SecretSource<'_> {
+impl<'a> SecretSource<'a> {
+    /// The places of the secret that Synapse's workers share.
+    pub(super) const fn replication(file: Option<&'a PathBuf>) -> Self {
+        Self { flag: "--secret-file", file, variable: "SYNREPL_REPLICATION_SECRET" }
+    }
+
     /// The secret, without the line end that editors leave behind it; `None` if neither file nor
     /// variable is given.
     ///

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::scripted::{Network, builder, builder_for, disconnect_reason, network};
+use crate::scripted::{Network, Redis, builder, builder_for, disconnect_reason, network};
 use synrepl::{Builder, Event, Replication};
 use tokio::time::Instant;
 
@@ -11,12 +11,8 @@ use tokio::time::Instant;
 async fn nothing_is_asked_before_the_subscription_is_confirmed() {
     let (script, mut network) = network();
     let mut replication = builder(script).spawn().unwrap();
-    let mut publisher = network.accept().await;
-    let mut subscriber = network.accept().await;
-    publisher.expect(&["PING"]).await;
-    publisher.say("+PONG\r\n").await;
-    subscriber.subscribe_apart().await;
-    subscriber.expect(&["SUBSCRIBE", "example.com"]).await;
+    let Redis { mut publisher, mut subscriber } =
+        network.log_in_to_subscribe(&["example.com"]).await;
     // Neither an event nor a command comes until Redis confirms the subscription.
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -84,13 +80,8 @@ async fn a_refused_login_says_why_and_what_to_do() {
 async fn a_refused_subscription_says_what_the_user_lacks() {
     let (script, mut network) = network();
     let mut replication = builder(script).spawn().unwrap();
-    let mut publisher = network.accept().await;
-    let mut subscriber = network.accept().await;
-    publisher.expect(&["PING"]).await;
-    publisher.say("+PONG\r\n").await;
-    subscriber.subscribe_apart().await;
-    subscriber.expect(&["SUBSCRIBE", "example.com"]).await;
-    subscriber.say("-NOPERM this user has no permissions\r\n").await;
+    let mut redis = network.log_in_to_subscribe(&["example.com"]).await;
+    redis.subscriber.say("-NOPERM this user has no permissions\r\n").await;
     let reason = disconnect_reason(&mut replication).await;
     assert!(reason.contains("refused the subscription: NOPERM"), "{reason}");
     assert!(reason.contains("must be allowed SUBSCRIBE"), "{reason}");
@@ -100,16 +91,12 @@ async fn a_refused_subscription_says_what_the_user_lacks() {
 async fn user_ip_is_subscribed_before_the_main_channel_and_all_are_awaited() {
     let (script, mut network) = network();
     let mut replication = builder(script).user_ip(true).spawn().unwrap();
-    let mut publisher = network.accept().await;
-    let mut subscriber = network.accept().await;
-    publisher.expect(&["PING"]).await;
-    publisher.say("+PONG\r\n").await;
-    subscriber.subscribe_apart().await;
-    subscriber.expect(&["SUBSCRIBE", "example.com/USER_IP", "example.com"]).await;
-    subscriber.say("*3\r\n$9\r\nsubscribe\r\n$19\r\nexample.com/USER_IP\r\n:1\r\n").await;
+    let mut redis = network.log_in_to_subscribe(&["example.com/USER_IP", "example.com"]).await;
+    redis.subscriber.say("*3\r\n$9\r\nsubscribe\r\n$19\r\nexample.com/USER_IP\r\n:1\r\n").await;
     let early = "USER_IP @a:b [\"token\",\"::1\",\"ua\",null,5]";
     let length = early.len();
-    subscriber
+    redis
+        .subscriber
         .say(&format!(
             "*3\r\n$7\r\nmessage\r\n$19\r\nexample.com/USER_IP\r\n${length}\r\n{early}\r\n"
         ))
@@ -118,7 +105,7 @@ async fn user_ip_is_subscribed_before_the_main_channel_and_all_are_awaited() {
         tokio::task::yield_now().await;
     }
     assert_eq!(replication.try_next(), None);
-    subscriber.say("*3\r\n$9\r\nsubscribe\r\n$11\r\nexample.com\r\n:2\r\n").await;
+    redis.subscriber.say("*3\r\n$9\r\nsubscribe\r\n$11\r\nexample.com\r\n:2\r\n").await;
     assert!(matches!(replication.next().await, Some(Event::Connected { .. })));
     let Some(Event::Command { command }) = replication.next().await else { panic!() };
     assert_eq!(command.name(), "USER_IP");

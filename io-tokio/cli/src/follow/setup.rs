@@ -42,12 +42,7 @@ pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
     check_combination(&flags)?;
     let builder = builder(&flags)?;
 
-    let secret = SecretSource {
-        flag: "--secret-file",
-        file: flags.secret_file.as_ref(),
-        variable: "SYNREPL_REPLICATION_SECRET",
-    }
-    .read()?;
+    let secret = SecretSource::replication(flags.secret_file.as_ref()).read()?;
     let has_secret = secret.is_some();
     let builder = match secret {
         Some(secret) => builder.secret(secret),

@@ -56,12 +56,7 @@ pub(super) async fn set_up(flags: ServeFlags) -> Result<Setup, Failure> {
         ));
     }
     let builder = builder(&flags)?;
-    let secret = SecretSource {
-        flag: "--secret-file",
-        file: flags.secret_file.as_ref(),
-        variable: "SYNREPL_REPLICATION_SECRET",
-    }
-    .read()?;
+    let secret = SecretSource::replication(flags.secret_file.as_ref()).read()?;
     let has_secret = secret.is_some();
     let taken = Arc::new(Taken::default());
     let log = open_log(&flags, Arc::clone(&taken))?;

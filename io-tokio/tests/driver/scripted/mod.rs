@@ -50,13 +50,19 @@ impl Network {
 
     /// Plays a Redis server without a password up to the confirmed subscription.
     pub(crate) async fn log_in(&mut self) -> Redis {
+        let mut redis = self.log_in_to_subscribe(&["example.com"]).await;
+        redis.subscriber.say("*3\r\n$9\r\nsubscribe\r\n$11\r\nexample.com\r\n:2\r\n").await;
+        redis
+    }
+
+    /// Plays it up to the SUBSCRIBE for these channels, which is not answered.
+    pub(crate) async fn log_in_to_subscribe(&mut self, channels: &[&str]) -> Redis {
         let mut publisher = self.accept().await;
         let mut subscriber = self.accept().await;
         publisher.expect(&["PING"]).await;
         publisher.say("+PONG\r\n").await;
         subscriber.subscribe_apart().await;
-        subscriber.expect(&["SUBSCRIBE", "example.com"]).await;
-        subscriber.say("*3\r\n$9\r\nsubscribe\r\n$11\r\nexample.com\r\n:2\r\n").await;
+        subscriber.expect(&[&["SUBSCRIBE"], channels].concat()).await;
         Redis { publisher, subscriber }
     }
 }
