@@ -6,7 +6,7 @@
 //! server sends everything at once, so what is kept is limited (F9): the rows with the lowest
 //! tokens stay, and they are whole up to the first one that was dropped, whatever their order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::SERVER;
 use crate::{
@@ -31,11 +31,36 @@ pub(crate) struct Answer {
     damaged: bool,
 }
 
-/// The rows of one token, each once, in order of arrival.
+/// The rows of one token, each once, with the place at which it was received last: a part of a send
+/// that was under way comes before the answer, in which the rows of the token stand in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Group {
-    rows: Vec<Row>,
-    known: BTreeSet<Row>,
+    places: BTreeMap<Row, u64>,
+    next_place: u64,
+}
+
+impl Group {
+    /// Adds the row behind all others; returns false if it was there.
+    fn insert(&mut self, row: Row) -> bool {
+        let place = self.next_place;
+        self.next_place += 1;
+        self.places.insert(row, place).is_none()
+    }
+
+    fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    fn byte_len(&self) -> usize {
+        self.places.keys().map(Row::len).sum()
+    }
+
+    /// Returns the rows in the order in which they were received last.
+    fn into_rows(self) -> impl Iterator<Item = Row> {
+        let mut rows: Vec<_> = self.places.into_iter().collect();
+        rows.sort_unstable_by_key(|(_, place)| *place);
+        rows.into_iter().map(|(row, _)| row)
+    }
 }
 
 /// An answer that can be used.
@@ -97,12 +122,10 @@ impl Answer {
     }
 
     fn insert(&mut self, token: Token, row: Row) {
-        let group = self.groups.entry(token).or_default();
-        if group.known.insert(row.clone()) {
-            group.rows.push(row);
-        } else {
+        let bytes = row.len();
+        if !self.groups.entry(token).or_default().insert(row) {
             self.rows -= 1;
-            self.bytes -= row.len();
+            self.bytes -= bytes;
             self.repeated += 1;
         }
     }
@@ -115,7 +138,7 @@ impl Answer {
             let (rows, bytes) = match self.groups.pop_last() {
                 Some((token, group)) => {
                     self.cut = Some(self.cut.map_or(token, |cut| cut.min(token)));
-                    (group.rows.len(), group.rows.iter().map(Row::len).sum::<usize>())
+                    (group.len(), group.byte_len())
                 }
                 None => {
                     // The answer proper has no rows without a token, so these come again in it,
@@ -153,12 +176,12 @@ impl Answer {
         }
         let complete = complete.max(from);
         let beyond = self.groups.split_off(&complete.advanced_by(1));
-        let in_answer: usize = self.groups.values().map(|group| group.rows.len()).sum();
+        let in_answer: usize = self.groups.values().map(Group::len).sum();
         let rows: Vec<_> = self
             .groups
             .into_iter()
             .filter(|(token, _)| *token > from)
-            .flat_map(|(token, group)| group.rows.into_iter().map(move |row| (token, row)))
+            .flat_map(|(token, group)| group.into_rows().map(move |row| (token, row)))
             .collect();
         let repeated = self.repeated + (in_answer - rows.len()) as u64;
         let cut = self.cut.or_else(|| beyond.first_key_value().map(|(token, _)| *token));
@@ -203,6 +226,13 @@ mod tests {
         let config = Config::default();
         let got = answer(223, &[(225, "[5]"), (226, "[2]"), (224, "[4]"), (226, "[1]")], &config);
         assert_eq!(shown(got, 226, &config), "224[4] 225[5] 226[2] 226[1] to 226");
+    }
+
+    #[test]
+    fn the_rest_of_a_torn_send_takes_the_place_that_it_has_in_the_answer() {
+        let config = Config::default();
+        let got = answer(4, &[(5, "[3]"), (5, "[1]"), (5, "[2]"), (5, "[3]")], &config);
+        assert_eq!(shown(got, 5, &config), "5[1] 5[2] 5[3] to 5");
     }
 
     #[test]

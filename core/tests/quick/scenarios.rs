@@ -174,6 +174,7 @@ scenarios! {
     oldest_a_server_that_refuses_is_asked_again_and_given_up_if_wanted
     oldest_a_server_that_refuses_without_a_reason_fails_the_answer
     oldest_a_source_that_nobody_answers_for_is_reported_once
+    oldest_a_torn_send_comes_in_the_order_of_the_answer
     oldest_a_stream_that_is_not_there_is_not_the_fault_of_others
     oldest_a_stream_without_epochs_starts_over_and_is_asked_for_from_0
     oldest_an_announcement_that_does_not_parse_costs_the_connection
