@@ -5,25 +5,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    choice::Choice,
+    level::Level,
     outcome::{Failure, Outcome},
     planted::DriverBug,
-    run::play,
     scenario::Scenario,
 };
-
-/// The level on which a kept scenario is simulated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Level {
-    /// Cores alone, driven by one queue of events.
-    #[default]
-    Logical,
-    /// Whole drivers, on simulated hosts.
-    #[cfg(feature = "network")]
-    Turmoil,
-}
 
 /// The contents of a kept file: a scenario that broke a promise, by itself or with a planted bug.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,11 +58,6 @@ impl Kept {
 
     /// Plays the scenario on its level, up to the first broken promise.
     pub fn play(&self, planted: Option<DriverBug>) -> Outcome {
-        match self.level {
-            Level::Logical => play(&self.scenario, Choice { planted, ..Choice::default() }),
-            // No bug is planted here: this level runs the shipped driver, not the simulated one.
-            #[cfg(feature = "network")]
-            Level::Turmoil => crate::network::play(&self.scenario, false),
-        }
+        self.level.play(&self.scenario, planted, false)
     }
 }

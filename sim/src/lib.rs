@@ -46,11 +46,11 @@
 //! no trace of rows on the wire. To miss such rows breaks no promise; the [`Report`] counts them.
 #![forbid(unsafe_code)]
 
-mod bugs;
 mod choice;
 mod determinism;
 mod handler;
 mod kept;
+mod level;
 mod logical;
 mod machine;
 mod marks;
@@ -72,11 +72,11 @@ pub mod trace;
 mod world;
 
 pub use crate::{
-    bugs::{Caught, catch},
     choice::Choice,
     determinism::{Difference, check_determinism, fingerprint},
     handler::{Handler, Truth},
-    kept::{Kept, KeptError, Level},
+    kept::{Kept, KeptError},
+    level::Level,
     machine::{Cast, Machine, Shipped},
     marks::{Mark, Marks},
     oracle::{Promise, Violation},

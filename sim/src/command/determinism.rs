@@ -11,7 +11,6 @@ use std::{
 use serde_json::json;
 
 use super::{
-    engine,
     exit::{Ending, Refusal},
     flags::{DeterminismFlags, DrawFlags},
     interrupt::Interrupt,
@@ -38,7 +37,7 @@ pub(super) fn run(
     let done = std::cell::Cell::new(0);
     let work = |seed| {
         let scenario = mode.scenario(level, seed);
-        [(); 2].map(|()| engine::play(level, &scenario, None).report.fingerprint)
+        [(); 2].map(|()| level.play(&scenario, None, false).report.fingerprint)
     };
     let complete = pool::over(
         seeds,
@@ -99,7 +98,7 @@ fn say_difference(seed: u64, what: &str, output: &mut Output) {
 /// Prints `SEED FINGERPRINT` for every seed.
 pub(super) fn fingerprints(flags: DrawFlags, output: &mut Output, interrupt: &Interrupt) -> Ending {
     let work = |seed| {
-        engine::play(flags.level, &flags.mode.scenario(flags.level, seed), None).report.fingerprint
+        flags.level.play(&flags.mode.scenario(flags.level, seed), None, false).report.fingerprint
     };
     let each = |seed: u64, fingerprint: u64| {
         let line = || format!("{seed} {fingerprint:016x}");

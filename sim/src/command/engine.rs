@@ -3,13 +3,10 @@
 use std::{fmt, str::FromStr};
 
 use synrepl_sim::{
-    Choice, DriverBug, Failure, Mode, Outcome, Pattern, Scenario, Via, play as play_with,
+    Choice, DriverBug, Failure, Level, Mode, Pattern, Scenario, Via, play,
     reference::{Company, Era, Losses},
-    shrink as shrink_failure,
     trace::Trace,
 };
-
-use super::flags::Level;
 
 /// The way in which scenarios are drawn from seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +48,7 @@ impl Drawn {
 
     /// Returns the scenario of this seed, with the faults that only this level has.
     pub(super) fn scenario(self, level: Level, seed: u64) -> Scenario {
-        let scenario = Scenario::draw(self.mode(seed), seed);
-        match level {
-            Level::Logical => scenario,
-            #[cfg(feature = "network")]
-            Level::Turmoil => scenario.with_sockets(),
-        }
+        level.complete(Scenario::draw(self.mode(seed), seed))
     }
 }
 
@@ -91,39 +83,9 @@ pub(super) struct Compared {
     pub(super) reference: Losses,
 }
 
-/// Plays a scenario up to the first broken promise.
-pub(super) fn play(level: Level, scenario: &Scenario, bug: Option<DriverBug>) -> Outcome {
-    #[cfg(feature = "network")]
-    if level == Level::Turmoil {
-        return synrepl_sim::network::play(scenario, false);
-    }
-    let mut choice = Choice::default();
-    choice.planted = bug;
-    play_with(scenario, choice)
-}
-
-/// Returns the scenarios that a search for planted bugs plays on this level before the drawn ones.
-pub(super) fn orders(level: Level) -> Vec<Scenario> {
-    match level {
-        Level::Logical => Vec::new(),
-        #[cfg(feature = "network")]
-        Level::Turmoil => synrepl_sim::network::orders(),
-    }
-}
-
 /// Plays a scenario up to the first broken promise and returns its trace.
 pub(super) fn trace(level: Level, scenario: &Scenario, bug: Option<DriverBug>) -> Trace {
-    let outcome = match level {
-        Level::Logical => {
-            let mut choice = Choice::default();
-            choice.planted = bug;
-            choice.traced = true;
-            play_with(scenario, choice)
-        }
-        #[cfg(feature = "network")]
-        Level::Turmoil => synrepl_sim::network::play(scenario, true),
-    };
-    outcome.trace.unwrap_or_else(|| Trace::empty(scenario))
+    level.play(scenario, bug, true).trace.unwrap_or_else(|| Trace::empty(scenario))
 }
 
 /// Plays a scenario to its end, once with our core, with `bug` if there is one, and once with the
@@ -136,7 +98,7 @@ pub(super) fn compare(scenario: &Scenario, era: Era, bug: Option<DriverBug>) -> 
         choice.cast = company;
         choice.planted = bug;
         choice.to_the_end = true;
-        company.losses(&play_with(&scenario, choice).logs)
+        company.losses(&play(&scenario, choice).logs)
     };
     let ours = losses(&Company::ours(), bug);
     let reference = losses(&Company::of(era.rules()), None);
@@ -150,14 +112,9 @@ pub(super) fn shrink(
     scenario: &Scenario,
     bug: Option<DriverBug>,
 ) -> Option<Scenario> {
-    let violation = play(level, scenario, bug).violations.into_iter().next()?;
+    let violation = level.play(scenario, bug, false).violations.into_iter().next()?;
     let failure = Failure { violation, scenario: scenario.clone() };
-    let small = match level {
-        Level::Logical => shrink_failure(&failure, bug),
-        #[cfg(feature = "network")]
-        Level::Turmoil => synrepl_sim::network::shrink(&failure),
-    };
-    Some(small.scenario)
+    Some(level.shrink(&failure, bug).scenario)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use synrepl_sim::{Kept, Scenario, reference::Losses, report::Page, trace::Trace};
+use synrepl_sim::{Kept, Level, Scenario, reference::Losses, report::Page, trace::Trace};
 
 use super::{engine::Compared, exit::Refusal};
 
@@ -22,8 +22,9 @@ pub(super) fn default_out() -> PathBuf {
     }
 }
 
-/// Reads a file that holds a scenario, or a kept scenario.
-pub(super) fn read(path: &Path) -> Result<Scenario, Refusal> {
+/// Reads a file that holds a scenario, or a kept scenario, which names the level for which it is
+/// kept.
+pub(super) fn read(path: &Path) -> Result<(Scenario, Level), Refusal> {
     let unreadable = |error: &dyn std::fmt::Display| {
         Refusal::new(format!("{} cannot be read: {error}", path.display()))
     };
@@ -32,8 +33,9 @@ pub(super) fn read(path: &Path) -> Result<Scenario, Refusal> {
         return Err(unreadable(&format!("{length} bytes are too many for a scenario")));
     }
     let text = fs::read(path).map_err(|error| unreadable(&error))?;
-    let kept = serde_json::from_slice::<Kept>(&text).map(|kept| kept.scenario);
-    let scenario = kept.or_else(|_| serde_json::from_slice(&text)).map_err(|error| {
+    let kept = serde_json::from_slice::<Kept>(&text).map(|kept| (kept.scenario, kept.level));
+    let bare = |_| serde_json::from_slice(&text).map(|scenario| (scenario, Level::default()));
+    let (scenario, level) = kept.or_else(bare).map_err(|error: serde_json::Error| {
         let what = format!(
             "{} is not a scenario of this version: {error}; scenarios are written by \
              `synrepl-sim run` when a promise is broken",
@@ -51,7 +53,7 @@ pub(super) fn read(path: &Path) -> Result<Scenario, Refusal> {
     if scenario.streams.is_empty() || scenario.writers.is_empty() || scenario.followers.is_empty() {
         return Err(unreadable(&"a scenario needs a stream, a writer and a follower"));
     }
-    Ok(scenario)
+    Ok((scenario, level))
 }
 
 /// The paths of the files that were written about a run.

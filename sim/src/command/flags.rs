@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use synrepl_sim::reference::Era;
+use clap::{Args, Parser, Subcommand};
+use synrepl_sim::{Level, reference::Era};
 
 use super::{
     engine::Drawn,
@@ -200,9 +200,9 @@ pub(super) struct FileFlags {
     /// A scenario, as JSON: one that `run` wrote, or one that is kept in tests/scenarios
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
-    /// How deep the simulation goes
-    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Logical)]
-    pub(super) level: Level,
+    /// How deep the simulation goes. Default: as the file says, if it is a kept one, else logical
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    pub(super) level: Option<Level>,
     /// Also play a model of Synapse's own rules under the same schedule
     #[arg(long, value_name = "ERA", value_parser = ["e1", "e2", "e3"])]
     reference: Option<String>,
@@ -228,8 +228,11 @@ pub(super) struct BugsFlags {
     /// The engines that look for them
     #[arg(long, value_name = "ENGINE", value_enum)]
     pub(super) engine: Vec<Engine>,
+    /// Use every engine that must catch a bug, not only the first; with --engine, those of them
+    #[arg(long)]
+    pub(super) must: bool,
     /// Use every engine, also those that need not catch a bug: takes hours
-    #[arg(long, conflicts_with = "engine")]
+    #[arg(long, conflicts_with_all = ["engine", "must"])]
     pub(super) matrix: bool,
     /// Write the results into the table of this Markdown file, between its marks. Cells that were
     /// not played stay as they are
@@ -245,34 +248,4 @@ pub(super) struct BugsFlags {
 pub(super) struct DeterminismFlags {
     #[command(flatten)]
     pub(super) draw: DrawFlags,
-}
-
-/// The level of the simulation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Level {
-    /// Cores on one queue of events, in virtual time: thousands of scenarios a minute
-    Logical,
-    /// The whole tokio driver over simulated TCP: followers and writers as people run them
-    #[cfg(feature = "network")]
-    Turmoil,
-}
-
-impl Level {
-    /// Returns the name, without ending, of the files about a seed.
-    pub(super) fn file_name(self, mode: &str, seed: u64) -> String {
-        match self {
-            Self::Logical => format!("{mode}-{seed}"),
-            #[cfg(feature = "network")]
-            Self::Turmoil => format!("turmoil-{mode}-{seed}"),
-        }
-    }
-
-    /// Returns the name on the command line.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Logical => "logical",
-            #[cfg(feature = "network")]
-            Self::Turmoil => "turmoil",
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! The `replay` and `shrink` commands, which play one scenario from a file.
 
-use synrepl_sim::Scenario;
+use synrepl_sim::{Level, Scenario};
 
 use super::{
     engine,
@@ -14,15 +14,17 @@ use super::{
 
 /// Plays a saved scenario, prints its time line and writes its page.
 pub(super) fn replay(flags: &FileFlags, output: &mut Output) -> Result<Ending, Refusal> {
-    let scenario = files::read(&flags.file)?;
-    report(flags, stem(&flags.file), &scenario, output)
+    let (scenario, level) = files::read(&flags.file)?;
+    let level = flags.level.unwrap_or(level);
+    report(flags, stem(&flags.file), level, &scenario, output)
 }
 
 /// Shrinks a failing scenario and reports the smallest one that breaks the same promise.
 pub(super) fn shrink(flags: &FileFlags, output: &mut Output) -> Result<Ending, Refusal> {
-    let scenario = files::read(&flags.file)?;
+    let (scenario, level) = files::read(&flags.file)?;
+    let level = flags.level.unwrap_or(level);
     let driver_bug = flags.bug.as_ref().and_then(Bug::in_driver);
-    let Some(small) = engine::shrink(flags.level, &scenario, driver_bug) else {
+    let Some(small) = engine::shrink(level, &scenario, driver_bug) else {
         output.say(
             || {
                 let bug = "; if it needs a planted bug, name it with --bug";
@@ -40,23 +42,19 @@ pub(super) fn shrink(flags: &FileFlags, output: &mut Output) -> Result<Ending, R
         "shrunk",
         serde_json::json!({"events_before": before, "events_after": after}),
     );
-    report(flags, format!("{}-small", stem(&flags.file)), &small, output)
+    report(flags, format!("{}-small", stem(&flags.file)), level, &small, output)
 }
 
 fn report(
     flags: &FileFlags,
     name: String,
+    level: Level,
     scenario: &Scenario,
     output: &mut Output,
 ) -> Result<Ending, Refusal> {
     let out = flags.out.as_deref();
-    let reporter = Reporter {
-        name,
-        out,
-        level: flags.level,
-        bug: flags.bug.as_ref(),
-        reference: flags.reference(),
-    };
+    let reporter =
+        Reporter { name, out, level, bug: flags.bug.as_ref(), reference: flags.reference() };
     let Reported { violation, unwritten } = reporter.report(scenario, output);
     match (violation, unwritten) {
         (Some(_), _) => Ok(Ending::Broken),

@@ -4,14 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use synrepl_sim::{Scenario, Violation, reference::Era, report::timeline};
+use synrepl_sim::{Level, Scenario, Violation, reference::Era, report::timeline};
 
 use super::{
     decoded::decoded,
     engine::{self, Compared},
     exit::Refusal,
     files,
-    flags::Level,
     output::Output,
     planted::Bug,
 };

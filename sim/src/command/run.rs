@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use synrepl_sim::{Report, Scenario, Violation};
+use synrepl_sim::{Level, Report, Scenario, Violation};
 
 use super::{
     engine::{self, Compared},
@@ -69,7 +69,7 @@ pub(super) fn run(
     let single = seeds.count() == 1;
     let work = |seed| {
         let scenario = mode.scenario(level, seed);
-        let outcome = engine::play(level, &scenario, driver_bug);
+        let outcome = level.play(&scenario, driver_bug, false);
         let compared = reference.map(|era| engine::compare(&scenario, era, driver_bug));
         let violation = outcome.violations.into_iter().next();
         Played { scenario, report: outcome.report, violation, compared }
@@ -85,7 +85,7 @@ pub(super) fn run(
         let line =
             Line { seed, mode: &mode, steps, rows_written, rows_delivered, fingerprint, broken };
         output.note("run", &line);
-        let name = level.file_name(&mode, seed);
+        let name = file_name(level, &mode, seed);
         if broken {
             let out = flags.out.as_deref();
             let reporter = Reporter { name, out, level, bug, reference };
@@ -193,5 +193,14 @@ impl Total {
                 "complete": complete,
             }),
         );
+    }
+}
+
+/// Returns the name, without ending, of the files about a seed.
+fn file_name(level: Level, mode: &str, seed: u64) -> String {
+    if level == Level::Logical {
+        format!("{mode}-{seed}")
+    } else {
+        format!("{}-{mode}-{seed}", level.name())
     }
 }
