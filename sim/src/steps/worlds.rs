@@ -2,7 +2,7 @@
 
 use super::{
     model::{Budget, NONE, SmallWorld, why},
-    search::{assert_is_planted, bounds_are_large, shortest, visit_all},
+    search::{bounds_are_large, is_wanted, shortest, visit_all},
 };
 
 type Streams = &'static [(&'static str, usize)];
@@ -139,8 +139,7 @@ const SHOWING: [(&str, Streams, Budget); 13] = {
 
 #[test]
 fn worlds_that_show_a_planted_bug_hold_without_it() {
-    for (bug, streams, budget) in SHOWING {
-        assert_is_planted(bug);
+    for (bug, streams, budget) in SHOWING.into_iter().filter(|(bug, ..)| is_wanted(bug)) {
         let found = shortest(bug, world(streams, budget), why);
         assert!(found.is_none(), "{bug}: {}", found.unwrap());
     }

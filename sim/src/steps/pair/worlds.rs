@@ -4,7 +4,7 @@ use super::{
     model::{Budget, NONE, Pair, why},
     world::Manner,
 };
-use crate::steps::search::{assert_is_planted, bounds_are_large, shortest, visit_all};
+use crate::steps::search::{bounds_are_large, is_wanted, shortest, visit_all};
 
 const COARSE: Manner = Manner { echoes: false, one_by_one: false, cold: false };
 const FINE: Manner = Manner { echoes: true, one_by_one: true, cold: true };
@@ -117,8 +117,7 @@ const SHOWING: [(&str, Pair); 10] = {
 
 #[test]
 fn worlds_that_show_a_planted_bug_hold_without_it() {
-    for (bug, pair) in SHOWING {
-        assert_is_planted(bug);
+    for (bug, pair) in SHOWING.into_iter().filter(|(bug, _)| is_wanted(bug)) {
         let found = shortest(&format!("pair: {bug}"), pair, why);
         assert!(found.is_none(), "{bug}: {}", found.unwrap());
     }
