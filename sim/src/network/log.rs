@@ -14,7 +14,7 @@ use synrepl::{
 use tokio::time::sleep;
 
 use super::stage::{Contents, Stage, now};
-use crate::{marks::Mark, world::Log};
+use crate::marks::Mark;
 
 /// The own streams of one writer. Only the stage appends to them.
 #[derive(Debug)]
@@ -74,8 +74,7 @@ impl Contents {
     ) -> Page {
         let rows_max = rows_max.min(self.scenario.page_rows_max.max(1)) as usize;
         let mut page = Page { updates: Vec::new(), upto, limited: false };
-        let is = |log: &&Log| log.writer == writer && log.source.stream() == stream;
-        let Some(log) = self.logs.iter().find(is) else { return page };
+        let Some(log) = self.logs.own(writer, stream) else { return page };
         page.upto = upto.min(log.current);
         for (token, rows) in log.between(from, page.upto) {
             if !page.updates.is_empty() && page.updates.len() + rows.len() > rows_max {

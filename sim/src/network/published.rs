@@ -66,19 +66,16 @@ impl Contents {
             self.on_replicate(at, from.map(|client| client.party));
         }
         let Some(Client { party: Party::Writer(writer), number }) = from else { return };
-        let said = |log: &&mut Log| log.writer == writer && Some(&log.source) == source;
-        if let Some(log) = self.logs.iter_mut().find(said) {
+        let is_named = |log: &&mut Log| Some(&log.source) == source;
+        if let Some(log) = self.logs.of_writer(writer).find(is_named) {
             log.on_said(&command);
         }
         if self.is_late(writer, number) {
             self.marks.hit(Mark::LatePublish);
             return;
         }
-        let is = |source: &Source| {
-            let is = |log: &&Log| log.source == *source && log.writer == writer;
-            self.logs.iter().find(is)
-        };
-        let Some(log) = source.and_then(is) else { return };
+        let log = source.and_then(|source| self.logs.find(source));
+        let Some(log) = log.filter(|log| log.writer == writer) else { return };
         self.marks.hit(Mark::OursPublished);
         match self.publish.judge(at, &command, log) {
             Ok(true) => self.marks.hit(Mark::OursAnnouncedAgain),
@@ -117,8 +114,7 @@ impl Contents {
     /// Judges an event that the application of a writer is given.
     pub(super) fn on_event_of_writer(&mut self, at: Timestamp, writer: usize, event: &Event) {
         let Event::Published { stream, token } = event else { return };
-        let is = |log: &&Log| log.writer == writer && log.source.stream() == &**stream;
-        let Some(log) = self.logs.iter().find(is) else { return };
+        let Some(log) = self.logs.own(writer, stream) else { return };
         if let Err(violation) = self.publish.on_published(at, *token, log) {
             self.break_promise(at, writer, violation);
         }

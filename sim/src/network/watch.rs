@@ -99,7 +99,7 @@ impl Watch {
                 drop(stage);
                 let Some((_, message, source, ..)) = self.forget(*query) else { return };
                 let mut stage = self.stage.lock();
-                let writer = stage.logs.iter().find(|log| log.source == source);
+                let writer = stage.logs.find(&source);
                 let Some(writer) = writer.map(|log| log.writer) else { return };
                 match result {
                     Ok(page) => {

@@ -223,7 +223,7 @@ impl Oracle {
     /// The events told of every position that the machine says it has.
     pub(crate) fn check_told(&self, positions: &Positions) -> Verdict {
         for (source, position) in positions.iter() {
-            let told = self.ledgers.get(source).map(|ledger| ledger.position);
+            let told = self.position_of(source);
             if told != Some(position) {
                 let what = format!("is at {position}, its events told of {told:?}");
                 return Err(self.violation(Promise::HonestPosition, Some(source), what));
