@@ -6,15 +6,15 @@ mod table;
 use std::{fs, path::Path};
 
 use serde::Serialize;
-use synrepl_sim::{Kept, Outcome, Scenario};
+use synrepl_sim::{Kept, Level, Outcome, Scenario};
 
 use super::{
-    engine::{self, Drawn},
+    engine::Drawn,
     exit::{Ending, Refusal},
-    flags::{BugsFlags, Level},
+    flags::BugsFlags,
     interrupt::Interrupt,
     output::Output,
-    planted::{Bench, Bug, Catalogue, Engine, Verdict},
+    planted::{Bench, Bug, Catalogue, Engine, NOTHING, Verdict},
     pool,
     progress::Progress,
     seeds::Seeds,
@@ -23,6 +23,7 @@ use table::Table;
 
 /// The seeds that are played for each bug by default.
 const SEEDS: Seeds = Seeds::new(0, 3_000);
+#[cfg(feature = "network")]
 const SEEDS_OF_NETWORK: Seeds = Seeds::new(0, 40);
 
 /// A planted bug with its description and the engines that look for it.
@@ -53,10 +54,13 @@ pub(super) fn run(
     interrupt: &Interrupt,
 ) -> Result<Ending, Refusal> {
     let plans = plans(flags)?;
-    let bench = bench(&plans)?;
-    if let Some(bench) = &bench {
-        find_nothing(bench, &plans, flags.seeds)?;
-    }
+    // What an interrupt reaches as well, Cargo and the copy's processes, fails for no other reason.
+    let unless_interrupted = |refusal| {
+        if interrupt.requested() { Ok(None) } else { Err(refusal) }
+    };
+    let Some(bench) = bench(&plans, flags.seeds).map(Some).or_else(unless_interrupted)? else {
+        return Ok(Ending::Interrupted);
+    };
     let mut progress = Progress::new();
     let (mut survivors, mut done) = (Vec::new(), 0);
     let mut table = Table::default();
@@ -76,15 +80,14 @@ pub(super) fn run(
         for engine in plan.asked.iter().copied() {
             progress.tell(|| format!("{name}, {engine}: {done} of {} bugs done", plans.len()));
             let verdict = match &bench {
-                Some(bench) if !plan.bug.is_here() => {
-                    bench.run(engine, Some(&name), flags.seeds)?
-                }
-                _ => here(engine, &plan.bug, flags.seeds, interrupt)?,
+                Some(bench) if !plan.bug.is_here() => bench.run(engine, Some(&name), flags.seeds),
+                _ => here(engine, &plan.bug, flags.seeds, interrupt),
             };
             progress.clear();
             if interrupt.requested() || output.is_gone() {
                 break;
             }
+            let verdict = verdict?;
             caught |= verdict.caught_in > 0;
             let must = plan.caught_by.contains(&engine);
             if must && verdict.caught_in == 0 {
@@ -164,11 +167,15 @@ fn plans(flags: &BugsFlags) -> Result<Vec<Plan>, Refusal> {
                 (known.origin.clone(), known.does.clone(), known.caught_by.clone())
             }
         };
-        let mut asked: Vec<_> = match flags.matrix {
-            true => Engine::all().collect(),
-            false if flags.engine.is_empty() => caught_by.iter().take(1).copied().collect(),
-            false => flags.engine.clone(),
+        let mut asked: Vec<_> = match &*flags.engine {
+            [] if flags.matrix => Engine::all().collect(),
+            [] if flags.must => caught_by.clone(),
+            [] => caught_by.iter().take(1).copied().collect(),
+            engines => engines.to_vec(),
         };
+        if flags.must {
+            asked.retain(|engine| caught_by.contains(engine));
+        }
         if flags.matrix || flags.bug.is_empty() {
             // Not every engine has every bug, and not every bug has a kept scenario.
             asked.retain(|engine| {
@@ -181,8 +188,9 @@ fn plans(flags: &BugsFlags) -> Result<Vec<Plan>, Refusal> {
     bugs.into_iter().map(plan).collect()
 }
 
-/// Builds the engines for the bugs that this process cannot have.
-fn bench(plans: &[Plan]) -> Result<Option<Bench>, Refusal> {
+/// Builds the engines for the bugs that this process cannot have, and checks that they catch
+/// nothing when no bug is on, so that what they catch is the bug.
+fn bench(plans: &[Plan], seeds: Option<Seeds>) -> Result<Option<Bench>, Refusal> {
     let mut engines: Vec<_> = plans
         .iter()
         .filter(|plan| !plan.bug.is_here())
@@ -191,26 +199,17 @@ fn bench(plans: &[Plan]) -> Result<Option<Bench>, Refusal> {
     engines.sort_unstable();
     engines.dedup();
     if engines.is_empty() {
-        Ok(None)
-    } else {
-        Bench::build(&Catalogue::here()?, &engines).map(Some)
+        return Ok(None);
     }
-}
-
-/// Checks that the same engines catch nothing when no bug is on, so that what they catch is the
-/// bug.
-fn find_nothing(bench: &Bench, plans: &[Plan], seeds: Option<Seeds>) -> Result<(), Refusal> {
-    let mut asked: Vec<_> = plans.iter().flat_map(|plan| &plan.asked).copied().collect();
-    asked.sort_unstable();
-    asked.dedup();
-    for engine in asked.into_iter().filter(|engine| *engine != Engine::Kept) {
+    let bench = Bench::build(&Catalogue::here()?, &engines)?;
+    for engine in engines {
         let verdict = bench.run(engine, None, seeds)?;
         if verdict.caught_in > 0 {
             let first = verdict.first.unwrap_or_default();
             return Err(Refusal::new(format!("{engine} fails without a bug: {first}")));
         }
     }
-    Ok(())
+    Ok(Some(bench))
 }
 
 /// Lets an engine of this process look for a bug that this process has.
@@ -223,9 +222,15 @@ fn here(
     let is_caught = |outcome: Outcome| !outcome.violations.is_empty();
     let (level, default) = match engine {
         Engine::Kept => {
-            let kept = kept(bug)?;
-            let caught_in = u64::from(is_caught(kept.play(bug.in_driver())));
-            return Ok(Verdict { caught_in, played: 1, first: None });
+            let mut verdict = Verdict::default();
+            for name in kept_for(bug)? {
+                verdict.played += 1;
+                if is_caught(kept(&name)?.play(bug.in_driver())) {
+                    verdict.caught_in += 1;
+                    verdict.first.get_or_insert(name);
+                }
+            }
+            return Ok(verdict);
         }
         Engine::Logical => (Level::Logical, SEEDS),
         #[cfg(feature = "network")]
@@ -233,9 +238,9 @@ fn here(
         _ => return Err(Refusal::new(format!("{engine} plays bugs of shipped code only"))),
     };
     let driver_bug = bug.in_driver();
-    let play = |scenario: &Scenario| is_caught(engine::play(level, scenario, driver_bug));
+    let play = |scenario: &Scenario| is_caught(level.play(scenario, driver_bug, false));
     let mut verdict = Verdict::default();
-    for scenario in engine::orders(level) {
+    for scenario in level.orders() {
         verdict.played += 1;
         verdict.caught_in += u64::from(play(&scenario));
     }
@@ -255,9 +260,21 @@ fn here(
     Ok(verdict)
 }
 
-/// Returns the scenario that is kept for a bug.
-fn kept(bug: &Bug) -> Result<Kept, Refusal> {
-    let path = Catalogue::here()?.kept(&bug.to_string());
+/// Returns the names of the kept scenarios that are to be played with a bug: its own, or those of
+/// all bugs of shipped code if none is on.
+fn kept_for(bug: &Bug) -> Result<Vec<String>, Refusal> {
+    let name = bug.to_string();
+    if name != NOTHING {
+        return Ok(vec![name]);
+    }
+    let catalogue = Catalogue::here()?;
+    let has_one = catalogue.iter().filter(|(_, bug)| bug.caught_by.contains(&Engine::Kept));
+    Ok(has_one.map(|(name, _)| name.to_owned()).collect())
+}
+
+/// Returns the scenario that is kept for the bug of this name.
+fn kept(name: &str) -> Result<Kept, Refusal> {
+    let path = Catalogue::here()?.kept(name);
     let failed = |error: &dyn std::fmt::Display| {
         Refusal::new(format!("{} cannot be read: {error}", path.display()))
     };

@@ -70,7 +70,11 @@ impl Copy {
             edited.insert(format!("{krate}/src/planted.rs"), SWITCH_MODULE.to_owned());
         }
         let (file, clean, marked) = MARKED;
-        edited.insert(file.to_owned(), read(file)?.replacen(clean, marked, 1));
+        let text = read(file)?;
+        if !text.contains(clean) {
+            return Err(format!("{file} does not say {clean:?}, by which the copy is told apart"));
+        }
+        edited.insert(file.to_owned(), text.replacen(clean, marked, 1));
         let mut files = sources(from)?;
         files.extend(edited.keys().cloned());
         for file in &files {

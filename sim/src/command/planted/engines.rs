@@ -27,6 +27,13 @@ const RUN_MAX: Duration = Duration::from_secs(600);
 /// The interval at which the end of a run is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// What is reported of a run that was killed, or that a bug ended, in place of a seed or a test.
+const NO_END: &str = "does not end";
+
+/// The files for what a process prints, in the copy.
+const STDOUT: &str = "target/stdout";
+const STDERR: &str = "target/stderr";
+
 /// The Cargo profile of the copy, a compromise between a quick build and a quick run.
 const PROFILE: &str = "bugs";
 
@@ -34,7 +41,7 @@ const PROFILE: &str = "bugs";
 const NEEDS_ALL_FILES: &str = "documents::";
 
 /// A name that no bug has: with it on, no engine may find anything.
-const NOTHING: &str = "nothing";
+pub(crate) const NOTHING: &str = "nothing";
 
 /// A program, or a part of one, that looks for a planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, ValueEnum)]
@@ -212,12 +219,21 @@ impl Bench {
         if let Some(seeds) = seeds {
             command.args(["--seeds", &seeds.as_range()]);
         }
-        let output = self.output_of(command)?.0;
+        let (output, status) = self.output_of(command)?;
         let line = output.lines().find_map(|line| {
             let line: Value = serde_json::from_str(line).ok()?;
             (line["type"] == "bug").then_some(line)
         });
-        let line = line.ok_or_else(|| Refusal::new(format!("{engine} says nothing: {output}")))?;
+        let Some(line) = line else {
+            // The bug ended the process, or keeps it from ending.
+            if bug != NOTHING && status.is_none_or(|status| status.code().is_none()) {
+                let first = Some(NO_END.to_owned());
+                return Ok(Verdict { caught_in: 1, played: 1, first });
+            }
+            let errors = fs::read(self.copy.root.join(STDERR)).unwrap_or_default();
+            let errors = String::from_utf8_lossy(&errors);
+            return Err(Refusal::new(format!("{engine} gives no result: {}", errors.trim())));
+        };
         Ok(Verdict {
             caught_in: line["caught_in"].as_u64().unwrap_or_default(),
             played: line["played"].as_u64().unwrap_or_default(),
@@ -251,7 +267,7 @@ impl Bench {
         if ended && bug.is_none() {
             return Err(Refusal::new(format!("{} fails without a bug:\n{output}", test.target)));
         }
-        let first = if ended { Some("does not end".to_owned()) } else { failed.first().cloned() };
+        let first = if ended { Some(NO_END.to_owned()) } else { failed.first().cloned() };
         let caught_in = failed.len().max(usize::from(ended)) as u64;
         Ok(Verdict { caught_in, played: played as u64, first })
     }
@@ -259,11 +275,13 @@ impl Bench {
     /// Runs a command for at most [`RUN_MAX`]. Returns its stdout, and its exit status if it ended
     /// in time.
     fn output_of(&self, mut command: Command) -> Result<(String, Option<ExitStatus>), Refusal> {
-        let out = self.copy.root.join("target/stdout");
+        let out = self.copy.root.join(STDOUT);
         let program = Path::new(command.get_program()).display().to_string();
         let failed = |error| Refusal::new(format!("{program} cannot be run: {error}"));
-        let child =
-            File::create(&out).and_then(|file| command.stdout(file).stderr(Stdio::null()).spawn());
+        let child = File::create(&out).and_then(|stdout| {
+            let stderr = File::create(self.copy.root.join(STDERR))?;
+            command.stdout(stdout).stderr(stderr).spawn()
+        });
         let status = child.and_then(ended).map_err(failed)?;
         let output = fs::read(&out).map_err(failed)?;
         Ok((String::from_utf8_lossy(&output).into_owned(), status))

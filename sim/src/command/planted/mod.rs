@@ -12,7 +12,7 @@ use synrepl_sim::DriverBug;
 
 pub(super) use self::{
     catalogue::{Catalogue, EditBug},
-    engines::{Bench, Engine, Verdict},
+    engines::{Bench, Engine, NOTHING, Verdict},
 };
 use super::exit::Refusal;
 
