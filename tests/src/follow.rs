@@ -21,6 +21,7 @@ use crate::{
     cluster::{Cluster, INSTANCES, REDIS, SERVER_NAME},
     memory::peak_memory,
     shared::Shared,
+    stderr::Stderr,
 };
 
 /// One line of standard output. Fields that are not used here are left out.
@@ -140,7 +141,7 @@ struct Files {
     positions: PathBuf,
     trace: PathBuf,
     stdout: PathBuf,
-    stderr: PathBuf,
+    stderr: Stderr,
 }
 
 #[derive(Debug, Default)]
@@ -201,7 +202,7 @@ impl Follower {
             positions: dir.join(positions),
             trace: dir.join(format!("{name}.trace")),
             stdout: dir.join(format!("{name}.jsonl")),
-            stderr: dir.join(format!("{name}.err")),
+            stderr: Stderr::new(dir.join(format!("{name}.err"))),
         };
         let saved = read_positions(&files.positions)?;
         let mut command = Command::new(synrepl()?);
@@ -216,7 +217,7 @@ impl Follower {
             .env_remove("SYNREPL_REDIS_PASSWORD")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(File::create(&files.stderr)?);
+            .stderr(files.stderr.create()?);
         let mut child = command.spawn()?;
         let stdout = child.stdout.take().ok_or("the follower's output is not piped")?;
         let output = Arc::new(Shared::<Heard>::default());
@@ -308,45 +309,6 @@ impl Follower {
         Ok(seen)
     }
 
-    /// Waits for a line on standard error, behind its first `skipped` bytes, that holds all these
-    /// words, and returns it.
-    ///
-    /// # Errors
-    /// Fails if there is none within the time; shows the end of its outputs.
-    pub fn wait_for_stderr_line(
-        &self,
-        words: &[&str],
-        skipped: usize,
-        time: Duration,
-    ) -> Result<String, Failure> {
-        let deadline = Deadline::after(time);
-        loop {
-            let said = self.stderr();
-            let mut lines = said.get(skipped..).unwrap_or_default().lines();
-            if let Some(line) = lines.find(|line| words.iter().all(|word| line.contains(word))) {
-                return Ok(line.to_owned());
-            }
-            if !deadline.pause() {
-                let last = self.last_words();
-                return Err(format!("no line with {words:?} on standard error\n{last}").into());
-            }
-        }
-    }
-
-    /// Waits until standard error holds this text.
-    ///
-    /// # Errors
-    /// Fails if it does not within the time; shows the end of its outputs.
-    pub fn wait_until_stderr(&self, text: &str, time: Duration) -> Result<(), Failure> {
-        let deadline = Deadline::after(time);
-        while !self.stderr().contains(text) {
-            if !deadline.pause() {
-                return Err(format!("no {text:?} on standard error\n{}", self.last_words()).into());
-            }
-        }
-        Ok(())
-    }
-
     /// Lets this much time pass, for faults that have to last. Ends early with the follower.
     pub fn let_pass(&self, time: Duration) {
         // The error that the time is over is the expected result.
@@ -368,9 +330,9 @@ impl Follower {
         self.output.state().lines.iter().filter(|line| what(line)).count()
     }
 
-    /// The follower's standard error so far.
-    pub fn stderr(&self) -> String {
-        fs::read_to_string(&self.files.stderr).unwrap_or_else(|error| error.to_string())
+    /// The follower's standard error.
+    pub const fn stderr(&self) -> &Stderr {
+        &self.files.stderr
     }
 
     /// The most memory that the follower has had at once so far, in bytes (`VmHWM` of Linux).
@@ -389,7 +351,7 @@ impl Follower {
             let lines: Vec<_> = lines.into_iter().rev().collect();
             format!("== {} (last 15 lines)\n{}\n", file.display(), lines.join("\n"))
         };
-        end(&self.files.stdout) + &end(&self.files.stderr)
+        end(&self.files.stdout) + &end(self.files.stderr.path())
     }
 
     /// Stops the follower by SIGTERM and waits for its end.

@@ -26,6 +26,7 @@ pub mod proxy;
 pub mod redis;
 pub mod serve;
 mod shared;
+pub mod stderr;
 pub mod traffic;
 pub mod truth;
 pub mod writers;

@@ -1,17 +1,16 @@
 //! `synrepl serve` as a child process: rows go to its stdin, tokens come from its stdout.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{BufRead as _, BufReader, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    time::Duration,
 };
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Failure, clock::Deadline, follow::synrepl, memory::peak_memory};
+use crate::{Failure, follow::synrepl, memory::peak_memory, stderr::Stderr};
 
 /// A running `synrepl serve`. Dropping it kills it.
 #[derive(Debug)]
@@ -19,7 +18,7 @@ pub struct Writer {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
-    stderr: PathBuf,
+    stderr: Stderr,
 }
 
 /// One line of standard output.
@@ -35,7 +34,7 @@ impl Writer {
     /// # Errors
     /// Fails if the command cannot be built or started.
     pub fn launch(dir: &Path, name: &str, flags: &[&str]) -> Result<Self, Failure> {
-        let stderr = dir.join(format!("{name}.err"));
+        let stderr = Stderr::new(dir.join(format!("{name}.err")));
         let mut child = Command::new(synrepl()?)
             .arg("serve")
             .args(flags)
@@ -43,7 +42,7 @@ impl Writer {
             .env_remove("SYNREPL_REDIS_PASSWORD")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(File::create(&stderr)?)
+            .stderr(stderr.create()?)
             .spawn()?;
         let stdin = child.stdin.take().ok_or("the writer's input is not piped")?;
         let stdout = child.stdout.take().ok_or("the writer's output is not piped")?;
@@ -60,40 +59,16 @@ impl Writer {
         let mut line = String::new();
         self.stdout.read_line(&mut line)?;
         let acknowledged: Acknowledged = serde_json::from_str(&line)
-            .map_err(|error| format!("{error}: {line:?}\n{}", self.stderr()))?;
+            .map_err(|error| format!("{error}: {line:?}\n{}", self.stderr.text()))?;
         if acknowledged.stream != stream {
             return Err(format!("not an answer to rows of {stream}: {line}").into());
         }
         Ok(acknowledged.token)
     }
 
-    /// The writer's standard error so far.
-    pub fn stderr(&self) -> String {
-        fs::read_to_string(&self.stderr).unwrap_or_else(|error| error.to_string())
-    }
-
-    /// Waits until standard error, behind its first `skipped` bytes, has a line with all these
-    /// words, and returns it.
-    ///
-    /// # Errors
-    /// Fails if there is none within the time; shows all of standard error.
-    pub fn wait_for_stderr_line(
-        &self,
-        words: &[&str],
-        skipped: usize,
-        time: Duration,
-    ) -> Result<String, Failure> {
-        let deadline = Deadline::after(time);
-        loop {
-            let said = self.stderr();
-            let mut lines = said.get(skipped..).unwrap_or_default().lines();
-            if let Some(line) = lines.find(|line| words.iter().all(|word| line.contains(word))) {
-                return Ok(line.to_owned());
-            }
-            if !deadline.pause() {
-                return Err(format!("no line with {words:?} on standard error:\n{said}").into());
-            }
-        }
+    /// The writer's standard error.
+    pub const fn stderr(&self) -> &Stderr {
+        &self.stderr
     }
 
     /// The most memory that the writer has had at once so far, in bytes (`VmHWM` of Linux).

@@ -66,7 +66,7 @@ impl Stage {
         flags.extend(["--tcp", "127.0.0.1:0", "--tcp", "127.0.0.1:0?dialect=1.12"]);
         flags.extend(["--secret-file", &secret, "--addresses-file", &addresses, "--access-log"]);
         let writer = Writer::launch(dir.path(), "serve", &flags).unwrap();
-        writer.wait_for_stderr_line(&["listening"], 0, START).unwrap();
+        writer.stderr().wait_for_line(&["listening"], 0, START).unwrap();
         let addresses: Addresses =
             serde_json::from_str(&fs::read_to_string(&addresses).unwrap()).unwrap();
         let tcp = addresses.tcp[0].to_string();
@@ -115,7 +115,7 @@ impl Stage {
     /// Checks at the end that every row came once, in order, and that no secret was printed.
     fn end(mut self) {
         self.check("everything");
-        let said = self.writer.stderr();
+        let said = self.writer.stderr().text();
         for secret in [SECRET, WRONG, "syt_"] {
             assert!(!said.contains(secret), "{secret} was said:\n{said}");
         }
@@ -374,7 +374,7 @@ fn as_many_half_open_connections_as_are_let_in_cost_their_own_place() {
         // All places are held, and no more. The clients' heads may be late by now, and their
         // connections closed.
         assert!((1_064..1_500).contains(&held), "1,000 peers and 64, 200 clients, and a few files");
-        let said = stage.writer.stderr();
+        let said = stage.writer.stderr().text();
         assert!(said.contains("as many connections as are allowed"), "{said}");
     }
     drop(half_open);

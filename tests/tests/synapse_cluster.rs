@@ -237,7 +237,7 @@ fn a_wrong_secret_is_named_and_no_row_is_lost_once_it_is_right() {
         follower.wait_until("an attempt to fetch events", STEP, |lines| {
             lines.iter().any(|line| is_of_events(line) && matches!(line, Line::CatchingUp { .. }))
         })?;
-        follower.wait_until_stderr("worker_replication_secret", STEP)?;
+        follower.stderr().wait_for_line(&["worker_replication_secret"], 0, STEP)?;
         let wrong = follower.stop()?;
         assert!(
             !wrong.run.lines.iter().any(|line| {

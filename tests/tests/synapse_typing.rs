@@ -106,15 +106,15 @@ fn story(cluster: &Cluster) -> Result<(), Failure> {
     // nothing of it is live for the worker.
     cluster.freeze("client1")?;
     cluster.stop_one("redis")?;
-    let (said, logged) = (writer.stderr().len(), length(cluster, SYNC.1)?);
+    let (said, logged) = (writer.stderr().text().len(), length(cluster, SYNC.1)?);
     let missed = writer.append("typing", &row(&room, &["@carol:localhost:18448"]))?;
     cluster.start_one("redis")?;
-    writer.wait_for_stderr_line(&["connected"], said, STEP)?;
+    writer.stderr().wait_for_line(&["connected"], said, STEP)?;
     cluster.thaw("client1")?;
     alice.wait_for_typing(&room, &["@carol:localhost:18448"], STEP)?;
     let upto = format!("upto_token={missed}");
     wait_for_log(cluster, SYNC.1, &[CALL, &upto], logged)?;
-    let served = writer.wait_for_stderr_line(&[CALL, &upto, "200"], said, STEP)?;
+    let served = writer.stderr().wait_for_line(&[CALL, &upto, "200"], said, STEP)?;
     step(&format!("a row that was missed was fetched: {served}"));
 
     writer.kill()?;

@@ -63,7 +63,7 @@ impl Folder {
         all.extend(["--addresses-file", &addresses, "--access-log", "-vvv"]);
         all.extend(flags);
         let writer = Writer::launch(self.0.path(), "serve", &all).unwrap();
-        writer.wait_for_stderr_line(&["listening"], 0, STEP).unwrap();
+        writer.stderr().wait_for_line(&["listening"], 0, STEP).unwrap();
         let addresses = fs::read_to_string(addresses).unwrap();
         (writer, serde_json::from_str(&addresses).unwrap())
     }
@@ -204,7 +204,7 @@ impl Victim for RedisReader {
     fn provoke(&mut self) {}
 
     fn wait_until_told(&self, words: &[&str]) -> String {
-        self.0.follower.wait_for_stderr_line(words, 0, STEP).unwrap()
+        self.0.follower.stderr().wait_for_line(words, 0, STEP).unwrap()
     }
 
     /// Publishes rows, and checks nothing: all of this victim depends on its Redis. [`RedisWriter`]
@@ -261,7 +261,7 @@ impl Victim for CatchUp {
 
     fn wait_until_told(&self, words: &[&str]) -> String {
         let words = [&["of events/p1 could not be fetched"], words].concat();
-        self.played.follower.wait_for_stderr_line(&words, 0, STEP).unwrap()
+        self.played.follower.stderr().wait_for_line(&words, 0, STEP).unwrap()
     }
 
     /// Checks that p2 goes on live and that its missed rows are fetched, while p1 passes over
@@ -356,7 +356,7 @@ impl Victim for RedisWriter {
     fn provoke(&mut self) {}
 
     fn wait_until_told(&self, words: &[&str]) -> String {
-        self.writer.wait_for_stderr_line(words, 0, STEP).unwrap()
+        self.writer.stderr().wait_for_line(words, 0, STEP).unwrap()
     }
 
     fn check_others(&mut self, during: &str) {
@@ -427,7 +427,7 @@ impl Victim for LineReader {
     fn provoke(&mut self) {}
 
     fn wait_until_told(&self, words: &[&str]) -> String {
-        self.follower.wait_for_stderr_line(words, 0, STEP).unwrap()
+        self.follower.stderr().wait_for_line(words, 0, STEP).unwrap()
     }
 
     /// Appends rows, and checks nothing: the victim has but one connection.

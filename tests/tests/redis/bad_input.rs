@@ -142,7 +142,7 @@ impl Stage {
     /// and standard error.
     fn end(self) -> (BTreeMap<Source, Vec<(i64, String)>>, String) {
         self.wait_until_complete();
-        let stderr = self.follower.stderr();
+        let stderr = self.follower.stderr().text();
         let lines = self.follower.stop().unwrap().run.lines;
         drop(self.dir);
         (delivered(&lines), stderr)
@@ -204,7 +204,7 @@ fn odd_lines(table: &[(&[u8], Fate)]) {
         if let Fate::Said(words) | Fate::Fetched(words) = fate {
             let known = ["warning: a message is not a command"];
             let words = [&known[..], words].concat();
-            let line = stage.follower.wait_for_stderr_line(&words, 0, STEP).unwrap();
+            let line = stage.follower.stderr().wait_for_line(&words, 0, STEP).unwrap();
             assert!(line.len() < 700 && !line.contains("syt_"), "{line}");
             said += 1;
         }
@@ -283,7 +283,7 @@ fn a_stream_that_nobody_knows_is_asked_for_and_disturbs_nobody() {
     stage.deployment.interject(b"RDATA nosuch master 5 []").unwrap();
     stage.say_rows(&p1(), 12);
     let words = ["nosuch/master", "400", "Unknown stream", "--instance master="];
-    stage.follower.wait_for_stderr_line(&words, 0, STEP).unwrap();
+    stage.follower.stderr().wait_for_line(&words, 0, STEP).unwrap();
     stage.say_rows(&p1(), 14);
     stage.say_rows(&p2(), 12);
     let (delivered, stderr) = stage.end();
@@ -381,7 +381,7 @@ fn a_listener_that_answers_wrongly_is_named_and_its_rows_come_once_it_is_right()
             stage.endpoint.close();
         }
         set(&stage.fault, Some(answer));
-        let skipped = stage.follower.stderr().len();
+        let skipped = stage.follower.stderr().text().len();
         let known = stage.follower.line_count();
 
         // Two rows are in the log alone; an announcement of them follows, and one live row.
@@ -390,7 +390,7 @@ fn a_listener_that_answers_wrongly_is_named_and_its_rows_come_once_it_is_right()
         stage.deployment.say(format!("POSITION events p1 {prev} {new}")).unwrap();
         stage.say_rows(&p1(), token + 4);
         let words = [&["warning: rows (", "of events/p1 could not be fetched"], words].concat();
-        let said = stage.follower.wait_for_stderr_line(&words, skipped, STEP);
+        let said = stage.follower.stderr().wait_for_line(&words, skipped, STEP);
         said.unwrap_or_else(|error| panic!("{what}: {error}"));
 
         // The other writer, and another stream of the same one, go on meanwhile.
@@ -489,7 +489,7 @@ fn silence_on_a_channel_points_at_the_server_name() {
     deployment.say("POSITION events p1 10 10").unwrap();
     deployment.say(row(&p1(), 11)).unwrap();
     let words = ["for 10 s after connecting to channel examlpe.com", "is --server-name right"];
-    follower.wait_for_stderr_line(&words, 0, Duration::from_secs(15)).unwrap();
+    follower.stderr().wait_for_line(&words, 0, Duration::from_secs(15)).unwrap();
     assert!(delivered(&follower.stop().unwrap().run.lines).is_empty());
 }
 
@@ -505,11 +505,11 @@ fn a_redis_that_refuses_the_password_is_named_and_tried_until_it_does_not() {
     let follower = Follower::launch(dir.path(), "with", "with.json", &with).unwrap();
     let other = Follower::launch(dir.path(), "without", "without.json", &without).unwrap();
     let words = ["no connection", "refused the user or password", "WRONGPASS", "next attempt in"];
-    follower.wait_for_stderr_line(&words, 0, STEP).unwrap();
+    follower.stderr().wait_for_line(&words, 0, STEP).unwrap();
     let words = ["no connection", "NOAUTH", "password", "next attempt in"];
-    other.wait_for_stderr_line(&words, 0, STEP).unwrap();
+    other.stderr().wait_for_line(&words, 0, STEP).unwrap();
     drop(other);
-    assert!(!follower.stderr().contains("not-right"), "{}", follower.stderr());
+    assert!(!follower.stderr().text().contains("not-right"), "{}", follower.stderr().text());
 
     let mut admin = Connection::open(redis.address()).unwrap();
     let ok = Reply::Status("OK".to_owned());
@@ -529,7 +529,7 @@ fn a_redis_that_is_down_or_restarted_is_named_and_costs_no_row() {
     }
     let mut stage = Stage::around(redis, deployment, |follower, _| {
         let words = ["no connection", "cannot connect", "next attempt in"];
-        follower.wait_for_stderr_line(&words, 0, STEP).unwrap();
+        follower.stderr().wait_for_line(&words, 0, STEP).unwrap();
     });
     for round in 1..4 {
         let known = stage.follower.line_count();
@@ -542,9 +542,9 @@ fn a_redis_that_is_down_or_restarted_is_named_and_costs_no_row() {
         stage.say_rows(&p2(), token);
         stage.wait_until_complete();
 
-        let skipped = stage.follower.stderr().len();
+        let skipped = stage.follower.stderr().text().len();
         stage.redis.kill();
-        stage.follower.wait_for_stderr_line(&["no connection"], skipped, STEP).unwrap();
+        stage.follower.stderr().wait_for_line(&["no connection"], skipped, STEP).unwrap();
         stage.write_rows(&p1(), token + 5);
     }
     stage.redis.start_again().unwrap();

@@ -83,7 +83,7 @@ impl Stage {
         )?;
         self.follower.wait_for_positions(&self.deployment.announced(), STEP)?;
         let replicates = self.deployment.replicates_heard()?;
-        let stderr = self.follower.stderr();
+        let stderr = self.follower.stderr().text();
         let stopped = self.follower.stop()?;
         replay(&stopped.trace)?;
         drop(self.dir);
