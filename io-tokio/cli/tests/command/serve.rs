@@ -1,7 +1,11 @@
 //! `synrepl serve` as a process: every line is answered in order, and what was acknowledged is kept
 //! and given out over HTTP, direct TCP and a real redis-server, through stops, kills and restarts.
 
-use std::io::Write as _;
+use std::{
+    io::Write as _,
+    process::ChildStdin,
+    thread::{self, JoinHandle},
+};
 
 use serde_json::{Value, json};
 use synrepl_tests::redis::RedisServer;
@@ -20,6 +24,16 @@ fn batch(stream: &str, number: usize) -> String {
 
 fn acknowledged(stream: &str, token: usize) -> String {
     json!({"stream": stream, "token": token}).to_string()
+}
+
+/// Writes batches until the other side of the pipe is gone.
+fn feed_until_gone(mut feed: ChildStdin) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut number = 0;
+        while feed.write_all(batch("s", number).as_bytes()).is_ok() {
+            number += 1;
+        }
+    })
 }
 
 #[test]
@@ -82,7 +96,7 @@ fn a_huge_line_is_skipped_without_being_kept() {
     let directory = LogDirectory::new();
     let mut writer = directory.serve(&HTTP);
     let mut feed = writer.take_feed();
-    let huge = std::thread::spawn(move || {
+    let huge = thread::spawn(move || {
         let piece = vec![b'x'; 1 << 20];
         for _ in 0..128 {
             feed.write_all(&piece).unwrap();
@@ -139,14 +153,7 @@ fn what_is_answered_at_a_stop_is_exactly_what_is_kept() {
     for signal in ["TERM", "INT"] {
         let directory = LogDirectory::new();
         let mut writer = directory.serve(&HTTP);
-        let mut feed = writer.take_feed();
-        // The feeder writes until the other side of the pipe is gone.
-        let feeder = std::thread::spawn(move || {
-            let mut number = 0;
-            while feed.write_all(batch("s", number).as_bytes()).is_ok() {
-                number += 1;
-            }
-        });
+        let feeder = feed_until_gone(writer.take_feed());
         for _ in 0..100 {
             writer.line();
         }
@@ -167,13 +174,7 @@ fn what_was_acknowledged_survives_a_kill_and_no_token_is_given_out_twice() {
     let mut tokens = 0;
     for _ in 0..3 {
         let mut writer = directory.serve(&HTTP);
-        let mut feed = writer.take_feed();
-        let feeder = std::thread::spawn(move || {
-            let mut number = 0;
-            while feed.write_all(batch("s", number).as_bytes()).is_ok() {
-                number += 1;
-            }
-        });
+        let feeder = feed_until_gone(writer.take_feed());
         for _ in 0..50 {
             let line: Value = serde_json::from_str(&writer.line()).unwrap();
             let token = line["token"].as_i64().unwrap();
