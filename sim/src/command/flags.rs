@@ -135,8 +135,8 @@ impl Command {
     /// Returns the planted bug that the whole process is to have.
     pub(super) fn bug(&self) -> Option<&Bug> {
         match self {
-            Self::Run(flags) => flags.bug.as_ref(),
-            Self::Replay(flags) | Self::Shrink(flags) => flags.bug.as_ref(),
+            Self::Run(flags) => flags.play.bug.as_ref(),
+            Self::Replay(flags) | Self::Shrink(flags) => flags.play.bug.as_ref(),
             // `bugs` looks for each bug in a process of its own.
             Self::Bugs(_) => None,
             Self::CheckDeterminism(_) | Self::Fingerprints(_) => None,
@@ -173,13 +173,8 @@ impl DrawFlags {
 pub(super) struct RunFlags {
     #[command(flatten)]
     pub(super) draw: DrawFlags,
-    /// Also play a model of Synapse's own rules under the same schedule: what it loses stands
-    /// beside what ours does
-    #[arg(long, value_name = "ERA", value_parser = ["e1", "e2", "e3"])]
-    reference: Option<String>,
-    /// Put in a bug on purpose: the name of a file in sim/bugs, or of a bug of the simulated driver
-    #[arg(long, value_name = "NAME")]
-    pub(super) bug: Option<Bug>,
+    #[command(flatten)]
+    pub(super) play: PlayFlags,
     /// Where scenarios and pages of failures are written. Default target/synrepl-sim where there
     /// is a target directory, else here
     #[arg(long, value_name = "DIR")]
@@ -189,7 +184,19 @@ pub(super) struct RunFlags {
     pub(super) failures: u32,
 }
 
-impl RunFlags {
+/// The flags that say who plays beside the scenario, and with which bug.
+#[derive(Debug, Args)]
+pub(super) struct PlayFlags {
+    /// Also play a model of Synapse's own rules under the same schedule: what it loses stands
+    /// beside what ours does
+    #[arg(long, value_name = "ERA", value_parser = ["e1", "e2", "e3"])]
+    reference: Option<String>,
+    /// Put in a bug on purpose: the name of a file in sim/bugs, or of a bug of the simulated driver
+    #[arg(long, value_name = "NAME")]
+    pub(super) bug: Option<Bug>,
+}
+
+impl PlayFlags {
     pub(super) fn reference(&self) -> Option<Era> {
         self.reference.as_deref().and_then(|name| name.parse().ok())
     }
@@ -203,21 +210,11 @@ pub(super) struct FileFlags {
     /// How deep the simulation goes. Default: as the file says, if it is a kept one, else logical
     #[arg(long, value_name = "LEVEL", value_enum)]
     pub(super) level: Option<Level>,
-    /// Also play a model of Synapse's own rules under the same schedule
-    #[arg(long, value_name = "ERA", value_parser = ["e1", "e2", "e3"])]
-    reference: Option<String>,
-    /// Put in a bug on purpose: the name of a file in sim/bugs, or of a bug of the simulated driver
-    #[arg(long, value_name = "NAME")]
-    pub(super) bug: Option<Bug>,
+    #[command(flatten)]
+    pub(super) play: PlayFlags,
     /// Where what is made is written. Default as for `run`
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
-}
-
-impl FileFlags {
-    pub(super) fn reference(&self) -> Option<Era> {
-        self.reference.as_deref().and_then(|name| name.parse().ok())
-    }
 }
 
 #[derive(Debug, Args)]

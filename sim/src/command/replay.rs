@@ -23,12 +23,12 @@ pub(super) fn replay(flags: &FileFlags, output: &mut Output) -> Result<Ending, R
 pub(super) fn shrink(flags: &FileFlags, output: &mut Output) -> Result<Ending, Refusal> {
     let (scenario, level) = files::read(&flags.file)?;
     let level = flags.level.unwrap_or(level);
-    let driver_bug = flags.bug.as_ref().and_then(Bug::in_driver);
+    let driver_bug = flags.play.bug.as_ref().and_then(Bug::in_driver);
     let Some(small) = engine::shrink(level, &scenario, driver_bug) else {
         output.say(
             || {
                 let bug = "; if it needs a planted bug, name it with --bug";
-                let bug = if flags.bug.is_none() { bug } else { "" };
+                let bug = if flags.play.bug.is_none() { bug } else { "" };
                 format!("No promise is broken, so there is nothing to make smaller{bug}.")
             },
             "summary",
@@ -53,8 +53,13 @@ fn report(
     output: &mut Output,
 ) -> Result<Ending, Refusal> {
     let out = flags.out.as_deref();
-    let reporter =
-        Reporter { name, out, level, bug: flags.bug.as_ref(), reference: flags.reference() };
+    let reporter = Reporter {
+        name,
+        out,
+        level,
+        bug: flags.play.bug.as_ref(),
+        reference: flags.play.reference(),
+    };
     let Reported { violation, unwritten } = reporter.report(scenario, output);
     match (violation, unwritten) {
         (Some(_), _) => Ok(Ending::Broken),

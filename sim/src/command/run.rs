@@ -62,7 +62,7 @@ pub(super) fn run(
 ) -> Result<Ending, Refusal> {
     let seeds = flags.draw.seeds_or(SEEDS);
     let (mode, level) = (flags.draw.mode, flags.draw.level);
-    let (bug, reference) = (flags.bug.as_ref(), flags.reference());
+    let (bug, reference) = (flags.play.bug.as_ref(), flags.play.reference());
     let driver_bug = bug.and_then(Bug::in_driver);
     let mut total = Total::default();
     let mut progress = Progress::new();

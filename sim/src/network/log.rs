@@ -72,18 +72,10 @@ impl Contents {
         upto: Token,
         rows_max: u32,
     ) -> Page {
-        let rows_max = rows_max.min(self.scenario.page_rows_max.max(1)) as usize;
-        let mut page = Page { updates: Vec::new(), upto, limited: false };
-        let Some(log) = self.logs.own(writer, stream) else { return page };
-        page.upto = upto.min(log.current);
-        for (token, rows) in log.between(from, page.upto) {
-            if !page.updates.is_empty() && page.updates.len() + rows.len() > rows_max {
-                page.limited = true;
-                page.upto = page.updates.last().map_or(from, |(token, _)| *token);
-                break;
-            }
-            page.updates.extend(rows.iter().map(|row| (token, row.clone())));
+        let rows_max = rows_max.min(self.scenario.page_rows_max.max(1));
+        match self.logs.own(writer, stream) {
+            Some(log) => log.read(from, upto.min(log.current), rows_max),
+            None => Page { updates: Vec::new(), upto, limited: false },
         }
-        page
     }
 }

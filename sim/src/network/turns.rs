@@ -70,16 +70,8 @@ fn in_turns(
     turn_ms: u32,
     mut turns: Vec<Turn>,
 ) -> Scenario {
-    let follower = |via: &Via| FollowerPlan {
-        via: *via,
-        from_beginning: true,
-        observe_only: false,
-        tight_limits: false,
-        gives_up: false,
-        namesake_of: None,
-        audit: false,
-        handler_us: 0,
-    };
+    let follower =
+        |via: &Via| FollowerPlan { via: *via, from_beginning: true, ..FollowerPlan::default() };
     let writers = streams.iter().flat_map(|(_, writers)| *writers).max().map_or(0, |last| last + 1);
     let mut chance = Chance { seed, link: 9, count: 0 };
     let mut events = Vec::new();

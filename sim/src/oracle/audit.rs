@@ -22,10 +22,7 @@ impl Oracle {
         rows: &[Row],
         logs: &[Log],
     ) -> Verdict {
-        let Some(log) = logs.iter().find(|log| log.source == *source) else {
-            let what = "there is no such writer".to_owned();
-            return Err(self.violation(Promise::Batches, Some(source), what));
-        };
+        let log = self.log_of(source, logs)?;
         let ledger = self.of(source);
         let (stands, last) = (ledger.position, ledger.last_found.replace(token));
         if position != stands || token > stands {

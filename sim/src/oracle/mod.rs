@@ -282,6 +282,13 @@ impl Oracle {
         })
     }
 
+    fn log_of<'a>(&mut self, source: &Source, logs: &'a [Log]) -> Result<&'a Log, Violation> {
+        logs.iter().find(|log| log.source == *source).ok_or_else(|| {
+            let what = "there is no such writer".to_owned();
+            self.violation(Promise::Batches, Some(source), what)
+        })
+    }
+
     fn on_rows(
         &mut self,
         source: &Source,
@@ -289,10 +296,7 @@ impl Oracle {
         rows: &[Row],
         logs: &[Log],
     ) -> Verdict {
-        let Some(log) = logs.iter().find(|log| log.source == *source) else {
-            let what = "there is no such writer".to_owned();
-            return Err(self.violation(Promise::Batches, Some(source), what));
-        };
+        let log = self.log_of(source, logs)?;
         let siblings = logs.iter().filter(|other| other.stream == log.stream);
         let whole = batches::check(log, siblings, self.ledgers.get(source), token, rows, position);
         let split = matches!(whole, Ok(Whole::Split));

@@ -10,12 +10,13 @@ use std::{
 };
 
 use synrepl_core::{
-    Action, Channel, Config, ConnectionId, Event, FetchId, Input, Origin, Start, Timestamp,
+    Action, Channel, Config, ConnectionId, Event, FetchId, Input, Misuse, Origin, Start, Timestamp,
     stream::{CATALOGUE, FetchError, Page, Positions, Row, Rows, Source, Span, Token, traits},
     wire::{Command, Position, Rdata, Replicate},
 };
 
 use super::{Missing, Rules, known::Known};
+use crate::machine::Machine;
 
 /// The first delay of a reconnection (`protocol.md` 1.3), without growth and jitter.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
@@ -99,52 +100,9 @@ impl Receiver {
         receiver
     }
 
-    /// Handles an input. Those that concern only writers, waits or accepted peers do nothing.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest does not concern a receiver")]
-    pub fn handle(&mut self, now: Timestamp, input: Input) {
-        match input {
-            Input::Connected { conn } if self.link == Link::Connecting(conn) => {
-                self.link = Link::Up(conn);
-                self.notify(Event::Connected { conn });
-                let command = Command::Replicate(Replicate::Everything);
-                self.actions.push_back(Action::Send { conn, channel: Channel::Main, command });
-            }
-            Input::Disconnected { conn, reason } => self.on_disconnected(now, conn, reason),
-            Input::Received { conn, command } if self.link == Link::Up(conn) => {
-                self.on_command(conn, command);
-            }
-            Input::Fetched { query, result } => self.on_fetched(query, result),
-            Input::Tick => {
-                if matches!(self.link, Link::Down { retry_at } if retry_at <= now) {
-                    self.connect();
-                }
-            }
-            Input::Shutdown => self.on_shutdown(),
-            _ => {}
-        }
-    }
-
-    /// Returns the next action, in order.
-    pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
-    }
-
-    /// Returns the time at which a `Tick` is due; only a reconnection needs one.
-    pub const fn poll_timeout(&self) -> Option<Timestamp> {
-        match self.link {
-            Link::Down { retry_at } => Some(retry_at),
-            Link::Connecting(_) | Link::Up(_) | Link::Stopped => None,
-        }
-    }
-
     /// Returns the position of a writer as far as this receiver knows it.
     pub fn current(&self, source: &Source) -> Token {
         self.known.current(source.stream(), source.instance())
-    }
-
-    /// Returns the position of each source, as the events gave it.
-    pub const fn positions(&self) -> &Positions {
-        &self.notified
     }
 
     /// Lets the next application of rows raise an exception before the position moves, as any
@@ -384,6 +342,51 @@ impl Receiver {
             self.notified.set(source, token);
         }
         self.actions.push_back(Action::Notify(event));
+    }
+}
+
+impl Machine for Receiver {
+    /// Handles an input. Those that concern only writers, waits or accepted peers do nothing.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest does not concern a receiver")]
+    fn handle(&mut self, now: Timestamp, input: Input) -> Result<(), Misuse> {
+        match input {
+            Input::Connected { conn } if self.link == Link::Connecting(conn) => {
+                self.link = Link::Up(conn);
+                self.notify(Event::Connected { conn });
+                let command = Command::Replicate(Replicate::Everything);
+                self.actions.push_back(Action::Send { conn, channel: Channel::Main, command });
+            }
+            Input::Disconnected { conn, reason } => self.on_disconnected(now, conn, reason),
+            Input::Received { conn, command } if self.link == Link::Up(conn) => {
+                self.on_command(conn, command);
+            }
+            Input::Fetched { query, result } => self.on_fetched(query, result),
+            Input::Tick => {
+                if matches!(self.link, Link::Down { retry_at } if retry_at <= now) {
+                    self.connect();
+                }
+            }
+            Input::Shutdown => self.on_shutdown(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Returns the time at which a `Tick` is due; only a reconnection needs one.
+    fn poll_timeout(&self) -> Option<Timestamp> {
+        match self.link {
+            Link::Down { retry_at } => Some(retry_at),
+            Link::Connecting(_) | Link::Up(_) | Link::Stopped => None,
+        }
+    }
+
+    /// Returns the position of each source, as the events gave it.
+    fn positions(&self) -> Positions {
+        self.notified.clone()
     }
 }
 

@@ -10,12 +10,13 @@ use std::{
 };
 
 use synrepl_core::{
-    Action, ByteString, Channel, Config, ConnectionId, Input, ReadId, Timestamp,
-    stream::{LogError, Page, Row, Span, Token},
+    Action, ByteString, Channel, Config, ConnectionId, Input, Misuse, ReadId, Timestamp,
+    stream::{LogError, Page, Positions, Row, Span, Token},
     wire::{Command, Position, Rdata, Replicate},
 };
 
 use super::{Announcing, Rules, Silence};
+use crate::machine::Machine;
 
 /// The interval at which a process with `events` reads its log even if nothing pokes it.
 const POKE_EVERY: Duration = Duration::from_secs(1);
@@ -94,64 +95,6 @@ impl Sender {
         };
         sender.connect();
         sender
-    }
-
-    /// Handles an input. Those that concern only followers do nothing.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest does not concern a sender")]
-    pub fn handle(&mut self, now: Timestamp, input: Input) {
-        match input {
-            Input::Connected { conn } if self.link == Link::Connecting(conn) => {
-                self.link = Link::Up(conn);
-                self.send(Command::Replicate(Replicate::Everything));
-                self.announce();
-            }
-            Input::Disconnected { conn, .. } if matches!(self.link, Link::Connecting(c) | Link::Up(c) if c == conn) =>
-            {
-                self.link = Link::Down { retry_at: now + RECONNECT_AFTER };
-            }
-            Input::Received { conn, command } if self.link == Link::Up(conn) => {
-                self.on_command(&command);
-            }
-            Input::Appended { stream, token } => {
-                let own = self.streams.entry(stream).or_insert(Own {
-                    last: Token::START,
-                    current: Token::START,
-                    written: Token::START,
-                });
-                own.written = own.written.max(token);
-                own.current = own.current.max(token);
-                self.poke();
-            }
-            Input::LogRead { query, result } => self.on_log_read(query, result),
-            Input::Tick => self.on_tick(now),
-            Input::Shutdown => {
-                if let Link::Connecting(conn) | Link::Up(conn) = self.link {
-                    self.actions.push_back(Action::Close { conn });
-                }
-                self.link = Link::Stopped;
-                self.looping = None;
-            }
-            _ => {}
-        }
-        if self.poke_at.is_none() && self.looks_every_second() {
-            self.poke_at = Some(now + POKE_EVERY);
-        }
-    }
-
-    /// Returns the next action, in order.
-    pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
-    }
-
-    /// Returns the time at which a `Tick` is due.
-    pub fn poll_timeout(&self) -> Option<Timestamp> {
-        match self.link {
-            Link::Down { retry_at } => {
-                Some(self.poke_at.map_or(retry_at, |poke_at| poke_at.min(retry_at)))
-            }
-            Link::Connecting(_) | Link::Up(_) => self.poke_at,
-            Link::Stopped => None,
-        }
     }
 
     fn looks_every_second(&self) -> bool {
@@ -351,6 +294,70 @@ impl Sender {
         if let Link::Up(conn) = self.link {
             self.actions.push_back(Action::Send { conn, channel: Channel::Main, command });
         }
+    }
+}
+
+impl Machine for Sender {
+    /// Handles an input. Those that concern only followers do nothing.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest does not concern a sender")]
+    fn handle(&mut self, now: Timestamp, input: Input) -> Result<(), Misuse> {
+        match input {
+            Input::Connected { conn } if self.link == Link::Connecting(conn) => {
+                self.link = Link::Up(conn);
+                self.send(Command::Replicate(Replicate::Everything));
+                self.announce();
+            }
+            Input::Disconnected { conn, .. } if matches!(self.link, Link::Connecting(c) | Link::Up(c) if c == conn) =>
+            {
+                self.link = Link::Down { retry_at: now + RECONNECT_AFTER };
+            }
+            Input::Received { conn, command } if self.link == Link::Up(conn) => {
+                self.on_command(&command);
+            }
+            Input::Appended { stream, token } => {
+                let own = self.streams.entry(stream).or_insert(Own {
+                    last: Token::START,
+                    current: Token::START,
+                    written: Token::START,
+                });
+                own.written = own.written.max(token);
+                own.current = own.current.max(token);
+                self.poke();
+            }
+            Input::LogRead { query, result } => self.on_log_read(query, result),
+            Input::Tick => self.on_tick(now),
+            Input::Shutdown => {
+                if let Link::Connecting(conn) | Link::Up(conn) = self.link {
+                    self.actions.push_back(Action::Close { conn });
+                }
+                self.link = Link::Stopped;
+                self.looping = None;
+            }
+            _ => {}
+        }
+        if self.poke_at.is_none() && self.looks_every_second() {
+            self.poke_at = Some(now + POKE_EVERY);
+        }
+        Ok(())
+    }
+
+    fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Returns the time at which a `Tick` is due.
+    fn poll_timeout(&self) -> Option<Timestamp> {
+        match self.link {
+            Link::Down { retry_at } => {
+                Some(self.poke_at.map_or(retry_at, |poke_at| poke_at.min(retry_at)))
+            }
+            Link::Connecting(_) | Link::Up(_) => self.poke_at,
+            Link::Stopped => None,
+        }
+    }
+
+    fn positions(&self) -> Positions {
+        Positions::new()
     }
 }
 

@@ -38,7 +38,7 @@ impl Bench {
     }
 
     fn give(&mut self, input: Input) {
-        self.receiver.handle(Timestamp::ZERO, input);
+        self.receiver.handle(Timestamp::ZERO, input).unwrap();
         self.drain();
     }
 
@@ -300,7 +300,7 @@ fn h14_a_position_of_an_unknown_stream_ends_the_connection_since_1_97() {
         let mut bench = Bench::new(rules, &[]);
         bench.hear(&["POSITION from_the_future a 1 1"]);
         if let Some(at) = bench.receiver.poll_timeout() {
-            bench.receiver.handle(at, Input::Tick);
+            bench.receiver.handle(at, Input::Tick).unwrap();
             bench.connect();
         }
         let connected = |event: &&Event| matches!(event, Event::Connected { .. });
@@ -351,7 +351,7 @@ fn rows_that_waited_on_a_lost_connection_are_dropped() {
         bench.give(Input::Disconnected { conn: bench.conn, reason: "lost".into() });
         bench.answer((1, 5), &[(5, "[5]")]);
         assert_eq!(bench.applied(), ["a 5 [5]"]);
-        bench.receiver.handle(bench.receiver.poll_timeout().unwrap(), Input::Tick);
+        bench.receiver.handle(bench.receiver.poll_timeout().unwrap(), Input::Tick).unwrap();
         bench.connect();
         bench.hear(&["POSITION receipts a 6 6"]);
         bench.answer((5, 6), &[(6, "[6]")]);

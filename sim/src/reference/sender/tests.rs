@@ -35,7 +35,7 @@ impl Bench {
     }
 
     fn give(&mut self, input: Input) {
-        self.sender.handle(Timestamp::ZERO, input);
+        self.sender.handle(Timestamp::ZERO, input).unwrap();
         self.drain();
     }
 
