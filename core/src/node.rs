@@ -242,7 +242,12 @@ impl Node {
                 }
             }
             Command::Position(position) => {
-                match self.role_of(&position.stream, &position.instance) {
+                let role = self.role_of(&position.stream, &position.instance);
+                if role != Some(Role::Own) {
+                    let (stream, instance) = (&position.stream, &position.instance);
+                    self.publisher.on_others_position(stream, instance, &mut self.env);
+                }
+                match role {
                     Some(Role::Followed(source)) => {
                         self.env.stats.positions += 1;
                         let span = Span::new(position.prev, position.token);

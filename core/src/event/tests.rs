@@ -257,6 +257,7 @@ fn foreign(text: &str) -> Vec<Event> {
         Warning::Malformed { error: malformed(text).with_row(row) },
         Warning::Unanswered { sources: 2, example: source(), asked: 1 },
         Warning::DuplicateInstance { instance: string() },
+        Warning::OtherWriter { stream: bytes(), instance: bytes() },
         Warning::HoldingOverflow { source: source() },
         Warning::BatchOverflow { source: source() },
         Warning::TooManySources { source: source() },

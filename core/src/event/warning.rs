@@ -65,6 +65,16 @@ pub enum Warning {
         /// The name that both have.
         instance: String,
     },
+    /// Another instance announces one of our own streams, of which Synapse takes one writer only: in
+    /// its configuration (`stream_writers`) that instance is the writer, and each process logs an
+    /// error at our announcements. It is reported once per stream.
+    OtherWriter {
+        /// The own stream, which goes out on the deployment's channel
+        /// ([`MainChannel`](crate::MainChannel)).
+        stream: ByteString,
+        /// The instance that announces it.
+        instance: ByteString,
+    },
     /// Rows in a span were not compared with the writer's log, though the audit is on: a row that
     /// got lost there is not found.
     NotAudited {
@@ -237,6 +247,12 @@ impl fmt::Display for Warning {
                 f,
                 "another instance is called {} as well: its rows are taken for our own and left out",
                 name(instance)
+            ),
+            Self::OtherWriter { stream, instance } => write!(
+                f,
+                "{} writes {} as well, of which Synapse takes one writer only",
+                name(instance),
+                name(stream)
             ),
             Self::NotAudited { source, span: Span { from, upto }, reason } => {
                 let rows = format_args!("rows ({from}, {upto}] of {source}");

@@ -7,13 +7,16 @@
 
 use std::collections::VecDeque;
 
+use bytestring::ByteString;
+
 use super::{Publisher, page::LogPage, stream::OwnStream};
 use crate::{
+    config::Channel,
     connection::Connections,
     env::Env,
-    event::Event,
+    event::{Event, Warning},
     ids::OwnIndex,
-    stream::Token,
+    stream::{Token, traits},
     wire::{Command, Position, Rdata},
 };
 
@@ -40,12 +43,7 @@ struct Announcement {
 }
 
 /// Returns the announcement of an own stream: no row lies in `(prev, token]`.
-pub(super) fn position(
-    stream: &OwnStream,
-    me: &bytestring::ByteString,
-    prev: Token,
-    token: Token,
-) -> Command {
+pub(super) fn position(stream: &OwnStream, me: &ByteString, prev: Token, token: Token) -> Command {
     Command::Position(Position {
         stream: stream.name.clone(),
         instance: me.clone(),
@@ -199,6 +197,26 @@ impl Publisher {
     /// Returns whether as many commands are unconfirmed as may be.
     pub(crate) fn bus_is_full(&self, env: &Env) -> bool {
         env.outbox.unconfirmed() >= u64::from(env.config.publish.unconfirmed_max)
+    }
+
+    /// Handles an announcement of another instance: where Synapse takes one writer only, and hears
+    /// of us, its configuration names that instance or us (P6).
+    pub(crate) fn on_others_position(
+        &mut self,
+        stream: &ByteString,
+        instance: &ByteString,
+        env: &mut Env,
+    ) {
+        if !self.uses_bus || !traits(stream).single_writer {
+            return;
+        }
+        let Some(index) = self.by_name.get(stream) else { return };
+        let own = &mut self.streams[index.as_usize()];
+        if own.channel == Channel::Main && !own.other_writer_reported {
+            own.other_writer_reported = true;
+            let (stream, instance) = (stream.clone(), instance.clone());
+            env.notify(Event::Warning(Warning::OtherWriter { stream, instance }));
+        }
     }
 
     /// Handles an RDATA or POSITION under our own name; `token` is `None` inside a batch. Returns

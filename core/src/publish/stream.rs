@@ -22,6 +22,8 @@ pub(super) struct OwnStream {
     pub(super) reading: Reading,
     /// The number of reads of its log that failed in a row.
     pub(super) attempt: u32,
+    /// Whether the application was warned that another instance writes it.
+    pub(super) other_writer_reported: bool,
     /// Whether the last read was for the peers, where the outlets stand at different tokens.
     pub(super) last_was_peers: bool,
 }
@@ -73,6 +75,7 @@ impl OwnStream {
             peers: end,
             reading: Reading::Idle,
             attempt: 0,
+            other_writer_reported: false,
             last_was_peers: false,
         }
     }

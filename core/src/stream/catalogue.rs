@@ -46,6 +46,8 @@ pub struct StreamTraits {
     /// Whether a page has one row per key, under the highest token that the key has in the
     /// requested span. The wire had the row under a higher token, if that lies beyond the span.
     pub aggregated: bool,
+    /// Whether Synapse's configuration (`stream_writers`) takes no more than one writer.
+    pub single_writer: bool,
 }
 
 impl StreamTraits {
@@ -57,6 +59,7 @@ impl StreamTraits {
         overruns: false,
         windowed: false,
         aggregated: false,
+        single_writer: false,
     };
     const BURSTS: Self = Self { order: Order::Bursts, windowed: true, ..Self::RISING };
     const LOOSE: Self = Self { order: Order::Loose, overruns: true, ..Self::RISING };
@@ -75,7 +78,7 @@ pub const CATALOGUE: [(&str, StreamTraits); 24] = [
     ("events", StreamTraits { splits_tokens: false, ..StreamTraits::RISING }),
     ("federation", StreamTraits { overruns: true, ..StreamTraits::RESETTABLE }),
     ("groups", StreamTraits::RISING),
-    ("presence", StreamTraits::RISING),
+    ("presence", StreamTraits { single_writer: true, ..StreamTraits::RISING }),
     ("presence_federation", StreamTraits { splits_tokens: false, ..StreamTraits::RESETTABLE }),
     ("profile_updates", StreamTraits::SHARED),
     ("public_rooms", StreamTraits::RISING),
@@ -89,7 +92,7 @@ pub const CATALOGUE: [(&str, StreamTraits); 24] = [
     // Before 1.81 its pages end after 100 tokens and yet state that they are complete
     // (`protocol.md` 7.5).
     ("to_device", StreamTraits { windowed: true, aggregated: true, ..StreamTraits::RISING }),
-    ("typing", StreamTraits::RESETTABLE),
+    ("typing", StreamTraits { single_writer: true, ..StreamTraits::RESETTABLE }),
     ("un_partial_stated_event", StreamTraits::RISING),
     ("un_partial_stated_room", StreamTraits::RISING),
     ("user_signature", StreamTraits::RISING),

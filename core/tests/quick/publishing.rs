@@ -449,3 +449,21 @@ fn p6_only_streams_that_synapse_has_from_us_go_out_where_it_listens() {
         "a stream that Synapse knows has other writers there"
     );
 }
+
+#[test]
+fn p6_another_writer_of_a_stream_that_takes_one_is_named_once() {
+    let streams = [("typing", 3), ("receipts", 4)];
+    let mut writer = unconnected(&streams, |config| {
+        let named = streams.map(|(name, _)| name.to_owned());
+        config.publish.main_channel = MainChannel::Streams(named.into());
+    });
+    writer.connect();
+    let mut warned = |line| {
+        let shown = writer.hear(line);
+        shown.iter().any(|event| event.starts_with("OtherWriter"))
+    };
+    assert!(warned("POSITION typing p1 1 1"));
+    assert!(!warned("POSITION typing p2 1 1"), "it is said once");
+    assert!(!warned("POSITION receipts p1 1 1"), "several may write it");
+    assert!(!warned("POSITION typing me 3 3"), "that is our own");
+}

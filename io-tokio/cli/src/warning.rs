@@ -19,6 +19,7 @@ pub(super) enum Kind {
     NoEndpoint,
     NotAudited,
     DuplicateInstance,
+    OtherWriter,
     Overflow,
     TooManySources,
     NotSent,
@@ -42,6 +43,7 @@ impl Kind {
             Warning::FetchFailed { .. } => Self::FetchFailed,
             Warning::NotAudited { .. } => Self::NotAudited,
             Warning::DuplicateInstance { .. } => Self::DuplicateInstance,
+            Warning::OtherWriter { .. } => Self::OtherWriter,
             Warning::HoldingOverflow { .. }
             | Warning::BatchOverflow { .. }
             | Warning::TooManySyncing { .. } => Self::Overflow,
@@ -69,6 +71,7 @@ impl fmt::Display for Kind {
             Self::NoEndpoint => "gaps for want of an --instance",
             Self::NotAudited => "ranges that --audit left out",
             Self::DuplicateInstance => "rows under our own name",
+            Self::OtherWriter => "own streams that others write",
             Self::Overflow => "overflows",
             Self::TooManySources => "ignored sources",
             Self::NotSent => "commands not sent",
@@ -133,6 +136,11 @@ impl Circumstances {
                 NotAuditedReason::SplitToken | _ => String::new(),
             },
             Warning::DuplicateInstance { .. } => ". Choose another name with --name".to_owned(),
+            Warning::OtherWriter { .. } => {
+                ". Name this instance in stream_writers of homeserver.yaml, or take the stream out \
+                 of --stream-writer"
+                    .to_owned()
+            }
             Warning::TooManySources { .. } => ". Follow fewer with --stream".to_owned(),
             Warning::NotSent { reason: NotSentReason::ObserveOnly, .. } => {
                 " (--observe-only is set)".to_owned()
@@ -327,6 +335,11 @@ mod tests {
                 ". Does the instance p1 run? Asking again",
             ),
             (Warning::DuplicateInstance { instance: text() }, ". Choose another name with --name"),
+            (
+                Warning::OtherWriter { stream: "typing".into(), instance: "p1".into() },
+                ". Name this instance in stream_writers of homeserver.yaml, or take the stream out of \
+                 --stream-writer",
+            ),
             (Warning::TooManySources { source: source() }, ". Follow fewer with --stream"),
             (
                 not_audited(&source(), NotAuditedReason::NotRemembered),

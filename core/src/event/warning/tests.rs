@@ -16,7 +16,7 @@ fn every_warning_states_its_fault_in_one_line() {
     let log = LogError { stream: "s".to_owned(), message: "disk I/O error".to_owned() };
     let retry_in = Duration::from_millis(100);
     assert_lines(
-        22,
+        23,
         &[
             (
                 Warning::Malformed { error: malformed("RDATA events p1 5 [").with_row(row) },
@@ -49,6 +49,10 @@ fn every_warning_states_its_fault_in_one_line() {
             (
                 Warning::DuplicateInstance { instance: "p1".to_owned() },
                 "another instance is called p1 as well: its rows are taken for our own and left out",
+            ),
+            (
+                Warning::OtherWriter { stream: "typing".into(), instance: "p1".into() },
+                "p1 writes typing as well, of which Synapse takes one writer only",
             ),
             (
                 not_audited(NotAuditedReason::TooManyTokens),

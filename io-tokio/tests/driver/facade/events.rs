@@ -106,6 +106,9 @@ fn warning(warning: Warning) {
             are::<(Duration, FetchError)>((retry_in, error));
         }
         Warning::DuplicateInstance { instance } => are::<String>(instance),
+        Warning::OtherWriter { stream, instance } => {
+            are::<(ByteString, ByteString)>((stream, instance))
+        }
         Warning::NotAudited { source, span, reason } => {
             are::<(Source, Span)>((source, span));
             match reason {
