@@ -100,7 +100,8 @@ impl World<'_> {
                     self.say_to_peer(*conn, &command);
                 }
             }
-            Action::Send { conn, command, .. } => {
+            Action::Send { conn, channel, command } => {
+                self.judge_channel(index, channel, &command);
                 let process = &self.processes[index];
                 if process.link.is_up() && process.link.conn == in_life(process.life, conn) {
                     self.say(index, &command);

@@ -1,14 +1,20 @@
 //! The lives of writers: they start, lose the bus and come back to it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
-use synrepl_core::ConnectionId;
+use synrepl_core::{
+    Channel, ConnectionId, MainChannel,
+    stream::{CATALOGUE, Token},
+    wire::Command,
+};
 
 use super::{
     process::{Due, LinkState, ProcessIndex},
     world::World,
     writing::LOOP_AFTER,
 };
-use crate::{scenario::Manners, trace::What};
+use crate::{oracle::Promise, scenario::Manners, trace::What};
 
 impl World<'_> {
     /// A writer starts, for the first time or after it died.
@@ -55,10 +61,30 @@ impl World<'_> {
                 self.publish.on_start(log);
             }
             let config = &mut self.processes[index].config;
+            config.publish.main_channel = MainChannel::Streams(named_in_synapse(&own_streams));
             config.publish.own_streams = own_streams;
             // It follows nothing.
             config.streams = Some(["-".to_owned()].into());
             self.start_machine(index);
+        }
+    }
+
+    /// Judges on which channel a writer says something: Synapse hears the main one, and only what
+    /// it would be configured for may go out there.
+    pub(super) fn judge_channel(&mut self, index: ProcessIndex, at: Channel, command: &Command) {
+        let stream = if let Command::Rdata(rdata) = command {
+            &rdata.stream
+        } else if let Command::Position(position) = command {
+            &position.stream
+        } else {
+            return;
+        };
+        let main = &self.processes[index].config.publish.main_channel;
+        let named = matches!(main, MainChannel::Streams(named) if named.contains(&**stream));
+        let right = if named { Channel::Main } else { Channel::Synrepl };
+        if at != right {
+            let what = format!("{} {stream} went out on {at:?}, not {right:?}", command.name());
+            self.fail(index, Promise::NoHarm, what);
         }
     }
 
@@ -110,4 +136,11 @@ impl World<'_> {
             self.report.rows_untold += log.excuse(log.told_up_to(), log.current) as u64;
         }
     }
+}
+
+/// Returns those of a writer's own streams for which a Synapse beside it would be configured: every
+/// other one that Synapse has at all.
+fn named_in_synapse(own_streams: &BTreeMap<String, Token>) -> BTreeSet<String> {
+    let known = |name: &&String| CATALOGUE.iter().any(|(known, _)| known == name);
+    own_streams.keys().filter(known).step_by(2).cloned().collect()
 }

@@ -40,6 +40,8 @@ pub enum Promise {
     Announces,
     /// P5: a slow peer is cut off at its limit.
     CutsOff,
+    /// P6: only streams for which Synapse's configuration names the writer go out on its channel.
+    NoHarm,
     /// A wait ends once its own source has reached its token, and not before.
     Waits,
     /// C1: the same inputs lead to the same actions.
@@ -72,6 +74,7 @@ impl Promise {
             Self::UnknownFate => "P3",
             Self::Announces => "P4",
             Self::CutsOff => "P5",
+            Self::NoHarm => "P6",
             Self::Deterministic => "C1",
             Self::Total => "C2",
             Self::Waits | Self::Silence | Self::Application => "",
