@@ -31,6 +31,25 @@ const CALL: &str = "get_repl_stream_updates/typing";
 const PROCESSES: usize = 6;
 /// The flags for the stream of which `stream_writers` names us as the writer.
 const TYPING: [&str; 2] = ["--stream-writer", "typing"];
+/// What we, or an application through us, can send where Synapse listens, announcements of streams
+/// that it does not know apart (`docs/protocol.md` 5.6 has the table).
+const SENDABLE: [&str; 15] = [
+    "REPLICATE",
+    "PING 1700000000000",
+    "ERROR a text",
+    "REMOTE_SERVER_UP example.com",
+    "CLEAR_USER_SYNC synrepl",
+    "USER_SYNC synrepl @alice:localhost:18448 start 1700000000000",
+    "USER_SYNC synrepl @alice:localhost:18448 DEVICE end 1700000000000",
+    "FEDERATION_ACK synrepl 5",
+    "LOCK_RELEASED [\"synrepl\", \"a lock\", \"its key\"]",
+    "NEW_ACTIVE_TASK an_id",
+    "CANCEL_TASK an_id",
+    "RDATA logins synrepl batch [\"alice\", 1]",
+    "RDATA logins synrepl 7 [\"alice\", 2]",
+    "RDATA presence synrepl 7 [\"@alice:localhost:18448\"]",
+    "POSITION presence synrepl 7 7",
+];
 
 fn start_writer(cluster: &Cluster, name: &str, streams: &[&str]) -> Result<Writer, Failure> {
     let secret = cluster.path("follow/secret").display().to_string();
@@ -153,6 +172,19 @@ fn story(cluster: &Cluster) -> Result<(), Failure> {
         return Err("a stream that Synapse does not know cost it Redis connections".into());
     }
     step(&format!("{} subscriptions outlive a stream that Synapse does not know", before.len()));
+
+    for line in SENDABLE {
+        redis.call(&[b"PUBLISH", SERVER_NAME.as_bytes(), line.as_bytes()])?;
+        // Each process handles its messages in order, so it has handled the line before these.
+        writer.append("typing", &row(&room, &[user]))?;
+        alice.wait_for_typing(&room, &[user], STEP)?;
+        writer.append("typing", &row(&room, &[]))?;
+        alice.wait_for_typing(&room, &[], STEP)?;
+        if listeners(&mut redis)? != before {
+            return Err(format!("{line:?} cost Synapse Redis connections").into());
+        }
+    }
+    step("no line that we send on the main channel costs a connection");
 
     // The same stream on Synapse's own channel costs connections, so the check above would have
     // found that.
