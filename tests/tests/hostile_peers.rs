@@ -147,7 +147,7 @@ impl Stage {
 
     fn get(&self, path: &str, secret: &str) -> String {
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {secret}\r\n\
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n\
              Connection: close\r\n\r\n"
         );
         self.http(request.as_bytes())
@@ -156,7 +156,7 @@ impl Stage {
     fn post(&self, secret: &str, headers: &str, body: &[u8]) -> String {
         let length = body.len();
         let mut request = format!(
-            "POST /rows HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {secret}\r\n\
+            "POST /rows HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n\
              Connection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
         )
         .into_bytes();
@@ -395,7 +395,7 @@ fn sockets_allowed() -> u64 {
 #[test]
 fn requests_of_any_kind_cost_their_own_client_and_are_told_why() {
     let mut stage = Stage::set();
-    let chunked = "POST /rows HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer the-right-secret\r\n\
+    let chunked = "POST /rows HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer the-right-secret\r\n\
                    Transfer-Encoding: chunked\r\n\r\n";
     for (request, status) in [
         (b"\x00\xff\xfe\r\n\r\n".to_vec(), "400"),
@@ -449,7 +449,7 @@ fn requests_that_do_not_end_delay_nobody() {
     for upto in 1..=20 {
         let close = if upto == 20 { "Connection: close\r\n" } else { "" };
         many += &format!(
-            "GET {} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {SECRET}\r\n{close}\r\n",
+            "GET {} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {SECRET}\r\n{close}\r\n",
             page_path("0", &upto.to_string()),
         );
     }
@@ -471,7 +471,7 @@ fn requests_that_do_not_end_delay_nobody() {
             client.say(match nth % 3 {
                 0 => b"GET /health HTTP/1.1\r\nHost:".as_slice(),
                 1 => {
-                    b"POST /rows HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer the-right-secret\r\n\
+                    b"POST /rows HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer the-right-secret\r\n\
                       Content-Length: 8000000\r\n\r\n{"
                 }
                 _ => b"",

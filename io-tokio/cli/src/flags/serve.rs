@@ -126,6 +126,14 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "ADDR")]
     pub(crate) http: Option<String>,
 
+    /// A name by which --http may be called while there is no secret; repeat for several
+    ///
+    /// Without a secret it is called by its address or as localhost only, so that no web page that
+    /// somebody here has open can read the rows. Default: none.
+    /// Example: --allow-host writer.internal
+    #[arg(long, value_name = "NAME", requires = "http")]
+    pub(crate) allow_host: Vec<String>,
+
     /// Our instance name: the writer's name in stream_writers and instance_map
     ///
     /// Example: --name typing1

@@ -88,7 +88,7 @@ pub(super) async fn set_up(flags: ServeFlags) -> Result<Setup, Failure> {
                 );
             }
             addresses.http = Some(at);
-            Some((server(&log, secret), listener))
+            Some((server(&flags, &log, secret), listener))
         }
     };
     if let Some(server_name) = flags.server_name.as_ref().filter(|_| flags.redis.is_some()) {
@@ -208,8 +208,9 @@ fn told_channels(flags: &ServeFlags, server_name: &Printable<'_>) -> String {
     }
 }
 
-fn server(log: &Arc<dyn LogStore>, secret: Option<Secret>) -> Server {
+fn server(flags: &ServeFlags, log: &Arc<dyn LogStore>, secret: Option<Secret>) -> Server {
     let server = Server::new(Arc::clone(log)).limits(|limits| limits.stop_timeout = HTTP_GRACE);
+    let server = flags.allow_host.iter().fold(server, |server, name| server.allow_host(name));
     match secret {
         Some(secret) => server.secret(secret),
         None => server,

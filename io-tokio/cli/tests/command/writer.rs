@@ -94,7 +94,7 @@ impl Writer {
         let length = body.len();
         write!(
             stream,
-            "{line} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {length}\r\n\
+            "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\
              {headers}\r\n{body}"
         )
         .unwrap();

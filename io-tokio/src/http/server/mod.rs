@@ -5,6 +5,7 @@
 mod answer;
 mod authorization;
 mod body;
+mod callers;
 mod limits;
 mod listen;
 mod patience;
@@ -16,7 +17,7 @@ use std::{future::Future, sync::Arc};
 use synrepl_core::wire::Secret;
 
 pub use self::limits::ServerLimits;
-use self::service::Service;
+use self::{callers::Callers, service::Service};
 use crate::{log::LogStore, transport::Listener};
 
 /// A server of the logs of own streams over HTTP/1.1.
@@ -34,6 +35,8 @@ use crate::{log::LogStore, transport::Listener};
 ///   (too slow), 413 (too large), 503 (too much at once, or the log fails).
 /// * `GET /health` responds `OK` to everyone.
 ///
+/// A server without a secret responds 403 to who calls it by a name that is not allowed.
+///
 /// Every response is one `tracing` event of level info and target `synrepl::access`: method, path,
 /// status, rows, milliseconds, requested tokens. Secrets are neither logged nor compared in a time
 /// that depends on their text.
@@ -43,13 +46,25 @@ use crate::{log::LogStore, transport::Listener};
 pub struct Server {
     log: Arc<dyn LogStore>,
     secret: Option<Secret>,
+    callers: Callers,
     limits: ServerLimits,
 }
 
 impl Server {
     /// Makes a server of `log` for everyone who can connect, unless [`Server::secret`] is set.
+    ///
+    /// Without a secret it is called by its address, as localhost, or by a name that
+    /// [`Server::allow_host`] allows, and not by a browser's page: else any site could read the
+    /// rows in the browser of somebody who can connect (DNS rebinding).
     pub fn new(log: Arc<dyn LogStore>) -> Self {
-        Self { log, secret: None, limits: ServerLimits::default() }
+        Self { log, secret: None, callers: Callers::default(), limits: ServerLimits::default() }
+    }
+
+    /// Lets clients call the server by this name, too, while it has no secret. The port does not
+    /// count, nor does case.
+    pub fn allow_host(mut self, name: &str) -> Self {
+        self.callers.allow(name);
+        self
     }
 
     /// Serves only clients that send the deployment's `worker_replication_secret`.
@@ -72,7 +87,7 @@ impl Server {
     /// Dropping the future closes all connections at once; what was to be appended may or may not
     /// have been.
     pub async fn run(self, listener: impl Listener, stop: impl Future<Output = ()> + Send) {
-        let service = Arc::new(Service::new(self.log, self.secret, self.limits));
+        let service = Arc::new(Service::new(self.log, self.secret, self.callers, self.limits));
         listen::run(listener, service, stop).await;
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, header::ORIGIN};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming};
 use synrepl_core::{
     ByteString,
     stream::{CATALOGUE, Span, Token},
@@ -23,6 +23,7 @@ use super::{
     answer::Answer,
     authorization,
     body::{BodyError, Room},
+    callers::Callers,
     limits::ServerLimits,
     route::{self, Route},
 };
@@ -32,6 +33,7 @@ use crate::log::{AppendError, JsonBatch, LogStore};
 pub(super) struct Service {
     log: Arc<dyn LogStore>,
     secret: Option<Secret>,
+    callers: Callers,
     limits: ServerLimits,
     /// The streams that the log was seen to have. A log never loses one.
     own: Mutex<BTreeSet<String>>,
@@ -46,11 +48,13 @@ impl Service {
     pub(super) fn new(
         log: Arc<dyn LogStore>,
         secret: Option<Secret>,
+        callers: Callers,
         limits: ServerLimits,
     ) -> Self {
         Self {
             log,
             secret,
+            callers,
             limits,
             own: Mutex::new(BTreeSet::new()),
             reads: Semaphore::new(limits.reads_max.clamp(1, Semaphore::MAX_PERMITS)),
@@ -91,6 +95,10 @@ impl Service {
         if !authorization::is_allowed(request.headers(), self.secret.as_ref()) {
             return (Answer::internal_error(), None);
         }
+        if let Some(told) = self.refuses(request) {
+            let answer = Answer::matrix_error(StatusCode::FORBIDDEN, "M_FORBIDDEN", &told);
+            return (answer.closing(), None);
+        }
         if !self.is_known(stream) {
             let status = StatusCode::BAD_REQUEST;
             return (Answer::matrix_error(status, "M_UNKNOWN", "Unknown stream"), None);
@@ -105,6 +113,17 @@ impl Service {
                 (Answer::matrix_error(status, bad.errcode, &bad.error), None)
             }
         }
+    }
+
+    /// Returns what speaks against who calls. A secret is unknown to any page, so nothing else is
+    /// asked for then.
+    fn refuses(&self, request: &Request<Incoming>) -> Option<String> {
+        if self.secret.is_some() {
+            return None;
+        }
+        let refused = self.callers.check(request.uri(), request.headers()).err()?;
+        tracing::warn!(%refused, "a call was refused");
+        Some(refused.to_string())
     }
 
     async fn page(&self, stream: &str, (from, upto): Range) -> Answer {
@@ -153,10 +172,8 @@ impl Service {
             let told = "the Authorization header does not carry the secret: Bearer SECRET";
             return error(StatusCode::UNAUTHORIZED, told).closing();
         }
-        // A page of any site can make its reader's browser send such a request to this machine.
-        if request.headers().contains_key(ORIGIN) {
-            let told = "requests of a browser's page are not taken";
-            return error(StatusCode::FORBIDDEN, told).closing();
+        if let Some(told) = self.refuses(&request) {
+            return error(StatusCode::FORBIDDEN, &told).closing();
         }
         let body = match self.room.read(request.into_body(), &self.limits).await {
             Ok(body) => body,

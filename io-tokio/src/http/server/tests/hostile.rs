@@ -41,9 +41,9 @@ async fn a_head_without_end_is_cut_off() {
 async fn a_head_that_is_too_long_is_told_so() {
     let server = Running::open(&TestLog::default()).await;
     for head in [
-        format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(17 << 10)),
-        format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(17 << 10)),
-        format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(200)),
+        format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(17 << 10)),
+        format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(17 << 10)),
+        format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X: y\r\n".repeat(200)),
     ] {
         let mut stream = server.connect().await;
         stream.write_all(head.as_bytes()).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_head_and_a_body_that_do_not_come_have_half_a_minute() {
     for (begun, answer) in [
         ("", ""),
         ("GET /health HTTP/1.1\r\nHost", ""),
-        ("POST /rows HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{", "HTTP/1.1 408"),
+        ("POST /rows HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{", "HTTP/1.1 408"),
     ] {
         let (mut client, stream) = duplex(1 << 10);
         let server = Server::new(Arc::new(TestLog::default()));
@@ -127,7 +127,7 @@ async fn a_body_that_drips_is_told_so() {
         Running::start(&TestLog::default(), None, |limits| limits.body_timeout = SOON).await;
     let mut stream = server.connect().await;
     stream
-        .write_all(b"POST /rows HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{")
+        .write_all(b"POST /rows HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         .await
         .unwrap();
     assert!(closed(&mut stream).await.starts_with("HTTP/1.1 408"));
@@ -138,12 +138,12 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
     let log = TestLog::default();
     let server = Running::start(&log, None, |limits| limits.body_bytes_max = BATCH.len()).await;
     assert_eq!(server.post("", BATCH).await.status, 200);
-    let announced = "POST /rows HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\n";
+    let announced = "POST /rows HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n";
     let mut stream = server.connect().await;
     stream.write_all(announced.as_bytes()).await.unwrap();
     let said = closed(&mut stream).await;
     assert!(said.starts_with("HTTP/1.1 413") && said.contains("longer than 35 bytes"), "{said}");
-    let chunked = "POST /rows HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunked = "POST /rows HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     let mut stream = server.connect().await;
     let chunk = format!("{chunked}24\r\n{BATCH} \r\n");
     stream.write_all(chunk.as_bytes()).await.unwrap();
@@ -159,7 +159,7 @@ async fn bodies_together_have_a_limit_that_slow_ones_do_not_reserve() {
     let server = Running::start(&log, None, |limits| limits.bodies_bytes_max = room).await;
     // A slow client that announces all of the room takes but a byte of it.
     let mut slow = server.connect().await;
-    let head = format!("POST /rows HTTP/1.1\r\nHost: h\r\nContent-Length: {room}\r\n\r\n");
+    let head = format!("POST /rows HTTP/1.1\r\nHost: localhost\r\nContent-Length: {room}\r\n\r\n");
     slow.write_all(head.as_bytes()).await.unwrap();
     let mut first = std::pin::pin!(server.post("", BATCH));
     while Arc::strong_count(&gate) < 3 {
@@ -190,7 +190,7 @@ async fn a_client_that_does_not_take_its_answer_is_cut_off() {
     .await;
     let mut stalled = server.connect().await;
     let path = format!("{CATCH_UP}/s/x?from_token=0&upto_token=1");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     stalled.write_all(request.as_bytes()).await.unwrap();
     // There may be only one connection: this one is served once the other is closed.
     assert_eq!(timeout(LIMIT, server.get("/health")).await.unwrap().status, 200);
@@ -233,7 +233,7 @@ async fn requests_in_a_row_are_answered_in_order() {
     for upto in 1..=3 {
         let close = if upto == 3 { "Connection: close\r\n" } else { "" };
         requests += &format!(
-            "GET {CATCH_UP}/s/x?from_token=0&upto_token={upto} HTTP/1.1\r\nHost: h\r\n{close}\r\n"
+            "GET {CATCH_UP}/s/x?from_token=0&upto_token={upto} HTTP/1.1\r\nHost: localhost\r\n{close}\r\n"
         );
     }
     stream.write_all(requests.as_bytes()).await.unwrap();

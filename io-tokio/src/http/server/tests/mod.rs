@@ -181,13 +181,14 @@ impl Running {
     }
 
     async fn get(&self, path: &str) -> Answer {
-        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")).await
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+            .await
     }
 
     async fn post(&self, headers: &str, body: &str) -> Answer {
         let length = body.len();
         self.ask(&format!(
-            "POST /rows HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {length}\r\n\
+            "POST /rows HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\
              {headers}\r\n{body}"
         ))
         .await
@@ -288,8 +289,10 @@ async fn a_stop_answers_what_is_under_way_and_closes_the_rest() {
     let mut idle = server.connect().await;
     let mut busy = server.connect().await;
     let body = r#"{"stream":"s","rows":[[1]]}"#;
-    let request =
-        format!("POST /rows HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let request = format!(
+        "POST /rows HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
     busy.write_all(request.as_bytes()).await.unwrap();
     // The append waits at the gate once it holds the gate, besides the log and this test.
     while Arc::strong_count(&gate) < 3 {
@@ -312,7 +315,9 @@ async fn a_stop_does_not_wait_for_ever() {
     let mut server =
         Running::start(&log, None, |limits| limits.stop_timeout = Duration::from_millis(50)).await;
     let mut busy = server.connect().await;
-    busy.write_all(b"POST /rows HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{").await.unwrap();
+    busy.write_all(b"POST /rows HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
+        .await
+        .unwrap();
     server.stop.take().unwrap().send(()).unwrap();
     timeout(LIMIT, server.task).await.unwrap().unwrap();
 }

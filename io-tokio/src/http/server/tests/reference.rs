@@ -92,7 +92,8 @@ async fn other_methods_are_refused() {
         ("DELETE", "/rows", "post"),
         ("POST", "/health", "get, head"),
     ] {
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let answer = server.ask(&request).await;
         assert_eq!(answer.said(), (405, UNRECOGNIZED), "{method} {path}");
         assert!(answer.head.contains(&format!("allow: {allow}\r\n")), "{}", answer.head);
@@ -116,7 +117,7 @@ async fn only_who_knows_the_secret_is_answered() {
         for stream in ["mine", "nosuch"] {
             let answer = server
                 .ask(&format!(
-                    "GET {CATCH_UP}/{stream}/x?from_token=0&upto_token=5 HTTP/1.1\r\nHost: h\r\n\
+                    "GET {CATCH_UP}/{stream}/x?from_token=0&upto_token=5 HTTP/1.1\r\nHost: localhost\r\n\
                      Connection: close\r\n{authorization}\r\n"
                 ))
                 .await;

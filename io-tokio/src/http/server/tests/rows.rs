@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::{io::AsyncWriteExt as _, time::timeout};
 
-use super::{Answer, Running, SECRET, TestLog, wanted};
+use super::{Answer, CATCH_UP, Running, SECRET, TestLog, wanted};
 use crate::fetch::FetchSource as _;
 
 const BATCH: &str = r#"{"stream":"s","rows":[["a"],["b"]]}"#;
@@ -82,6 +82,28 @@ async fn rows_are_not_taken_from_a_page_in_a_browser() {
 }
 
 #[tokio::test]
+async fn without_a_secret_nobody_calls_by_a_name_that_a_site_can_have() {
+    let log = TestLog::default();
+    log.fill("s", 1);
+    let call = format!("GET {CATCH_UP}/s/x?from_token=0&upto_token=1 HTTP/1.1\r\n");
+    let evil = "Connection: close\r\nHost: evil.example\r\n";
+    let server = Running::open(&log).await;
+    let refused = server.ask(&format!("{call}{evil}\r\n")).await;
+    assert_eq!(refused.status, 403, "{refused:?}");
+    assert!(refused.body.contains("M_FORBIDDEN") && refused.body.contains("evil.example"));
+    let length = BATCH.len();
+    let post = format!("POST /rows HTTP/1.1\r\n{evil}Content-Length: {length}\r\n\r\n{BATCH}");
+    let refused = server.ask(&post).await;
+    assert_eq!(refused.status, 403, "{refused:?}");
+    let health = server.ask(&format!("GET /health HTTP/1.1\r\n{evil}\r\n")).await;
+    assert_eq!(health.status, 200, "it gives nothing away");
+
+    let server = Running::start(&log, Some(SECRET), |_| {}).await;
+    let known = server.ask(&format!("{call}{evil}Authorization: Bearer hunter2\r\n\r\n")).await;
+    assert_eq!(known.status, 200, "no page has the secret: {known:?}");
+}
+
+#[tokio::test]
 async fn a_log_that_fails_is_said_with_when_to_try_again() {
     let log = TestLog::default();
     log.fail("the disk is full");
@@ -98,7 +120,7 @@ async fn a_body_may_come_in_chunks_and_after_a_question() {
     let mut stream = server.connect().await;
     stream
         .write_all(
-            b"POST /rows HTTP/1.1\r\nHost: h\r\nConnection: close\r\nExpect: 100-continue\r\n\
+            b"POST /rows HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: 100-continue\r\n\
               Transfer-Encoding: chunked\r\n\r\n",
         )
         .await
