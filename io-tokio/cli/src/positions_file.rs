@@ -1,25 +1,35 @@
 //! The file of `--positions`. Positions are read from it at the start and saved to it; at any time,
 //! also after a power cut, it holds one whole saved value.
 
+mod lock;
+
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    process,
+    sync::Arc,
 };
 
 use synrepl_core::stream::Positions;
 
+use self::lock::Lock;
 use crate::exit::Failure;
 
 /// Longest positions file that is read, in bytes: some 100 bytes for each of 100,000 sources.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// A positions file. The file always holds one whole saved value: each save writes a file beside
-/// it, flushes that to the disk and renames it.
+/// The most symbolic links on the way to the file, as in Linux.
+const LINKS_MAX: usize = 40;
+
+/// A positions file, of which no other process has one while this one lives. The file always holds
+/// one whole saved value: each save writes a file beside it, flushes that to the disk and renames
+/// it.
 #[derive(Clone, Debug)]
 pub(super) struct PositionsFile {
     path: PathBuf,
     beside: PathBuf,
+    lock: Option<Arc<Lock>>,
 }
 
 impl PositionsFile {
@@ -28,18 +38,19 @@ impl PositionsFile {
     /// now.
     ///
     /// # Errors
-    /// Fails if the file does not hold positions, or cannot be read or written.
+    /// Fails if the file does not hold positions, is used by another process, or cannot be read or
+    /// written.
     pub(super) fn open(path: &Path) -> Result<(Self, Positions), Failure> {
-        // A symbolic link stays a link: its target is replaced.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let path = target(path)?;
         let shown = path.display();
         let Some(name) = path.file_name() else {
             return Err(Failure::usage(format!("--positions {shown}: is not the name of a file")));
         };
         let mut beside = name.to_owned();
-        beside.push(".tmp");
+        beside.push(format!(".{}.tmp", process::id()));
         let beside = path.with_file_name(beside);
-        let file = Self { path, beside };
+        let lock = Lock::take(&path)?.map(Arc::new);
+        let file = Self { path, beside, lock };
         let positions = file.read()?;
         file.save(&positions).map_err(|error| {
             Failure::usage(format!(
@@ -95,9 +106,7 @@ impl PositionsFile {
     pub(super) fn save(&self, positions: &Positions) -> io::Result<()> {
         let mut text = serde_json::to_vec(positions)?;
         text.push(b'\n');
-        let mut file = File::create(&self.beside)?;
-        let written = file.write_all(&text).and_then(|()| file.sync_all());
-        drop(file);
+        let written = self.write_beside(&text);
         let saved = written.and_then(|()| fs::rename(&self.beside, &self.path));
         if let Err(error) = saved {
             // The first error is the one to report.
@@ -105,6 +114,26 @@ impl PositionsFile {
             return Err(error);
         }
         self.sync_directory()
+    }
+
+    /// Writes the file beside, with the rights of the positions file. Nothing that stands there is
+    /// written to: it may be a link to somewhere else.
+    fn write_beside(&self, text: &[u8]) -> io::Result<()> {
+        match fs::remove_file(&self.beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&self.beside)?;
+        if let Ok(metadata) = fs::metadata(&self.path) {
+            file.set_permissions(metadata.permissions())?;
+        }
+        file.write_all(text)?;
+        file.sync_all()
+    }
+
+    /// Whether nothing keeps a second process off the file, as its file system has no locks.
+    pub(super) const fn is_unlocked(&self) -> bool {
+        self.lock.is_none()
     }
 
     /// Flushes the directory, so that the rename itself outlives a power cut.
@@ -120,6 +149,19 @@ impl PositionsFile {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Follows symbolic links to the file to replace, which need not exist: a link stays a link.
+fn target(path: &Path) -> Result<PathBuf, Failure> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        match fs::read_link(&path) {
+            Ok(next) => path = path.with_file_name("").join(next),
+            Err(_) => return Ok(path),
+        }
+    }
+    let shown = path.display();
+    Err(Failure::usage(format!("--positions {shown}: is a link that leads back to itself")))
 }
 
 #[cfg(test)]
@@ -141,9 +183,12 @@ mod tests {
         positions.set(&Source::new("events", "p1"), Token::new(123));
         file.save(&positions).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"events\":{\"p1\":123}}\n");
+        drop(file);
         assert_eq!(open(&path).unwrap(), positions);
-        let names: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
-        assert_eq!(names.len(), 1, "nothing is left beside the file");
+        let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, ["positions.json", "positions.json.lock"]);
     }
 
     #[test]
@@ -172,6 +217,51 @@ mod tests {
         assert!(message.contains("not a regular file"), "{message}");
         let message = open(Path::new("/dev/null")).unwrap_err();
         assert!(message.contains("not a regular file"), "{message}");
+    }
+
+    #[test]
+    fn a_second_process_is_kept_off_and_told_who_has_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("positions.json");
+        let (file, _) = PositionsFile::open(&path).unwrap();
+        assert!(!file.is_unlocked());
+        let message = open(&path).unwrap_err();
+        assert!(message.contains(&format!("process {}", process::id())), "{message}");
+        drop(file);
+        open(&path).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_rights_of_the_file_stay_and_nothing_beside_it_is_written_to() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let (path, other) =
+            (directory.path().join("positions.json"), directory.path().join("other"));
+        fs::write(&path, "{}").unwrap();
+        fs::write(&other, "mine").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let beside = directory.path().join(format!("positions.json.{}.tmp", process::id()));
+        std::os::unix::fs::symlink(&other, beside).unwrap();
+        open(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(&other).unwrap(), "mine");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_file_that_does_not_exist_yet_stays_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, link) = (directory.path().join("target"), directory.path().join("link"));
+        std::os::unix::fs::symlink("target", &link).unwrap();
+        open(&link).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&target).unwrap(), "{}\n");
+        let round = directory.path().join("round");
+        std::os::unix::fs::symlink("round", &round).unwrap();
+        let message = open(&round).unwrap_err();
+        assert!(message.contains("leads back to itself"), "{message}");
     }
 
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! The requests to stop: Ctrl-C, SIGTERM and the end of `--for`.
+//! The requests to stop: Ctrl-C, SIGTERM, SIGHUP and the end of `--for`.
 
 use std::io;
 
@@ -16,6 +16,9 @@ pub(super) struct Stop {
     terminate: signal::unix::Signal,
     #[cfg(unix)]
     interrupt: signal::unix::Signal,
+    /// The terminal is gone.
+    #[cfg(unix)]
+    hangup: signal::unix::Signal,
     until: Option<Instant>,
 }
 
@@ -30,11 +33,13 @@ impl Stop {
             terminate: signal::unix::signal(signal::unix::SignalKind::terminate())?,
             #[cfg(unix)]
             interrupt: signal::unix::signal(signal::unix::SignalKind::interrupt())?,
+            #[cfg(unix)]
+            hangup: signal::unix::signal(signal::unix::SignalKind::hangup())?,
             until,
         })
     }
 
-    /// Completes on Ctrl-C, on SIGTERM (Unix), and when the time of `--for` is over. Cancel safe.
+    /// Completes on Ctrl-C, on SIGTERM and SIGHUP (Unix), and when the time of `--for` is over. Cancel safe.
     pub(super) async fn requested(&mut self) {
         let over = async {
             match self.until {
@@ -47,6 +52,7 @@ impl Stop {
             biased;
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
             () = over => {}
         }
         #[cfg(not(unix))]
