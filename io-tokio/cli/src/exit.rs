@@ -2,10 +2,9 @@
 
 use std::{fmt, process::ExitCode};
 
-/// All is well: a stop was requested, `--for` is over, nobody reads stdout any more, or a trace
-/// agrees.
+/// All is well: a stop was requested, `--for` is over, or a trace agrees.
 pub(crate) const OK: u8 = 0;
-/// Something failed during the run, or a trace differs.
+/// Something failed during the run, nobody reads stdout any more, or a trace differs.
 pub(crate) const FAILED: u8 = 1;
 /// Flags or files were wrong, and nothing was started; or a trace cannot be read.
 pub(crate) const USAGE: u8 = 2;

@@ -14,9 +14,9 @@ const ABOUT: &str =
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    asked to stop (Ctrl-C, SIGTERM), --for is over, nobody reads stdout any more;
-       replay: no difference
-  1    something failed on the way (it is said on stderr); replay: a difference
+  0    asked to stop (Ctrl-C, SIGTERM, SIGHUP), --for is over; replay: no difference
+  1    something failed on the way (it is said on stderr), or nobody reads stdout any more;
+       replay: a difference
   2    wrong flags or files, nothing was started; replay: the file cannot be read
   130  a second Ctrl-C while stopping";
 
@@ -211,10 +211,22 @@ pub(super) struct FollowFlags {
     /// Resume from this file if it exists, and save positions to it
     ///
     /// JSON, {"events":{"p1":123}}. Saved at most once a second and on exit, and only what was
-    /// written to stdout before. The file is replaced, so its directory must be writable.
+    /// written to stdout before. What a pipe's reader has not handled when it dies is passed over
+    /// by the next run, unless it acknowledges lines (--acknowledge). The file is replaced, so its
+    /// directory must be writable; FILE.lock beside it keeps a second process off.
     /// Default: none. Example: --positions positions.json
     #[arg(long, value_name = "FILE")]
     pub(super) positions: Option<PathBuf>,
+
+    /// Save positions only up to the line that the reader of stdout acknowledges
+    ///
+    /// Every JSON line has a number, "seq". The reader writes it, or the whole line or any JSON
+    /// object with it, to the stdin of synrepl once it has handled that line and all before. At
+    /// most 100,000 lines wait for that; then nothing more is printed. Lines that were not
+    /// acknowledged come again in the next run. Example: a program that starts synrepl as its
+    /// child, with pipes for both.
+    #[arg(long, requires = "positions")]
+    pub(super) acknowledge: bool,
 
     /// Look this often for rows that were lost without a trace
     ///

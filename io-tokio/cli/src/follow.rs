@@ -9,11 +9,12 @@ use synrepl::{DriverError, Replication};
 use synrepl_core::{Event, Printable};
 use tokio::{
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout, timeout_at},
 };
 
 use self::setup::Setup;
 use crate::{
+    acknowledged::Acknowledged,
     diagnostics::Diagnostics,
     exit::{FAILED, Failure, OK},
     flags::FollowFlags,
@@ -46,8 +47,13 @@ pub(super) async fn run(flags: FollowFlags) -> Result<ExitCode, Failure> {
         Some(duration) => now.checked_add(duration),
         None => None,
     };
+    let acknowledges = flags.acknowledge;
     let Setup { builder, positions, trace, mut diagnostics, printer, circumstances, tell_twice } =
         setup::set_up(flags)?;
+    let acknowledged = positions
+        .as_ref()
+        .filter(|_| acknowledges)
+        .map(|(_, positions)| Acknowledged::of_stdin(positions.clone()));
     let stop = Stop::new(until)
         .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
     let (replication, driver) =
@@ -64,6 +70,7 @@ pub(super) async fn run(flags: FollowFlags) -> Result<ExitCode, Failure> {
         printer,
         stop,
         saver: positions.map(|(file, positions)| Saver::new(file, positions, now)),
+        acknowledged,
         trace,
         diagnostics,
         circumstances,
@@ -81,6 +88,7 @@ struct Follow {
     printer: Printer<tokio::io::Stdout>,
     stop: Stop,
     saver: Option<Saver>,
+    acknowledged: Option<Acknowledged>,
     trace: Option<TraceFile>,
     diagnostics: Diagnostics<io::Stderr>,
     circumstances: Circumstances,
@@ -99,8 +107,8 @@ enum End {
     Drained,
     /// The driver did not stop in time; all events taken from it were written.
     TimedOut,
-    /// Stdout is closed or cannot be written to, or its reader is too slow. How much of the last
-    /// events it got is unknown.
+    /// Stdout is closed or cannot be written to, its reader is too slow, or it acknowledges nothing
+    /// any more. How much of the last events it got is unknown.
     NoReader,
 }
 
@@ -108,6 +116,7 @@ impl Follow {
     async fn run(mut self, driver: Driver) -> ExitCode {
         let end = self.follow().await;
         self.diagnostics.make_room();
+        self.await_acknowledgements(&end).await;
         match end {
             End::Drained if self.deadline.is_none() => {
                 self.failed = true;
@@ -123,6 +132,9 @@ impl Follow {
                 let drain = async { while self.replication.next().await.is_some() {} };
                 // If the driver takes longer, the trace ends early; nothing else depends on it.
                 let _ = timeout(GRACE, drain).await;
+                if self.acknowledged.is_some() {
+                    self.save_finally().await;
+                }
             }
         }
         self.flush_trace();
@@ -138,6 +150,7 @@ impl Follow {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while !self.printer.is_full()
+                && self.may_take()
                 && let Some(event) = self.replication.try_next()
             {
                 self.take(&event);
@@ -148,7 +161,7 @@ impl Follow {
                 return end;
             }
             self.offer_positions().await;
-            let deadline = self.deadline;
+            let (deadline, may_take) = (self.deadline, self.may_take());
             tokio::select! {
                 biased;
                 () = self.stop.requested(), if deadline.is_none() => {
@@ -160,7 +173,14 @@ impl Follow {
                     return End::TimedOut;
                 }
                 _ = ticks.tick() => self.keep_house(),
-                event = self.replication.next() => match event {
+                answer = answer(&mut self.acknowledged), if self.acknowledged.is_some() => {
+                    if let Err(told) = answer {
+                        self.failed = true;
+                        self.diagnostics.error(&format!("--acknowledge: {told}"));
+                        return End::NoReader;
+                    }
+                }
+                event = self.replication.next(), if may_take => match event {
                     Some(event) => self.take(&event),
                     None if self.printer.is_empty() => return End::Drained,
                     None => {}
@@ -169,10 +189,41 @@ impl Follow {
         }
     }
 
+    /// Whether the reader may be given one more line.
+    fn may_take(&self) -> bool {
+        self.acknowledged.as_ref().is_none_or(|acknowledged| !acknowledged.is_full())
+    }
+
+    /// Gives the reader time to acknowledge what it was given last.
+    async fn await_acknowledgements(&mut self, end: &End) {
+        let Some(acknowledged) = &mut self.acknowledged else { return };
+        let deadline = Instant::now() + GRACE;
+        while !matches!(end, End::NoReader) && acknowledged.waiting() > 0 {
+            match timeout_at(deadline, acknowledged.answer()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        let waiting = acknowledged.waiting();
+        if waiting > 0 {
+            self.diagnostics.note(&format!(
+                "{waiting} lines were not acknowledged; the next run prints them again"
+            ));
+        }
+    }
+
     fn take(&mut self, event: &Event) {
         let now = Instant::now();
         self.progress.take(event, now);
-        self.printer.add(event);
+        match &mut self.acknowledged {
+            Some(acknowledged) => {
+                let has_line = self.printer.add_numbered(event, acknowledged.next());
+                acknowledged.on_taken(event, has_line);
+            }
+            None => {
+                self.printer.add(event);
+            }
+        }
         if let Event::Warning(warning) = event {
             let (kind, told) = self.circumstances.sentence(warning);
             self.diagnostics.problem(kind, now, &told);
@@ -200,8 +251,15 @@ impl Follow {
         let stopping = || begin_stop(replication);
         match self.printer.write(&mut self.stop, &mut self.deadline, stopping).await {
             Written::Whole => Ok(()),
-            Written::NobodyReads => Err(End::NoReader),
+            Written::NobodyReads => {
+                self.failed = true;
+                let told = "the reader of stdout is gone; what it had not read is not counted as \
+                            delivered";
+                self.diagnostics.error(told);
+                Err(End::NoReader)
+            }
             Written::Stuck => {
+                self.failed = true;
                 let told = "the reader of stdout did not take the last lines in time; they are not \
                             counted as delivered";
                 self.diagnostics.error(told);
@@ -219,7 +277,11 @@ impl Follow {
     async fn offer_positions(&mut self) {
         let Some(saver) = &mut self.saver else { return };
         let now = Instant::now();
-        if let Err(error) = saver.offer(self.replication.positions(), now).await {
+        let positions = match &self.acknowledged {
+            Some(acknowledged) => acknowledged.positions(),
+            None => self.replication.positions(),
+        };
+        if let Err(error) = saver.offer(positions, now).await {
             let told = format!("--positions {}: not saved: {error}; trying again", saver.path());
             self.diagnostics.problem(Kind::Positions, now, &told);
         }
@@ -227,7 +289,11 @@ impl Follow {
 
     async fn save_finally(&mut self) {
         let Some(saver) = &mut self.saver else { return };
-        if let Err(error) = saver.finish(self.replication.positions()).await {
+        let positions = match &self.acknowledged {
+            Some(acknowledged) => acknowledged.positions(),
+            None => self.replication.positions(),
+        };
+        if let Err(error) = saver.finish(positions).await {
             self.failed = true;
             let told = format!("--positions {}: not saved: {error}", saver.path());
             self.diagnostics.error(&told);
@@ -259,6 +325,13 @@ impl Follow {
                  goes on"
             ));
         }
+    }
+}
+
+async fn answer(acknowledged: &mut Option<Acknowledged>) -> Result<(), String> {
+    match acknowledged {
+        Some(acknowledged) => acknowledged.answer().await,
+        None => Ok(()),
     }
 }
 

@@ -312,6 +312,15 @@ impl<'a> Object<'a> {
     }
 }
 
+/// Adds the number of the line that was appended last, as its last field `seq`.
+pub(super) fn number(out: &mut Vec<u8>, number: u64) {
+    if out.ends_with(b"}\n") {
+        out.truncate(out.len() - 2);
+        // Writing to memory does not fail.
+        let _ = writeln!(out, ",\"seq\":{number}}}");
+    }
+}
+
 /// Appends JSON text on one line. In JSON a line feed can only be white space between tokens.
 fn append_json(out: &mut Vec<u8>, json: &str) {
     let start = out.len();

@@ -2,6 +2,7 @@
 //! an exit code leave. Following and publishing are done by the library.
 #![forbid(unsafe_code)]
 
+mod acknowledged;
 mod address;
 mod clock;
 mod demo;

@@ -74,12 +74,23 @@ impl<W: AsyncWrite + Unpin> Printer<W> {
         matches!(self.format, Lines::Text(_))
     }
 
-    /// Adds the line of an event, if it has one.
-    pub(super) fn add(&mut self, event: &Event) {
+    /// Adds the line of an event; returns whether it has one.
+    pub(super) fn add(&mut self, event: &Event) -> bool {
+        let before = self.chunk.len();
         match self.format {
             Lines::Json => json::append(&mut self.chunk, event),
             Lines::Text(text) => text.append(&mut self.chunk, TimeOfDay::now(), event),
         }
+        self.chunk.len() > before
+    }
+
+    /// Adds the JSON line of an event, with its number; returns whether it has one.
+    pub(super) fn add_numbered(&mut self, event: &Event, number: u64) -> bool {
+        let has_line = self.add(event);
+        if has_line {
+            json::number(&mut self.chunk, number);
+        }
+        has_line
     }
 
     /// Whether enough lines are gathered to be written although more events wait.

@@ -229,7 +229,8 @@ impl Serve {
                 true
             }
             Ok((_, Err(error))) if error.kind() == io::ErrorKind::BrokenPipe => {
-                self.diagnostics.note("nobody reads the tokens on stdout any more");
+                self.failed = true;
+                self.diagnostics.error("nobody reads the tokens on stdout any more");
                 true
             }
             Ok((_, Err(error))) => {

@@ -14,7 +14,7 @@ use crate::{
     address,
     diagnostics::Diagnostics,
     exit::Failure,
-    flags::{FollowFlags, StartFlag},
+    flags::{FollowFlags, Format, StartFlag},
     library_log,
     positions_file::PositionsFile,
     printer::Printer,
@@ -63,7 +63,8 @@ pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
     let stderr = io::stderr();
     let terminal = stderr.is_terminal();
     let mut diagnostics = Diagnostics::new(stderr, terminal, flags.loudness.quiet);
-    let printer = Printer::stdout(flags.format);
+    let format = if flags.acknowledge { Some(Format::Json) } else { flags.format };
+    let printer = Printer::stdout(format);
     let tell_twice = !(printer.is_text() && io::stdout().is_terminal());
     for stream in flags.stream.iter().filter(|stream| !is_known(stream)) {
         let names: Vec<&str> = CATALOGUE.iter().map(|(name, _)| *name).collect();
@@ -74,6 +75,17 @@ pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
     }
     if let Some((file, positions)) = &positions {
         let path = file.path().display();
+        if file.is_unlocked() {
+            diagnostics.note(&format!(
+                "{path} cannot be locked where it is: see to it that no second process uses it"
+            ));
+        }
+        if is_pipe(&io::stdout()) && !flags.acknowledge {
+            diagnostics.note(
+                "positions count what was written to the pipe; what its reader has not handled \
+                 when it dies is not printed again (see --acknowledge)",
+            );
+        }
         diagnostics.note(&match positions.len() {
             0 => format!("{path} holds no positions yet: sources start as --start says"),
             count => format!("resuming {count} sources from {path}"),
@@ -92,6 +104,11 @@ pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
 
 /// Refuses flags that are valid one by one but not together, and an `--audit` below one second.
 fn check_combination(flags: &FollowFlags) -> Result<(), Failure> {
+    if flags.acknowledge && flags.format == Some(Format::Text) {
+        return Err(Failure::usage(
+            "--acknowledge: only JSON lines have a number to acknowledge; leave --format text out",
+        ));
+    }
     if server_sends_missed_rows(flags) {
         if flags.observe_only {
             return Err(Failure::usage(
@@ -204,4 +221,17 @@ fn instance_names(flags: &FollowFlags) -> Result<BTreeSet<String>, Failure> {
 
 fn is_known(stream: &str) -> bool {
     CATALOGUE.iter().any(|(name, _)| *name == stream)
+}
+
+/// Whether this is a pipe, behind which somebody else handles what was written.
+#[cfg(unix)]
+fn is_pipe(stdout: &io::Stdout) -> bool {
+    use std::os::{fd::AsFd as _, unix::fs::FileTypeExt as _};
+    let file = stdout.as_fd().try_clone_to_owned().map(std::fs::File::from);
+    file.and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(stdout: &io::Stdout) -> bool {
+    !stdout.is_terminal()
 }

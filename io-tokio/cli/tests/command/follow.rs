@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     process::{ChildStdout, Stdio},
     sync::mpsc::channel,
     time::Duration,
@@ -87,10 +88,10 @@ fn text_is_one_line_per_event_without_colour() {
 }
 
 #[test]
-fn sigterm_and_ctrl_c_save_positions_and_end_well() {
+fn sigterm_sighup_and_ctrl_c_save_positions_and_end_well() {
     let redis = RedisServer::start(&[]).unwrap();
     let directory = tempfile::tempdir().unwrap();
-    for (signal, token) in [("TERM", 6), ("INT", 7)] {
+    for (signal, token) in [("TERM", 6), ("INT", 7), ("HUP", 8)] {
         let path = directory.path().join(signal);
         let running = follow(&redis, &["--positions", path.to_str().unwrap()]);
         publish(&redis, &["POSITION events p1 5 5"]);
@@ -102,6 +103,75 @@ fn sigterm_and_ctrl_c_save_positions_and_end_well() {
         let saved = fs::read_to_string(&path).unwrap();
         assert_eq!(saved, format!("{{\"events\":{{\"p1\":{token}}}}}\n"));
     }
+}
+
+#[test]
+fn positions_follow_what_the_reader_acknowledges() {
+    let redis = RedisServer::start(&[]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("positions");
+    let url = redis.url();
+    let (running, mut feed) = Running::start_fed(synrepl(&[
+        "follow",
+        "--redis",
+        &url,
+        "--server-name",
+        SERVER,
+        "--acknowledge",
+        "--positions",
+        path.to_str().unwrap(),
+    ]));
+    running.stdout_until("connected");
+    publish(&redis, &["POSITION events p1 5 5"]);
+    for token in 6..=8 {
+        publish(&redis, &[&format!("RDATA events p1 {token} []")]);
+    }
+    let lines = running.stdout_until("\"token\":8");
+    let seventh = lines.iter().find(|line| line.contains("\"token\":7")).unwrap();
+    assert!(json(seventh)["seq"].is_u64(), "{seventh}");
+    writeln!(feed, "{seventh}").unwrap();
+    let saved = || fs::read_to_string(&path).unwrap();
+    while !saved().contains("7") {
+        std::thread::yield_now();
+    }
+    drop(feed);
+    let (status, _, stderr) = running.end();
+    assert_eq!(status.code(), Some(1), "{stderr:#?}");
+    assert!(stderr.iter().any(|line| line.contains("closed stdin")), "{stderr:#?}");
+    assert_eq!(saved(), "{\"events\":{\"p1\":7}}\n");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_a_failure_and_positions_do_not_run_ahead() {
+    let redis = RedisServer::start(&[]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("positions");
+    let url = redis.url();
+    let flags = ["follow", "--redis", &url, "--server-name", SERVER, "--positions"];
+    let command = synrepl(&[&flags[..], &[path.to_str().unwrap()]].concat());
+    let (running, stdout) = Running::start_unread(command);
+    let told = running.stderr_until("--acknowledge");
+    assert!(told.last().unwrap().contains("its reader has not handled"), "{told:#?}");
+    running.stderr_until("connected");
+    drop(stdout);
+    publish(&redis, &["POSITION events p1 5 5"]);
+    let (status, _, stderr) = running.end();
+    assert_eq!(status.code(), Some(1), "{stderr:#?}");
+    assert!(stderr.iter().any(|line| line.contains("the reader of stdout is gone")));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{}\n");
+}
+
+#[test]
+fn a_second_process_with_the_same_positions_is_refused() {
+    let redis = RedisServer::start(&[]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("positions");
+    let path = path.to_str().unwrap();
+    let _first = follow(&redis, &["--positions", path]);
+    let url = redis.url();
+    let second = run(&["follow", "--redis", &url, "--server-name", SERVER, "--positions", path]);
+    assert_eq!(second.code, Some(2), "{}", second.stderr);
+    assert!(second.stderr.contains("process ") && second.stderr.contains("uses it"));
 }
 
 #[test]
@@ -258,7 +328,7 @@ fn follow_unread(redis: &RedisServer) -> (Running, ChildStdout) {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_the_program_quietly() {
+fn a_reader_that_leaves_ends_the_program() {
     let redis = RedisServer::start(&[]).unwrap();
     let (mut running, stdout) = follow_unread(&redis);
     drop(stdout);
@@ -266,7 +336,7 @@ fn a_reader_that_leaves_ends_the_program_quietly() {
         redis.publish(SERVER, "REMOTE_SERVER_UP other.org").unwrap();
         running.ended_within(Duration::from_millis(100))
     });
-    assert_eq!(code, Some(0));
+    assert_eq!(code, Some(1));
 }
 
 #[test]
@@ -293,7 +363,7 @@ fn a_reader_that_hangs_does_not_keep_the_program_from_stopping() {
         redis.publish(SERVER, &message).unwrap();
     }
     running.signal("TERM");
-    assert_eq!(running.ended_within(LIMIT), Some(0));
+    assert_eq!(running.ended_within(LIMIT), Some(1));
 }
 
 #[test]

@@ -309,7 +309,7 @@ fn when_nobody_reads_the_tokens_any_more_it_stops() {
     drop(stdout);
     let mut feed = running.take_stdin();
     feed.write_all(batch("s", 1).as_bytes()).unwrap();
-    assert_eq!(running.ended_within(LIMIT), Some(0));
+    assert_eq!(running.ended_within(LIMIT), Some(1));
 }
 
 #[test]
