@@ -53,9 +53,10 @@ impl ConnectionId {
     /// The number added to the ids of accepted connections, which keeps them apart from the others.
     const ACCEPTED: u64 = 1 << 48;
 
-    /// Returns the id of the `number`th accepted connection, counted from 0.
+    /// Returns the id of the `number`th accepted connection, counted from 0. Numbers above
+    /// `u64::MAX - 2^48` share the highest id.
     pub const fn accepted(number: u64) -> Self {
-        Self(Self::ACCEPTED + number)
+        Self(Self::ACCEPTED.saturating_add(number))
     }
 
     /// Returns whether a peer made the connection to us.

@@ -166,6 +166,8 @@ impl Node {
         }
         if self.stopping {
             self.stop_when_drained();
+            // Nothing is waited for any more.
+            self.env.timers.clear_all();
             return Ok(());
         }
         if std::mem::take(&mut self.env.replicate_again) {
@@ -238,7 +240,11 @@ impl Node {
                             follower.on_row(env, token, row)
                         });
                     }
-                    role => self.on_not_followed(role, &stream, token),
+                    Some(Role::Own) => {
+                        let is_echo = self.publisher.on_echo(&stream, token);
+                        self.on_own(is_echo);
+                    }
+                    Some(Role::Ignored) | None => self.env.stats.ignored += 1,
                 }
             }
             Command::Position(position) => {
@@ -253,7 +259,12 @@ impl Node {
                         let span = Span::new(position.prev, position.token);
                         self.with_follower(source, |follower, env| follower.on_position(env, span));
                     }
-                    role => self.on_not_followed(role, &position.stream, Some(position.token)),
+                    Some(Role::Own) => {
+                        let span = Span { from: position.prev, upto: position.token };
+                        let is_echo = self.publisher.on_own_position(&position.stream, span);
+                        self.on_own(is_echo);
+                    }
+                    Some(Role::Ignored) | None => self.env.stats.ignored += 1,
                 }
             }
             Command::LockReleased(lock) if lock.instance == self.env.config.instance => {
@@ -271,14 +282,11 @@ impl Node {
         }
     }
 
-    fn on_not_followed(&mut self, role: Option<Role>, stream: &str, token: Option<Token>) {
-        if role == Some(Role::Own) {
-            self.env.stats.echoes += 1;
-            if !self.publisher.on_echo(stream, token) {
-                self.connections.upstream.on_duplicate_instance(&mut self.env);
-            }
-        } else {
-            self.env.stats.ignored += 1;
+    /// Handles a row or position under our own name. One that is no echo is of another process.
+    fn on_own(&mut self, is_echo: bool) {
+        self.env.stats.echoes += 1;
+        if !is_echo {
+            self.connections.upstream.on_duplicate_instance(&mut self.env);
         }
     }
 

@@ -148,7 +148,10 @@ pub enum WaitError {
         position: Option<Token>,
     },
     /// The source is not followed, there were too many open waits, or the node is stopping.
-    #[error("the wait was refused: too many are open, or replication is stopping")]
+    #[error(
+        "the wait was refused: the source is not followed, too many are open, or replication is \
+         stopping"
+    )]
     Refused,
     /// The driver has stopped.
     #[error("replication has stopped")]

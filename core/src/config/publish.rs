@@ -38,8 +38,9 @@ pub struct PublishConfig {
     pub peers_max: u32,
     /// The most commands that an accepted connection may leave untaken; above it the connection is
     /// cut off. Default 10,000, as in Synapse. A connection is also cut off that leaves more than
-    /// half of this, or of `peer_pending_bytes_max`, untaken and takes nothing between two checks
-    /// ([`ConnectionConfig::ping_every`](crate::ConnectionConfig)).
+    /// half of this, or of `peer_pending_bytes_max`, untaken at two checks in a row and takes
+    /// nothing between them ([`ConnectionConfig::ping_every`](crate::ConnectionConfig)). At least 2,
+    /// the commands of the greeting.
     pub peer_pending_max: u32,
     /// The most bytes of commands, about those of their lines, that an accepted connection may
     /// leave untaken; above it the connection is cut off. Default 32 MiB.

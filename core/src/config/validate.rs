@@ -4,10 +4,19 @@
 use std::time::Duration;
 
 use super::{Config, MainChannel, Transport};
-use crate::{error::ConfigError, stream::is_known};
+use crate::{error::ConfigError, stream::is_known, wire::LINE_OVERHEAD_BYTES};
 
 /// The name under which the main process writes; the only writer on direct TCP.
 const MAIN_INSTANCE: &str = "master";
+
+/// The commands that greet a peer: SERVER and PING.
+const GREETING: u32 = 2;
+
+/// Returns the bytes that the greeting counts for, at most.
+fn bytes_of_greeting(server_name: &str) -> u64 {
+    const TIME_BYTES_MAX: usize = 20;
+    (2 * GREETING as usize * LINE_OVERHEAD_BYTES + server_name.len() + TIME_BYTES_MAX) as u64
+}
 
 impl Config {
     /// Checks what the types do not check. [`Node::new`](crate::Node::new) calls it.
@@ -53,7 +62,6 @@ impl Config {
             ("audit.audit_tokens_max", self.audit.audit_tokens_max),
             ("publish.log_rows_max", self.publish.log_rows_max),
             ("publish.unconfirmed_max", self.publish.unconfirmed_max),
-            ("publish.peer_pending_max", self.publish.peer_pending_max),
             ("catch_up.fetch_attempts_max", self.catch_up.fetch_attempts_max.unwrap_or(1)),
         ] {
             if value == 0 {
@@ -106,6 +114,41 @@ impl Config {
                     "cannot be had of a server before 1.13, which has nothing to compare with; \
                      leave it out, or follow a later release",
                 );
+            }
+        }
+        if self.publish.peer_pending_max < GREETING {
+            return bad(
+                "publish.peer_pending_max",
+                "is below 2, which are the commands of the greeting: each peer would be cut off \
+                 with it",
+            );
+        }
+        let name = self.server_name.as_deref().unwrap_or_default();
+        if u64::from(self.publish.peer_pending_bytes_max) < bytes_of_greeting(name) {
+            return bad(
+                "publish.peer_pending_bytes_max",
+                "is less than the greeting takes: each peer would be cut off with it",
+            );
+        }
+        for (setting, time, why) in [
+            (
+                "catch_up.burst_quiet_after",
+                self.catch_up.burst_quiet_after,
+                "is below 1 ms; rows of one send need time to come",
+            ),
+            (
+                "users.syncing_expires_after",
+                self.users.syncing_expires_after,
+                "is below 1 ms; users are reported again every half of it",
+            ),
+            (
+                "connection.ping_timeout",
+                self.connection.ping_timeout,
+                "is below 1 ms; a peer needs time to answer",
+            ),
+        ] {
+            if time < Duration::from_millis(1) {
+                return bad(setting, why);
             }
         }
         if self.connection.ping_every.is_zero() {

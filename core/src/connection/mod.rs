@@ -15,6 +15,7 @@ mod upstream;
 pub(crate) use self::{
     peer::{PeerReading, Subscription},
     peers::{Peers, To},
+    untaken::bytes_of_row_max,
     upstream::{Link, Upstream},
 };
 

@@ -24,8 +24,9 @@ pub(crate) struct Peer {
     pub(crate) announced: bool,
     pub(super) keep_alive: KeepAlive,
     pub(super) untaken: SendQueue,
-    /// Whether it has taken something since the last look.
-    pub(super) took_since_look: bool,
+    /// Whether more than half of what it may leave untaken was so at the last look, and it has
+    /// taken nothing since.
+    pub(super) stands_still: bool,
     /// The streams that it has requested; oldest dialect only.
     pub(crate) subscriptions: BTreeMap<OwnIndex, Subscription>,
     /// The state of the read for one of them; oldest dialect only.
@@ -65,7 +66,7 @@ impl Peer {
             announced: true,
             keep_alive: KeepAlive::new(now),
             untaken: SendQueue::default(),
-            took_since_look: false,
+            stands_still: false,
             subscriptions: BTreeMap::new(),
             reading: PeerReading::Idle,
         }

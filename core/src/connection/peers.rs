@@ -4,7 +4,7 @@
 //! `Broadcast`, and an ERROR for a peer that breaks the protocol or takes its commands too slowly;
 //! the others do not notice (P5).
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytestring::ByteString;
 
@@ -35,6 +35,10 @@ pub(crate) struct Peers {
     /// The audience of [`To::Subscribers`], by stream; rebuilt when a subscription has changed,
     /// too.
     subscribers: Vec<Option<Arc<Audience>>>,
+    /// The number of open connections whose dialect names instances: they take every stream.
+    takers_of_all: usize,
+    /// The number of other open connections that take a stream as it is published, by stream.
+    takers: BTreeMap<OwnIndex, usize>,
 }
 
 /// The peers that a broadcast is for.
@@ -46,18 +50,6 @@ pub(crate) enum To {
     Subscribers(OwnIndex),
     /// All but the one that it came from, as far as their dialect has the command.
     Relay { origin: Option<ConnectionId> },
-}
-
-impl To {
-    fn includes(self, peer: &Peer, command: &Command) -> bool {
-        match self {
-            Self::Named => peer.open && peer.dialect.names_instances(),
-            Self::Subscribers(stream) => peer.takes(stream),
-            Self::Relay { origin } => {
-                peer.open && origin != Some(peer.conn) && is_relayed(command, peer.dialect)
-            }
-        }
-    }
 }
 
 /// Returns whether a command that is not about rows or the connection itself may go to peers of
@@ -121,15 +113,42 @@ impl Peers {
         self.list.iter().filter(oldest).map(|peer| peer.conn)
     }
 
-    /// Returns whether a peer takes rows of the stream.
+    /// Returns whether a peer takes rows of the stream. Peers that do not take any cost nothing
+    /// here (C4).
     pub(crate) fn has_subscriber(&self, stream: OwnIndex) -> bool {
-        self.list.iter().any(|peer| peer.takes(stream))
+        self.takers_of_all > 0 || self.takers.contains_key(&stream)
     }
 
     /// Returns whether a log may be read on for one of the peers that take rows of the stream. The
     /// others are not waited for.
-    pub(crate) fn has_room(&self, stream: OwnIndex, config: &Config) -> bool {
-        self.list.iter().any(|peer| peer.takes(stream) && peer.has_room(config))
+    pub(crate) fn has_room(&mut self, stream: OwnIndex, config: &Config) -> bool {
+        let takers = self.subscribers_of(stream);
+        takers.connections().iter().any(|conn| self.get(*conn).is_some_and(|p| p.has_room(config)))
+    }
+
+    fn push(&mut self, peer: Peer) {
+        self.takers_of_all += usize::from(peer.dialect.names_instances());
+        self.list.push(peer);
+    }
+
+    /// Counts out a peer that takes nothing any more.
+    fn count_out(&mut self, peer_index: usize) {
+        let peer = &mut self.list[peer_index];
+        self.takers_of_all -= usize::from(peer.dialect.names_instances());
+        for (stream, subscription) in std::mem::take(&mut peer.subscriptions) {
+            if subscription == Subscription::Live {
+                Self::count_out_of(&mut self.takers, stream);
+            }
+        }
+    }
+
+    fn count_out_of(takers: &mut BTreeMap<OwnIndex, usize>, stream: OwnIndex) {
+        if let Some(count) = takers.get_mut(&stream) {
+            *count -= 1;
+            if *count == 0 {
+                takers.remove(&stream);
+            }
+        }
     }
 
     /// Marks the audience lists stale: a peer came, left, or changed its subscription.
@@ -142,7 +161,7 @@ impl Peers {
     pub(crate) fn accept(&mut self, conn: ConnectionId, dialect: Dialect, env: &mut Env) {
         let open = self.list.iter().filter(|peer| peer.open).count();
         self.newest = Some(conn);
-        self.list.push(Peer::new(conn, dialect, env.now));
+        self.push(Peer::new(conn, dialect, env.now));
         self.changed();
         env.stats.peers_now += 1;
         env.notify(Event::PeerConnected { conn, dialect });
@@ -168,6 +187,9 @@ impl Peers {
     /// Removes a peer whose connection is gone.
     pub(crate) fn remove(&mut self, conn: ConnectionId, env: &mut Env) -> Option<Peer> {
         let index = self.index(conn)?;
+        if self.list[index].open {
+            self.count_out(index);
+        }
         let peer = self.list.remove(index);
         self.changed();
         env.timers.clear(TimerKey::KeepAlive(conn));
@@ -211,8 +233,16 @@ impl Peers {
     /// notice. Returns false if there is no peer to send to.
     pub(crate) fn broadcast(&mut self, to: To, command: Command, env: &mut Env) -> bool {
         let size = size_of_line(&command);
+        let mut audience = self.audience(to, &command);
         let mut slow = Vec::new();
-        for peer in self.list.iter_mut().filter(|peer| to.includes(peer, &command)) {
+        let mut place = 0;
+        for conn in audience.connections() {
+            // Both lists are in order, and mostly the next of one is the next of the other.
+            if self.list.get(place).is_none_or(|peer| peer.conn != *conn) {
+                place += self.list[place..].partition_point(|peer| peer.conn < *conn);
+            }
+            let Some(peer) = self.list.get_mut(place) else { break };
+            place += 1;
             if peer.untaken.would_overflow(size, &env.config) {
                 slow.push(peer.conn);
             } else {
@@ -220,10 +250,12 @@ impl Peers {
                 peer.keep_alive.on_sent(env.now);
             }
         }
-        for conn in slow {
-            self.cut_off_slow(conn, env);
+        if !slow.is_empty() {
+            for conn in slow {
+                self.cut_off_slow(conn, env);
+            }
+            audience = self.audience(to, &command);
         }
-        let audience = self.audience(to, &command);
         if audience.connections().is_empty() {
             return false;
         }
@@ -234,21 +266,31 @@ impl Peers {
 
     fn audience(&mut self, to: To, command: &Command) -> Arc<Audience> {
         let list = &self.list;
-        let build = || {
-            let included = list.iter().filter(|peer| to.includes(peer, command));
+        let those = |includes: &dyn Fn(&Peer) -> bool| {
+            let included = list.iter().filter(|peer| includes(peer));
             Arc::new(included.map(|peer| peer.conn).collect())
         };
         match to {
-            To::Named => self.named.get_or_insert_with(build).clone(),
-            To::Subscribers(stream) => {
-                let index = stream.as_usize();
-                if self.subscribers.len() <= index {
-                    self.subscribers.resize(index + 1, None);
-                }
-                self.subscribers[index].get_or_insert_with(build).clone()
+            To::Named => {
+                let is_named = |peer: &Peer| peer.open && peer.dialect.names_instances();
+                self.named.get_or_insert_with(|| those(&is_named)).clone()
             }
-            To::Relay { .. } => build(),
+            To::Subscribers(stream) => self.subscribers_of(stream),
+            To::Relay { origin } => those(&|peer| {
+                peer.open && origin != Some(peer.conn) && is_relayed(command, peer.dialect)
+            }),
         }
+    }
+
+    /// Returns the peers that take rows of the stream.
+    fn subscribers_of(&mut self, stream: OwnIndex) -> Arc<Audience> {
+        let index = stream.as_usize();
+        if self.subscribers.len() <= index {
+            self.subscribers.resize(index + 1, None);
+        }
+        let list = &self.list;
+        let takers = || list.iter().filter(|peer| peer.takes(stream)).map(|peer| peer.conn);
+        self.subscribers[index].get_or_insert_with(|| Arc::new(takers().collect())).clone()
     }
 
     /// Notes how far the peer has come with this stream.
@@ -259,8 +301,14 @@ impl Peers {
         subscription: Subscription,
     ) {
         let Some(peer) = self.open(conn) else { return };
-        let before = peer.subscriptions.insert(stream, subscription);
-        if before == Some(Subscription::Live) || subscription == Subscription::Live {
+        let was_live = peer.subscriptions.insert(stream, subscription) == Some(Subscription::Live);
+        let is_live = subscription == Subscription::Live;
+        if is_live && !was_live {
+            *self.takers.entry(stream).or_default() += 1;
+        } else if was_live && !is_live {
+            Self::count_out_of(&mut self.takers, stream);
+        }
+        if was_live != is_live {
             self.changed();
         }
     }
@@ -272,15 +320,17 @@ impl Peers {
         let peer = &mut self.list[index];
         let was_half_full = peer.untaken.is_half_full(config);
         peer.untaken.take(count);
-        peer.took_since_look = true;
+        peer.stands_still = false;
         was_half_full && peer.has_room(config)
     }
 
     /// Handles the time for a look: sends a PING, or gives up a peer that is dead or takes nothing.
+    /// One that takes nothing is seen so at two looks, as what it was sent may have been sent just
+    /// before one.
     pub(crate) fn on_keep_alive_due(&mut self, conn: ConnectionId, env: &mut Env) {
         let Some(peer) = self.open(conn) else { return };
-        let stalled =
-            !std::mem::take(&mut peer.took_since_look) && peer.untaken.is_half_full(&env.config);
+        let stalled = peer.stands_still;
+        peer.stands_still = peer.untaken.is_half_full(&env.config);
         match peer.keep_alive.look(env.now, &env.config) {
             Due::TimedOut => {
                 self.refuse(conn, "ping timeout".to_owned(), env);
@@ -325,9 +375,10 @@ impl Peers {
 
     /// Closes the connection; what still arrives on it is ignored.
     pub(crate) fn close(&mut self, conn: ConnectionId, env: &mut Env) {
-        let Some(peer) = self.open(conn) else { return };
+        let Some(index) = self.index(conn).filter(|index| self.list[*index].open) else { return };
+        self.count_out(index);
+        let peer = &mut self.list[index];
         peer.open = false;
-        peer.subscriptions.clear();
         peer.reading = PeerReading::Idle;
         self.changed();
         env.timers.clear(TimerKey::KeepAlive(conn));
@@ -355,7 +406,7 @@ impl Peers {
         env: &mut Env,
     ) {
         self.newest = Some(conn);
-        self.list.push(Peer { announced: false, ..Peer::new(conn, dialect, env.now) });
+        self.push(Peer { announced: false, ..Peer::new(conn, dialect, env.now) });
         env.stats.peers_now += 1;
         self.close(conn, env);
     }

@@ -3,7 +3,10 @@
 
 use std::collections::VecDeque;
 
-use crate::{config::Config, wire::Command};
+use crate::{
+    config::Config,
+    wire::{Command, LINE_OVERHEAD_BYTES},
+};
 
 /// The commands that a peer has not taken, as their sizes, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -12,20 +15,42 @@ pub(crate) struct SendQueue {
     bytes: u64,
 }
 
-/// The length of the names, the token and the delimiter of a line, about, in bytes.
-const LINE_OVERHEAD_BYTES: usize = 32;
-
 /// The number of commands for which an empty queue keeps its room: that of a usual page of rows.
 const KEPT_ROOM: usize = 1_024;
 
-/// Returns the length of a command as a line, about, in bytes.
+/// Returns the length of a command as a line, about, in bytes. Those that never go to a peer count
+/// as a short line.
 pub(super) fn size_of_line(command: &Command) -> u32 {
-    let text = if let Command::Rdata(rdata) = command {
-        rdata.row.len() + rdata.stream.len() + rdata.instance.len()
-    } else {
-        LINE_OVERHEAD_BYTES
+    let text = match command {
+        Command::Rdata(rdata) => rdata.row.len() + rdata.stream.len() + rdata.instance.len(),
+        Command::Position(position) => {
+            LINE_OVERHEAD_BYTES + position.stream.len() + position.instance.len()
+        }
+        Command::LockReleased(lock) => {
+            LINE_OVERHEAD_BYTES + lock.instance.len() + lock.lock.len() + lock.key.len()
+        }
+        Command::Server(text)
+        | Command::Name(text)
+        | Command::Ping(text)
+        | Command::Error(text)
+        | Command::Sync(text)
+        | Command::RemoteServerUp(text) => LINE_OVERHEAD_BYTES + text.len(),
+        Command::Replicate(_)
+        | Command::UserSync(_)
+        | Command::ClearUserSync(_)
+        | Command::FederationAck(_)
+        | Command::RemovePusher(_)
+        | Command::InvalidateCache(_)
+        | Command::UserIp(_)
+        | Command::NewActiveTask(_)
+        | Command::CancelTask(_) => LINE_OVERHEAD_BYTES,
     };
     u32::try_from(text + LINE_OVERHEAD_BYTES).unwrap_or(u32::MAX)
+}
+
+/// Returns the most bytes that a row takes here which is not too long for a peer.
+pub(crate) const fn bytes_of_row_max(config: &Config) -> u64 {
+    config.publish.row_bytes_max as u64 + LINE_OVERHEAD_BYTES as u64
 }
 
 impl SendQueue {
@@ -130,6 +155,9 @@ mod tests {
             row: crate::stream::Row::from("[1]"),
         };
         assert_eq!(size_of_line(&Command::Rdata(rdata)), 6 + 1 + 3 + 32);
-        assert_eq!(size_of_line(&Command::Ping("1".into())), 64);
+        assert_eq!(size_of_line(&Command::Ping("1".into())), 65);
+        let name = "x".repeat(10_000);
+        let long = Command::RemoteServerUp(name.as_str().into());
+        assert_eq!(size_of_line(&long), 10_064, "a name counts whatever command it is in");
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     env::Env,
     event::{Event, Warning},
     ids::OwnIndex,
-    stream::{Token, traits},
+    stream::{Span, Token, traits},
     wire::{Command, Position, Rdata},
 };
 
@@ -40,6 +40,8 @@ struct Mark {
 struct Announcement {
     first_command: u64,
     first_stream: OwnIndex,
+    /// Where it has the first stream.
+    at: Token,
 }
 
 /// Returns the announcement of an own stream: no row lies in `(prev, token]`.
@@ -96,9 +98,11 @@ impl Publisher {
         for index in 0..self.streams.len() {
             let stream = OwnIndex::after(index);
             let Some(command) = self.announce_one_on_bus(stream, conns, env) else { continue };
-            self.bus
-                .announcement
-                .get_or_insert(Announcement { first_command: command, first_stream: stream });
+            self.bus.announcement.get_or_insert(Announcement {
+                first_command: command,
+                first_stream: stream,
+                at: self.streams[index].bus.sent,
+            });
         }
     }
 
@@ -110,12 +114,15 @@ impl Publisher {
         conns: &mut Connections,
         env: &mut Env,
     ) -> Option<u64> {
-        let stream = &self.streams[index.as_usize()];
+        let stream = &mut self.streams[index.as_usize()];
         let at = stream.bus.sent;
         let command = position(stream, &self.me, at, at);
-        let channel = stream.channel;
-        let command = conns.upstream.send_on(channel, command, env)?;
-        if at > stream.bus.confirmed || !stream.bus.announced {
+        let command = conns.upstream.send_on(stream.channel, command, env)?;
+        // Where the first announcement of a token has no confirmation yet, a second one waits for
+        // none: the number of marks does not grow with the requests.
+        let is_unconfirmed = at > stream.bus.confirmed || !stream.bus.announced;
+        if is_unconfirmed && stream.bus.announced_on_this != Some(at) {
+            stream.bus.announced_on_this = Some(at);
             self.bus.marks.push_back(Mark { command, stream: index, token: at });
         }
         Some(command)
@@ -225,10 +232,21 @@ impl Publisher {
         let Some(index) = self.by_name.get(stream).copied().filter(|_| self.uses_bus) else {
             return false;
         };
-        if self.bus.announcement.is_some_and(|announcement| announcement.first_stream == index) {
-            self.bus.announcement = None;
-        }
         let highest = self.streams[index.as_usize()].bus.highest;
         token.is_none_or(|token| token <= highest)
+    }
+
+    /// Handles a POSITION under our own name, like [`Publisher::on_echo`]. Rows and announcements
+    /// that were sent before the last announcement of all streams come back before it, and say
+    /// nothing of how far that one has come.
+    pub(crate) fn on_own_position(&mut self, stream: &str, span: Span) -> bool {
+        let is_first = |announcement: &Announcement| {
+            self.by_name.get(stream) == Some(&announcement.first_stream)
+                && span == Span { from: announcement.at, upto: announcement.at }
+        };
+        if self.bus.announcement.as_ref().is_some_and(is_first) {
+            self.bus.announcement = None;
+        }
+        self.on_echo(stream, Some(span.upto))
     }
 }

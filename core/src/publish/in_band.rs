@@ -15,7 +15,7 @@ use crate::{
     connection::{Connections, PeerReading, Subscription},
     env::Env,
     ids::{ConnectionId, OwnIndex, ReadId},
-    stream::{LogError, Page, Span, Token},
+    stream::{LogError, Page, Row, Span, Token},
     wire::{Command, Position, Rdata},
 };
 
@@ -67,12 +67,21 @@ impl Publisher {
                 self.start_reads(conns, env);
             }
             // Also from a token above ours: our log may have started over.
-            Some(_) | None => self.go_live(conn, index, conns, env),
+            Some(_) | None => {
+                self.go_live(conn, index, conns, env);
+                self.start_reads(conns, env);
+            }
         }
     }
 
     /// Ends the catch-up of a peer that has come as far as the others.
-    fn go_live(&self, conn: ConnectionId, index: OwnIndex, conns: &mut Connections, env: &mut Env) {
+    fn go_live(
+        &mut self,
+        conn: ConnectionId,
+        index: OwnIndex,
+        conns: &mut Connections,
+        env: &mut Env,
+    ) {
         let stream = &self.streams[index.as_usize()];
         let command = Command::Position(Position {
             stream: stream.name.clone(),
@@ -83,6 +92,8 @@ impl Publisher {
         });
         conns.peers.subscribe(conn, index, Subscription::Live);
         conns.peers.send(conn, command, env);
+        // The stream may wait for room at peers that are slower than this one.
+        self.queue_read(index);
     }
 
     /// Returns the next stream that the peer is to catch up with and whose log can be read, with
@@ -184,18 +195,8 @@ impl Publisher {
         let wanted = peer.subscriptions.get(&index) == Some(&Subscription::CatchingUp(span.from));
         match self.checked(index, result, span, conns) {
             Ok(page) if wanted => {
-                for (token, row) in page.batches_above(span.from).flatten() {
-                    if self.is_too_long(index, row, env.config.publish.row_bytes_max) {
-                        self.warn_row_too_long(index, *token, env);
-                        continue;
-                    }
-                    let rdata = Command::Rdata(Rdata {
-                        stream: self.streams[index.as_usize()].name.clone(),
-                        instance: self.me.clone(),
-                        token: Some(*token),
-                        row: row.clone(),
-                    });
-                    if !conns.peers.send(conn, rdata, env) {
+                for batch in page.batches_above(span.from) {
+                    if !self.batch_to_peer(conn, index, batch, conns, env) {
                         return;
                     }
                 }
@@ -210,5 +211,35 @@ impl Publisher {
             Err(error) => self.on_log_failed(index, error, env),
         }
         self.queue_peer(conn, conns);
+    }
+
+    /// Sends a batch to one peer, each row with the token. A batch with a row that no line can
+    /// carry is left out as a whole, as it is for live peers (P1). Returns false if the peer was cut
+    /// off.
+    fn batch_to_peer(
+        &self,
+        conn: ConnectionId,
+        index: OwnIndex,
+        batch: &[(Token, Row)],
+        conns: &mut Connections,
+        env: &mut Env,
+    ) -> bool {
+        let row_bytes_max = env.config.publish.row_bytes_max;
+        if let Some((token, _)) = batch.last()
+            && batch.iter().any(|(_, row)| self.is_too_long(index, row, row_bytes_max))
+        {
+            self.warn_row_too_long(index, *token, env);
+            return true;
+        }
+        self.warn_if_batch_too_long(index, batch, env);
+        batch.iter().all(|(token, row)| {
+            let rdata = Command::Rdata(Rdata {
+                stream: self.streams[index.as_usize()].name.clone(),
+                instance: self.me.clone(),
+                token: Some(*token),
+                row: row.clone(),
+            });
+            conns.peers.send(conn, rdata, env)
+        })
     }
 }

@@ -87,6 +87,15 @@ impl Publisher {
         self.by_name.get(name).map(|index| self.streams[index.as_usize()].end)
     }
 
+    /// Returns the last token of an own stream that was sent to anybody, or may have been by a
+    /// process before this one.
+    pub(crate) fn sent_of(&self, name: &str, conns: &Connections) -> Option<Token> {
+        let index = *self.by_name.get(name)?;
+        let stream = &self.streams[index.as_usize()];
+        let to_peers = conns.peers.has_subscriber(index).then_some(stream.peers);
+        to_peers.max(Some(stream.bus.highest))
+    }
+
     /// Handles an append to the log of an own stream, which goes up to `token` now.
     pub(crate) fn on_appended(
         &mut self,

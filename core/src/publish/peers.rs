@@ -61,7 +61,9 @@ impl Publisher {
                 conns.peers.broadcast(To::Named, command, env);
                 continue;
             }
-            self.warn_if_batch_too_long(index, batch, conns, env);
+            if conns.peers.has_subscriber(index) {
+                self.warn_if_batch_too_long(index, batch, env);
+            }
             for (nth, (token, row)) in batch.iter().enumerate() {
                 let command = Command::Rdata(Rdata {
                     stream: self.streams[index.as_usize()].name.clone(),
@@ -84,11 +86,10 @@ impl Publisher {
 
     /// Warns of a batch that is larger than what a peer may leave untaken, and so cuts off each
     /// peer that gets it.
-    fn warn_if_batch_too_long(
+    pub(super) fn warn_if_batch_too_long(
         &self,
         index: OwnIndex,
         batch: &[(Token, Row)],
-        conns: &Connections,
         env: &mut Env,
     ) {
         let config = &env.config;
@@ -97,7 +98,6 @@ impl Publisher {
             || (batch.len() > 1 && bytes > u64::from(config.publish.peer_pending_bytes_max));
         if let Some((token, _)) = batch.last()
             && is_long
-            && conns.peers.has_subscriber(index)
         {
             let stream = self.streams[index.as_usize()].name.clone();
             let rows = u32::try_from(batch.len()).unwrap_or(u32::MAX);

@@ -8,6 +8,7 @@ use bytestring::ByteString;
 use crate::{
     action::Action,
     config::Config,
+    connection::bytes_of_row_max,
     env::Env,
     ids::{ConnectionId, OwnIndex, ReadId},
     stream::Span,
@@ -81,8 +82,12 @@ impl Reads {
     }
 
     /// Returns the number of rows to request at once on behalf of peers: with all reads under way,
-    /// a peer that had room before still has room for all of them.
+    /// a peer that had room before still has room for all of them, in commands and in bytes.
     pub(super) fn rows_max_for_peers(config: &Config) -> u32 {
-        config.publish.log_rows_max.min(config.publish.peer_pending_max / 2 / IN_FLIGHT_MAX).max(1)
+        let commands = config.publish.peer_pending_max / 2 / IN_FLIGHT_MAX;
+        let bytes = config.publish.peer_pending_bytes_max / 2 / IN_FLIGHT_MAX;
+        let rows = u64::from(bytes) / bytes_of_row_max(config);
+        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+        config.publish.log_rows_max.min(commands).min(rows).max(1)
     }
 }

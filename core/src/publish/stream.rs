@@ -41,6 +41,8 @@ pub(super) struct BusCursor {
     pub(super) highest: Token,
     /// Whether an announcement of this process is known to have gone out.
     pub(super) announced: bool,
+    /// The token of the last announcement that waits for a confirmation on the present connection.
+    pub(super) announced_on_this: Option<Token>,
 }
 
 /// The state of the reads of a stream for its outlets.
@@ -71,6 +73,7 @@ impl OwnStream {
                 notified: end,
                 highest: end,
                 announced: false,
+                announced_on_this: None,
             },
             peers: end,
             reading: Reading::Idle,
@@ -89,6 +92,7 @@ impl OwnStream {
     /// the announcement of where we started may have reached nobody: a follower would take our rows
     /// beyond it for those of the epoch before.
     pub(super) fn resume_on_bus(&mut self) {
+        self.bus.announced_on_this = None;
         let may_start_over = traits(&self.name).resettable && self.bus.announced;
         self.bus.sent = if may_start_over { self.bus.highest } else { self.bus.confirmed };
     }

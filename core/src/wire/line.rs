@@ -11,6 +11,9 @@ use thiserror::Error;
 /// The longest line of direct TCP in bytes, delimiter not counted: the most that Synapse accepts.
 pub const LINE_BYTES_MAX: usize = 16_384;
 
+/// The length of the command's name, the tokens and the delimiter of a line, about, in bytes.
+pub(crate) const LINE_OVERHEAD_BYTES: usize = 32;
+
 /// Cuts a byte stream into lines at each line feed. A carriage return is part of its line.
 ///
 /// A decoder belongs to one buffer, to which the caller only appends between calls. Bytes that were

@@ -16,6 +16,7 @@ mod line;
 mod page;
 mod resp;
 
+pub(crate) use self::line::LINE_OVERHEAD_BYTES;
 pub use self::{
     command::{
         Command, FederationAck, InvalidateCache, LockReleased, Position, Rdata, RemovePusher,

@@ -71,7 +71,8 @@ fn p5_a_peer_that_takes_nothing_at_all_is_cut_off_though_nothing_more_is_read_fo
     server.wait(4_000);
     server.fill("s", 1..=99);
     server.append("s", 100, &["[]"]);
-    let shown = server.wait(1_000);
+    assert_eq!(server.wait(1_000), NOTHING, "it had a second for a burst");
+    let shown = server.wait(5_000);
     assert_eq!(shown[..2], ["p0< ERROR Failed to keep up", "close p0"]);
     server.accept(1, NEWEST);
     assert_eq!(server.says(1, "REPLICATE "), ["p1< POSITION s me 100 100"]);
@@ -140,4 +141,38 @@ fn p5_a_peer_that_takes_something_between_two_looks_is_slow_but_not_cut_off() {
         assert_eq!(server.wait(5_000).len(), 1, "a PING, for rows went out long ago");
     }
     assert_eq!(server.wait(5_000)[0], "p0< ERROR Failed to keep up");
+}
+
+#[test]
+fn p5_what_others_relay_counts_by_its_length() {
+    let mut server =
+        server_with(&[("s", 0)], |config| config.publish.peer_pending_bytes_max = 4_000);
+    server.accept(0, NEWEST);
+    server.accept(1, NEWEST);
+    server.takes(1, 2);
+    let line = format!("REMOTE_SERVER_UP {}", "x".repeat(1_000));
+    let mut shown = Vec::new();
+    for _ in 0..4 {
+        shown.extend(server.says(1, &line));
+    }
+    assert!(shown.contains(&"p0< ERROR Failed to keep up".to_owned()), "{shown:?}");
+}
+
+#[test]
+fn a_page_for_peers_is_no_longer_than_a_peer_with_room_can_take() {
+    let mut server = server_with(&[("s", 0)], |config| {
+        config.publish.peer_pending_bytes_max = 80_000;
+        config.publish.row_bytes_max = 5_000;
+    });
+    server.accept(0, NEWEST);
+    server.takes(0, 2);
+    let row = format!("[\"{}\"]", "x".repeat(4_900));
+    for token in 1..=100 {
+        server.write("s", token, &[&row]);
+    }
+    let mut delivered = server.append("s", 101, &[&row]).len();
+    while delivered < 101 {
+        delivered += server.takes(0, 1).len();
+    }
+    assert_eq!((delivered, server.stats().peers_cut_off), (101, 0));
 }

@@ -1,7 +1,7 @@
 //! Logs that cannot be read for a while: peers of the oldest dialect that wait for rows get them
 //! once the log can be read again.
 
-use crate::writer::{NEWEST, NOTHING, OLDEST, Writer, on_bus, on_bus_with, server};
+use crate::writer::{NEWEST, NOTHING, OLDEST, Writer, on_bus, on_bus_with, server, server_with};
 use synrepl_core::{Config, Input, stream::Token};
 
 #[test]
@@ -68,8 +68,13 @@ fn a_peer_that_asks_for_a_row_that_is_too_long_gets_the_others() {
 fn a_peer_that_cannot_take_what_it_asked_for_is_cut_off_inside_the_page() {
     let row = format!("[\"{}\"]", "x".repeat(100));
     let rows = [row.as_str(); 3];
-    let mut writer = asked(|config| config.publish.peer_pending_bytes_max = 200, &rows);
-    let shown = writer.answer_next();
+    let mut server = server_with(&[("s", 0)], |config| config.publish.peer_pending_bytes_max = 200);
+    server.write("s", 1, &rows);
+    server.append("s", 2, &["[2]"]);
+    server.accept(0, OLDEST);
+    server.takes(0, 2);
+    let shown = server.says(0, "REPLICATE s 0");
+    assert!(shown[0].contains("BatchTooLong"), "it is said why: {shown:?}");
     assert!(shown.contains(&"p0< ERROR Failed to keep up".to_owned()), "{shown:?}");
     assert_eq!(shown.iter().filter(|line| line.contains("RDATA")).count(), 1, "{shown:?}");
 }
@@ -105,4 +110,15 @@ fn a_log_that_could_not_be_read_for_a_peer_is_not_read_for_the_others_in_line_be
     assert!(shown.len() == 1 && shown[0].starts_with("failed 1: "), "{shown:?}");
     let shown = writer.wait(1_000);
     assert!(shown.iter().any(|line| line.starts_with("read q5 s")), "{shown:?}");
+}
+
+#[test]
+fn a_batch_with_a_row_that_is_too_long_is_not_split_for_who_asks_for_it() {
+    let mut server = server_with(&[("s", 0)], |config| config.publish.row_bytes_max = 10);
+    server.append("s", 1, &["[1]"]);
+    server.write("s", 2, &["[2]", "[\"too long for a line\"]", "[22]"]);
+    server.append("s", 3, &["[3]"]);
+    server.accept(0, OLDEST);
+    let shown = server.says(0, "REPLICATE s 1");
+    assert_eq!(shown, ["too long: s 2", "p0< RDATA s 3 [3]", "p0< POSITION s 3"]);
 }

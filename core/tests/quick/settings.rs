@@ -65,6 +65,17 @@ fn limits_of_nothing_are_refused() {
     refused("publish.log_rows_max", |config| config.publish.log_rows_max = 0);
     refused("publish.unconfirmed_max", |config| config.publish.unconfirmed_max = 0);
     refused("publish.peer_pending_max", |config| config.publish.peer_pending_max = 0);
+    refused("publish.peer_pending_max", |config| config.publish.peer_pending_max = 1);
+    refused("publish.peer_pending_bytes_max", |config| {
+        config.publish.peer_pending_bytes_max = 100;
+    });
+    refused("catch_up.burst_quiet_after", |config| {
+        config.catch_up.burst_quiet_after = Duration::ZERO;
+    });
+    refused("users.syncing_expires_after", |config| {
+        config.users.syncing_expires_after = Duration::from_micros(1);
+    });
+    refused("connection.ping_timeout", |config| config.connection.ping_timeout = Duration::ZERO);
     refused("catch_up.fetch_attempts_max", |config| config.catch_up.fetch_attempts_max = Some(0));
 }
 

@@ -159,3 +159,19 @@ fn e0_the_name_of_an_unknown_stream_is_cut_short_in_the_answer() {
     let shown = server.says(0, &format!("REPLICATE {} NOW", "\u{1}".repeat(16_000)));
     assert!(shown[0].len() < 2_000, "{} bytes", shown[0].len());
 }
+
+#[test]
+fn e0_a_peer_that_goes_live_while_the_others_are_slow_gets_its_rows_at_once() {
+    let mut server = server_with(&[("s", 0)], |config| config.publish.peer_pending_max = 8);
+    server.accept(0, NEWEST);
+    server.fill("s", 1..=19);
+    server.append("s", 20, &["[]"]);
+    server.accept(1, OLDEST);
+    server.takes(1, 2);
+    let shown = server.says(1, "REPLICATE s NOW");
+    let rows = shown.iter().filter(|line| line.contains("p1< RDATA"));
+    assert!(
+        rows.count() > 0,
+        "the first peer has taken nothing, which is not its fault: {shown:?}"
+    );
+}

@@ -64,11 +64,11 @@ impl Known<'_> {
         found.map(|(token, _)| token)
     }
 
-    /// Returns the rows in `(from, upto]` that fit a line, each with its token.
+    /// Returns the rows in `(from, upto]` of batches that fit into lines, each with its token.
     fn lines(&self, from: Token, upto: Token) -> impl Iterator<Item = (Token, &Row)> {
-        let rows = self.log.between(from, upto);
-        let rows = rows.flat_map(|(token, rows)| rows.iter().map(move |row| (token, row)));
-        rows.filter(|(_, row)| !self.is_too_long(row))
+        let batches = self.log.between(from, upto);
+        let whole = batches.filter(|(_, rows)| !rows.iter().any(|row| self.is_too_long(row)));
+        whole.flat_map(|(token, rows)| rows.iter().map(move |row| (token, row)))
     }
 }
 
