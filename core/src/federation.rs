@@ -32,7 +32,8 @@ impl FederationAcks {
     ) -> Option<Token> {
         let senders = &config.users.federation_senders;
         let name = match &ack.instance {
-            Some(name) => name.clone(),
+            // Copied, so that no read buffer is kept for it.
+            Some(name) => ByteString::from(&**name),
             // Before 1.18 there was one sender, and it did not send its name.
             None if senders.len() == 1 => ByteString::from(senders.first()?.as_str()),
             None => return None,

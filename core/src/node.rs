@@ -341,6 +341,9 @@ impl Node {
         }
         self.connections.upstream.on_disconnected(conn, reason, &mut self.env);
         self.their_users.on_disconnected(conn, &mut self.env);
+        if self.env.config.transport.catches_up_in_band() {
+            self.our_users.on_reports_void();
+        }
     }
 
     fn on_fetched(&mut self, fetch: FetchId, outcome: FetchOutcome) {

@@ -69,7 +69,7 @@ fn decoded(choices: &mut Choices<'_>) -> Config {
         config.streams = Some(["events", "typing", "backfill"].map(str::to_owned).into());
     }
     if is_set(5) {
-        config.limits.held_bytes_max = 12;
+        config.limits.held_bytes_max = 412;
     }
     config
 }

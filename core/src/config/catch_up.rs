@@ -35,7 +35,8 @@ pub struct CatchUpConfig {
     /// `fetches_in_flight_max` answers come at once.
     #[serde(alias = "replay_rows_max")]
     pub in_band_rows_max: u32,
-    /// The most bytes kept of one such answer. Default 16 MiB.
+    /// The most bytes kept of one such answer, with some 60 for each row beside its text. Default
+    /// 16 MiB.
     #[serde(alias = "replay_bytes_max")]
     pub in_band_bytes_max: u32,
 }

@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 /// Limits of the memory that a node takes for what it follows (promise F9). A group of
 /// [`Config`](crate::Config), whose table has all defaults.
+///
+/// Limits in bytes count all that rows take: their text, and what the list or set takes in which
+/// they are kept, which is 40 to 90 bytes a row and some 300 for each source that keeps one. At most
+/// twice the limit is held, whatever the shape of the rows; `docs/memory.md` has the figures.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]

@@ -25,7 +25,8 @@ pub struct UsersConfig {
     /// none. Default 5 min, as in Synapse.
     pub syncing_expires_after: Duration,
     /// The most syncing (user, device) pairs that are remembered, for our users and for those of
-    /// the others, each. Default 100,000.
+    /// the others, each. Default 100,000 (at most 80 MB). Their names together may have 256 bytes
+    /// for each allowed pair; more pairs are left out with a warning.
     pub syncing_users_max: u32,
 }
 

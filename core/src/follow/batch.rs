@@ -5,6 +5,7 @@
 
 use crate::{
     config::Config,
+    memory::Cost,
     stream::{Row, Rows},
 };
 
@@ -21,10 +22,10 @@ pub(super) enum Open {
 }
 
 impl Open {
-    /// Returns the bytes of the rows that are kept.
+    /// Returns the bytes that the rows take.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Batch(batch) => batch.bytes,
+            Self::Batch(batch) => batch.bytes(),
             Self::Nothing | Self::Torn => 0,
         }
     }
@@ -35,7 +36,8 @@ impl Open {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Batch {
     rows: Vec<Row>,
-    bytes: usize,
+    /// The bytes of their texts.
+    text: usize,
 }
 
 impl Batch {
@@ -43,16 +45,21 @@ impl Batch {
     /// if all sources together, which keep `kept_bytes` now, would keep more than allowed.
     #[must_use]
     pub(super) fn push(&mut self, row: &Row, config: &Config, kept_bytes: u64) -> bool {
-        let bytes = self.bytes + row.len();
+        let bytes = Cost::BATCH.of(self.rows.len() + 1) + self.text + row.len();
+        let more = (bytes - self.bytes()) as u64;
         if self.rows.len() >= config.limits.batch_rows_max as usize
             || bytes > config.limits.batch_bytes_max as usize
-            || kept_bytes + row.len() as u64 > config.limits.kept_bytes_total_max
+            || kept_bytes + more > config.limits.kept_bytes_total_max
         {
             return false;
         }
         self.rows.push(row.detached());
-        self.bytes = bytes;
+        self.text += row.len();
         true
+    }
+
+    fn bytes(&self) -> usize {
+        Cost::BATCH.of(self.rows.len()) + self.text
     }
 
     /// Returns the whole batch, with its last row.
@@ -68,9 +75,10 @@ mod tests {
 
     #[test]
     fn a_batch_may_be_as_large_as_is_allowed_and_no_larger() {
+        let six = u32::try_from(Cost::BATCH.of(2) + 6).expect("a small one");
         let config = Config {
             limits: MemoryLimits {
-                batch_bytes_max: 6,
+                batch_bytes_max: six,
                 batch_rows_max: 3,
                 ..MemoryLimits::default()
             },
@@ -80,6 +88,10 @@ mod tests {
         assert!(batch.push(&Row::from("[1]"), &config, 0));
         assert!(batch.push(&Row::from("[2]"), &config, 0), "six bytes are allowed");
         assert!(!batch.push(&Row::from("0"), &config, 0), "seven are not");
+        let config = Config {
+            limits: MemoryLimits { batch_rows_max: 3, ..MemoryLimits::default() },
+            ..Config::default()
+        };
         let mut batch = Batch::default();
         for _ in 0..3 {
             assert!(batch.push(&Row::from("0"), &config, 0));

@@ -175,6 +175,11 @@ impl Follower {
         *total = *total - before + kept;
     }
 
+    /// Returns the bytes of rows that the other sources keep, of `total` that all of them do.
+    pub(super) const fn kept_elsewhere(&self, total: u64) -> u64 {
+        total - self.kept_bytes
+    }
+
     /// Handles one row. `token` is `None` for every row of a batch but the last: such rows are kept
     /// until the batch is whole (F4).
     pub(crate) fn on_row(&mut self, env: &mut Env, token: Option<Token>, row: Row) {
@@ -512,7 +517,7 @@ impl Follower {
 
     fn hold_position(&mut self, env: &mut Env, span: Span) {
         let holding = self.held.get_or_insert_default();
-        if !holding.push_position(span, &env.config) {
+        if !holding.push_position(span, &env.config, &mut env.stats.held_bytes_now) {
             self.overflow(env, span.upto);
         }
     }

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 
 use crate::{
     config::Config,
+    memory::Cost,
     stream::{Rows, Span, Token},
 };
 
@@ -29,7 +30,8 @@ pub(super) struct Holding {
     queue: VecDeque<Held>,
     /// The number of rows in the queue; an announcement counts as one.
     rows: usize,
-    bytes: u64,
+    /// The bytes of the texts, and of the lists that rows of one token stand in.
+    text: usize,
     /// The highest token of the rows in the queue and of the announcements, held or refused.
     highest: Option<Token>,
     /// The lowest token of all rows that were received, held or refused.
@@ -47,20 +49,37 @@ impl Holding {
         config: &Config,
         held_total: &mut u64,
     ) -> bool {
-        let bytes = rows.byte_len() as u64;
         self.note(token);
-        let is_full = self.rows + rows.len() > config.limits.held_rows_max as usize
-            || self.bytes + bytes > u64::from(config.limits.held_bytes_max)
-            || *held_total + bytes > config.limits.held_bytes_total_max;
-        if is_full {
+        let list = if rows.len() > 1 { rows.len() * Cost::ROW_OF_BATCH } else { 0 };
+        let text = rows.byte_len() + list;
+        if !self.takes(rows.len(), text, config, held_total) {
             return false;
         }
-        self.rows += rows.len();
-        self.bytes += bytes;
-        *held_total += bytes;
         self.highest = self.highest.max(Some(token));
         self.queue.push_back(Held::Rows { token, rows: rows.detached() });
         true
+    }
+
+    /// Makes room for one more entry, of `rows` rows with this much text; returns false if a limit
+    /// would be exceeded.
+    fn takes(&mut self, rows: usize, text: usize, config: &Config, held_total: &mut u64) -> bool {
+        let before = self.bytes();
+        let bytes = (Cost::HOLDING.of(self.queue.len() + 1) + self.text + text) as u64;
+        let is_full = self.rows + rows > config.limits.held_rows_max as usize
+            || bytes > u64::from(config.limits.held_bytes_max)
+            || *held_total - before + bytes > config.limits.held_bytes_total_max;
+        if is_full {
+            return false;
+        }
+        self.rows += rows;
+        self.text += text;
+        *held_total += bytes - before;
+        true
+    }
+
+    /// Returns the bytes that the queue takes.
+    fn bytes(&self) -> u64 {
+        (Cost::HOLDING.of(self.queue.len()) + self.text) as u64
     }
 
     /// Notes that rows of this token were received, held or not.
@@ -71,7 +90,12 @@ impl Holding {
     /// Holds an announcement, which counts as a row unless it is merged. Returns false if the limit
     /// is reached.
     #[must_use]
-    pub(super) fn push_position(&mut self, span: Span, config: &Config) -> bool {
+    pub(super) fn push_position(
+        &mut self,
+        span: Span,
+        config: &Config,
+        held_total: &mut u64,
+    ) -> bool {
         self.highest = self.highest.max(Some(span.upto));
         if let Some(Held::Position(last)) = self.queue.back_mut()
             && span.from <= last.upto
@@ -80,10 +104,9 @@ impl Holding {
             last.upto = span.upto;
             return true;
         }
-        if self.rows >= config.limits.held_rows_max as usize {
+        if !self.takes(1, 0, config, held_total) {
             return false;
         }
-        self.rows += 1;
         self.queue.push_back(Held::Position(span));
         true
     }
@@ -91,9 +114,9 @@ impl Holding {
     /// Empties the queue and returns it, and gives the bytes back to `held_total`. The lowest token
     /// of its rows stays known.
     pub(super) fn take(&mut self, held_total: &mut u64) -> VecDeque<Held> {
-        *held_total -= self.bytes;
+        *held_total -= self.bytes();
         self.rows = 0;
-        self.bytes = 0;
+        self.text = 0;
         self.highest = None;
         std::mem::take(&mut self.queue)
     }
@@ -122,17 +145,21 @@ mod tests {
 
     #[test]
     fn a_queue_holds_as_many_rows_and_bytes_as_are_allowed_and_no_more() {
+        let two = Cost::HOLDING.of(2) as u64 + 6;
         let limits = [
             Config {
                 limits: MemoryLimits { held_rows_max: 2, ..MemoryLimits::default() },
                 ..Config::default()
             },
             Config {
-                limits: MemoryLimits { held_bytes_max: 6, ..MemoryLimits::default() },
+                limits: MemoryLimits {
+                    held_bytes_max: u32::try_from(two).expect("a small one"),
+                    ..MemoryLimits::default()
+                },
                 ..Config::default()
             },
             Config {
-                limits: MemoryLimits { held_bytes_total_max: 6, ..MemoryLimits::default() },
+                limits: MemoryLimits { held_bytes_total_max: two, ..MemoryLimits::default() },
                 ..Config::default()
             },
         ];
@@ -141,7 +168,7 @@ mod tests {
             assert!(held(&mut holding, 1, &config, &mut total));
             assert!(held(&mut holding, 2, &config, &mut total));
             assert!(!held(&mut holding, 3, &config, &mut total));
-            assert_eq!((holding.rows, holding.bytes, total), (2, 6, 6));
+            assert_eq!((holding.rows, holding.bytes(), total), (2, two, two));
             assert_eq!(holding.take(&mut total).len(), 2);
             assert_eq!(total, 0);
             assert!(held(&mut holding, 3, &config, &mut total), "there is room again");
@@ -154,9 +181,9 @@ mod tests {
             limits: MemoryLimits { held_rows_max: 2, ..MemoryLimits::default() },
             ..Config::default()
         };
-        let mut holding = Holding::default();
+        let (mut holding, mut total) = (Holding::default(), 0);
         let mut push = |prev: i64, new: i64| {
-            holding.push_position(Span::new(prev.into(), new.into()), &config)
+            holding.push_position(Span::new(prev.into(), new.into()), &config, &mut total)
         };
         assert!(push(1, 2));
         assert!(push(2, 5), "merged");
@@ -164,5 +191,6 @@ mod tests {
         assert!(!push(9, 10));
         assert!(push(8, 11), "merged");
         assert_eq!((holding.rows, holding.queue.len()), (2, 2));
+        assert_eq!(total, Cost::HOLDING.of(2) as u64, "they are counted in bytes as well");
     }
 }

@@ -8,9 +8,12 @@
 
 use std::collections::BTreeMap;
 
+use bytestring::ByteString;
+
 use super::SERVER;
 use crate::{
     config::Config,
+    memory::Cost,
     stream::{FetchError, Row, Token},
 };
 
@@ -19,48 +22,21 @@ use crate::{
 pub(crate) struct Answer {
     /// The token above which rows were requested.
     from: Token,
-    groups: BTreeMap<Token, Group>,
+    /// The rows of each token, each once, with the place at which it was received last: a part of a
+    /// send that was under way comes before the answer, in which the rows of the token stand in
+    /// their order. They are in one map: one for each token would cost as much for one row as for
+    /// eleven.
+    places: BTreeMap<(Token, Box<str>), u64>,
+    next_place: u64,
     /// Rows marked `batch`: they belong to a live send that was on its way.
-    batch: Vec<Row>,
-    rows: usize,
-    bytes: usize,
+    batch: Vec<Box<str>>,
+    /// The bytes of all texts.
+    text: usize,
     repeated: u64,
     /// The token from which on rows were dropped.
     cut: Option<Token>,
     /// Whether a line of it could not be read.
     damaged: bool,
-}
-
-/// The rows of one token, each once, with the place at which it was received last: a part of a send
-/// that was under way comes before the answer, in which the rows of the token stand in their order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Group {
-    places: BTreeMap<Row, u64>,
-    next_place: u64,
-}
-
-impl Group {
-    /// Adds the row behind all others; returns false if it was there.
-    fn insert(&mut self, row: Row) -> bool {
-        let place = self.next_place;
-        self.next_place += 1;
-        self.places.insert(row, place).is_none()
-    }
-
-    fn len(&self) -> usize {
-        self.places.len()
-    }
-
-    fn byte_len(&self) -> usize {
-        self.places.keys().map(Row::len).sum()
-    }
-
-    /// Returns the rows in the order in which they were received last.
-    fn into_rows(self) -> impl Iterator<Item = Row> {
-        let mut rows: Vec<_> = self.places.into_iter().collect();
-        rows.sort_unstable_by_key(|(_, place)| *place);
-        rows.into_iter().map(|(row, _)| row)
-    }
 }
 
 /// An answer that can be used.
@@ -84,10 +60,10 @@ impl Answer {
     pub(crate) const fn new(from: Token) -> Self {
         Self {
             from,
-            groups: BTreeMap::new(),
+            places: BTreeMap::new(),
+            next_place: 0,
             batch: Vec::new(),
-            rows: 0,
-            bytes: 0,
+            text: 0,
             repeated: 0,
             cut: None,
             damaged: false,
@@ -106,9 +82,8 @@ impl Answer {
 
     /// Adds a row, copied out of the read buffer. `token` is `None` for a row marked `batch`.
     pub(crate) fn push(&mut self, token: Option<Token>, row: &Row, config: &Config) {
-        let row = row.detached();
-        self.rows += 1;
-        self.bytes += row.len();
+        self.text += row.len();
+        let row = Box::from(row.as_str());
         match token {
             None => self.batch.push(row),
             Some(token) => {
@@ -121,34 +96,39 @@ impl Answer {
         self.keep_within(config);
     }
 
-    fn insert(&mut self, token: Token, row: Row) {
+    /// Adds a row behind all others.
+    fn insert(&mut self, token: Token, row: Box<str>) {
         let bytes = row.len();
-        if !self.groups.entry(token).or_default().insert(row) {
-            self.rows -= 1;
-            self.bytes -= bytes;
+        if self.places.insert((token, row), self.next_place).is_some() {
+            self.text -= bytes;
             self.repeated += 1;
         }
+        self.next_place += 1;
+    }
+
+    fn is_within(&self, config: &Config) -> bool {
+        let rows = self.places.len() + self.batch.len();
+        rows <= config.catch_up.in_band_rows_max as usize
+            && Cost::ANSWER.of(rows) + self.text <= config.catch_up.in_band_bytes_max as usize
     }
 
     /// Drops the rows with the highest tokens until the rest is within the limits.
     fn keep_within(&mut self, config: &Config) {
-        while self.rows > config.catch_up.in_band_rows_max as usize
-            || self.bytes > config.catch_up.in_band_bytes_max as usize
-        {
-            let (rows, bytes) = match self.groups.pop_last() {
-                Some((token, group)) => {
-                    self.cut = Some(self.cut.map_or(token, |cut| cut.min(token)));
-                    (group.len(), group.byte_len())
-                }
-                None => {
-                    // The answer proper has no rows without a token, so these come again in it,
-                    // with one.
-                    let batch = std::mem::take(&mut self.batch);
-                    (batch.len(), batch.iter().map(Row::len).sum())
-                }
+        while !self.is_within(config) {
+            let Some(((token, row), _)) = self.places.pop_last() else {
+                // The answer proper has no rows without a token, so these come again in it, with
+                // one.
+                self.batch.clear();
+                self.text = 0;
+                return;
             };
-            self.rows -= rows;
-            self.bytes -= bytes;
+            self.text -= row.len();
+            while self.places.last_key_value().is_some_and(|((last, _), _)| *last == token)
+                && let Some(((_, row), _)) = self.places.pop_last()
+            {
+                self.text -= row.len();
+            }
+            self.cut = Some(self.cut.map_or(token, |cut| cut.min(token)));
         }
     }
 
@@ -157,7 +137,7 @@ impl Answer {
     /// # Errors
     /// The answer cannot be used: a line of it could not be read ([`FetchError::Malformed`]), or
     /// the rows of one token alone are above the limits ([`FetchError::TooLarge`]).
-    pub(crate) fn finish(mut self, upto: Token, config: &Config) -> Result<Finished, FetchError> {
+    pub(crate) fn finish(self, upto: Token, config: &Config) -> Result<Finished, FetchError> {
         let from = self.from;
         if self.damaged {
             return Err(FetchError::Malformed {
@@ -175,16 +155,22 @@ impl Answer {
             });
         }
         let complete = complete.max(from);
-        let beyond = self.groups.split_off(&complete.advanced_by(1));
-        let in_answer: usize = self.groups.values().map(Group::len).sum();
-        let rows: Vec<_> = self
-            .groups
+        let tokens = || self.places.keys().map(|(token, _)| *token);
+        let beyond = tokens().find(|token| *token > complete);
+        let in_answer = tokens().take_while(|token| *token <= complete).count();
+        let mut placed: Vec<_> = self
+            .places
             .into_iter()
-            .filter(|(token, _)| *token > from)
-            .flat_map(|(token, group)| group.into_rows().map(move |row| (token, row)))
+            .filter(|((token, _), _)| from < *token && *token <= complete)
+            .map(|((token, row), place)| (token, place, row))
+            .collect();
+        placed.sort_unstable_by_key(|(token, place, _)| (*token, *place));
+        let rows: Vec<_> = placed
+            .into_iter()
+            .map(|(token, _, row)| (token, Row::from_text(ByteString::from(row))))
             .collect();
         let repeated = self.repeated + (in_answer - rows.len()) as u64;
-        let cut = self.cut.or_else(|| beyond.first_key_value().map(|(token, _)| *token));
+        let cut = self.cut.or(beyond);
         Ok(Finished { rows, complete, repeated, cut })
     }
 }
@@ -212,6 +198,11 @@ mod tests {
         let rows: Vec<_> = rows.iter().map(row).collect();
         let cut = cut.map(|cut| format!(", more from {cut}")).unwrap_or_default();
         format!("{} to {complete}{cut}", rows.join(" "))
+    }
+
+    /// The bytes of an answer with this many rows of three bytes.
+    fn room(rows: u32) -> u32 {
+        u32::try_from(Cost::ANSWER.of(rows as usize)).expect("a small one") + 3 * rows
     }
 
     #[test]
@@ -261,7 +252,7 @@ mod tests {
             "5[a] 5[b] 6[6] to 6, more from 7"
         );
         let config = Config {
-            catch_up: CatchUpConfig { in_band_bytes_max: 6, ..CatchUpConfig::default() },
+            catch_up: CatchUpConfig { in_band_bytes_max: room(2), ..CatchUpConfig::default() },
             ..Config::default()
         };
         assert_eq!(shown(answer(4, &rows, &config), 9, &config), "5[a] 5[b] to 5, more from 6");
@@ -304,7 +295,7 @@ mod tests {
                 ..Config::default()
             },
             Config {
-                catch_up: CatchUpConfig { in_band_bytes_max: 6, ..CatchUpConfig::default() },
+                catch_up: CatchUpConfig { in_band_bytes_max: room(2), ..CatchUpConfig::default() },
                 ..Config::default()
             },
         ] {
@@ -315,7 +306,7 @@ mod tests {
     #[test]
     fn what_comes_twice_makes_no_room_for_more() {
         let config = Config {
-            catch_up: CatchUpConfig { in_band_bytes_max: 8, ..CatchUpConfig::default() },
+            catch_up: CatchUpConfig { in_band_bytes_max: room(3) - 1, ..CatchUpConfig::default() },
             ..Config::default()
         };
         let got = answer(4, &[(5, "[a]"), (5, "[a]"), (6, "[6]"), (7, "[7]")], &config);

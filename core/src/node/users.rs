@@ -11,13 +11,17 @@ use super::Node;
 use crate::{event::Event, ids::ConnectionId, timer::TimerKey, wire::Command};
 
 impl Node {
-    /// Handles the beginning or end of a sync of a user of ours.
+    /// Handles the beginning or end of a sync of a user of ours. Once the node is stopping, all
+    /// reports were taken back.
     pub(super) fn on_syncing(
         &mut self,
         who: (ByteString, Option<ByteString>),
         syncing: bool,
         at_ms: i64,
     ) {
+        if self.stopping {
+            return;
+        }
         let said = self.our_users.on_syncing(who, syncing, at_ms, &mut self.env);
         self.report_users(said);
     }
@@ -49,10 +53,12 @@ impl Node {
     fn report_users(&mut self, commands: impl IntoIterator<Item = Command>) {
         let mut said = false;
         for command in commands {
-            said |= self.send_own(command);
+            if self.send_own(command.clone()) {
+                self.our_users.on_said(&command);
+                said = true;
+            }
         }
         if said {
-            self.our_users.on_said();
             let at = self.env.now + self.env.config.users.syncing_expires_after / 2;
             self.env.timers.set(TimerKey::SyncRepeat, at);
         }
@@ -84,7 +90,7 @@ impl Node {
                 None
             }
             Command::FederationAck(ack) if !self.env.config.users.federation_senders.is_empty() => {
-                let sent = self.publisher.end_of("federation");
+                let sent = self.publisher.sent_of("federation", &self.connections);
                 if let Some(token) = self.federation_acks.on_ack(&ack, sent, &self.env.config) {
                     self.env.notify(Event::FederationAcked { token });
                 }

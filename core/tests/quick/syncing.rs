@@ -300,3 +300,68 @@ fn who_is_not_the_presence_writer_gets_the_commands_as_they_are() {
     world.pass(600);
     assert_eq!(world.learned(), ["USER_SYNC", "CLEAR_USER_SYNC"]);
 }
+
+#[test]
+fn an_end_that_comes_while_there_is_no_connection_is_said_on_the_next() {
+    let mut world = World::connected(|_| {});
+    world.sync("@a:x", true);
+    world.sync("@b:x", true);
+    world.cut();
+    world.sync("@a:x", false);
+    world.sync("@c:x", true);
+    world.sync("@c:x", false);
+    world.pass(20);
+    world.said();
+    world.connect();
+    let said = world.said();
+    assert_eq!(said.len(), 2, "nobody ever heard of @c: {said:?}");
+    assert!(said[0].starts_with("USER_SYNC aBcDe @a:x DEV end"), "{said:?}");
+    assert!(said[1].starts_with("USER_SYNC aBcDe @b:x DEV start"), "{said:?}");
+    world.cut();
+    world.pass(20);
+    world.said();
+    world.connect();
+    assert_eq!(world.said().len(), 1, "@a is forgotten now");
+}
+
+#[test]
+fn what_is_said_of_users_behind_the_shutdown_goes_nowhere() {
+    let mut world = World::connected(|_| {});
+    world.sync("@a:x", true);
+    world.handle(Input::Shutdown);
+    world.said();
+    world.sync("@a:x", false);
+    world.sync("@b:x", true);
+    assert_eq!(world.said(), [""; 0]);
+    assert_eq!(world.bench.node.poll_timeout(), None);
+}
+
+#[test]
+fn a_report_that_says_nothing_new_is_a_sign_of_life() {
+    let mut world = World::connected(|config| config.users.presence_writer = true);
+    world.hear("USER_SYNC proc1 @a:x DEV start 1");
+    world.pass(299);
+    world.hear("USER_SYNC proc1 @nobody:x DEV end 1");
+    world.pass(2);
+    assert_eq!(world.learned(), ["@a:x true"], "it spoke two seconds ago");
+}
+
+#[test]
+fn an_origin_whose_last_user_is_gone_takes_no_room() {
+    let mut world = World::connected(|config| {
+        config.users.presence_writer = true;
+        config.users.syncing_users_max = 2;
+    });
+    for number in 0..100 {
+        world.hear(&format!("USER_SYNC proc{number} @a:x DEV start 1"));
+        world.hear(&format!("USER_SYNC proc{number} @a:x DEV end 2"));
+    }
+    let waits_for = world.bench.node.poll_timeout().map(|at| at.as_micros());
+    assert!(waits_for.is_none_or(|at| at < 300_000_000), "none of them is watched: {waits_for:?}");
+    let long = "x".repeat(300);
+    world.learned();
+    world.hear(&format!("USER_SYNC proc {long} DEV start 1"));
+    world.hear(&format!("USER_SYNC proc {long}y DEV start 1"));
+    let learned = world.learned();
+    assert!(learned[1].ends_with("too many"), "names have a limit as well: {learned:?}");
+}

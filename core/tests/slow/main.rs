@@ -13,6 +13,7 @@ mod framing_model;
 mod legacy_captures;
 mod lossy;
 mod material;
+mod memory;
 mod metamorphic;
 mod publish_allocations;
 mod publish_faults;

@@ -27,12 +27,12 @@ pub(super) fn decoded(choices: &mut Choices<'_>) -> Settings {
     let is_set = |bit: u8| flags >> bit & 1 == 1;
     if is_set(0) {
         config.limits.held_rows_max = 3;
-        config.limits.held_bytes_max = 40;
-        config.limits.held_bytes_total_max = 50;
+        config.limits.held_bytes_max = 440;
+        config.limits.held_bytes_total_max = 780;
         config.limits.batch_rows_max = 2;
-        config.limits.batch_bytes_max = 30;
+        config.limits.batch_bytes_max = 254;
         config.limits.repeat_window_rows_max = 2;
-        config.limits.repeat_window_bytes_max = 30;
+        config.limits.repeat_window_bytes_max = 366;
         config.limits.burst_rows_max = 3;
         config.catch_up.burst_window_max = 3;
         config.limits.shared_tokens_max = 2;
@@ -99,7 +99,7 @@ fn widen(config: &mut Config, choices: &mut Choices<'_>) {
         config.publish.own_streams_max = 3;
         config.users.syncing_users_max = 2;
         config.catch_up.in_band_rows_max = 2;
-        config.catch_up.in_band_bytes_max = 30;
+        config.catch_up.in_band_bytes_max = 526;
     }
     if is_set(6) {
         config.publish.row_bytes_max = 40;

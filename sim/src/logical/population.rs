@@ -182,7 +182,7 @@ fn follower_config(plan: &FollowerPlan, mut config: Config) -> Config {
     config.instance_id = ByteString::from_static("abcde");
     if plan.tight_limits {
         config.limits.held_rows_max = 2;
-        config.limits.held_bytes_total_max = 64;
+        config.limits.held_bytes_total_max = 800;
         config.limits.batch_rows_max = 2;
         config.limits.burst_rows_max = 3;
         config.catch_up.burst_window_max = 3;

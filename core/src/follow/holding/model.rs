@@ -8,8 +8,9 @@ use super::*;
 use crate::{config::MemoryLimits, stream::Row};
 
 const ROWS_MAX: u32 = 4;
-const BYTES_MAX: u32 = 20;
-const TOTAL_MAX: u64 = 30;
+/// Those of two entries with 20 bytes of text, and of three in two queues with 30.
+const BYTES_MAX: usize = Cost::HOLDING.of(2) + 20;
+const TOTAL_MAX: usize = Cost::HOLDING.of(2) + Cost::HOLDING.of(1) + 30;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -36,10 +37,16 @@ fn rows(lengths: &[usize]) -> Rows {
 
 fn bytes(queue: &[Held]) -> usize {
     let of = |held: &Held| match held {
-        Held::Rows { rows, .. } => rows.byte_len(),
+        Held::Rows { rows, .. } => text(&rows.iter().map(Row::len).collect::<Vec<_>>()),
         Held::Position(_) => 0,
     };
-    queue.iter().map(of).sum()
+    Cost::HOLDING.of(queue.len()) + queue.iter().map(of).sum::<usize>()
+}
+
+/// The bytes of the rows of one token with these lengths.
+fn text(lengths: &[usize]) -> usize {
+    let list = if lengths.len() > 1 { lengths.len() * Cost::ROW_OF_BATCH } else { 0 };
+    list + lengths.iter().sum::<usize>()
 }
 
 fn count(queue: &[Held]) -> usize {
@@ -48,6 +55,14 @@ fn count(queue: &[Held]) -> usize {
         Held::Position(_) => 1,
     };
     queue.iter().map(of).sum()
+}
+
+/// Whether one more entry of so many rows and bytes fits in this queue.
+fn takes(queue: &[Held], total: usize, rows: usize, text: usize) -> bool {
+    let more = Cost::HOLDING.of(queue.len() + 1) - Cost::HOLDING.of(queue.len()) + text;
+    count(queue) + rows <= ROWS_MAX as usize
+        && bytes(queue) + more <= BYTES_MAX
+        && total + more <= TOTAL_MAX
 }
 
 impl Model {
@@ -80,14 +95,12 @@ impl ReferenceStateMachine for Model {
         state.accepted = true;
         match step {
             Step::Rows { queue: index, token, lengths } => {
-                let (token, more) = (Token::new(*token), lengths.iter().sum::<usize>());
+                let token = Token::new(*token);
                 let total = state.total();
                 let lowest = &mut state.lowest[*index];
                 *lowest = Some(lowest.map_or(token, |lowest| lowest.min(token)));
                 let queue = &mut state.queues[*index];
-                state.accepted = count(queue) + lengths.len() <= ROWS_MAX as usize
-                    && bytes(queue) + more <= BYTES_MAX as usize
-                    && (total + more) as u64 <= TOTAL_MAX;
+                state.accepted = takes(queue, total, lengths.len(), text(lengths));
                 if state.accepted {
                     queue.push(Held::Rows { token, rows: rows(lengths) });
                     state.highest[*index] = state.highest[*index].max(Some(token));
@@ -95,6 +108,7 @@ impl ReferenceStateMachine for Model {
             }
             Step::Position { queue: index, prev, new } => {
                 let (prev, new) = (Token::new(*prev), Token::new(*new));
+                let total = state.total();
                 state.highest[*index] = state.highest[*index].max(Some(new));
                 let queue = &mut state.queues[*index];
                 let goes_on = match queue.last() {
@@ -106,7 +120,7 @@ impl ReferenceStateMachine for Model {
                 if let Some(first) = goes_on {
                     queue.pop();
                     queue.push(Held::Position(Span::new(first, new)));
-                } else if count(queue) < ROWS_MAX as usize {
+                } else if takes(queue, total, 1, 0) {
                     queue.push(Held::Position(Span::new(prev, new)));
                 } else {
                     state.accepted = false;
@@ -135,8 +149,8 @@ impl StateMachineTest for Queues {
         let config = Config {
             limits: MemoryLimits {
                 held_rows_max: ROWS_MAX,
-                held_bytes_max: BYTES_MAX,
-                held_bytes_total_max: TOTAL_MAX,
+                held_bytes_max: u32::try_from(BYTES_MAX).expect("a small one"),
+                held_bytes_total_max: TOTAL_MAX as u64,
                 ..MemoryLimits::default()
             },
             ..Config::default()
@@ -155,7 +169,7 @@ impl StateMachineTest for Queues {
             Step::Position { queue, prev, new } => {
                 let (prev, new) = (Token::new(prev), Token::new(new));
                 assert_eq!(
-                    queues[queue].push_position(Span::new(prev, new), config),
+                    queues[queue].push_position(Span::new(prev, new), config, total),
                     model.accepted
                 );
             }

@@ -4,7 +4,7 @@
 //! Every row above the position is delivered once (F2, F3); the position stays below an open burst
 //! (F6).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Class;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     event::Origin,
     follow::{Follower, deliver::retain},
     ids::SourceIndex,
-    memory::identity,
+    memory::{Cost, identity},
     stream::{Order, Row, Rows, Token},
     time::Timestamp,
     timer::TimerKey,
@@ -23,9 +23,11 @@ use crate::{
 /// set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(in crate::follow) struct Burst {
-    rows: BTreeMap<Token, BTreeSet<Row>>,
-    count: usize,
-    bytes: usize,
+    /// The rows by token, in one set: a set for each token would cost as much for one row as for
+    /// eleven.
+    rows: BTreeSet<(Token, Box<str>)>,
+    /// The bytes of their texts.
+    text: usize,
     /// Whether every row of it was received on the present connection, from the first on.
     pub(in crate::follow) continuous: bool,
     /// The time at which its last row was received.
@@ -33,9 +35,20 @@ pub(in crate::follow) struct Burst {
 }
 
 impl Follower {
-    /// Delivers rows of a live source that lie above the position. The position stays, unless the
-    /// burst overflows.
+    /// Delivers rows of a live source. The position stays. Rows that there is no room to remember
+    /// are left to a fetch, which shows them again: delivered now, they would come twice (F3).
     pub(in crate::follow) fn deliver_in_burst(&mut self, env: &mut Env, token: Token, rows: Rows) {
+        let is_above = |follower: &Self| follower.position.is_none_or(|position| position < token);
+        if is_above(self) && !self.burst_takes(env, &rows) {
+            // Rows of sends that have ended need not be remembered once the position covers them.
+            if let Some(ended) = self.ended_sends().filter(|ended| self.position < Some(*ended)) {
+                self.advance_to(env, ended);
+            }
+            if !self.burst_takes(env, &rows) {
+                self.fetch_up_to(env, token);
+                return;
+            }
+        }
         let new = match &mut self.class {
             Class::Bursts(burst) => {
                 burst.get_or_insert_default().receive(env, self.index, token, rows)
@@ -45,24 +58,22 @@ impl Follower {
             }
             Class::Rising | Class::Loose(_) => Some(rows),
         };
-        let position = self.position.unwrap_or(Token::START);
         if let Some(rows) = new {
             env.stats.rows_live += rows.len() as u64;
+            let position = self.position.unwrap_or(Token::START);
             self.emit(env, token, rows, Origin::Live, position);
-        }
-        if self.burst_overflows(env) {
-            // Rows of sends that have ended need not be remembered once the position covers them.
-            if let Some(ended) = self.ended_sends().filter(|ended| *ended > position) {
-                self.advance_to(env, ended);
-            }
-            if self.burst_overflows(env) {
-                self.fetch_up_to(env, token);
-            }
         }
     }
 
-    fn burst_overflows(&self, env: &Env) -> bool {
-        self.class.any_burst().is_some_and(|burst| burst.overflows(&env.config, env.kept_bytes))
+    /// Returns whether these rows can be remembered beside those of the burst, and all that other
+    /// sources keep.
+    fn burst_takes(&self, env: &Env, rows: &Rows) -> bool {
+        let more = rows.len() * Cost::BURST.entry + rows.byte_len();
+        let kept = self.kept_elsewhere(env.kept_bytes);
+        match self.class.any_burst() {
+            Some(burst) => burst.takes(rows.len(), more, &env.config, kept),
+            None => Burst::default().takes(rows.len(), more, &env.config, kept),
+        }
     }
 
     /// Handles the timer of a burst that may have fallen quiet. What a quiet burst lacks, if
@@ -118,46 +129,43 @@ impl Burst {
 
     /// Adds the row; returns false if it was there.
     fn insert(&mut self, token: Token, row: &Row) -> bool {
-        let rows = self.rows.entry(token).or_default();
-        if rows.contains(row) {
-            return false;
+        let is_new = self.rows.insert((token, Box::from(row.as_str())));
+        if is_new {
+            self.text += row.len();
         }
-        rows.insert(row.detached());
-        self.count += 1;
-        self.bytes += row.len();
-        true
+        is_new
     }
 
-    /// Returns the bytes of the rows.
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
+    /// Returns the bytes that the rows take.
+    pub(super) fn bytes(&self) -> usize {
+        Cost::BURST.of(self.rows.len()) + self.text
     }
 
-    /// Returns whether it is larger than may be remembered, or all sources together, which kept
-    /// `kept_bytes` before its last rows came, keep more than they may.
-    const fn overflows(&self, config: &Config, kept_bytes: u64) -> bool {
-        self.count > config.limits.burst_rows_max as usize
-            || self.bytes > config.limits.burst_bytes_max as usize
-            || kept_bytes > config.limits.kept_bytes_total_max
+    /// Returns whether it may take this many more rows, of so many bytes, while all other sources
+    /// keep `kept_elsewhere` bytes.
+    fn takes(&self, rows: usize, bytes: usize, config: &Config, kept_elsewhere: u64) -> bool {
+        let queue = if self.is_empty() { Cost::BURST.queue } else { 0 };
+        let bytes = self.bytes() + queue + bytes;
+        self.rows.len() + rows <= config.limits.burst_rows_max as usize
+            && bytes <= config.limits.burst_bytes_max as usize
+            && kept_elsewhere + bytes as u64 <= config.limits.kept_bytes_total_max
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.count == 0
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Returns the highest token in the burst.
     pub(in crate::follow) fn highest(&self) -> Option<Token> {
-        self.rows.keys().next_back().copied()
+        self.rows.last().map(|(token, _)| *token)
     }
 
     /// Forgets the rows that `position` covers.
     pub(super) fn forget_upto(&mut self, position: Token) {
-        while let Some(first) = self.rows.first_entry()
-            && *first.key() <= position
+        while self.rows.first().is_some_and(|(token, _)| *token <= position)
+            && let Some((_, row)) = self.rows.pop_first()
         {
-            let rows = first.remove();
-            self.count -= rows.len();
-            self.bytes -= rows.iter().map(Row::len).sum::<usize>();
+            self.text -= row.len();
         }
     }
 }
@@ -171,6 +179,11 @@ mod tests {
         Row::from(text)
     }
 
+    /// The bytes of a burst with this many rows of three bytes.
+    fn room(rows: u32) -> u32 {
+        u32::try_from(Cost::BURST.of(rows as usize)).expect("a small one") + 3 * rows
+    }
+
     #[test]
     fn a_burst_is_a_set_of_rows_per_token() {
         let mut burst = Burst::default();
@@ -178,53 +191,34 @@ mod tests {
         assert!(burst.insert(Token::new(7), &row("[2]")));
         assert!(!burst.insert(Token::new(7), &row("[1]")));
         assert!(burst.insert(Token::new(5), &row("[1]")));
-        assert_eq!((burst.count, burst.bytes, burst.highest()), (3, 9, Some(Token::new(7))));
+        assert_eq!((burst.rows.len(), burst.text, burst.highest()), (3, 9, Some(Token::new(7))));
         burst.forget_upto(Token::new(6));
-        assert_eq!((burst.count, burst.bytes), (2, 6));
+        assert_eq!((burst.rows.len(), burst.text), (2, 6));
         burst.forget_upto(Token::new(7));
         assert!(burst.is_empty());
-        assert_eq!(burst.bytes, 0);
+        assert_eq!((burst.bytes(), burst.text), (0, 0));
     }
 
     #[test]
-    fn a_burst_overflows_by_rows_and_by_bytes() {
-        let config = Config {
+    fn a_burst_takes_as_many_rows_and_bytes_as_are_allowed_and_no_more() {
+        let limits = |rows, bytes, total| Config {
             limits: MemoryLimits {
-                burst_rows_max: 2,
-                burst_bytes_max: 10,
+                burst_rows_max: rows,
+                burst_bytes_max: bytes,
+                kept_bytes_total_max: total,
                 ..MemoryLimits::default()
             },
             ..Config::default()
         };
-        let burst_of = |texts: &[&str]| {
-            let mut burst = Burst::default();
-            for text in texts {
-                burst.insert(Token::new(7), &row(text));
-            }
-            burst
-        };
-        assert!(!burst_of(&["[1]", "[2]"]).overflows(&config, 0));
-        assert!(burst_of(&["[1]", "[2]", "[3]"]).overflows(&config, 0));
-        assert!(burst_of(&[r#"["a long row"]"#]).overflows(&config, 0));
-    }
-
-    #[test]
-    fn a_burst_of_as_many_bytes_as_are_allowed_does_not_overflow() {
+        let more = Cost::BURST.entry + 3;
         let mut burst = Burst::default();
+        let (one, two) = (room(1), room(2));
+        assert!(burst.takes(1, more, &limits(1, one, one.into()), 0), "the queue is counted once");
+        assert!(!burst.takes(1, more, &limits(1, one - 1, one.into()), 0));
         burst.insert(Token::new(7), &row("[1]"));
-        assert!(!burst.overflows(
-            &Config {
-                limits: MemoryLimits { burst_bytes_max: 3, ..MemoryLimits::default() },
-                ..Config::default()
-            },
-            0
-        ));
-        assert!(burst.overflows(
-            &Config {
-                limits: MemoryLimits { burst_bytes_max: 2, ..MemoryLimits::default() },
-                ..Config::default()
-            },
-            0
-        ));
+        assert!(burst.takes(1, more, &limits(2, two, u64::from(two) + 9), 9));
+        assert!(!burst.takes(1, more, &limits(1, two, u64::from(two) + 9), 9));
+        assert!(!burst.takes(1, more, &limits(2, two - 1, u64::from(two) + 9), 9));
+        assert!(!burst.takes(1, more, &limits(2, two, u64::from(two) + 8), 9));
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     env::Env,
     event::Origin,
     follow::{Follower, deliver::retain},
+    memory::Cost,
     stream::{Row, Rows, Token},
 };
 
@@ -46,7 +47,8 @@ pub(in crate::follow) struct Repeats {
     numbers: HashTable<u64>,
     /// The number of the oldest row.
     first: u64,
-    bytes: usize,
+    /// The bytes of the texts.
+    text: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,9 +65,9 @@ impl Repeats {
         retain(env, rows, |env, row| self.insert(token, row, &env.config, is_full))
     }
 
-    /// Returns the bytes of the rows.
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
+    /// Returns the bytes that the rows take.
+    pub(super) fn bytes(&self) -> usize {
+        Cost::REPEATS.of(self.rows.len()) + self.text
     }
 
     /// Remembers the row; returns false if it is a repeat. If all sources together keep more than
@@ -86,13 +88,13 @@ impl Repeats {
         let number = self.first + self.rows.len() as u64;
         self.numbers.insert_unique(hash, number, |number| self.rows[at(*number)].hash);
         self.rows.push_back(Remembered { hash, token, text: text.into() });
-        self.bytes += text.len();
+        self.text += text.len();
         while is_full
             || self.rows.len() > config.limits.repeat_window_rows_max as usize
-            || self.bytes > config.limits.repeat_window_bytes_max as usize
+            || self.bytes() > config.limits.repeat_window_bytes_max as usize
         {
             let Some(oldest) = self.rows.pop_front() else { break };
-            self.bytes -= oldest.text.len();
+            self.text -= oldest.text.len();
             let number = self.first;
             if let Ok(known) = self.numbers.find_entry(oldest.hash, |known| *known == number) {
                 known.remove();
@@ -143,15 +145,16 @@ mod tests {
 
     #[test]
     fn the_window_is_bounded_in_bytes_too() {
+        let two = u32::try_from(Cost::REPEATS.of(2) + 6).unwrap_or(u32::MAX);
         let config = Config {
-            limits: MemoryLimits { repeat_window_bytes_max: 6, ..MemoryLimits::default() },
+            limits: MemoryLimits { repeat_window_bytes_max: two, ..MemoryLimits::default() },
             ..Config::default()
         };
         let mut repeats = Repeats::default();
         for number in 0..100 {
             assert!(repeats.insert(Token::new(number), &row("[1]"), &config, false));
         }
-        assert_eq!((repeats.rows.len(), repeats.numbers.len(), repeats.bytes), (2, 2, 6));
+        assert_eq!((repeats.rows.len(), repeats.numbers.len(), repeats.text), (2, 2, 6));
     }
 
     #[test]
@@ -160,7 +163,7 @@ mod tests {
         let mut repeats = Repeats::default();
         assert!(repeats.insert(Token::new(1), &row("[1]"), &config, false));
         assert!(repeats.insert(Token::new(2), &row("[2]"), &config, true));
-        assert_eq!((repeats.rows.len(), repeats.numbers.len(), repeats.bytes), (0, 0, 0));
+        assert_eq!((repeats.rows.len(), repeats.numbers.len(), repeats.text), (0, 0, 0));
         assert!(repeats.insert(Token::new(1), &row("[1]"), &config, false));
         assert!(!repeats.insert(Token::new(1), &row("[1]"), &config, false));
     }
