@@ -148,7 +148,13 @@ impl Node {
                 self.publisher.on_appended(stream, token, &mut self.connections, &mut self.env);
             }
             Input::LogRead { query, result } => {
-                self.publisher.on_log_read(query, result, &mut self.connections, &mut self.env);
+                if let Some(source) = self.env.queries.take_screening(query) {
+                    self.with_follower(source, |follower, env| {
+                        follower.on_own_log_read(env, result);
+                    });
+                } else {
+                    self.publisher.on_log_read(query, result, &mut self.connections, &mut self.env);
+                }
             }
             Input::Send { command } => self.on_send(command),
             Input::Syncing { user, device, syncing, at_ms } => {

@@ -15,7 +15,7 @@ pub(crate) enum TimerKey {
     Reconnect,
     /// The time to request positions again, unless all are confirmed.
     Replicate,
-    /// The time to report a connection on which nothing but REPLICATE was received.
+    /// The time to report a connection on which nothing of another instance was received.
     NothingHeard,
     /// The time to send a PING on a direct TCP connection, or to give it up.
     KeepAlive(ConnectionId),

@@ -23,8 +23,9 @@ pub struct ConnectionConfig {
     /// been there from the start. Default 2 s: answers take some 20 ms. Of a writer that appears
     /// later, the rows since then are fetched.
     pub settling_for: Duration,
-    /// The time after which a connection on which nothing but REPLICATE was received is reported.
-    /// Default 10 s: a busy deployment sends something each second.
+    /// The time after which a connection on which nothing of another instance was received is
+    /// reported; a REPLICATE does not count, nor what a bus brings back of ours. Default 10 s: a
+    /// busy deployment sends something each second.
     pub nothing_heard_after: Duration,
     /// Direct TCP: the time without a command of ours after which a PING is sent, and the time
     /// between two checks of a connection. Default 5 s, as in Synapse.

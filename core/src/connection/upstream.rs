@@ -12,7 +12,7 @@ use bytestring::ByteString;
 use super::server::{Server, Verdict};
 use crate::{
     action::Action,
-    config::{Channel, Transport},
+    config::{Channel, Config, Transport},
     env::Env,
     event::{Event, NotSentReason, Warning},
     ids::ConnectionId,
@@ -47,10 +47,12 @@ pub(crate) struct Session {
     /// The server at the other end; direct TCP only.
     server: Option<Server>,
     since: Timestamp,
-    /// Whether a command other than REPLICATE was received.
-    received_any: bool,
-    /// Whether a POSITION was received.
-    received_position: bool,
+    /// Whether a command of another instance was received, other than REPLICATE.
+    heard_others: bool,
+    /// Whether the application had a command sent that does not name its sender.
+    sent_nameless: bool,
+    /// Whether another instance has announced a position.
+    others_announced: bool,
     /// The number of REPLICATEs sent.
     replicates_sent: u32,
     /// The number of REPLICATEs sent since all known sources had announced their positions.
@@ -119,8 +121,9 @@ impl Upstream {
             conn,
             server,
             since: env.now,
-            received_any: false,
-            received_position: false,
+            heard_others: false,
+            sent_nameless: false,
+            others_announced: false,
             replicates_sent: 0,
             replicates_unanswered: 0,
             duplicate_reported: false,
@@ -202,11 +205,12 @@ impl Upstream {
     }
 
     /// Handles the time at which to see whether every source has announced its position.
-    /// `unanswered` is one that has not. REPLICATE is repeated if there is one, or if no POSITION
-    /// was received at all.
+    /// `unanswered` is one that has not. REPLICATE is repeated if there is one, or if no other
+    /// instance has announced anything: our own announcement, which a bus brings back, is no
+    /// answer.
     pub(crate) fn on_replicate_due(&mut self, unanswered: Option<Source>, env: &mut Env) {
         let Link::Up(session) = &mut self.link else { return };
-        if unanswered.is_none() && session.received_position {
+        if unanswered.is_none() && session.others_announced {
             session.replicates_unanswered = 0;
             return;
         }
@@ -223,7 +227,7 @@ impl Upstream {
 
     pub(crate) fn on_silence_due(&self, env: &mut Env) {
         if let Link::Up(session) = &self.link
-            && !session.received_any
+            && !session.heard_others
         {
             let after = env.now.saturating_since(session.since);
             env.notify(Event::Warning(Warning::NothingHeard { after }));
@@ -235,7 +239,9 @@ impl Upstream {
     pub(crate) fn on_command(&mut self, command: &Command, env: &mut Env) -> bool {
         env.commands_received += 1;
         let Link::Up(session) = &mut self.link else { return false };
-        session.received_any |= !matches!(command, Command::Replicate(_));
+        if !session.heard_others {
+            session.heard_others = is_of_another(command, session.sent_nameless, &env.config);
+        }
         if let Some(server) = &mut session.server {
             match server.on_command(session.conn, command, env) {
                 Verdict::ForNode => {}
@@ -251,8 +257,8 @@ impl Upstream {
                 }
             }
         }
-        if matches!(command, Command::Position(_)) {
-            session.received_position = true;
+        if let Command::Position(position) = command {
+            session.others_announced |= *position.instance != *env.config.instance;
             self.attempts = 0;
         }
         true
@@ -315,6 +321,10 @@ impl Upstream {
     /// Sends on the connection in use; returns the number of the command on it, or `None` if there
     /// is no connection.
     pub(crate) fn send(&mut self, command: Command, env: &mut Env) -> Option<u64> {
+        if let Link::Up(session) = &mut self.link {
+            let own = matches!(command, Command::Rdata(_) | Command::Position(_));
+            session.sent_nameless |= !own && is_of_another(&command, false, &env.config);
+        }
         self.send_on(Channel::Main, command, env)
     }
 
@@ -338,6 +348,8 @@ impl Upstream {
             && !session.duplicate_reported
         {
             session.duplicate_reported = true;
+            // Another process speaks under our name.
+            session.heard_others = true;
             let instance = env.config.instance.clone();
             env.notify(Event::Warning(Warning::DuplicateInstance { instance }));
         }
@@ -354,5 +366,33 @@ impl Upstream {
             Link::Down => self.link = Link::Stopped,
             Link::Closing(_) | Link::Stopped => {}
         }
+    }
+}
+
+/// Returns whether a command shows that another instance is there. A bus brings back what we send
+/// ourselves: a command that names its sender counts if that is not us, and one that names none
+/// counts unless we have sent such a one on this connection (`sent_nameless`). A REPLICATE never
+/// counts: every instance sends it.
+fn is_of_another(command: &Command, sent_nameless: bool, config: &Config) -> bool {
+    let me = config.instance.as_str();
+    match command {
+        Command::Replicate(_) => false,
+        Command::Rdata(rdata) => &*rdata.instance != me,
+        Command::Position(position) => &*position.instance != me,
+        Command::LockReleased(lock) => &*lock.instance != me,
+        Command::FederationAck(ack) => ack.instance.as_deref() != Some(me),
+        Command::UserSync(sync) => sync.instance_id.as_ref() != Some(&config.instance_id),
+        Command::ClearUserSync(instance_id) => *instance_id != config.instance_id,
+        Command::RemoteServerUp(_)
+        | Command::RemovePusher(_)
+        | Command::InvalidateCache(_)
+        | Command::UserIp(_)
+        | Command::NewActiveTask(_)
+        | Command::CancelTask(_)
+        | Command::Sync(_)
+        | Command::Server(_)
+        | Command::Name(_)
+        | Command::Ping(_)
+        | Command::Error(_) => config.transport != Transport::Bus || !sent_nameless,
     }
 }

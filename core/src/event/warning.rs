@@ -29,8 +29,8 @@ pub enum Warning {
         /// The fault of the line, and its place.
         error: DecodeError,
     },
-    /// The connection is usable, but nothing but REPLICATE was received on it: the channel or the
-    /// server name is wrong, or no other instance runs.
+    /// The connection is usable, but nothing of another instance was received on it, other than
+    /// REPLICATE: the channel or the server name is wrong, or no other instance runs.
     NothingHeard {
         /// The time since the connection was made.
         after: Duration,

@@ -187,6 +187,9 @@ impl Follower {
             PageResult::Page(checked) => self.compare(env, checked),
             PageResult::Narrower => {}
             PageResult::NoEndpoint => self.leave_out(env, upto, NotAuditedReason::NoEndpoint),
+            PageResult::Unknown(error) => {
+                self.leave_out(env, upto, NotAuditedReason::GaveUp { error });
+            }
             PageResult::Failed(error) => {
                 let timer = TimerKey::Audit(self.index);
                 match run.pager.on_failed(env, &self.source, timer, span, error) {
@@ -288,16 +291,16 @@ impl Follower {
         env.notify(Event::Warning(warning));
     }
 
-    /// Ends the look under way, as the source is no longer live. The next look is due one period
-    /// from now, once the source is live again.
+    /// Ends the look under way, as the source is no longer live. It is made once the source is live
+    /// again, as far as it was to go: a source that often catches up is audited all the same.
     pub(super) fn stop_audit(&mut self, env: &mut Env) {
         let Some(audit) = &mut self.audit else { return };
-        if audit.run.take().is_some() {
+        if let Some(run) = audit.run.take() {
             if let Some(query) = env.queries.audits.leave(self.index) {
                 env.act(Action::CancelFetch { query });
             }
             env.timers.clear(TimerKey::Audit(self.index));
-            audit.due = env.now + period(env);
+            (audit.settled, audit.due) = (run.upto, env.now);
         }
     }
 

@@ -23,14 +23,19 @@ use crate::{
 /// making the source live.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CatchUp {
-    /// The token that the writer is known to have reached.
+    /// The token that the writer is known to have reached, or has announced.
     pub(super) target: Token,
+    /// The highest token that rows have shown it to have reached.
+    shown: Option<Token>,
+    /// The token at which the writer has announced itself since, far below the target: it is asked
+    /// once more.
+    contradicted: Option<Token>,
     pub(super) pager: Pager,
 }
 
 impl CatchUp {
     pub(super) const fn new(target: Token) -> Self {
-        Self { target, pager: Pager::new() }
+        Self { target, shown: None, contradicted: None, pager: Pager::new() }
     }
 }
 
@@ -72,6 +77,54 @@ impl Follower {
         if let Some(catch_up) = self.catch_up_mut() {
             catch_up.target = catch_up.target.max(token);
         }
+    }
+
+    /// Notes that a row has shown the writer to have reached `token`.
+    pub(super) fn note_shown(&mut self, token: Token) {
+        if let Some(catch_up) = self.catch_up_mut() {
+            catch_up.shown = catch_up.shown.max(Some(token));
+        }
+    }
+
+    /// Handles an announcement that is received during the catch-up. One that lies far below the
+    /// target, of which no row was seen either, throws doubt on it: a stream that is fetched in
+    /// windows would be so for ever if the target was wrong. The writer is asked once more.
+    pub(super) fn doubt_target(&mut self, env: &mut Env, token: Token) {
+        let window = env.config.catch_up.burst_window_max;
+        if self.traits.windowed
+            && self.highest_seen() < Some(token.advanced_by(window))
+            && let Some(catch_up) = self.catch_up_mut()
+            && token.advanced_by(window) < catch_up.target
+        {
+            catch_up.contradicted = Some(token);
+            self.request_position(env);
+        }
+    }
+
+    /// Returns the highest token that the writer has reached without a doubt: that of a row, or of
+    /// an announcement since the catch-up began.
+    fn highest_seen(&self) -> Option<Token> {
+        let held = self.held.as_ref().and_then(|holding| holding.highest());
+        let shown = self.catch_up().and_then(|catch_up| catch_up.shown);
+        held.max(shown).max(self.class.highest())
+    }
+
+    /// Handles the answer of a writer that was asked once more where it stands. If it stands below
+    /// the target again, that is lowered. Returns whether it was; the catch-up is then to go on.
+    pub(super) fn lower_target(&mut self, env: &mut Env, token: Token) -> bool {
+        let seen = self.highest_seen();
+        let Some(catch_up) = self.catch_up_mut() else { return false };
+        if catch_up.contradicted.take().is_none() || catch_up.target <= token {
+            return false;
+        }
+        catch_up.target = seen.map_or(token, |seen| seen.max(token));
+        if let Some((query, _)) = catch_up.pager.in_flight()
+            && env.queries.give_up(query)
+        {
+            env.act(Action::CancelFetch { query });
+        }
+        env.timers.clear(TimerKey::FetchRetry(self.index));
+        true
     }
 
     /// Requests the next page, or queues for a fetch slot. Each page queues anew: a long catch-up
@@ -124,9 +177,10 @@ impl Follower {
         let Some(catch_up) = self.catch_up_mut() else { return };
         let Some((_, span)) = catch_up.pager.in_flight() else { return };
         match catch_up.pager.on_fetched(span, outcome, traits) {
-            PageResult::Page(checked) => self.apply(env, checked),
+            PageResult::Page(checked) => self.screen_or_apply(env, span, checked),
             PageResult::Narrower => self.fetch_next(env),
             PageResult::NoEndpoint => self.give_up(env, GapReason::NoEndpoint),
+            PageResult::Unknown(error) => self.give_up(env, GapReason::GaveUp { error }),
             PageResult::Failed(error) => self.on_fetch_failed(env, span, error),
         }
     }
@@ -149,7 +203,7 @@ impl Follower {
         self.continue_or_finish(env);
     }
 
-    fn continue_or_finish(&mut self, env: &mut Env) {
+    pub(super) fn continue_or_finish(&mut self, env: &mut Env) {
         let Some(catch_up) = self.catch_up() else { return };
         if self.position.is_none_or(|position| position < catch_up.target) {
             self.fetch_next(env);
@@ -189,7 +243,11 @@ impl Follower {
 
     /// Ends a catch-up without its rows. The position is not confirmed afterwards.
     pub(super) fn abandon_catch_up(&mut self, env: &mut Env) {
-        if let Some(catch_up) = self.take_catch_up(env)
+        let catch_up = self.take_catch_up(env);
+        if let Some(read) = catch_up.as_ref().and_then(|catch_up| catch_up.pager.screening()) {
+            env.queries.take_screening(read);
+        }
+        if let Some(catch_up) = catch_up
             && let Some((query, _)) = catch_up.pager.in_flight()
             // False if a shutdown has cancelled it already.
             && env.queries.give_up(query)

@@ -251,6 +251,7 @@ impl Follower {
             (receive::Step::FetchOnEvidence, rows) => {
                 self.take_as_evidence(env, token, rows.as_ref());
                 self.fetch_up_to(env, token);
+                self.note_shown(token);
             }
             (receive::Step::ResetOnEvidence, rows) => {
                 self.take_as_evidence(env, token, rows.as_ref());
@@ -264,7 +265,10 @@ impl Follower {
                 | receive::Step::Hold
                 | receive::Step::HoldAndRequest,
                 None,
-            ) => self.fetch_up_to(env, token),
+            ) => {
+                self.fetch_up_to(env, token);
+                self.note_shown(token);
+            }
         }
     }
 
@@ -322,8 +326,17 @@ impl Follower {
             self.start_at_announcement(env, span.upto);
         }
         match announce(&self.view_announcement(is_new), span) {
-            announce::Step::Hold => self.hold_position(env, span),
-            announce::Step::Confirm => self.confirm_fetch(env, span.upto),
+            announce::Step::Hold => {
+                self.hold_position(env, span);
+                self.doubt_target(env, span.upto);
+            }
+            announce::Step::Confirm => {
+                let is_lower = self.lower_target(env, span.upto);
+                self.confirm_fetch(env, span.upto);
+                if is_lower {
+                    self.continue_or_finish(env);
+                }
+            }
             announce::Step::Reset => self.reset(env, span.upto),
             announce::Step::Fetch => self.fetch_up_to(env, span.upto),
             announce::Step::Advance => {

@@ -23,6 +23,7 @@ mod follower;
 mod holding;
 mod in_band;
 mod order;
+mod own_rows;
 mod page;
 mod pager;
 mod receive;

@@ -9,6 +9,7 @@ use crate::stream::{Order, Page, Row, Rows, Span, StreamTraits, Token};
 
 /// A page that may be applied: its rows sorted by token, all in `(from, complete]`. In a loose
 /// stream rows may also lie above.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Checked {
     pub(super) rows: Vec<(Token, Row)>,
     /// Every row up to here is in the page.

@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     env::Env,
     event::{Event, Warning},
-    ids::FetchId,
+    ids::{FetchId, ReadId},
     inband::Answer,
     stream::{FetchError, Page, Source, Span, StreamTraits, Token},
     timer::TimerKey,
@@ -40,10 +40,27 @@ enum Step {
         fetch: FetchId,
         span: Span,
     },
+    /// The page is here, and our own log is read for the rows in it that are ours.
+    Screening {
+        read: ReadId,
+        screened: Box<Screened>,
+    },
     /// The answer is coming in over the connection (oldest dialect).
     InBand(Box<Answer>),
     /// The last request failed; the next one is made when a timer ends.
     BackingOff,
+}
+
+/// A page whose rows may be our own, as far as our own log was read for that.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Screened {
+    /// The tokens that were requested.
+    pub(super) span: Span,
+    pub(super) page: Checked,
+    /// Our rows up to here are out of it.
+    pub(super) seen: Token,
+    /// The token of its last row.
+    pub(super) upto: Token,
 }
 
 /// What an answer is good for.
@@ -54,6 +71,8 @@ pub(super) enum PageResult {
     Narrower,
     /// No address is known to fetch from.
     NoEndpoint,
+    /// The writer does not know the stream, and will not at another attempt.
+    Unknown(FetchError),
     /// The request failed, or its page breaks the rules.
     Failed(FetchError),
 }
@@ -96,7 +115,31 @@ impl Pager {
     pub(super) const fn in_flight(&self) -> Option<(FetchId, Span)> {
         match self.step {
             Step::InFlight { fetch, span } => Some((fetch, span)),
-            Step::Queued | Step::InBand(_) | Step::BackingOff => None,
+            Step::Queued | Step::Screening { .. } | Step::InBand(_) | Step::BackingOff => None,
+        }
+    }
+
+    /// Notes that our own log is read for the rows of a page that are ours.
+    pub(super) fn on_screening(&mut self, read: ReadId, screened: Screened) {
+        self.step = Step::Screening { read, screened: Box::new(screened) };
+    }
+
+    /// Returns the read of our own log that a page waits for.
+    pub(super) const fn screening(&self) -> Option<ReadId> {
+        match self.step {
+            Step::Screening { read, .. } => Some(read),
+            Step::Queued | Step::InFlight { .. } | Step::InBand(_) | Step::BackingOff => None,
+        }
+    }
+
+    /// Takes the page that waited for our own log; the next page is then to be requested.
+    pub(super) fn take_screened(&mut self) -> Option<Screened> {
+        match std::mem::replace(&mut self.step, Step::Queued) {
+            Step::Screening { screened, .. } => Some(*screened),
+            step @ (Step::Queued | Step::InFlight { .. } | Step::InBand(_) | Step::BackingOff) => {
+                self.step = step;
+                None
+            }
         }
     }
 
@@ -109,7 +152,9 @@ impl Pager {
     pub(super) fn answer_mut(&mut self) -> Option<&mut Answer> {
         match &mut self.step {
             Step::InBand(answer) => Some(answer),
-            Step::Queued | Step::InFlight { .. } | Step::BackingOff => None,
+            Step::Queued | Step::InFlight { .. } | Step::Screening { .. } | Step::BackingOff => {
+                None
+            }
         }
     }
 
@@ -118,7 +163,10 @@ impl Pager {
     pub(super) fn take_answer(&mut self) -> Option<Box<Answer>> {
         match std::mem::replace(&mut self.step, Step::Queued) {
             Step::InBand(answer) => Some(answer),
-            step @ (Step::Queued | Step::InFlight { .. } | Step::BackingOff) => {
+            step @ (Step::Queued
+            | Step::InFlight { .. }
+            | Step::Screening { .. }
+            | Step::BackingOff) => {
                 self.step = step;
                 None
             }
@@ -145,6 +193,7 @@ impl Pager {
                 }
             },
             Err(FetchError::NoEndpoint { .. }) => PageResult::NoEndpoint,
+            Err(error) if error.is_unknown_stream() => PageResult::Unknown(error),
             Err(FetchError::TooLarge { .. }) if span.len() > 1 => self.narrow(span),
             Err(error) => PageResult::Failed(error),
         }

@@ -24,6 +24,8 @@ pub(crate) struct Queries {
     issued: u64,
     /// The fetches of catch-ups that are in flight, each with its source.
     in_flight: BTreeMap<FetchId, SourceIndex>,
+    /// The reads of own logs that pages of other writers wait for, each with the source of its page.
+    screenings: BTreeMap<ReadId, SourceIndex>,
     line: Line,
     /// Sources whose catch-up comes in over the connection (oldest dialect).
     in_band: BTreeSet<SourceIndex>,
@@ -85,6 +87,19 @@ impl Queries {
         ReadId::new(self.next_number())
     }
 
+    /// Returns the id of a new read of an own log, for a page of this source. The page keeps its
+    /// slot until the rows are there.
+    pub(crate) fn issue_screening(&mut self, source: SourceIndex) -> ReadId {
+        let read = self.issue_read();
+        self.screenings.insert(read, source);
+        read
+    }
+
+    /// Takes the read that was answered; returns the source whose page waits for it, if one does.
+    pub(crate) fn take_screening(&mut self, read: ReadId) -> Option<SourceIndex> {
+        self.screenings.remove(&read)
+    }
+
     /// Returns the id of a new fetch for the catch-up of this source.
     pub(crate) fn issue_fetch(&mut self, source: SourceIndex) -> FetchId {
         let fetch = FetchId::new(self.next_number());
@@ -101,7 +116,8 @@ impl Queries {
 
     /// Returns whether one more fetch may be in flight.
     pub(crate) fn has_free_slot(&self, config: &Config) -> bool {
-        self.in_flight.len() + self.in_band.len() + usize::from(self.audits.is_in_flight())
+        let audits = usize::from(self.audits.is_in_flight());
+        self.in_flight.len() + self.screenings.len() + self.in_band.len() + audits
             < config.catch_up.fetches_in_flight_max as usize
     }
 
@@ -149,6 +165,7 @@ impl Queries {
     /// Gives up all fetches, and empties the queue; returns the fetches that were in flight.
     pub(crate) fn give_up_all(&mut self) -> impl Iterator<Item = FetchId> + use<> {
         self.line = Line::default();
+        self.screenings.clear();
         let audit = self.audits.clear();
         std::mem::take(&mut self.in_flight).into_keys().chain(audit)
     }

@@ -12,6 +12,8 @@ pub(crate) struct Turns {
     /// The source that had its turn last.
     last: Option<SourceIndex>,
     in_flight: Option<(FetchId, SourceIndex)>,
+    /// The sources whose fetch gave way, and has not been answered since.
+    gave_way: BTreeSet<SourceIndex>,
 }
 
 impl Turns {
@@ -29,18 +31,24 @@ impl Turns {
 
     /// Takes the fetch that was answered; returns its source, or `None` if it is not in flight.
     pub(crate) fn take(&mut self, query: FetchId) -> Option<SourceIndex> {
-        self.in_flight.take_if(|(issued, _)| *issued == query).map(|(_, source)| source)
+        let (_, source) = self.in_flight.take_if(|(issued, _)| *issued == query)?;
+        self.gave_way.remove(&source);
+        Some(source)
     }
 
     /// Takes this source out; returns its fetch, if one is in flight.
     pub(crate) fn leave(&mut self, source: SourceIndex) -> Option<FetchId> {
         self.waiting.remove(&source);
+        self.gave_way.remove(&source);
         self.in_flight.take_if(|(_, whose)| *whose == source).map(|(query, _)| query)
     }
 
-    /// Gives up the fetch in flight and returns it; its source is queued again.
+    /// Gives up the fetch in flight and returns it; its source is queued again. A fetch that is made
+    /// again does not give way a second time: it would never be answered where others catch up all
+    /// the time.
     pub(crate) fn preempt(&mut self) -> Option<FetchId> {
-        let (query, source) = self.in_flight.take()?;
+        let (query, source) =
+            self.in_flight.take_if(|(_, source)| self.gave_way.insert(*source))?;
         self.waiting.insert(source);
         Some(query)
     }
@@ -58,6 +66,7 @@ impl Turns {
     /// Forgets all sources; returns the fetch in flight.
     pub(crate) fn clear(&mut self) -> Option<FetchId> {
         self.waiting.clear();
+        self.gave_way.clear();
         self.in_flight.take().map(|(query, _)| query)
     }
 }
@@ -88,5 +97,10 @@ mod tests {
         assert_eq!(turns.preempt(), Some(FetchId::new(7)));
         assert_eq!(turns.take(FetchId::new(7)), None);
         assert_eq!(turns.next(), Some(SourceIndex::after(3)));
+        turns.begin(FetchId::new(8), SourceIndex::after(3));
+        assert_eq!(turns.preempt(), None, "once is enough");
+        assert_eq!(turns.take(FetchId::new(8)), Some(SourceIndex::after(3)));
+        turns.begin(FetchId::new(9), SourceIndex::after(3));
+        assert_eq!(turns.preempt(), Some(FetchId::new(9)), "the next look gives way again");
     }
 }

@@ -90,6 +90,25 @@ pub enum FetchError {
     },
 }
 
+impl FetchError {
+    /// Returns whether the writer has answered that it does not know the stream: it will answer so
+    /// again, whatever is requested.
+    pub(crate) fn is_unknown_stream(&self) -> bool {
+        match self {
+            Self::Status { status, message, .. } => {
+                *status == 400 && message.to_ascii_lowercase().contains("unknown stream")
+            }
+            Self::NoEndpoint { .. }
+            | Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::TooLarge { .. }
+            | Self::Malformed { .. }
+            | Self::Refused { .. }
+            | Self::Unusable { .. } => false,
+        }
+    }
+}
+
 /// The reason why the log of an own stream could not be read; it is tried again.
 ///
 /// The fields are verbatim. `Display` shows them escaped, cut and without access tokens.

@@ -158,6 +158,11 @@ scenarios! {
     f07_fetches_wait_in_line
     gaps_rows_that_nobody_can_be_asked_for_are_reported
     gaps_to_device_is_fetched_in_windows
+    i13_a_target_that_the_writer_confirms_is_kept
+    i13_a_target_that_the_writer_contradicts_is_lowered
+    i13_a_writer_that_does_not_know_the_stream_is_asked_once
+    i13_our_own_announcement_is_no_answer
+    i13_our_own_rows_in_the_page_of_another_writer_are_left_out
     loose_a_low_row_before_the_announcement_is_delivered
     loose_a_low_row_during_a_fetch_is_delivered
     loose_a_page_that_ignores_its_end_is_taken_as_it_is

@@ -23,3 +23,4 @@ mod tcp_models;
 mod tcp_server;
 mod typed_rows;
 mod waits_model;
+mod writing_follower;

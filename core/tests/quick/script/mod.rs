@@ -8,7 +8,9 @@
 //! | `too-long` | a line is received that is longer than allowed |
 //! | `RDATA ...`, any upper-case word | a line is received |
 //! | `page q1 UPTO[+]: T ROW, T ROW` | the page of a fetch; `+` marks it as limited |
-//! | `fail q1 WHY` | a fetch failed: `500`, `timeout`, `too-large`, `no-endpoint` |
+//! | `fail q1 WHY` | a fetch failed: `500`, `timeout`, `too-large`, `no-endpoint`, `unknown-stream` |
+//! | `log q1 UPTO[+]: T ROW, T ROW` | the page of an own log |
+//! | `log-fail q1` | an own log could not be read |
 //! | `+2s`, `+20ms` | time passes, then a tick |
 //! | `wait w1 STREAM/WRITER TOKEN 5s` | the application waits for a token |
 //! | `cancel w1` | the application cancels the wait |
@@ -22,9 +24,9 @@ use std::{fmt::Write as _, time::Duration};
 
 use crate::bench::{Bench, command, received};
 use synrepl_core::{
-    Action, Backoff, Config, Event, FetchId, Input, Origin, Start, Stats, Timestamp, Transport,
-    WaitId, WaitOutcome,
-    stream::{FetchError, Page, Row, Source, Span, Token},
+    Action, Backoff, Config, Event, FetchId, Input, Origin, ReadId, Start, Stats, Timestamp,
+    Transport, WaitId, WaitOutcome,
+    stream::{FetchError, LogError, Page, Row, Source, Span, Token},
     wire::{Command, Replicate},
 };
 
@@ -70,6 +72,11 @@ impl Player {
             "too-long" => Input::LineTooLong { conn: bench.conn() },
             "page" => page(rest),
             "fail" => fail(rest),
+            "log" => log_page(rest),
+            "log-fail" => {
+                let error = LogError { stream: "s".to_owned(), message: "disk on fire".to_owned() };
+                Input::LogRead { query: read(rest), result: Err(error) }
+            }
             "wait" => wait(rest, bench.now),
             "cancel" => Input::CancelWait { wait: WaitId::new(rest[1..].parse().expect("w1")) },
             "send" => Input::Send { command: command(rest) },
@@ -186,7 +193,21 @@ fn query(word: &str) -> FetchId {
     FetchId::new(word[1..].parse().expect("q1"))
 }
 
+fn read(word: &str) -> ReadId {
+    ReadId::new(word[1..].parse().expect("q1"))
+}
+
 fn page(rest: &str) -> Input {
+    let (id, page) = parsed_page(rest);
+    Input::Fetched { query: query(id), result: Ok(page) }
+}
+
+fn log_page(rest: &str) -> Input {
+    let (id, page) = parsed_page(rest);
+    Input::LogRead { query: read(id), result: Ok(page) }
+}
+
+fn parsed_page(rest: &str) -> (&str, Page) {
     let (head, rows) = rest.split_once(':').unwrap_or((rest, ""));
     let (id, upto) = head.split_once(' ').expect("page q1 UPTO");
     let limited = upto.ends_with('+');
@@ -200,7 +221,7 @@ fn page(rest: &str) -> Input {
         })
         .collect();
     let upto = upto.trim_end_matches('+').parse().expect("a token");
-    Input::Fetched { query: query(id), result: Ok(Page { updates, upto, limited }) }
+    (id, Page { updates, upto, limited })
 }
 
 fn fail(rest: &str) -> Input {
@@ -209,6 +230,9 @@ fn fail(rest: &str) -> Input {
     let error = match why {
         "500" => FetchError::Status { endpoint, status: 500, message: "no".to_owned() },
         "404" => FetchError::Status { endpoint, status: 404, message: "not here".to_owned() },
+        "unknown-stream" => {
+            FetchError::Status { endpoint, status: 400, message: "Unknown stream".to_owned() }
+        }
         "timeout" => FetchError::TimedOut { endpoint, after_ms: 30_000 },
         "too-large" => FetchError::TooLarge { limit_bytes: 1_000 },
         "no-endpoint" => FetchError::NoEndpoint { instance: "w".to_owned() },
