@@ -242,6 +242,7 @@ impl Node {
                 match self.role_of(&stream, &instance) {
                     Some(Role::Followed(source)) => {
                         self.env.stats.rdata += 1;
+                        self.tear_other_batches(source, &instance);
                         self.with_follower(source, |follower, env| {
                             follower.on_row(env, token, row)
                         });
@@ -262,6 +263,7 @@ impl Node {
                 match role {
                     Some(Role::Followed(source)) => {
                         self.env.stats.positions += 1;
+                        self.tear_other_batches(source, &position.instance);
                         let span = Span::new(position.prev, position.token);
                         self.with_follower(source, |follower, env| follower.on_position(env, span));
                     }
@@ -285,6 +287,21 @@ impl Node {
                     self.env.notify(Event::Command { command });
                 }
             }
+        }
+    }
+
+    /// Tears the batch that `instance` has begun in another of its sources: a writer says nothing
+    /// between the rows of a batch. On direct TCP one connection carries the rows of all writers.
+    #[inline]
+    fn tear_other_batches(&mut self, source: SourceIndex, instance: &str) {
+        if self.env.open_batches.is_empty() || self.env.is_on_tcp() {
+            return;
+        }
+        let is_torn = |index: &&SourceIndex| {
+            **index != source && self.followers[index.as_usize()].source().instance() == instance
+        };
+        if let Some(torn) = self.env.open_batches.iter().find(is_torn).copied() {
+            self.with_follower(torn, Follower::on_interrupted);
         }
     }
 

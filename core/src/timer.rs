@@ -27,6 +27,8 @@ pub(crate) enum TimerKey {
     SyncRepeat,
     /// The time to make a failed fetch again.
     FetchRetry(SourceIndex),
+    /// The time to give up a batch whose last row does not come.
+    BatchOpen(SourceIndex),
     /// The time to complete a burst, if it fell quiet.
     BurstQuiet(SourceIndex),
     /// The time of an audit's next look, or to make a failed fetch of it again.

@@ -29,6 +29,12 @@ pub struct CatchUpConfig {
     /// before 1.22, where nothing closes a burst, the burst then counts as whole if anything else
     /// was received since.
     pub burst_quiet_after: Duration,
+    /// The time without a further row after which a batch is given up, and what it was part of is
+    /// fetched. Default 1 s: a writer sends the rows of a batch without a pause.
+    pub batch_torn_after: Duration,
+    /// The most tokens below the position from which on a row of a loose stream is fetched that
+    /// could not be read. Default 100: repeats were seen at most 29 rows apart.
+    pub loose_reach_max: u32,
     /// The most rows kept of one answer of a server of the oldest dialect, which sends all missing
     /// rows at once. Default 50,000; most releases send at most 10,000. Of more rows, those with
     /// the lowest tokens are kept, and the others are requested again. At most
@@ -50,6 +56,8 @@ impl Default for CatchUpConfig {
             fetches_in_flight_max: 8,
             burst_window_max: 99,
             burst_quiet_after: millis(2_000),
+            batch_torn_after: millis(1_000),
+            loose_reach_max: 100,
             in_band_rows_max: 50_000,
             in_band_bytes_max: 16 << 20,
         }

@@ -58,6 +58,8 @@ use crate::stream::Positions;
 /// | `catch_up.fetches_in_flight_max` | fetches | 8 | a writer answers in 2 to 8 ms |
 /// | `catch_up.burst_window_max` | tokens | 99 | a full page of 100 rows would be cut |
 /// | `catch_up.burst_quiet_after` | time | 2 s | the writers' own POSITIONs mostly come within 0.25 s |
+/// | `catch_up.batch_torn_after` | time | 1 s | a writer sends the rows of a batch without a pause |
+/// | `catch_up.loose_reach_max` | tokens | 100 | repeats were seen at most 29 rows apart |
 /// | `catch_up.in_band_rows_max` | rows | 50,000 | most releases send at most 10,000 |
 /// | `catch_up.in_band_bytes_max` | bytes | 16 MiB | some 300 bytes a row |
 /// | `audit.audit_every` | time | none | it costs fetches; 1 min is usual |

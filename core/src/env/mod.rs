@@ -54,6 +54,8 @@ pub(crate) struct Env {
     pub(crate) replicate_again: bool,
     /// Bytes of rows in open batches, in open bursts, and in memories of repeats, of all sources.
     pub(crate) kept_bytes: u64,
+    /// The sources of which a batch is open.
+    pub(crate) open_batches: Vec<SourceIndex>,
     /// The time until which writers count as having been there from the start; `None` before the
     /// first connection.
     pub(crate) settling_until: Option<Timestamp>,
@@ -76,6 +78,7 @@ impl Env {
             unconfirmed: 0,
             replicate_again: false,
             kept_bytes: 0,
+            open_batches: Vec::new(),
             settling_until: None,
             config,
         }

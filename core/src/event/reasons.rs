@@ -21,6 +21,9 @@ pub enum GapReason {
     },
     /// A page ended inside the rows of one token and the rest cannot be requested.
     SplitToken,
+    /// Rows could not be read or kept that may lie at or below the position, where it is not known
+    /// any more what was delivered. The gap begins below the position and ends there.
+    Unreadable,
 }
 
 /// The reason why rows were not compared with the writer's log.
@@ -89,6 +92,8 @@ const NO_ENDPOINT: &str = "no address is known to fetch them from";
 const GAVE_UP: &str = "every attempt to fetch them failed, the last one with: ";
 const SPLIT_TOKEN: &str =
     "a page ended inside the rows of one token, and the rest cannot be requested";
+const UNREADABLE: &str =
+    "some could not be read, and it is not known what else was delivered there";
 
 impl fmt::Display for GapReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,6 +101,7 @@ impl fmt::Display for GapReason {
             Self::NoEndpoint => f.write_str(NO_ENDPOINT),
             Self::GaveUp { error } => write!(f, "{GAVE_UP}{error}"),
             Self::SplitToken => f.write_str(SPLIT_TOKEN),
+            Self::Unreadable => f.write_str(UNREADABLE),
         }
     }
 }

@@ -65,14 +65,17 @@ fn every_reason_is_a_clause_of_its_own() {
     const GAVE_UP: &str =
         "every attempt to fetch them failed, the last one with: the answer is larger than 5 bytes";
     const NO_ENDPOINT: &str = "no address is known to fetch them from";
+    const UNREADABLE: &str =
+        "some could not be read, and it is not known what else was delivered there";
     const SPLIT: &str =
         "a page ended inside the rows of one token, and the rest cannot be requested";
     assert_lines(
-        3,
+        4,
         &[
             (GapReason::NoEndpoint, NO_ENDPOINT),
             (GapReason::GaveUp { error: too_large() }, GAVE_UP),
             (GapReason::SplitToken, SPLIT),
+            (GapReason::Unreadable, UNREADABLE),
         ],
     );
     assert_lines(

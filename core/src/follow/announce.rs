@@ -18,8 +18,12 @@ pub(super) struct View {
     pub(super) known_end: Token,
     pub(super) order: Order,
     pub(super) resettable: bool,
-    /// Whether rows above the position were lost.
+    /// Whether rows were lost.
     pub(super) hole: bool,
+    /// Whether rows are known to be lost that the announcement does not show.
+    pub(super) lost_beside: bool,
+    /// Whether a burst may be under way whose first rows were not received on this connection.
+    pub(super) is_amid: bool,
     pub(super) burst: Option<OpenBurst>,
 }
 
@@ -113,7 +117,8 @@ pub(super) fn announce(view: &View, span: Span) -> Step {
         Entry::Confirm => Step::Confirm,
         Entry::Reset => Step::Reset,
         Entry::Fetch => Step::Fetch,
-        Entry::Complete if would_move && view.lacks_rows() => Step::Fetch,
+        Entry::Complete if would_move && view.lacks_rows(span) => Step::Fetch,
+        Entry::Complete if view.lost_beside => Step::Fetch,
         Entry::Complete if would_move && view.closes(span.upto) => Step::Advance,
         Entry::Complete => Step::Stay,
     }
@@ -138,9 +143,13 @@ impl View {
     /// not have been: the announcement behind a burst has as its prev the row that was sent last,
     /// which is the lowest of the burst, so it looks complete also to a follower that connected in
     /// the middle of the burst.
-    fn lacks_rows(&self) -> bool {
+    fn lacks_rows(&self, span: Span) -> bool {
         let is_broken = self.burst.is_some_and(|burst| !burst.continuous);
-        let may_be_amid = self.order == Order::Bursts && self.standing != Standing::Live;
+        // The row that was sent last lies below what was complete: its burst began before that was
+        // said, and rows above may have been sent before we listened.
+        let began_before = span.from < self.position;
+        let may_be_amid = self.order == Order::Bursts
+            && (self.standing != Standing::Live || self.is_amid || began_before);
         self.hole || is_broken || may_be_amid
     }
 
@@ -207,6 +216,8 @@ mod tests {
             order: Order::Rising,
             resettable,
             hole: false,
+            lost_beside: false,
+            is_amid: false,
             burst: None,
         }
     }

@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     memory::Cost,
     stream::{Row, Rows},
+    time::Timestamp,
 };
 
 /// The rows received so far of the token that is being received.
@@ -19,6 +20,9 @@ pub(super) enum Open {
     Batch(Box<Batch>),
     /// The first rows of the token were dropped: what looks like a whole batch next is its rest.
     Torn,
+    /// The same, as the writer said something else inside the batch; the source has not been asked
+    /// for since.
+    Interrupted,
 }
 
 impl Open {
@@ -26,7 +30,7 @@ impl Open {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Batch(batch) => batch.bytes(),
-            Self::Nothing | Self::Torn => 0,
+            Self::Nothing | Self::Torn | Self::Interrupted => 0,
         }
     }
 }
@@ -38,13 +42,21 @@ pub(super) struct Batch {
     rows: Vec<Row>,
     /// The bytes of their texts.
     text: usize,
+    /// The time at which its last row was received.
+    last_at: Timestamp,
 }
 
 impl Batch {
     /// Adds a row. Returns false, and leaves it out, if the batch would be larger than allowed, or
     /// if all sources together, which keep `kept_bytes` now, would keep more than allowed.
     #[must_use]
-    pub(super) fn push(&mut self, row: &Row, config: &Config, kept_bytes: u64) -> bool {
+    pub(super) fn push(
+        &mut self,
+        row: &Row,
+        now: Timestamp,
+        config: &Config,
+        kept_bytes: u64,
+    ) -> bool {
         let bytes = Cost::BATCH.of(self.rows.len() + 1) + self.text + row.len();
         let more = (bytes - self.bytes()) as u64;
         if self.rows.len() >= config.limits.batch_rows_max as usize
@@ -55,7 +67,13 @@ impl Batch {
         }
         self.rows.push(row.detached());
         self.text += row.len();
+        self.last_at = now;
         true
+    }
+
+    /// Returns the time at which its last row was received.
+    pub(super) const fn last_at(&self) -> Timestamp {
+        self.last_at
     }
 
     fn bytes(&self) -> usize {
@@ -85,17 +103,23 @@ mod tests {
             ..Config::default()
         };
         let mut batch = Batch::default();
-        assert!(batch.push(&Row::from("[1]"), &config, 0));
-        assert!(batch.push(&Row::from("[2]"), &config, 0), "six bytes are allowed");
-        assert!(!batch.push(&Row::from("0"), &config, 0), "seven are not");
+        assert!(batch.push(&Row::from("[1]"), Timestamp::ZERO, &config, 0));
+        assert!(
+            batch.push(&Row::from("[2]"), Timestamp::ZERO, &config, 0),
+            "six bytes are allowed"
+        );
+        assert!(!batch.push(&Row::from("0"), Timestamp::ZERO, &config, 0), "seven are not");
         let config = Config {
             limits: MemoryLimits { batch_rows_max: 3, ..MemoryLimits::default() },
             ..Config::default()
         };
         let mut batch = Batch::default();
         for _ in 0..3 {
-            assert!(batch.push(&Row::from("0"), &config, 0));
+            assert!(batch.push(&Row::from("0"), Timestamp::ZERO, &config, 0));
         }
-        assert!(!batch.push(&Row::from("0"), &config, 0), "three rows are allowed, four are not");
+        assert!(
+            !batch.push(&Row::from("0"), Timestamp::ZERO, &config, 0),
+            "three rows are allowed, four are not"
+        );
     }
 }

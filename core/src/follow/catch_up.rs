@@ -30,44 +30,82 @@ pub(super) struct CatchUp {
     /// The token at which the writer has announced itself since, far below the target: it is asked
     /// once more.
     contradicted: Option<Token>,
+    /// The token above which everything is still to be fetched, while it is below the position.
+    below: Option<Token>,
     pub(super) pager: Pager,
+}
+
+/// What the writer has shown that leads to a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// It has reached the token, and may be inside a send of which rows lie above.
+    Reached,
+    /// Everything that it sent before lies at or below the token.
+    Ended,
+}
+
+impl Proof {
+    /// Returns what an announcement proves. An answer to REPLICATE (prev = new) may fall inside a
+    /// send on a bus; any other announcement stands at the end of one.
+    pub(super) fn by(span: Span, env: &Env) -> Self {
+        if span.from < span.upto || env.is_on_tcp() { Self::Ended } else { Self::Reached }
+    }
 }
 
 impl CatchUp {
     pub(super) const fn new(target: Token) -> Self {
-        Self { target, shown: None, contradicted: None, pager: Pager::new() }
+        Self { target, shown: None, contradicted: None, below: None, pager: Pager::new() }
+    }
+
+    /// Goes back below the position, if it is not to do so further already.
+    fn lower(&mut self, below: Option<Token>) {
+        self.below = match (self.below, below) {
+            (Some(now), Some(new)) => Some(now.min(new)),
+            (now, new) => now.or(new),
+        };
     }
 }
 
 impl Follower {
     /// Fetches what lies between the position and `token`, which the writer has shown on this
     /// connection to have reached. The source goes live if nothing lies between.
-    pub(super) fn fetch_up_to(&mut self, env: &mut Env, token: Token) {
-        self.hole = false;
+    pub(super) fn fetch_up_to(&mut self, env: &mut Env, token: Token, proof: Proof) {
+        let (token, below) = self.hole.on_fetch(token, proof);
         let target = self.class.highest().map_or(token, |highest| highest.max(token));
+        let below = below.filter(|below| Some(*below) < self.position);
         if self.catch_up().is_some()
             && let Some(mut catch_up) = self.take_catch_up(env)
         {
             catch_up.target = catch_up.target.max(target);
+            // A page that is in flight goes on from where it began.
+            catch_up.lower(below);
             self.set_state(env, State::CatchingUp(catch_up));
             return;
         }
         let from = self.position.unwrap_or(Token::START);
-        if target <= from {
+        if target <= from && below.is_none() {
             // All that the writer has sent is delivered, and all that follows is received live.
             self.go_live(env);
             return;
         }
-        self.set_state(env, State::CatchingUp(Box::new(CatchUp::new(target))));
+        let was_live = self.is_live();
+        let catch_up = CatchUp { below, ..CatchUp::new(target.max(from)) };
+        self.set_state(env, State::CatchingUp(Box::new(catch_up)));
         let source = self.source.clone();
-        env.notify(Event::CatchingUp { source, span: Span { from, upto: target } });
+        if target > from {
+            env.notify(Event::CatchingUp { source, span: Span { from, upto: target } });
+        } else if was_live {
+            env.notify(Event::NotLive { source, token: from });
+        }
         self.fetch_next(env);
     }
 
     /// Handles the writer's announcement of `token`, which confirms the fetch under way.
-    pub(super) fn confirm_fetch(&mut self, env: &mut Env, token: Token) {
+    pub(super) fn confirm_fetch(&mut self, env: &mut Env, token: Token, proof: Proof) {
+        let (target, below) = self.hole.on_fetch(token, proof);
         if let Some(mut catch_up) = self.take_catch_up(env) {
-            catch_up.target = catch_up.target.max(token);
+            catch_up.target = catch_up.target.max(target);
+            catch_up.lower(below);
             self.set_state(env, State::CatchingUp(catch_up));
             self.request_if_queued(env);
         }
@@ -151,6 +189,7 @@ impl Follower {
         let from = self.position.unwrap_or(Token::START);
         let (index, traits) = (self.index, self.traits);
         let Some(catch_up) = self.catch_up_mut() else { return };
+        let from = catch_up.below.map_or(from, |below| below.min(from));
         let span = catch_up.pager.next_span(from, catch_up.target, traits, &env.config);
         let query = env.queries.issue_fetch(index);
         catch_up.pager.on_requested(query, span);
@@ -187,16 +226,26 @@ impl Follower {
 
     /// Delivers the rows of a page, moves the position to its end, and goes on behind it.
     pub(super) fn apply(&mut self, env: &mut Env, checked: Checked) {
-        let Checked { rows, complete, split, repeated } = checked;
+        let Checked { from, rows, complete, split, repeated } = checked;
         env.stats.rows_repeated += repeated;
         // Rows of the last token may be missing: the position reaches it only with the gap.
         let whole = if split { complete.before() } else { complete };
+        let mut split = split;
         for (token, rows) in by_token(rows) {
-            self.deliver_fetched(env, token, rows, whole);
+            if split && token == complete {
+                split = self.deliver_part(env, token, rows, whole);
+            } else {
+                self.deliver_fetched(env, token, rows, whole);
+            }
+        }
+        if let Some(catch_up) = self.catch_up_mut() {
+            let goes_on = |below: Token| if below < from { below } else { below.max(complete) };
+            catch_up.below = catch_up.below.map(goes_on);
         }
         if split {
-            self.notify_gap(env, Span::new(whole, complete), GapReason::SplitToken);
-            self.set_position(env, complete);
+            let upto = self.position.map_or(complete, |position| position.max(complete));
+            self.notify_gap(env, Span::new(whole, upto), GapReason::SplitToken);
+            self.set_position(env, upto);
         } else if self.position.is_none_or(|position| position < complete) {
             self.advance_to(env, complete);
         }
@@ -204,8 +253,10 @@ impl Follower {
     }
 
     pub(super) fn continue_or_finish(&mut self, env: &mut Env) {
-        let Some(catch_up) = self.catch_up() else { return };
-        if self.position.is_none_or(|position| position < catch_up.target) {
+        let position = self.position;
+        let Some(catch_up) = self.catch_up_mut() else { return };
+        catch_up.below = catch_up.below.filter(|below| Some(*below) < position);
+        if position.is_none_or(|position| position < catch_up.target) || catch_up.below.is_some() {
             self.fetch_next(env);
             return;
         }
@@ -228,8 +279,10 @@ impl Follower {
 
     /// Gives up the rows up to the target, which cannot be had: a gap stands in their place (F2).
     fn give_up(&mut self, env: &mut Env, reason: GapReason) {
-        let Some(upto) = self.catch_up().map(|catch_up| catch_up.target) else { return };
-        let from = self.position.unwrap_or(Token::START);
+        let position = self.position.unwrap_or(Token::START);
+        let Some(catch_up) = self.catch_up_mut() else { return };
+        let upto = catch_up.target;
+        let from = catch_up.below.take().map_or(position, |below| below.min(position));
         self.notify_gap(env, Span::new(from, upto), reason);
         self.set_position(env, upto);
         self.continue_or_finish(env);

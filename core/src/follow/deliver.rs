@@ -32,6 +32,54 @@ impl Follower {
         complete: Token,
     ) {
         let Some(rows) = self.new_of_page(env, token, rows) else { return };
+        self.emit_fetched(env, token, rows, complete);
+    }
+
+    /// Delivers what a page has of a token of which it may lack rows. Returns whether rows may be
+    /// missing still: not if they were received whole already.
+    pub(super) fn deliver_part(
+        &mut self,
+        env: &mut Env,
+        token: Token,
+        rows: Rows,
+        complete: Token,
+    ) -> bool {
+        let held = self.held.as_ref().and_then(|holding| holding.rows_of(token)).cloned();
+        if let Some(whole) = held {
+            self.deliver_fetched(env, token, whole, token);
+            return false;
+        }
+        if !self.traits.shared_fetch {
+            self.deliver_fetched(env, token, rows, complete);
+            return true;
+        }
+        let shared = &mut env.streams[self.stream.as_usize()].shared_tokens;
+        if shared.is_whole(token) {
+            env.stats.rows_repeated += rows.len() as u64;
+            return false;
+        }
+        let (config, stats) = (&env.config, &mut env.stats.rows_repeated);
+        if let Some(rows) = shared.insert_part(token, rows, config, stats) {
+            self.emit_fetched(env, token, rows, complete);
+        }
+        true
+    }
+
+    /// Delivers what is missing still of a token that lies at or below the position, given all of
+    /// its rows: a page may have shown a part of them.
+    pub(super) fn deliver_rest(&mut self, env: &mut Env, token: Token, rows: Rows) {
+        let shared = &env.streams[self.stream.as_usize()].shared_tokens;
+        if self.traits.shared_fetch && shared.is_part(token) {
+            let position = self.position.unwrap_or(Token::START);
+            if let Some(rows) = self.new_by_token(env, token, rows) {
+                self.emit(env, token, rows, Origin::Live, position);
+            }
+        } else {
+            env.stats.rows_repeated += rows.len() as u64;
+        }
+    }
+
+    fn emit_fetched(&mut self, env: &mut Env, token: Token, rows: Rows, complete: Token) {
         env.stats.rows_caught_up += rows.len() as u64;
         let position = self.position.unwrap_or(Token::START);
         self.emit(env, token, rows, Origin::CatchUp, position.max(token.min(complete)));

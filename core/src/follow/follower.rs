@@ -7,9 +7,10 @@
 use super::{
     announce::{self, OpenBurst, announce},
     audit::Audit,
-    batch::{Batch, Open},
-    catch_up::CatchUp,
+    batch::Open,
+    catch_up::{CatchUp, Proof},
     holding::{Held, Holding},
+    hole::Hole,
     order::Class,
     receive::{self, History, receive},
 };
@@ -33,9 +34,9 @@ pub(crate) struct Follower {
     /// count as one, give the source its first position.
     pub(super) position: Option<Token>,
     pub(super) state: State,
-    /// Whether rows above the position were lost. What is received next does not make the source
-    /// complete then: everything up to its token is fetched.
-    pub(super) hole: bool,
+    /// The place of rows that were lost on their way. What is received next does not make the
+    /// source complete then: everything up to its token is fetched.
+    pub(super) hole: Hole,
     pub(super) open: Open,
     pub(super) held: Option<Box<Holding>>,
     pub(super) class: Class,
@@ -85,7 +86,7 @@ impl Follower {
             traits,
             position,
             state: State::Unconfirmed { fetch: None },
-            hole: false,
+            hole: Hole::NONE,
             open: Open::Nothing,
             held: None,
             class: Class::new(traits.order),
@@ -159,11 +160,15 @@ impl Follower {
     fn known_end(&self) -> Token {
         match self.catch_up() {
             Some(catch_up) => {
-                let held = self.held.as_ref().and_then(|holding| holding.highest());
+                let held = self.highest_held();
                 held.map_or(catch_up.target, |held| held.max(catch_up.target))
             }
             None => self.position.unwrap_or(Token::START),
         }
+    }
+
+    fn highest_held(&self) -> Option<Token> {
+        self.held.as_ref().and_then(|holding| holding.highest())
     }
 
     /// Updates `total`, the bytes of rows that all sources keep, with what this source keeps now.
@@ -185,7 +190,7 @@ impl Follower {
     pub(crate) fn on_row(&mut self, env: &mut Env, token: Option<Token>, row: Row) {
         // Nearly all rows take this path.
         if let (Some(token), State::Live, Open::Nothing, Class::Rising, false) =
-            (token, &self.state, &self.open, &self.class, self.hole)
+            (token, &self.state, &self.open, &self.class, self.hole.is_open())
             && Some(token) > self.position
         {
             self.deliver_rising(env, token, Rows::from(row));
@@ -203,31 +208,25 @@ impl Follower {
 
     /// Handles the row that carries the token, and so ends a batch.
     fn on_last_row(&mut self, env: &mut Env, token: Token, row: Row) {
-        let rows = match std::mem::take(&mut self.open) {
+        let rows = match self.close_batch(env) {
             Open::Nothing => Some(Rows::from(row)),
             Open::Batch(batch) => Some(batch.finish(row)),
-            Open::Torn => None,
+            Open::Torn | Open::Interrupted => None,
         };
         self.on_rows(env, token, rows);
     }
 
     fn extend_batch(&mut self, env: &mut Env, row: &Row) {
         if self.open == Open::Nothing {
-            self.open = Open::Batch(Box::<Batch>::default());
+            self.open_batch(env);
         }
         if let Open::Batch(batch) = &mut self.open
-            && !batch.push(row, &env.config, env.kept_bytes)
+            && !batch.push(row, env.now, &env.config, env.kept_bytes)
         {
-            self.tear_batch();
+            self.tear_batch(env);
             let source = self.source.clone();
             env.notify(Event::Warning(Warning::BatchOverflow { source }));
         }
-    }
-
-    /// Drops the rows of an unfinished batch. The rest of the batch will look like a whole one.
-    fn tear_batch(&mut self) {
-        self.open = Open::Torn;
-        self.hole = true;
     }
 
     /// Carries out what [`receive`](fn@receive::receive) decides for the rows of a token. `rows` is
@@ -250,23 +249,29 @@ impl Follower {
             }
             (receive::Step::FetchOnEvidence, rows) => {
                 self.take_as_evidence(env, token, rows.as_ref());
-                self.fetch_up_to(env, token);
+                self.fetch_up_to(env, token, self.proof_by_row());
                 self.note_shown(token);
             }
             (receive::Step::ResetOnEvidence, rows) => {
                 self.take_as_evidence(env, token, rows.as_ref());
-                self.reset(env, token);
+                self.reset(env, token, self.proof_by_row());
+            }
+            (receive::Step::Fetch, rows) => {
+                if rows.is_none() {
+                    self.lose_below_position(env, Some(token));
+                }
+                self.fetch_up_to(env, token, self.proof_by_row());
             }
             // Rows that are not whole are neither delivered nor held.
-            (receive::Step::Fetch, _)
-            | (
+            (
                 receive::Step::Deliver
                 | receive::Step::Repeat
                 | receive::Step::Hold
                 | receive::Step::HoldAndRequest,
                 None,
             ) => {
-                self.fetch_up_to(env, token);
+                self.lose_below_position(env, Some(token));
+                self.fetch_up_to(env, token, self.proof_by_row());
                 self.note_shown(token);
             }
         }
@@ -282,7 +287,7 @@ impl Follower {
             },
             order: self.traits.order,
             whole,
-            hole: self.hole,
+            hole: self.hole.may_lie_below(token),
             above: token > self.known_end(),
             may_restart: self.may_restart(env),
             resettable: self.traits.resettable,
@@ -302,6 +307,9 @@ impl Follower {
         if self.traits.order == Order::Loose {
             self.hold_whole_rows(env, token, rows);
         }
+        if rows.is_none() {
+            self.lose_below_position(env, Some(token));
+        }
         self.ensure_started(env, token.before());
     }
 
@@ -312,10 +320,16 @@ impl Follower {
             self.on_answered(env, span.upto);
             return;
         }
-        if matches!(self.open, Open::Batch(_)) {
-            self.tear_batch();
+        match self.open {
+            Open::Batch(_) => self.tear_batch(env),
+            Open::Interrupted => self.open = Open::Torn,
+            Open::Nothing | Open::Torn => {}
         }
         self.on_announced(env, span);
+        if env.is_on_tcp() && self.is_live() {
+            // A connection keeps the order: what was lost before lies at or below the position.
+            self.hole = Hole::NONE;
+        }
     }
 
     /// Carries out what [`announce`](fn@announce::announce) decides for an announcement, which may
@@ -325,20 +339,22 @@ impl Follower {
         if is_new {
             self.start_at_announcement(env, span.upto);
         }
-        match announce(&self.view_announcement(is_new), span) {
+        let position = self.position.unwrap_or(Token::START);
+        let step = announce(&self.view_announcement(is_new), span);
+        match step {
             announce::Step::Hold => {
                 self.hold_position(env, span);
                 self.doubt_target(env, span.upto);
             }
             announce::Step::Confirm => {
                 let is_lower = self.lower_target(env, span.upto);
-                self.confirm_fetch(env, span.upto);
+                self.confirm_fetch(env, span.upto, Proof::by(span, env));
                 if is_lower {
                     self.continue_or_finish(env);
                 }
             }
-            announce::Step::Reset => self.reset(env, span.upto),
-            announce::Step::Fetch => self.fetch_up_to(env, span.upto),
+            announce::Step::Reset => self.reset(env, span.upto, Proof::by(span, env)),
+            announce::Step::Fetch => self.fetch_up_to(env, span.upto, Proof::by(span, env)),
             announce::Step::Advance => {
                 self.begin_audit(env);
                 self.advance_to(env, span.upto);
@@ -346,12 +362,20 @@ impl Follower {
             }
             announce::Step::Stay => self.go_live(env),
         }
+        if step != announce::Step::Hold {
+            self.class.on_announced(span, position);
+        }
     }
 
     fn view_announcement(&self, is_new: bool) -> announce::View {
+        let position = self.position.unwrap_or(Token::START);
         announce::View {
             standing: match &self.state {
                 State::Unconfirmed { fetch: None } | State::Doubted { fetch: None } => {
+                    announce::Standing::Unconfirmed
+                }
+                // The suspicion that the tokens started over does not end with a page.
+                State::Doubted { fetch: Some(_) } if self.traits.resettable => {
                     announce::Standing::Unconfirmed
                 }
                 State::Unconfirmed { fetch: Some(_) } | State::Doubted { fetch: Some(_) } => {
@@ -361,11 +385,13 @@ impl Follower {
                 State::Live => announce::Standing::Live,
             },
             is_new,
-            position: self.position.unwrap_or(Token::START),
+            position,
             known_end: self.known_end(),
             order: self.traits.order,
             resettable: self.traits.resettable,
-            hole: self.hole,
+            hole: self.hole.is_open(),
+            lost_beside: self.hole.is_known_beside(position),
+            is_amid: self.class.may_be_amid(),
             burst: self.class.burst().and_then(|burst| {
                 let highest = burst.highest()?;
                 Some(OpenBurst { highest, continuous: burst.continuous })
@@ -376,11 +402,11 @@ impl Follower {
     /// Gives a source without a position its first one, at its first announcement. Rows that were
     /// received before are held and count as new: the source starts below them.
     fn start_at_announcement(&mut self, env: &mut Env, new: Token) {
-        let held = self.held.as_ref().and_then(|holding| holding.highest());
-        if self.may_restart(env) && held > Some(new) {
+        if self.may_restart(env) && self.highest_held().max(self.hole.dropped()) > Some(new) {
             // The held rows are of an epoch that is over, though none of its rows was delivered.
             self.drop_held(env);
-            self.hole = true;
+            self.hole = Hole::NONE;
+            self.hole.widen(new);
         }
         let first_held = self.held.as_ref().and_then(|holding| holding.lowest_row());
         self.ensure_started(env, first_held.map_or(new, |first| first.before().min(new)));
@@ -400,11 +426,17 @@ impl Follower {
     /// Handles an RDATA of this source that could not be read. A token that could be read of it is
     /// not believed either: a fetch up to a wrong one would be answered as if no row lay below it.
     pub(crate) fn on_malformed(&mut self, env: &mut Env, token: Option<Token>) {
-        self.tear_batch();
+        self.tear_batch(env);
         if token.is_some() {
             // A token ends the batch. Without one, the unreadable field may have been `batch`.
             self.open = Open::Nothing;
         }
+        self.lose_below_position(env, token);
+        self.ask_for_lost(env);
+    }
+
+    /// Asks for what was lost, as nothing that was received shows how far the writer has come.
+    pub(super) fn ask_for_lost(&mut self, env: &mut Env) {
         if env.config.transport.catches_up_in_band() {
             self.request_rest(env);
         } else {
@@ -415,7 +447,7 @@ impl Follower {
     /// Handles the end of the connection: nothing that was received on it confirms anything any
     /// more. `lost` tells why an answer ended that was coming in on it.
     pub(crate) fn on_disconnected(&mut self, env: &mut Env, lost: &Lost<'_>) {
-        self.open = Open::Nothing;
+        self.close_batch(env);
         self.drop_held(env);
         self.stop_audit(env);
         self.class.on_disconnected();
@@ -456,13 +488,14 @@ impl Follower {
 
     /// Starts the source over and fetches up to `new`. A `Reset` event says so (F10), unless it
     /// would void nothing.
-    fn reset(&mut self, env: &mut Env, new: Token) {
+    fn reset(&mut self, env: &mut Env, new: Token, proof: Proof) {
         self.abandon_catch_up(env);
         // Whatever was held before the announcement of a new epoch is of the old one.
         self.drop_held(env);
         self.reset_audit(env);
         let is_new = self.has_delivered_nothing();
         self.class.start_over();
+        self.hole.start_over();
         let from = self.position.replace(Token::START).unwrap_or(Token::START);
         if !is_new {
             env.stats.resets += 1;
@@ -470,7 +503,7 @@ impl Follower {
             env.notify(Event::Reset { source, from, token: Token::START });
             env.end_waits(self.index, Token::START);
         }
-        self.fetch_up_to(env, new);
+        self.fetch_up_to(env, new, proof);
     }
 
     pub(super) fn go_live(&mut self, env: &mut Env) {
@@ -496,9 +529,7 @@ impl Follower {
                 Held::Rows { token, rows } if self.is_live() => {
                     let fetched = self.traits.order != Order::Loose && Some(token) <= position;
                     if fetched {
-                        env.stats.rows_repeated += rows.len() as u64;
-                    } else if self.hole {
-                        self.fetch_up_to(env, token);
+                        self.deliver_rest(env, token, rows);
                     } else {
                         self.on_rows(env, token, Some(rows));
                     }
@@ -514,6 +545,9 @@ impl Follower {
 
     fn hold_rows(&mut self, env: &mut Env, token: Token, rows: &Rows) {
         let holding = self.held.get_or_insert_default();
+        if matches!(self.state, State::Unconfirmed { .. }) {
+            holding.note_joined(token);
+        }
         if !holding.push_rows(token, rows, &env.config, &mut env.stats.held_bytes_now) {
             self.overflow(env, token);
         }
@@ -538,17 +572,22 @@ impl Follower {
     /// Drops everything that is held, as a limit is reached: it is fetched, together with what did
     /// not fit (F9).
     fn overflow(&mut self, env: &mut Env, token: Token) {
-        let held = self.held.as_ref().and_then(|holding| holding.highest());
+        let highest = self.highest_held().map_or(token, |held| held.max(token));
+        let lowest = self.held.as_ref().and_then(|holding| holding.lowest_row());
         if self.position.is_none()
             && let Some(holding) = &mut self.held
         {
             // The rows are new: the first announcement must not start the source above them.
             holding.take(&mut env.stats.held_bytes_now);
-            self.hole = true;
         } else {
             self.drop_held(env);
+            self.lose_below_position(env, lowest.map(|lowest| lowest.min(token)));
         }
-        self.raise_target(held.map_or(token, |held| held.max(token)));
+        if self.catch_up().is_some() {
+            self.raise_target(highest);
+        } else {
+            self.hole.drop_upto(highest);
+        }
         env.stats.overflows += 1;
         let source = self.source.clone();
         env.notify(Event::Warning(Warning::HoldingOverflow { source }));

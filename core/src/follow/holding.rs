@@ -36,6 +36,9 @@ pub(super) struct Holding {
     highest: Option<Token>,
     /// The lowest token of all rows that were received, held or refused.
     lowest: Option<Token>,
+    /// The token of the first rows on the connection: what came before them may have been a part of
+    /// their batch.
+    joined_in: Option<Token>,
 }
 
 impl Holding {
@@ -82,6 +85,11 @@ impl Holding {
         (Cost::HOLDING.of(self.queue.len()) + self.text) as u64
     }
 
+    /// Notes that the connection may have been made inside the batch of `token`.
+    pub(super) fn note_joined(&mut self, token: Token) {
+        self.joined_in.get_or_insert(token);
+    }
+
     /// Notes that rows of this token were received, held or not.
     pub(super) fn note(&mut self, token: Token) {
         self.lowest = Some(self.lowest.map_or(token, |lowest| lowest.min(token)));
@@ -101,6 +109,8 @@ impl Holding {
             && span.from <= last.upto
             && span.upto >= last.upto
         {
+            // The lower prev may show that a burst was under way.
+            last.from = last.from.min(span.from);
             last.upto = span.upto;
             return true;
         }
@@ -119,6 +129,17 @@ impl Holding {
         self.text = 0;
         self.highest = None;
         std::mem::take(&mut self.queue)
+    }
+
+    /// Returns all rows of `token`, if they are in the queue.
+    pub(super) fn rows_of(&self, token: Token) -> Option<&Rows> {
+        if self.joined_in == Some(token) {
+            return None;
+        }
+        self.queue.iter().find_map(|held| match held {
+            Held::Rows { token: of, rows } if *of == token => Some(rows),
+            Held::Rows { .. } | Held::Position(_) => None,
+        })
     }
 
     /// Returns the lowest token of the rows that were received.

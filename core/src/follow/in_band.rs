@@ -38,8 +38,8 @@ impl Follower {
         };
         catch_up.pager.on_requested_in_band(from);
         // A batch that is received in part comes again with the answer.
-        self.open = super::batch::Open::Nothing;
-        self.hole = false;
+        self.close_batch(env);
+        self.hole = super::hole::Hole::NONE;
         env.stats.fetches += 1;
         env.queries.begin_in_band(self.index);
         let stream = ByteString::from(self.source.stream());
@@ -93,7 +93,7 @@ impl Follower {
                 catch_up.pager.on_success();
                 // The latest announcement counts, even if an earlier one was higher.
                 catch_up.target = cut.map_or(upto, |cut| cut.max(upto)).max(from);
-                self.apply(env, Checked { rows, complete, split: false, repeated });
+                self.apply(env, Checked { from, rows, complete, split: false, repeated });
             }
             Err(error) => self.on_fetch_failed(env, Span::new(from, upto), error),
         }

@@ -21,6 +21,7 @@ mod catch_up;
 mod deliver;
 mod follower;
 mod holding;
+mod hole;
 mod in_band;
 mod order;
 mod own_rows;

@@ -11,6 +11,8 @@ use crate::stream::{Order, Page, Row, Rows, Span, StreamTraits, Token};
 /// stream rows may also lie above.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Checked {
+    /// The token above which rows were requested.
+    pub(super) from: Token,
     pub(super) rows: Vec<(Token, Row)>,
     /// Every row up to here is in the page.
     pub(super) complete: Token,
@@ -89,7 +91,7 @@ pub(super) fn judge(page: Page, span: Span, traits: StreamTraits) -> Judgement {
             split = true;
         }
     }
-    Judgement::Apply(Checked { rows, complete, split, repeated })
+    Judgement::Apply(Checked { from, rows, complete, split, repeated })
 }
 
 /// Splits the rows of a page, which are sorted by token, into those of each token.

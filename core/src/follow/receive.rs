@@ -13,7 +13,7 @@ pub(super) struct View {
     pub(super) order: Order,
     /// Whether all rows of the token are at hand.
     pub(super) whole: bool,
-    /// Whether rows above the position were lost.
+    /// Whether rows were lost that may lie below the token.
     pub(super) hole: bool,
     /// Whether the token lies above all that the writer is known to have reached.
     pub(super) above: bool,
@@ -116,7 +116,7 @@ pub(super) fn receive(view: &View) -> Step {
             Order::Rising | Order::Bursts => Step::Repeat,
             Order::UnclosedBursts | Order::Loose => Step::Deliver,
         },
-        Standing::CatchingUp if view.whole => {
+        Standing::CatchingUp if view.whole && !view.hole => {
             if is_behind {
                 Step::HoldAndRequest
             } else {

@@ -1,14 +1,23 @@
 //! The memory of a stream whose writers share one sequence of tokens.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{config::Config, stream::Token};
+use super::identity;
+use crate::{
+    config::Config,
+    stream::{Row, Rows, Token},
+};
+
+/// The most tokens of which a part is remembered; of more, the lowest count as whole.
+const PARTS_MAX: usize = 64;
 
 /// The tokens of a stream that were delivered lately under any writer, for streams whose fetch (or
 /// live rows) show one writer's rows under another's name as well.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct SharedTokens {
     tokens: BTreeSet<Token>,
+    /// The rows that were delivered of tokens of which a page had only a part.
+    parts: BTreeMap<Token, BTreeSet<Row>>,
 }
 
 impl SharedTokens {
@@ -18,10 +27,66 @@ impl SharedTokens {
         if !self.tokens.insert(token) {
             return false;
         }
-        if self.tokens.len() > config.limits.shared_tokens_max as usize {
-            self.tokens.pop_first();
+        if self.tokens.len() > config.limits.shared_tokens_max as usize
+            && let Some(lowest) = self.tokens.pop_first()
+        {
+            self.parts.remove(&lowest);
         }
         true
+    }
+
+    /// Returns whether all rows of the token were delivered.
+    pub(crate) fn is_whole(&self, token: Token) -> bool {
+        self.tokens.contains(&token) && !self.is_part(token)
+    }
+
+    /// Returns whether a part of the token's rows was delivered.
+    pub(crate) fn is_part(&self, token: Token) -> bool {
+        self.parts.contains_key(&token)
+    }
+
+    /// Remembers the token, all of whose rows these are. Returns those that were not delivered
+    /// before; the others are counted in `repeated`.
+    pub(crate) fn take_new(
+        &mut self,
+        token: Token,
+        rows: Rows,
+        config: &Config,
+        repeated: &mut u64,
+    ) -> Option<Rows> {
+        let part = self.parts.remove(&token);
+        if self.insert(token, config) {
+            return Some(rows);
+        }
+        let in_all = rows.len();
+        let new = Rows::new(match part {
+            Some(part) => {
+                rows.iter().filter(|row| !part.contains(&identity(row))).cloned().collect()
+            }
+            None => Vec::new(),
+        });
+        *repeated += (in_all - new.as_ref().map_or(0, |rows| rows.len())) as u64;
+        new
+    }
+
+    /// Remembers rows of a token that may have more. Returns those that were not delivered before.
+    pub(crate) fn insert_part(
+        &mut self,
+        token: Token,
+        rows: Rows,
+        config: &Config,
+        repeated: &mut u64,
+    ) -> Option<Rows> {
+        self.insert(token, config);
+        let part = self.parts.entry(token).or_default();
+        let in_all = rows.len();
+        let new =
+            Rows::new(rows.iter().filter(|row| part.insert(identity(row))).cloned().collect());
+        *repeated += (in_all - new.as_ref().map_or(0, |rows| rows.len())) as u64;
+        if self.parts.len() > PARTS_MAX {
+            self.parts.pop_first();
+        }
+        new
     }
 }
 

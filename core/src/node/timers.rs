@@ -40,6 +40,7 @@ impl Node {
                 TimerKey::FetchRetry(source) => {
                     self.with_follower(source, Follower::on_fetch_retry)
                 }
+                TimerKey::BatchOpen(source) => self.with_follower(source, Follower::on_batch_due),
                 TimerKey::BurstQuiet(source) => {
                     self.with_follower(source, Follower::on_burst_quiet)
                 }

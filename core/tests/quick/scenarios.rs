@@ -57,7 +57,9 @@ scenarios! {
     a07_a_lower_announcement_resets_a_stream_that_can_reset
     a08_an_announcement_that_says_nothing_new_is_not_fetched
     a09_a_redundant_announcement_still_makes_a_source_live
+    a10_a_batch_ends_with_what_its_writer_says_of_another_stream
     a10_a_batch_is_not_cut_by_a_reset
+    a10_a_batch_without_an_end_is_not_mixed_with_the_next
     a10_a_half_batch_dies_with_its_connection
     a10_a_held_announcement_leaves_a_later_batch_alone
     a10_an_announcement_above_a_half_batch_fetches_the_batch
@@ -67,6 +69,7 @@ scenarios! {
     a11_a_late_announcement_does_not_close_a_hole_below_held_rows
     a11_a_row_that_does_not_parse_is_fetched_and_harms_nothing_else
     a11_a_row_whose_token_does_not_parse_is_asked_for
+    a11_an_old_row_does_not_close_a_hole
     a12_rows_of_a_source_that_is_not_live_cost_one_event
     a13_an_empty_answer_moves_the_position
     a14_rows_come_before_the_position_that_covers_them
@@ -137,6 +140,8 @@ scenarios! {
     bursts_a_writer_that_appears_with_a_row_is_asked
     bursts_an_announcement_below_what_was_seen_does_not_close_it
     bursts_an_announcement_inside_one_does_not_close_it
+    bursts_an_answer_behind_the_last_row_does_not_hide_the_head
+    bursts_an_answer_inside_one_shows_that_its_head_was_missed
     bursts_are_fetched_in_windows
     bursts_one_that_falls_quiet_is_completed_by_a_fetch
     bursts_one_that_does_not_fit_before_the_first_announcement_is_fetched
@@ -146,6 +151,7 @@ scenarios! {
     bursts_one_that_is_too_long_is_completed_by_a_fetch
     bursts_one_that_was_closed_costs_no_fetch_on_the_next_connection
     bursts_rows_in_falling_order_are_all_delivered
+    bursts_what_overflows_before_the_first_announcement_is_fetched
     bursts_who_joins_inside_one_does_not_trust_what_closes_it
     f05_rows_under_our_own_name_are_not_delivered
     f07_a_batch_that_is_not_whole_is_evidence_too
@@ -166,6 +172,8 @@ scenarios! {
     loose_a_low_row_before_the_announcement_is_delivered
     loose_a_low_row_during_a_fetch_is_delivered
     loose_a_page_that_ignores_its_end_is_taken_as_it_is
+    loose_a_repeat_does_not_close_a_hole
+    loose_a_row_below_the_position_that_cannot_be_read_is_fetched
     loose_exact_repeats_are_suppressed_and_steps_back_delivered
     oldest_a_bad_row_that_nobody_wants_spoils_no_answer
     oldest_a_lost_connection_fails_the_answer
@@ -205,6 +213,7 @@ scenarios! {
     pages_two_tokens_that_are_too_large_are_asked_for_one_by_one
     shared_a_row_that_a_fetch_shows_under_another_writer_is_delivered_once
     shared_a_row_that_two_writers_announce_is_delivered_once
+    shared_a_token_that_a_page_cuts_is_completed_by_what_comes_live
     shutdown_cancels_each_fetch_once
     shutdown_ends_everything_in_order
     shutdown_while_connecting_ends_with_the_connection
@@ -240,6 +249,7 @@ scenarios! {
     tcp_what_the_application_says_is_a_sign_of_life_too
     unclosed_a_batch_does_not_end_the_send_it_is_in
     unclosed_a_cut_inside_one_repeats_nothing
+    unclosed_a_late_row_that_cannot_be_read_is_a_gap
     unclosed_a_long_one_is_completed_by_a_fetch
     unclosed_a_lower_row_shows_that_the_send_goes_on
     unclosed_a_page_in_no_order_is_not_believed_to_be_whole
@@ -273,13 +283,15 @@ scenarios! {
     x06_a_low_row_during_a_fetch_is_asked_about
     x06_a_low_row_that_does_not_parse_is_asked_about
     x06_a_low_row_without_an_announcement_is_asked_about
-    x06_a_reset_closes_a_hole
+    x06_a_reset_leaves_a_hole_open_until_a_later_row
     x06_a_reset_during_a_fetch_starts_the_fetch_over
     x06_a_reset_forgets_the_retry_of_the_fetch_before_it
     x06_a_row_at_the_first_announcement_is_of_its_epoch
     x06_a_row_at_the_target_of_a_fetch_is_asked_about
     x06_a_stream_without_epochs_starts_over_at_each_connection
+    x06_a_suspicion_does_not_end_with_a_page
     x06_a_suspicion_ends_with_its_connection
+    x06_a_suspicion_outlives_a_page
     x06_an_announcement_below_a_held_one_resets
     x06_an_announcement_that_a_fetch_has_passed_is_not_a_reset
     x06_rows_of_an_epoch_that_is_over_do_not_outlive_the_first_announcement

@@ -138,12 +138,23 @@ impl Watch {
         Ok(())
     }
 
+    /// Returns whether a fetch looks for rows of a loose stream that were lost below the position: the
+    /// source is not live then, and it goes back only so far.
+    fn looks_back(&self, source: &Source, from: Token, position: Option<Token>) -> bool {
+        let reach = i64::from(self.config.catch_up.loose_reach_max);
+        let is_loose = self.config.transport.traits_of(source.stream()).order == Order::Loose;
+        let lowest = position.map(|position| position.get().saturating_sub(reach));
+        is_loose && !self.audits.is_live(source) && lowest <= Some(from.get())
+    }
+
     fn on_fetch(&mut self, query: FetchId, source: &Source, from: Token, upto: Token) -> Verdict {
         self.on_new_number(query.get())?;
         holds(from < upto, || format!("a fetch of ({from}, {upto}] of {source}"))?;
         self.check_wanted(source)?;
         let position = self.sources.get(source).and_then(|seen| seen.position);
-        if position >= Some(upto) {
+        if self.looks_back(source, from, position) {
+            self.in_flight.insert(query, source.clone());
+        } else if position >= Some(upto) {
             self.audits.on_fetch(query, source, upto)?;
         } else {
             let twice = self.in_flight.values().any(|other| other == source);

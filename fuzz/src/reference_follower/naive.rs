@@ -31,6 +31,8 @@ pub(super) struct Source {
     /// Whether a command could not be read; in a stream in memory, only an announcement ends that.
     suspect: bool,
     batch: Vec<Row>,
+    /// The time of the last row of the batch.
+    batch_at: Timestamp,
     /// The tokens of rows that came before the first announcement, and wait for it.
     unplaced: Vec<Token>,
 }
@@ -73,6 +75,16 @@ impl Naive {
             {
                 self.on_position(now, position, logs);
             }
+            Input::Tick => {
+                let torn_after = self.config.catch_up.batch_torn_after;
+                for source in self.sources.values_mut() {
+                    // The writer of a batch without an end has died.
+                    if !source.batch.is_empty() && source.batch_at + torn_after <= now {
+                        (source.live, source.suspect) = (false, true);
+                        source.batch.clear();
+                    }
+                }
+            }
             Input::Malformed { error, .. } => {
                 let name = error.row().map(|row| (row.stream.clone(), row.instance.clone()));
                 // A bad line is not believed to the point of following a new source.
@@ -97,6 +109,7 @@ impl Naive {
         let of = traits(&name.0);
         let source = self.sources.entry(name.clone()).or_default();
         source.batch.push(rdata.row.clone());
+        source.batch_at = now;
         let Some(token) = rdata.token else { return };
         let rows = std::mem::take(&mut source.batch);
         let position = source.position.unwrap_or(Token::START);

@@ -14,18 +14,19 @@ use crate::choices::Choices;
 /// The names of a stream and its writer.
 pub(super) type Name = (String, String);
 
-/// The sources: a stream of each class, two writers where a class has several, and our own name.
+/// The sources: a stream of each class, two writers where a class has several, and our own name. No
+/// writer has two: it would say nothing of the one inside a batch of the other.
 pub(super) const SOURCES: [(&str, &str); 11] = [
     ("events", "w0"),
     ("events", "w1"),
-    ("receipts", "w0"),
-    ("typing", "w0"),
-    ("backfill", "w0"),
-    ("backfill", "w1"),
-    ("caches", "w0"),
-    ("profile_updates", "w0"),
-    ("profile_updates", "w1"),
-    ("from_the_future", "w0"),
+    ("receipts", "r0"),
+    ("typing", "t0"),
+    ("backfill", "b0"),
+    ("backfill", "b1"),
+    ("caches", "c0"),
+    ("profile_updates", "p0"),
+    ("profile_updates", "p1"),
+    ("from_the_future", "f0"),
     ("events", "synrepl"),
 ];
 

@@ -47,7 +47,9 @@ pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
             let line = line.name("reason", gap_reason_name(reason));
             match reason {
                 GapReason::GaveUp { error } => line.text("error", &error.to_string()).end(),
-                GapReason::NoEndpoint | GapReason::SplitToken | _ => line.end(),
+                GapReason::NoEndpoint | GapReason::SplitToken | GapReason::Unreadable | _ => {
+                    line.end()
+                }
             }
         }
         Event::Reset { source, from, token } => {
@@ -132,6 +134,7 @@ const fn gap_reason_name(reason: &GapReason) -> &'static str {
         GapReason::NoEndpoint => "no_endpoint",
         GapReason::GaveUp { .. } => "gave_up",
         GapReason::SplitToken => "split_token",
+        GapReason::Unreadable => "unreadable",
         _ => "other",
     }
 }

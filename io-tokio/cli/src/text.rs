@@ -69,7 +69,10 @@ impl TextFormat {
             Event::Gap { source, span: Span { from, upto }, reason } => {
                 let hint = match reason {
                     GapReason::NoEndpoint => "; name its writer with --instance",
-                    GapReason::GaveUp { .. } | GapReason::SplitToken | _ => "",
+                    GapReason::GaveUp { .. }
+                    | GapReason::SplitToken
+                    | GapReason::Unreadable
+                    | _ => "",
                 };
                 let told =
                     format!("GAP: rows in ({from}, {upto}] could not be had: {reason}{hint}");

@@ -13,7 +13,7 @@ pub(super) enum Whole {
     Split,
 }
 
-/// `siblings` are the logs whose rows may come under this name; `position` is told with the rows.
+/// `siblings` are the logs whose rows may come under this name.
 #[expect(clippy::wildcard_enum_match_arm, reason = "in all other classes rows may repeat")]
 pub(super) fn check<'a>(
     log: &Log,
@@ -21,7 +21,6 @@ pub(super) fn check<'a>(
     ledger: Option<&Ledger>,
     token: Token,
     rows: &[Row],
-    position: Token,
 ) -> Result<Whole, String> {
     let shown = || rows.iter().map(Row::as_str).collect::<Vec<_>>().join(" ");
     let Some(first) = rows.first() else {
@@ -49,7 +48,7 @@ pub(super) fn check<'a>(
         ),
     };
     // Where rows repeat anyway, the rest of a token may come with the next page.
-    let rest_to_come = log.traits.order == Order::Loose && position < token;
+    let rest_to_come = log.traits.order == Order::Loose;
     if right && (whole || rest_to_come || ledger.is_some_and(|ledger| ledger.in_gap(token))) {
         return Ok(Whole::Yes);
     }

@@ -3,7 +3,7 @@
 
 use synrepl_core::{
     GapReason,
-    stream::{Source, Token},
+    stream::{Order, Source, Token},
 };
 
 use super::{Oracle, Promise, Verdict, ledger::Ledger};
@@ -30,10 +30,13 @@ impl Oracle {
         logs: &[Log],
     ) -> Verdict {
         let log = logs.iter().find(|log| log.source == *source);
+        let order = log.map(|log| self.order(log));
         let gives_up = self.gives_up;
         let ledger = self.of(source);
-        let verdict = check_place(ledger, (from, upto))
-            .and_then(|()| check_reason(ledger, reason, gives_up, log));
+        // Rows of these streams come below the position too, and so do their losses.
+        let goes_back = order == Some(Order::Loose) || *reason == GapReason::Unreadable;
+        let verdict = check_place(ledger, (from, upto), goes_back)
+            .and_then(|()| check_reason(ledger, reason, gives_up, (log, order)));
         ledger.no_endpoint = false;
         ledger.gaps.push((from, upto));
         ledger.split = None;
@@ -41,11 +44,18 @@ impl Oracle {
     }
 }
 
-fn check_place(ledger: &Ledger, (from, upto): (Token, Token)) -> Result<(), String> {
+fn check_place(
+    ledger: &Ledger,
+    (from, upto): (Token, Token),
+    goes_back: bool,
+) -> Result<(), String> {
     if from >= upto {
         return Err(format!("a gap from {from} up to {upto} is none"));
     }
-    if from < ledger.position {
+    if upto < ledger.position {
+        return Err(format!("a gap ends at {upto}, below the position {}", ledger.position));
+    }
+    if from < ledger.position && !goes_back {
         return Err(format!("a gap begins at {from}, below the position {}", ledger.position));
     }
     Ok(())
@@ -57,7 +67,7 @@ fn check_reason(
     ledger: &Ledger,
     reason: &GapReason,
     gives_up: bool,
-    log: Option<&Log>,
+    (log, order): (Option<&Log>, Option<Order>),
 ) -> Result<(), String> {
     match reason {
         GapReason::GaveUp { error } if !gives_up => {
@@ -65,6 +75,9 @@ fn check_reason(
         }
         GapReason::NoEndpoint if log.is_some() && !ledger.no_endpoint => {
             Err("says that there is nowhere to fetch from, and there is".to_owned())
+        }
+        GapReason::Unreadable if matches!(order, Some(Order::Rising | Order::Bursts)) => {
+            Err("says that it cannot be fetched below the position, and it can".to_owned())
         }
         GapReason::SplitToken if log.is_some_and(|log| !log.traits.splits_tokens) => {
             Err("says that a token was split, in a stream whose pages split none".to_owned())

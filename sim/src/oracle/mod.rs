@@ -150,7 +150,7 @@ impl Oracle {
                 Ok(())
             }
             Event::Rows { source, token, rows, position, .. } => {
-                self.on_rows(source, (*token, *position), rows, logs)?;
+                self.on_rows(source, *token, rows, logs)?;
                 self.on_position(source, *position, logs)
             }
             Event::Position { source, token } => self.on_position(source, *token, logs),
@@ -289,16 +289,40 @@ impl Oracle {
         })
     }
 
-    fn on_rows(
-        &mut self,
+    /// Returns whether these rows are the rest of a token of which a page for another writer had a
+    /// part, and a gap of that writer says so.
+    fn is_rest_of_cut(
+        &self,
         source: &Source,
-        (token, position): (Token, Token),
+        log: &Log,
+        token: Token,
         rows: &[Row],
         logs: &[Log],
-    ) -> Verdict {
+    ) -> bool {
+        if !log.traits.shared_fetch {
+            return false;
+        }
+        let Some(first) = rows.first() else { return false };
+        let ledgers: Vec<_> = self.siblings(source, true).map(|(_, ledger)| ledger).collect();
+        let siblings = logs.iter().filter(|other| other.stream == log.stream);
+        let written = siblings.filter_map(|log| log.wrote(token, first)).next();
+        ledgers.iter().any(|ledger| ledger.in_gap(token))
+            && written.is_some_and(|written| {
+                let came = |row: &Row| ledgers.iter().any(|ledger| ledger.has(token, row));
+                rows.iter().all(|row| written.contains(row))
+                    && written.iter().all(|row| rows.contains(row) || came(row))
+            })
+    }
+
+    fn on_rows(&mut self, source: &Source, token: Token, rows: &[Row], logs: &[Log]) -> Verdict {
         let log = self.log_of(source, logs)?;
         let siblings = logs.iter().filter(|other| other.stream == log.stream);
-        let whole = batches::check(log, siblings, self.ledgers.get(source), token, rows, position);
+        let is_rest = self.is_rest_of_cut(source, log, token, rows, logs);
+        let whole = if is_rest {
+            Ok(Whole::Yes)
+        } else {
+            batches::check(log, siblings, self.ledgers.get(source), token, rows)
+        };
         let split = matches!(whole, Ok(Whole::Split));
         let shared = log.traits.shared_fetch;
         let verdict = self.hold(Promise::Batches, source, whole.map(|_| ())).and_then(|()| {

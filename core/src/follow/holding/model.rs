@@ -113,7 +113,7 @@ impl ReferenceStateMachine for Model {
                 let queue = &mut state.queues[*index];
                 let goes_on = match queue.last() {
                     Some(Held::Position(Span { from: first, upto: last })) => {
-                        (prev <= *last && *last <= new).then_some(*first)
+                        (prev <= *last && *last <= new).then_some(prev.min(*first))
                     }
                     Some(Held::Rows { .. }) | None => None,
                 };

@@ -11,10 +11,10 @@ use crate::{
     config::Config,
     env::Env,
     event::Origin,
-    follow::{Follower, deliver::retain},
+    follow::{Follower, catch_up::Proof, deliver::retain},
     ids::SourceIndex,
     memory::{Cost, identity},
-    stream::{Order, Row, Rows, Token},
+    stream::{Order, Row, Rows, Span, Token},
     time::Timestamp,
     timer::TimerKey,
 };
@@ -32,6 +32,41 @@ pub(in crate::follow) struct Burst {
     pub(in crate::follow) continuous: bool,
     /// The time at which its last row was received.
     pub(super) last_at: Timestamp,
+    pub(super) sends: Sends,
+}
+
+/// What is known of the sends of a writer whose bursts an announcement closes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Sends {
+    /// Whether everything was received since the end of a send.
+    from_head: bool,
+    /// The highest token at which a send has ended.
+    ended: Option<Token>,
+}
+
+impl Sends {
+    /// Returns whether a send may be under way whose first rows were not received.
+    pub(super) const fn may_be_amid(self) -> bool {
+        !self.from_head
+    }
+
+    /// Notes an announcement, before which the source stood at `position`. Any but an answer to
+    /// REPLICATE (prev = new) ends a send; an answer at or below where one ended shows that no row
+    /// was sent since, as those of the next lie above. The first position counts as an end: what was
+    /// sent before is not asked for.
+    pub(super) fn on_announced(&mut self, span: Span, position: Token) {
+        let ended = *self.ended.get_or_insert(position);
+        if span.from < span.upto {
+            self.ended = Some(ended.max(span.upto));
+            self.from_head = true;
+        } else if span.upto <= ended {
+            self.from_head = true;
+        }
+    }
+
+    pub(super) const fn on_disconnected(&mut self) {
+        self.from_head = false;
+    }
 }
 
 impl Follower {
@@ -45,7 +80,7 @@ impl Follower {
                 self.advance_to(env, ended);
             }
             if !self.burst_takes(env, &rows) {
-                self.fetch_up_to(env, token);
+                self.fetch_up_to(env, token, Proof::Reached);
                 return;
             }
         }
@@ -86,12 +121,12 @@ impl Follower {
             return;
         };
         let quiet_at = last_at + env.config.catch_up.burst_quiet_after;
-        if self.traits.order == Order::UnclosedBursts && self.is_live() && !self.hole {
+        if self.traits.order == Order::UnclosedBursts && self.is_live() && !self.hole.is_open() {
             self.look_at_sends(env, highest, quiet_at);
         } else if quiet_at > env.now {
             env.timers.set(TimerKey::BurstQuiet(self.index), quiet_at);
         } else if self.is_live() {
-            self.fetch_up_to(env, highest);
+            self.fetch_up_to(env, highest, Proof::Reached);
         }
     }
 }

@@ -10,7 +10,7 @@ use self::{bursts::Burst, loose::Repeats, unclosed::Unclosed};
 use super::Follower;
 use crate::{
     env::Env,
-    stream::{Order, Rows, Token},
+    stream::{Order, Rows, Span, Token},
 };
 
 /// The class of a stream, with what its source remembers. An empty memory is not allocated.
@@ -87,6 +87,23 @@ impl Class {
     pub(super) fn on_disconnected(&mut self) {
         if let Some(burst) = self.burst_mut() {
             burst.continuous = false;
+            burst.sends.on_disconnected();
+        }
+    }
+
+    /// Notes an announcement, which may end a send. The source stood at `position` before it.
+    pub(super) fn on_announced(&mut self, span: Span, position: Token) {
+        if let Self::Bursts(burst) = self {
+            burst.get_or_insert_default().sends.on_announced(span, position);
+        }
+    }
+
+    /// Returns whether a send may be under way whose first rows were not received on this
+    /// connection.
+    pub(super) fn may_be_amid(&self) -> bool {
+        match self {
+            Self::Bursts(burst) => burst.as_ref().is_none_or(|burst| burst.sends.may_be_amid()),
+            Self::Rising | Self::Unclosed(_) | Self::Loose(_) => false,
         }
     }
 

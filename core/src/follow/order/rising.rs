@@ -30,11 +30,6 @@ impl Follower {
             return Some(rows);
         }
         let shared_tokens = &mut env.streams[self.stream.as_usize()].shared_tokens;
-        if shared_tokens.insert(token, &env.config) {
-            Some(rows)
-        } else {
-            env.stats.rows_repeated += rows.len() as u64;
-            None
-        }
+        shared_tokens.take_new(token, rows, &env.config, &mut env.stats.rows_repeated)
     }
 }

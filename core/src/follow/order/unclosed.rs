@@ -66,6 +66,13 @@ impl Sends {
     }
 }
 
+impl Unclosed {
+    /// Returns the position at which the source went live last.
+    pub(in crate::follow) const fn floor(&self) -> Token {
+        self.floor
+    }
+}
+
 impl Follower {
     /// Delivers rows of a live source, unless the token is at or below the floor.
     pub(in crate::follow) fn deliver_unclosed(&mut self, env: &mut Env, token: Token, rows: Rows) {

@@ -91,6 +91,10 @@ impl Audits {
         self.sources.entry(source.clone()).or_default().stood.push((now, position));
     }
 
+    pub(super) fn is_live(&self, source: &Source) -> bool {
+        self.sources.get(source).is_some_and(|followed| followed.live)
+    }
+
     pub(super) const fn is_in_flight(&self) -> bool {
         self.asked.is_some()
     }

@@ -81,7 +81,7 @@ fn from(origin: Origin) {
 fn gap(reason: GapReason) {
     match reason {
         GapReason::GaveUp { error } => are::<FetchError>(error),
-        GapReason::NoEndpoint | GapReason::SplitToken => {}
+        GapReason::NoEndpoint | GapReason::SplitToken | GapReason::Unreadable => {}
         _ => {}
     }
 }
