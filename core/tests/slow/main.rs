@@ -15,6 +15,7 @@ mod lossy;
 mod material;
 mod memory;
 mod metamorphic;
+mod one_stream;
 mod publish_allocations;
 mod publish_faults;
 mod publisher_model;
