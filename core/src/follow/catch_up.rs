@@ -281,7 +281,7 @@ impl Follower {
     fn give_up(&mut self, env: &mut Env, reason: GapReason) {
         let position = self.position.unwrap_or(Token::START);
         let Some(catch_up) = self.catch_up_mut() else { return };
-        let upto = catch_up.target;
+        let upto = catch_up.target.max(position);
         let from = catch_up.below.take().map_or(position, |below| below.min(position));
         self.notify_gap(env, Span::new(from, upto), reason);
         self.set_position(env, upto);
