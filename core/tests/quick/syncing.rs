@@ -363,5 +363,6 @@ fn an_origin_whose_last_user_is_gone_takes_no_room() {
     world.hear(&format!("USER_SYNC proc {long} DEV start 1"));
     world.hear(&format!("USER_SYNC proc {long}y DEV start 1"));
     let learned = world.learned();
+    assert!(learned[0].ends_with(" true"), "nothing is left of the others: {learned:?}");
     assert!(learned[1].ends_with("too many"), "names have a limit as well: {learned:?}");
 }
