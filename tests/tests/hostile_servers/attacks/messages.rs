@@ -104,7 +104,8 @@ pub(crate) fn messages() -> Vec<Row> {
                 };
                 attack(SUBSCRIBE, CONFIRMED, Then::Flood(batch))
             },
-            &["a batch of s/", "longer than allowed"],
+            // A batch that goes on for long is torn, so on a slow machine no limit is reached.
+            &["announced no position on this connection"],
         )
         .floods(160)
         .memory_max(140),
