@@ -227,8 +227,8 @@ impl Follow {
         if let Event::Warning(warning) = event {
             let (kind, told) = self.circumstances.sentence(warning);
             self.diagnostics.problem(kind, now, &told);
-        } else if let Some(told) = Circumstances::no_endpoint(event) {
-            self.diagnostics.problem(Kind::NoEndpoint, now, &told);
+        } else if let Some((kind, told)) = self.circumstances.no_rows(event) {
+            self.diagnostics.problem(kind, now, &told);
         } else if self.tell_twice {
             self.tell_connection(event, now);
         }

@@ -110,10 +110,15 @@ impl Circumstances {
     }
 
     /// The sentence about rows that could not be had because no instance was named for their
-    /// source; `None` if the event is no such gap.
-    pub(super) fn no_endpoint(event: &Event) -> Option<String> {
-        let Event::Gap { source, reason: GapReason::NoEndpoint, .. } = event else { return None };
-        Some(format!("{event}{}", pass_instance(source)))
+    /// source, or nothing was to be had from it; `None` if the event is no such gap.
+    pub(super) fn no_rows(&self, event: &Event) -> Option<(Kind, String)> {
+        let Event::Gap { source, reason, .. } = event else { return None };
+        let (kind, hint) = match reason {
+            GapReason::NoEndpoint => (Kind::NoEndpoint, pass_instance(source)),
+            GapReason::GaveUp { error } => (Kind::FetchFailed, self.fetch_hint(source, error)),
+            _ => return None,
+        };
+        Some((kind, format!("{event}{hint}")))
     }
 
     /// The hint that follows the statement of the fault and names the flag or file to look at.
@@ -275,10 +280,11 @@ mod tests {
     fn a_missing_address_points_at_the_flag_to_pass() {
         let (from, upto) = (Token::new(3), Token::new(9));
         let gap = |reason| Event::Gap { source: source(), span: Span { from, upto }, reason };
-        let told = Circumstances::no_endpoint(&gap(GapReason::NoEndpoint)).unwrap();
+        let (kind, told) = circumstances().no_rows(&gap(GapReason::NoEndpoint)).unwrap();
+        assert_eq!(kind, Kind::NoEndpoint);
         assert!(told.starts_with("rows (3, 9] of events/p1 could not be had: "), "{told}");
         assert!(told.contains("; pass --instance p1=http://HOST:PORT"), "{told}");
-        assert_eq!(Circumstances::no_endpoint(&gap(GapReason::SplitToken)), None);
+        assert_eq!(circumstances().no_rows(&gap(GapReason::SplitToken)), None);
         for warning in [
             failed(FetchError::NoEndpoint { instance: "p1".to_owned() }),
             not_audited(&source(), NotAuditedReason::NoEndpoint),

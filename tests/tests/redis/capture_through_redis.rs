@@ -120,7 +120,9 @@ fn check(
 ) -> Account {
     let delivered = Account::of_lines(lines);
     println!("{}", truth.table(&delivered));
-    let wrong = truth.compare(&delivered, lost);
+    let mut wrong = truth.compare(&delivered, lost);
+    // Nobody has the rows of that stream: a gap says so.
+    wrong.retain(|told| !told.starts_with(&format!("{FOREIGN}/master: gap")));
     assert!(wrong.is_empty(), "{}\n{stderr}", wrong.join("\n"));
     let foreign = stderr.lines().find(|line| line.contains(FOREIGN)).unwrap_or_default();
     assert!(foreign.contains("Unknown stream"), "{stderr}");
