@@ -116,7 +116,7 @@ impl Circumstances {
         let (kind, hint) = match reason {
             GapReason::NoEndpoint => (Kind::NoEndpoint, pass_instance(source)),
             GapReason::GaveUp { error } => (Kind::FetchFailed, self.fetch_hint(source, error)),
-            _ => return None,
+            GapReason::SplitToken | GapReason::Unreadable | _ => return None,
         };
         Some((kind, format!("{event}{hint}")))
     }
