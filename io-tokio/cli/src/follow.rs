@@ -5,7 +5,7 @@ mod setup;
 
 use std::{io, process::ExitCode, time::Duration};
 
-use synrepl::{DriverError, Replication};
+use synrepl::{DriverError, Positions, Replication};
 use synrepl_core::{Event, Printable};
 use tokio::{
     task::JoinHandle,
@@ -277,10 +277,7 @@ impl Follow {
     async fn offer_positions(&mut self) {
         let Some(saver) = &mut self.saver else { return };
         let now = Instant::now();
-        let positions = match &self.acknowledged {
-            Some(acknowledged) => acknowledged.positions(),
-            None => self.replication.positions(),
-        };
+        let positions = handled(self.acknowledged.as_ref(), &self.replication);
         if let Err(error) = saver.offer(positions, now).await {
             let told = format!("--positions {}: not saved: {error}; trying again", saver.path());
             self.diagnostics.problem(Kind::Positions, now, &told);
@@ -289,10 +286,7 @@ impl Follow {
 
     async fn save_finally(&mut self) {
         let Some(saver) = &mut self.saver else { return };
-        let positions = match &self.acknowledged {
-            Some(acknowledged) => acknowledged.positions(),
-            None => self.replication.positions(),
-        };
+        let positions = handled(self.acknowledged.as_ref(), &self.replication);
         if let Err(error) = saver.finish(positions).await {
             self.failed = true;
             let told = format!("--positions {}: not saved: {error}", saver.path());
@@ -326,6 +320,14 @@ impl Follow {
             ));
         }
     }
+}
+
+/// Returns the positions up to which the reader counts as having handled everything.
+fn handled<'a>(
+    acknowledged: Option<&'a Acknowledged>,
+    replication: &'a Replication,
+) -> &'a Positions {
+    acknowledged.map_or_else(|| replication.positions(), Acknowledged::positions)
 }
 
 async fn answer(acknowledged: &mut Option<Acknowledged>) -> Result<(), String> {
