@@ -137,6 +137,11 @@ impl Config {
                 "is below 1 ms; rows of one send need time to come",
             ),
             (
+                "catch_up.batch_torn_after",
+                self.catch_up.batch_torn_after,
+                "is below 1 ms; the rows of one batch need time to come",
+            ),
+            (
                 "users.syncing_expires_after",
                 self.users.syncing_expires_after,
                 "is below 1 ms; users are reported again every half of it",
