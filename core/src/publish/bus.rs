@@ -214,10 +214,11 @@ impl Publisher {
         instance: &ByteString,
         env: &mut Env,
     ) {
+        // Mostly there is no own stream of that name.
+        let Some(index) = self.by_name.get(stream) else { return };
         if !self.uses_bus || !traits(stream).single_writer {
             return;
         }
-        let Some(index) = self.by_name.get(stream) else { return };
         let own = &mut self.streams[index.as_usize()];
         if own.channel == Channel::Main && !own.other_writer_reported {
             own.other_writer_reported = true;
