@@ -43,6 +43,10 @@ pub struct MemoryLimits {
     /// The most tokens remembered per stream whose fetch also returns rows of other writers.
     /// Default 65,536: as far as two writers may lie apart.
     pub shared_tokens_max: u32,
+    /// The most bytes remembered per such stream of tokens of which a page had only a part of the
+    /// rows. Default 1 MiB: some 10,000 rows, and a page has 100. Above it the rest of the lowest
+    /// token is left to the gap that was reported.
+    pub shared_parts_bytes_max: u32,
     /// The most open waits. Default 10,000. More are refused.
     pub waits_max: u32,
 }
@@ -62,6 +66,7 @@ impl Default for MemoryLimits {
             burst_rows_max: 10_000,
             burst_bytes_max: 4 << 20,
             shared_tokens_max: 65_536,
+            shared_parts_bytes_max: 1 << 20,
             waits_max: 10_000,
         }
     }

@@ -93,6 +93,7 @@ use crate::stream::Positions;
 /// | `limits.burst_rows_max` | rows | 10,000 | a longer burst is completed by a fetch |
 /// | `limits.burst_bytes_max` | bytes | 4 MiB | a longer burst is completed by a fetch |
 /// | `limits.shared_tokens_max` | tokens | 65,536 | as far as two writers may lie apart |
+/// | `limits.shared_parts_bytes_max` | bytes | 1 MiB | some 10,000 rows, and a page has 100 |
 /// | `limits.waits_max` | waits | 10,000 | more are refused |
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]

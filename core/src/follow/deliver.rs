@@ -7,6 +7,7 @@ use super::{Follower, order::Class};
 use crate::{
     env::Env,
     event::{Event, Origin},
+    memory::identity,
     stream::{Row, Rows, Token},
 };
 
@@ -58,8 +59,12 @@ impl Follower {
             env.stats.rows_repeated += rows.len() as u64;
             return false;
         }
-        let (config, stats) = (&env.config, &mut env.stats.rows_repeated);
-        if let Some(rows) = shared.insert_part(token, rows, config, stats) {
+        shared.insert(token, &env.config);
+        let mut part = shared.take_part(token).unwrap_or_default();
+        let new = retain(env, rows, |_, row| part.insert(&identity(row)));
+        let shared = &mut env.streams[self.stream.as_usize()].shared_tokens;
+        shared.put_part(token, part, &env.config);
+        if let Some(rows) = new {
             self.emit_fetched(env, token, rows, complete);
         }
         true

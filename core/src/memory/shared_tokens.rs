@@ -2,14 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::identity;
+use super::Cost;
 use crate::{
     config::Config,
-    stream::{Row, Rows, Token},
+    stream::{Row, Token},
 };
-
-/// The most tokens of which a part is remembered; of more, the lowest count as whole.
-const PARTS_MAX: usize = 64;
 
 /// The tokens of a stream that were delivered lately under any writer, for streams whose fetch (or
 /// live rows) show one writer's rows under another's name as well.
@@ -17,12 +14,21 @@ const PARTS_MAX: usize = 64;
 pub(crate) struct SharedTokens {
     tokens: BTreeSet<Token>,
     /// The rows that were delivered of tokens of which a page had only a part.
-    parts: BTreeMap<Token, BTreeSet<Row>>,
+    parts: BTreeMap<Token, Part>,
+    /// The bytes that all parts take.
+    part_bytes: u64,
+}
+
+/// The rows of a token that were delivered, while others may be missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Part {
+    rows: BTreeSet<Box<str>>,
+    /// The bytes of their texts.
+    text: usize,
 }
 
 impl SharedTokens {
-    /// Remembers the token; returns false if its rows were delivered before. Above the limit, the
-    /// lowest token is forgotten.
+    /// Remembers the token; returns false if it was delivered already, whole or in part.
     pub(crate) fn insert(&mut self, token: Token, config: &Config) -> bool {
         if !self.tokens.insert(token) {
             return false;
@@ -30,7 +36,7 @@ impl SharedTokens {
         if self.tokens.len() > config.limits.shared_tokens_max as usize
             && let Some(lowest) = self.tokens.pop_first()
         {
-            self.parts.remove(&lowest);
+            self.take_part(lowest);
         }
         true
     }
@@ -45,48 +51,43 @@ impl SharedTokens {
         self.parts.contains_key(&token)
     }
 
-    /// Remembers the token, all of whose rows these are. Returns those that were not delivered
-    /// before; the others are counted in `repeated`.
-    pub(crate) fn take_new(
-        &mut self,
-        token: Token,
-        rows: Rows,
-        config: &Config,
-        repeated: &mut u64,
-    ) -> Option<Rows> {
-        let part = self.parts.remove(&token);
-        if self.insert(token, config) {
-            return Some(rows);
-        }
-        let in_all = rows.len();
-        let new = Rows::new(match part {
-            Some(part) => {
-                rows.iter().filter(|row| !part.contains(&identity(row))).cloned().collect()
-            }
-            None => Vec::new(),
-        });
-        *repeated += (in_all - new.as_ref().map_or(0, |rows| rows.len())) as u64;
-        new
+    /// Forgets that only a part of the token was delivered; returns that part.
+    pub(crate) fn take_part(&mut self, token: Token) -> Option<Part> {
+        let part = self.parts.remove(&token)?;
+        self.part_bytes -= part.bytes();
+        Some(part)
     }
 
-    /// Remembers rows of a token that may have more. Returns those that were not delivered before.
-    pub(crate) fn insert_part(
-        &mut self,
-        token: Token,
-        rows: Rows,
-        config: &Config,
-        repeated: &mut u64,
-    ) -> Option<Rows> {
-        self.insert(token, config);
-        let part = self.parts.entry(token).or_default();
-        let in_all = rows.len();
-        let new =
-            Rows::new(rows.iter().filter(|row| part.insert(identity(row))).cloned().collect());
-        *repeated += (in_all - new.as_ref().map_or(0, |rows| rows.len())) as u64;
-        if self.parts.len() > PARTS_MAX {
-            self.parts.pop_first();
+    /// Remembers that this part of the token was delivered. Above the limit the lowest tokens count
+    /// as whole: a gap has said what may be missing of them.
+    pub(crate) fn put_part(&mut self, token: Token, part: Part, config: &Config) {
+        self.part_bytes += part.bytes();
+        self.parts.insert(token, part);
+        while self.part_bytes > u64::from(config.limits.shared_parts_bytes_max)
+            && let Some((_, lowest)) = self.parts.pop_first()
+        {
+            self.part_bytes -= lowest.bytes();
         }
-        new
+    }
+}
+
+impl Part {
+    /// Returns whether the row, in the form by which it is known again, was delivered.
+    pub(crate) fn has(&self, row: &Row) -> bool {
+        self.rows.contains(row.as_str())
+    }
+
+    /// Adds a row in that form; returns false if it was there.
+    pub(crate) fn insert(&mut self, row: &Row) -> bool {
+        let is_new = self.rows.insert(row.as_str().into());
+        if is_new {
+            self.text += row.len();
+        }
+        is_new
+    }
+
+    fn bytes(&self) -> u64 {
+        (Cost::BURST.of(self.rows.len()) + self.text) as u64
     }
 }
 
@@ -119,5 +120,31 @@ mod tests {
         assert!(shared.insert(Token::new(1), &config));
         assert!(shared.insert(Token::new(2), &config));
         assert!(!shared.insert(Token::new(1), &config), "two are allowed");
+    }
+
+    #[test]
+    fn parts_take_no_more_bytes_than_are_allowed() {
+        let part = |row: &str| {
+            let mut part = Part::default();
+            assert!(part.insert(&Row::from(row)) && !part.insert(&Row::from(row)));
+            part
+        };
+        let two = u32::try_from(2 * part("[1]").bytes()).expect("a small one");
+        let config = Config {
+            limits: MemoryLimits { shared_parts_bytes_max: two, ..MemoryLimits::default() },
+            ..Config::default()
+        };
+        let mut shared = SharedTokens::default();
+        for number in [5, 6] {
+            assert!(shared.insert(Token::new(number), &config));
+            shared.put_part(Token::new(number), part("[1]"), &config);
+        }
+        assert!(shared.is_part(Token::new(5)) && shared.is_part(Token::new(6)));
+        assert!(shared.insert(Token::new(7), &config));
+        shared.put_part(Token::new(7), part("[2]"), &config);
+        assert!(shared.is_whole(Token::new(5)), "it is the lowest");
+        assert!(shared.take_part(Token::new(7)).is_some_and(|part| part.has(&Row::from("[2]"))));
+        shared.put_part(Token::new(8), part(&"x".repeat(two as usize)), &config);
+        assert_eq!((shared.part_bytes, shared.parts.len()), (0, 0), "one alone may be too large");
     }
 }

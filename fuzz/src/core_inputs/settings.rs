@@ -36,6 +36,7 @@ pub(super) fn decoded(choices: &mut Choices<'_>) -> Settings {
         config.limits.burst_rows_max = 3;
         config.catch_up.burst_window_max = 3;
         config.limits.shared_tokens_max = 2;
+        config.limits.shared_parts_bytes_max = 400;
         config.catch_up.fetches_in_flight_max = 1;
         config.limits.waits_max = 2;
     }

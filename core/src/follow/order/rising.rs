@@ -3,7 +3,8 @@
 use crate::{
     env::Env,
     event::Origin,
-    follow::Follower,
+    follow::{Follower, deliver::retain},
+    memory::identity,
     stream::{Rows, Token},
 };
 
@@ -18,8 +19,8 @@ impl Follower {
         }
     }
 
-    /// Returns the rows, or `None` if the fetch for another writer of the stream has brought them
-    /// already.
+    /// Returns those rows of a token that the fetch for another writer of the stream has not brought
+    /// already, or `None` if it has brought all. What was known in part is known whole then.
     pub(in crate::follow) fn new_by_token(
         &self,
         env: &mut Env,
@@ -29,7 +30,11 @@ impl Follower {
         if !self.traits.shared_fetch {
             return Some(rows);
         }
-        let shared_tokens = &mut env.streams[self.stream.as_usize()].shared_tokens;
-        shared_tokens.take_new(token, rows, &env.config, &mut env.stats.rows_repeated)
+        let shared = &mut env.streams[self.stream.as_usize()].shared_tokens;
+        if shared.insert(token, &env.config) {
+            return Some(rows);
+        }
+        let part = shared.take_part(token);
+        retain(env, rows, |_, row| part.as_ref().is_some_and(|part| !part.has(&identity(row))))
     }
 }
