@@ -294,14 +294,10 @@ impl Node {
     /// between the rows of a batch. On direct TCP one connection carries the rows of all writers.
     #[inline]
     fn tear_other_batches(&mut self, source: SourceIndex, instance: &str) {
-        if self.env.open_batches.is_empty() || self.env.is_on_tcp() {
-            return;
-        }
-        let is_torn = |index: &&SourceIndex| {
-            **index != source && self.followers[index.as_usize()].source().instance() == instance
-        };
-        if let Some(torn) = self.env.open_batches.iter().find(is_torn).copied() {
-            self.with_follower(torn, Follower::on_interrupted);
+        if let Some(open) = self.env.open_batches.of(instance)
+            && open != source
+        {
+            self.with_follower(open, Follower::on_interrupted);
         }
     }
 

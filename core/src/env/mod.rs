@@ -4,13 +4,14 @@
 //! What enters: the time of each input, and what the parts do. What leaves: actions, in the order
 //! in which they were made (C1).
 
+mod batches;
 mod outbox;
 mod stream;
 
 use std::collections::VecDeque;
 
-use self::outbox::Outbox;
 pub(crate) use self::stream::StreamState;
+use self::{batches::OpenBatches, outbox::Outbox};
 use crate::{
     action::Action,
     config::{Channel, Config, Transport},
@@ -54,8 +55,7 @@ pub(crate) struct Env {
     pub(crate) replicate_again: bool,
     /// Bytes of rows in open batches, in open bursts, and in memories of repeats, of all sources.
     pub(crate) kept_bytes: u64,
-    /// The sources of which a batch is open.
-    pub(crate) open_batches: Vec<SourceIndex>,
+    pub(crate) open_batches: OpenBatches,
     /// The time until which writers count as having been there from the start; `None` before the
     /// first connection.
     pub(crate) settling_until: Option<Timestamp>,
@@ -78,7 +78,7 @@ impl Env {
             unconfirmed: 0,
             replicate_again: false,
             kept_bytes: 0,
-            open_batches: Vec::new(),
+            open_batches: OpenBatches::default(),
             settling_until: None,
             config,
         }
