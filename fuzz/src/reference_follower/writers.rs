@@ -14,19 +14,19 @@ use crate::choices::Choices;
 /// The names of a stream and its writer.
 pub(super) type Name = (String, String);
 
-/// The sources: a stream of each class, two writers where a class has several, and our own name. No
-/// writer has two: it would say nothing of the one inside a batch of the other.
+/// The sources: a stream of each class, two writers where a class has several, and our own name. One
+/// writer has most of them: it says nothing of the one inside a send of the other.
 pub(super) const SOURCES: [(&str, &str); 11] = [
     ("events", "w0"),
     ("events", "w1"),
-    ("receipts", "r0"),
-    ("typing", "t0"),
-    ("backfill", "b0"),
-    ("backfill", "b1"),
-    ("caches", "c0"),
-    ("profile_updates", "p0"),
-    ("profile_updates", "p1"),
-    ("from_the_future", "f0"),
+    ("receipts", "w0"),
+    ("typing", "w0"),
+    ("backfill", "w0"),
+    ("backfill", "w1"),
+    ("caches", "w0"),
+    ("profile_updates", "w0"),
+    ("profile_updates", "w1"),
+    ("from_the_future", "w0"),
     ("events", "synrepl"),
 ];
 
@@ -106,8 +106,16 @@ impl Writers {
         }
     }
 
-    /// Drops everything that this writer has not sent yet.
+    /// Drops everything that this writer has not sent yet, and the rest of a send of another of its
+    /// streams.
     pub(super) fn skip(&mut self, at: usize) {
+        if let Some(sending) = self.sending(at) {
+            self.skip_one(sending);
+        }
+        self.skip_one(at);
+    }
+
+    fn skip_one(&mut self, at: usize) {
         let end = self.end(&self.all[at].name.0);
         let writer = &mut self.all[at];
         // Followers must learn of the dropped rows, and of a stream in memory that starts over.
@@ -131,11 +139,19 @@ impl Writers {
     pub(super) fn announce_ahead(&self, at: usize) -> Option<Command> {
         let writer = &self.all[at];
         let end = self.end(&writer.name.0);
-        (writer.is_started && writer.queue.is_empty()).then(|| writer.position(end, end))
+        (writer.is_started && self.sending(at).is_none()).then(|| writer.position(end, end))
     }
 
-    /// Returns the next command of this writer. A loose stream goes back by `repeats` tokens first.
+    /// Returns the source of the same instance that is inside a send.
+    fn sending(&self, at: usize) -> Option<usize> {
+        let instance = &self.all[at].name.1;
+        self.all.iter().position(|other| other.name.1 == *instance && !other.queue.is_empty())
+    }
+
+    /// Returns the next command of this writer: the rest of a send that it is inside of, of whatever
+    /// stream. A loose stream goes back by `repeats` tokens first.
     pub(super) fn next(&mut self, at: usize, repeats: u8) -> Option<Command> {
+        let at = self.sending(at).unwrap_or(at);
         let end = self.end(&self.all[at].name.0);
         let writer = &mut self.all[at];
         if !writer.is_started {
