@@ -32,7 +32,8 @@ pub(super) struct Truth {
     ledgers: BTreeMap<String, Ledger>,
     /// The position at which a source started: rows at or below it are not expected.
     starts: BTreeMap<String, i64>,
-    /// What was sent before the follower heard anything, which it is not owed.
+    /// What was sent before the follower heard anything on the connection on which it got its first
+    /// position: it is not owed that.
     pub(super) floors: BTreeMap<String, i64>,
     /// Tokens, by writer, of which a page was cut.
     pub(super) cut: BTreeSet<i64>,
@@ -55,6 +56,12 @@ impl Truth {
     pub(super) fn start(&mut self, writer: &str, at: i64) {
         let floor = self.floors.get(writer).copied().unwrap_or(i64::MIN);
         self.starts.entry(writer.to_owned()).or_insert_with(|| at.max(floor));
+    }
+
+    /// Who has no position yet is new again on the next connection.
+    pub(super) fn on_lost(&mut self) {
+        let ledgers = &self.ledgers;
+        self.floors.retain(|name, _| ledgers.get(name).is_some_and(|of| of.position.is_some()));
     }
 
     pub(super) fn position(&self, writer: &str) -> Option<i64> {

@@ -270,6 +270,7 @@ impl World {
     fn lose(&mut self) -> Outcome {
         if self.follower.bench.up {
             (self.hidden_restart, self.heard) = (None, BTreeMap::new());
+            self.truth.on_lost();
             let input = self.follower.bench.lost();
             self.writers.iter_mut().for_each(|writer| writer.is_asked = false);
             if self.setting.on_tcp {
