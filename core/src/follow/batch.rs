@@ -18,11 +18,9 @@ pub(super) enum Open {
     Nothing,
     /// The first rows of the token; the last one is still to come.
     Batch(Box<Batch>),
-    /// The first rows of the token were dropped: what looks like a whole batch next is its rest.
-    Torn,
-    /// The same, as the writer said something else inside the batch; the source has not been asked
-    /// for since.
-    Interrupted,
+    /// The first rows of the token were dropped: what looks like a whole batch next is its rest. The
+    /// last of what was received of it came at this time.
+    Torn(Timestamp),
 }
 
 impl Open {
@@ -30,7 +28,7 @@ impl Open {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Batch(batch) => batch.bytes(),
-            Self::Nothing | Self::Torn | Self::Interrupted => 0,
+            Self::Nothing | Self::Torn(_) => 0,
         }
     }
 }

@@ -32,6 +32,9 @@ pub(super) struct CatchUp {
     contradicted: Option<Token>,
     /// The token above which everything is still to be fetched, while it is below the position.
     below: Option<Token>,
+    /// Whether nothing but a row has ever named the source, so that its writer may not have the
+    /// stream at all.
+    is_stray: bool,
     pub(super) pager: Pager,
 }
 
@@ -54,7 +57,14 @@ impl Proof {
 
 impl CatchUp {
     pub(super) const fn new(target: Token) -> Self {
-        Self { target, shown: None, contradicted: None, below: None, pager: Pager::new() }
+        Self {
+            target,
+            shown: None,
+            contradicted: None,
+            below: None,
+            is_stray: false,
+            pager: Pager::new(),
+        }
     }
 
     /// Goes back below the position, if it is not to do so further already.
@@ -124,6 +134,20 @@ impl Follower {
         }
     }
 
+    /// Notes that a row is all that has ever named the source which the catch-up is of.
+    pub(super) fn note_stray(&mut self) {
+        if let Some(catch_up) = self.catch_up_mut() {
+            catch_up.is_stray = true;
+        }
+    }
+
+    /// Notes that the writer has announced the stream, so it has it.
+    pub(super) fn note_announced(&mut self) {
+        if let Some(catch_up) = self.catch_up_mut() {
+            catch_up.is_stray = false;
+        }
+    }
+
     /// Handles an announcement that is received during the catch-up. One that lies far below the
     /// target, of which no row was seen either, throws doubt on it: a stream that is fetched in
     /// windows would be so for ever if the target was wrong. The writer is asked once more.
@@ -142,9 +166,8 @@ impl Follower {
     /// Returns the highest token that the writer has reached without a doubt: that of a row, or of
     /// an announcement since the catch-up began.
     fn highest_seen(&self) -> Option<Token> {
-        let held = self.held.as_ref().and_then(|holding| holding.highest());
         let shown = self.catch_up().and_then(|catch_up| catch_up.shown);
-        held.max(shown).max(self.class.highest())
+        self.highest_held().max(shown).max(self.class.highest())
     }
 
     /// Handles the answer of a writer that was asked once more where it stands. If it stands below
@@ -219,8 +242,14 @@ impl Follower {
             PageResult::Page(checked) => self.screen_or_apply(env, span, checked),
             PageResult::Narrower => self.fetch_next(env),
             PageResult::NoEndpoint => self.give_up(env, GapReason::NoEndpoint),
-            PageResult::Unknown(error) => self.give_up(env, GapReason::GaveUp { error }),
-            PageResult::Failed(error) => self.on_fetch_failed(env, span, error),
+            PageResult::Unknown(error) if catch_up.is_stray => {
+                self.give_up(env, GapReason::GaveUp { error });
+            }
+            // It is another instance that does not know a stream of which the writer has spoken:
+            // the address is wrong, and may be put right.
+            PageResult::Unknown(error) | PageResult::Failed(error) => {
+                self.on_fetch_failed(env, span, error);
+            }
         }
     }
 
@@ -264,6 +293,7 @@ impl Follower {
             State::CatchingUp(_) => self.go_live(env),
             State::Unconfirmed { fetch } | State::Doubted { fetch } => {
                 *fetch = None;
+                self.class.on_complete(position.unwrap_or(Token::START));
             }
             State::Live => {}
         }

@@ -1,26 +1,25 @@
 //! The state of one source, and its transitions.
 //!
-//! What enters: rows and announcements, through [`Follower::on_row`] and [`Follower::on_position`].
-//! The pure functions [`receive`](mod@super::receive) and [`announce`](mod@super::announce) decide
-//! what follows, and this module carries it out. What leaves: events and fetches, through [`Env`].
+//! What enters: rows ([`rows`](super::rows)), announcements ([`announced`](super::announced)), rows
+//! that could not be read, and the end of the connection. What leaves: events and fetches, through
+//! [`Env`].
 
 use super::{
-    announce::{self, OpenBurst, announce},
     audit::Audit,
     batch::Open,
     catch_up::{CatchUp, Proof},
-    holding::{Held, Holding},
+    holding::Holding,
     hole::Hole,
     order::Class,
-    receive::{self, History, receive},
 };
 use crate::{
     config::Config,
     env::Env,
-    event::{Event, Warning},
+    event::Event,
     ids::{SourceIndex, StreamIndex},
     inband::Lost,
-    stream::{Order, Row, Rows, Source, Span, StreamTraits, Token},
+    stream::{Source, StreamTraits, Token},
+    timer::TimerKey,
 };
 
 /// The receiving side of one source.
@@ -157,7 +156,7 @@ impl Follower {
 
     /// Returns how far the writer is known to have come: the highest token that is held or to be
     /// fetched, or the position of a source that is live.
-    fn known_end(&self) -> Token {
+    pub(super) fn known_end(&self) -> Token {
         match self.catch_up() {
             Some(catch_up) => {
                 let held = self.highest_held();
@@ -165,10 +164,6 @@ impl Follower {
             }
             None => self.position.unwrap_or(Token::START),
         }
-    }
-
-    fn highest_held(&self) -> Option<Token> {
-        self.held.as_ref().and_then(|holding| holding.highest())
     }
 
     /// Updates `total`, the bytes of rows that all sources keep, with what this source keeps now.
@@ -185,236 +180,9 @@ impl Follower {
         total - self.kept_bytes
     }
 
-    /// Handles one row. `token` is `None` for every row of a batch but the last: such rows are kept
-    /// until the batch is whole (F4).
-    pub(crate) fn on_row(&mut self, env: &mut Env, token: Option<Token>, row: Row) {
-        // Nearly all rows take this path.
-        if let (Some(token), State::Live, Open::Nothing, Class::Rising, false) =
-            (token, &self.state, &self.open, &self.class, self.hole.is_open())
-            && Some(token) > self.position
-        {
-            self.deliver_rising(env, token, Rows::from(row));
-            return;
-        }
-        if let Some(answer) = self.answer_mut() {
-            answer.push(token, &row, &env.config);
-            return;
-        }
-        match token {
-            Some(token) => self.on_last_row(env, token, row),
-            None => self.extend_batch(env, &row),
-        }
-    }
-
-    /// Handles the row that carries the token, and so ends a batch.
-    fn on_last_row(&mut self, env: &mut Env, token: Token, row: Row) {
-        let rows = match self.close_batch(env) {
-            Open::Nothing => Some(Rows::from(row)),
-            Open::Batch(batch) => Some(batch.finish(row)),
-            Open::Torn | Open::Interrupted => None,
-        };
-        self.on_rows(env, token, rows);
-    }
-
-    fn extend_batch(&mut self, env: &mut Env, row: &Row) {
-        if self.open == Open::Nothing {
-            self.open_batch(env);
-        }
-        if let Open::Batch(batch) = &mut self.open
-            && !batch.push(row, env.now, &env.config, env.kept_bytes)
-        {
-            self.tear_batch(env);
-            let source = self.source.clone();
-            env.notify(Event::Warning(Warning::BatchOverflow { source }));
-        }
-    }
-
-    /// Carries out what [`receive`](fn@receive::receive) decides for the rows of a token. `rows` is
-    /// `None` if not all of them could be kept.
-    pub(super) fn on_rows(&mut self, env: &mut Env, token: Token, rows: Option<Rows>) {
-        match (receive(&self.view_rows(env, token, rows.is_some())), rows) {
-            (receive::Step::Deliver, Some(rows)) => self.deliver_live(env, token, rows),
-            (receive::Step::Repeat, Some(rows)) => {
-                env.stats.rows_repeated += rows.len() as u64;
-            }
-            (receive::Step::Hold, Some(rows)) => self.hold_rows(env, token, &rows),
-            (receive::Step::HoldAndRequest, Some(rows)) => {
-                self.hold_rows(env, token, &rows);
-                self.request_position(env);
-            }
-            (receive::Step::RequestPosition, _) => self.request_position(env),
-            (receive::Step::Wait, rows) => {
-                self.hold_whole_rows(env, token, rows.as_ref());
-                env.replicate_again = true;
-            }
-            (receive::Step::FetchOnEvidence, rows) => {
-                self.take_as_evidence(env, token, rows.as_ref());
-                self.fetch_up_to(env, token, self.proof_by_row());
-                self.note_shown(token);
-            }
-            (receive::Step::ResetOnEvidence, rows) => {
-                self.take_as_evidence(env, token, rows.as_ref());
-                self.reset(env, token, self.proof_by_row());
-            }
-            (receive::Step::Fetch, rows) => {
-                if rows.is_none() {
-                    self.lose_below_position(env, Some(token));
-                }
-                self.fetch_up_to(env, token, self.proof_by_row());
-            }
-            // Rows that are not whole are neither delivered nor held.
-            (
-                receive::Step::Deliver
-                | receive::Step::Repeat
-                | receive::Step::Hold
-                | receive::Step::HoldAndRequest,
-                None,
-            ) => {
-                self.lose_below_position(env, Some(token));
-                self.fetch_up_to(env, token, self.proof_by_row());
-                self.note_shown(token);
-            }
-        }
-    }
-
-    fn view_rows(&self, env: &Env, token: Token, whole: bool) -> receive::View {
-        receive::View {
-            standing: match &self.state {
-                State::Unconfirmed { .. } => receive::Standing::Unconfirmed,
-                State::Doubted { .. } => receive::Standing::Doubted,
-                State::CatchingUp(_) => receive::Standing::CatchingUp,
-                State::Live => receive::Standing::Live,
-            },
-            order: self.traits.order,
-            whole,
-            hole: self.hole.may_lie_below(token),
-            above: token > self.known_end(),
-            may_restart: self.may_restart(env),
-            resettable: self.traits.resettable,
-            history: match self.position {
-                None => History::Unknown,
-                Some(_) if self.has_delivered_nothing() => History::Nothing,
-                Some(_) => History::Rows,
-            },
-            in_band: env.config.transport.catches_up_in_band(),
-            may_request: !env.config.observe_only,
-        }
-    }
-
-    /// Takes rows of a source that is not confirmed as an announcement of their token.
-    fn take_as_evidence(&mut self, env: &mut Env, token: Token, rows: Option<&Rows>) {
-        // A loose stream goes back: no fetch from the position returns rows at or below it.
-        if self.traits.order == Order::Loose {
-            self.hold_whole_rows(env, token, rows);
-        }
-        if rows.is_none() {
-            self.lose_below_position(env, Some(token));
-        }
-        self.ensure_started(env, token.before());
-    }
-
-    /// Handles an announcement. A batch that is open is torn: a writer sends nothing else between
-    /// the rows of a batch.
-    pub(crate) fn on_position(&mut self, env: &mut Env, span: Span) {
-        if self.answer_mut().is_some() {
-            self.on_answered(env, span.upto);
-            return;
-        }
-        match self.open {
-            Open::Batch(_) => self.tear_batch(env),
-            Open::Interrupted => self.open = Open::Torn,
-            Open::Nothing | Open::Torn => {}
-        }
-        self.on_announced(env, span);
-        if env.is_on_tcp() && self.is_live() {
-            // A connection keeps the order: what was lost before lies at or below the position.
-            self.hole = Hole::NONE;
-        }
-    }
-
-    /// Carries out what [`announce`](fn@announce::announce) decides for an announcement, which may
-    /// have been held. An open batch is left alone: it may have begun after a held announcement.
-    fn on_announced(&mut self, env: &mut Env, span: Span) {
-        let is_new = self.position.is_none();
-        if is_new {
-            self.start_at_announcement(env, span.upto);
-        }
-        let position = self.position.unwrap_or(Token::START);
-        let step = announce(&self.view_announcement(is_new), span);
-        match step {
-            announce::Step::Hold => {
-                self.hold_position(env, span);
-                self.doubt_target(env, span.upto);
-            }
-            announce::Step::Confirm => {
-                let is_lower = self.lower_target(env, span.upto);
-                self.confirm_fetch(env, span.upto, Proof::by(span, env));
-                if is_lower {
-                    self.continue_or_finish(env);
-                }
-            }
-            announce::Step::Reset => self.reset(env, span.upto, Proof::by(span, env)),
-            announce::Step::Fetch => self.fetch_up_to(env, span.upto, Proof::by(span, env)),
-            announce::Step::Advance => {
-                self.begin_audit(env);
-                self.advance_to(env, span.upto);
-                self.go_live(env);
-            }
-            announce::Step::Stay => self.go_live(env),
-        }
-        if step != announce::Step::Hold {
-            self.class.on_announced(span, position);
-        }
-    }
-
-    fn view_announcement(&self, is_new: bool) -> announce::View {
-        let position = self.position.unwrap_or(Token::START);
-        announce::View {
-            standing: match &self.state {
-                State::Unconfirmed { fetch: None } | State::Doubted { fetch: None } => {
-                    announce::Standing::Unconfirmed
-                }
-                // The suspicion that the tokens started over does not end with a page.
-                State::Doubted { fetch: Some(_) } if self.traits.resettable => {
-                    announce::Standing::Unconfirmed
-                }
-                State::Unconfirmed { fetch: Some(_) } | State::Doubted { fetch: Some(_) } => {
-                    announce::Standing::Fetching
-                }
-                State::CatchingUp(_) => announce::Standing::CatchingUp,
-                State::Live => announce::Standing::Live,
-            },
-            is_new,
-            position,
-            known_end: self.known_end(),
-            order: self.traits.order,
-            resettable: self.traits.resettable,
-            hole: self.hole.is_open(),
-            lost_beside: self.hole.is_known_beside(position),
-            is_amid: self.class.may_be_amid(),
-            burst: self.class.burst().and_then(|burst| {
-                let highest = burst.highest()?;
-                Some(OpenBurst { highest, continuous: burst.continuous })
-            }),
-        }
-    }
-
-    /// Gives a source without a position its first one, at its first announcement. Rows that were
-    /// received before are held and count as new: the source starts below them.
-    fn start_at_announcement(&mut self, env: &mut Env, new: Token) {
-        if self.may_restart(env) && self.highest_held().max(self.hole.dropped()) > Some(new) {
-            // The held rows are of an epoch that is over, though none of its rows was delivered.
-            self.drop_held(env);
-            self.hole = Hole::NONE;
-            self.hole.widen(new);
-        }
-        let first_held = self.held.as_ref().and_then(|holding| holding.lowest_row());
-        self.ensure_started(env, first_held.map_or(new, |first| first.before().min(new)));
-    }
-
     /// Gives a source without a position its first one, given that its writer has reached
     /// `current`.
-    fn ensure_started(&mut self, env: &mut Env, current: Token) {
+    pub(super) fn ensure_started(&mut self, env: &mut Env, current: Token) {
         if self.position.is_none() {
             let is_settling = env.is_settling();
             let stream = &mut env.streams[self.stream.as_usize()];
@@ -433,6 +201,8 @@ impl Follower {
         }
         self.lose_below_position(env, token);
         self.ask_for_lost(env);
+        // What was lost is asked for already, unless more rows of the batch come.
+        env.timers.clear(TimerKey::BatchOpen(self.index));
     }
 
     /// Asks for what was lost, as nothing that was received shows how far the writer has come.
@@ -488,7 +258,7 @@ impl Follower {
 
     /// Starts the source over and fetches up to `new`. A `Reset` event says so (F10), unless it
     /// would void nothing.
-    fn reset(&mut self, env: &mut Env, new: Token, proof: Proof) {
+    pub(super) fn reset(&mut self, env: &mut Env, new: Token, proof: Proof) {
         self.abandon_catch_up(env);
         // Whatever was held before the announcement of a new epoch is of the old one.
         self.drop_held(env);
@@ -510,92 +280,11 @@ impl Follower {
         if !self.is_live() {
             self.set_state(env, State::Live);
             let token = self.position.unwrap_or(Token::START);
-            self.class.on_live(token);
+            self.class.on_complete(token);
             let source = self.source.clone();
             env.notify(Event::Live { source, token });
             self.start_audit(env);
         }
         self.release_held(env);
-    }
-
-    /// Handles what was held, in order of arrival. Rows are held again once the source is no longer
-    /// live.
-    fn release_held(&mut self, env: &mut Env) {
-        let Some(mut holding) = self.held.take() else { return };
-        let queue = holding.take(&mut env.stats.held_bytes_now);
-        let position = self.position;
-        for held in queue {
-            match held {
-                Held::Rows { token, rows } if self.is_live() => {
-                    let fetched = self.traits.order != Order::Loose && Some(token) <= position;
-                    if fetched {
-                        self.deliver_rest(env, token, rows);
-                    } else {
-                        self.on_rows(env, token, Some(rows));
-                    }
-                }
-                Held::Rows { token, rows } => self.hold_rows(env, token, &rows),
-                // Nothing above it was known when it was held: the position has passed it since,
-                // and the tokens have not started over.
-                Held::Position(span) if Some(span.upto) < position => {}
-                Held::Position(span) => self.on_announced(env, span),
-            }
-        }
-    }
-
-    fn hold_rows(&mut self, env: &mut Env, token: Token, rows: &Rows) {
-        let holding = self.held.get_or_insert_default();
-        if matches!(self.state, State::Unconfirmed { .. }) {
-            holding.note_joined(token);
-        }
-        if !holding.push_rows(token, rows, &env.config, &mut env.stats.held_bytes_now) {
-            self.overflow(env, token);
-        }
-    }
-
-    /// Holds rows. Of rows that are not whole only the token is noted, so that the source does not
-    /// start above it.
-    fn hold_whole_rows(&mut self, env: &mut Env, token: Token, rows: Option<&Rows>) {
-        match rows {
-            Some(rows) => self.hold_rows(env, token, rows),
-            None => self.held.get_or_insert_default().note(token),
-        }
-    }
-
-    fn hold_position(&mut self, env: &mut Env, span: Span) {
-        let holding = self.held.get_or_insert_default();
-        if !holding.push_position(span, &env.config, &mut env.stats.held_bytes_now) {
-            self.overflow(env, span.upto);
-        }
-    }
-
-    /// Drops everything that is held, as a limit is reached: it is fetched, together with what did
-    /// not fit (F9).
-    fn overflow(&mut self, env: &mut Env, token: Token) {
-        let highest = self.highest_held().map_or(token, |held| held.max(token));
-        let lowest = self.held.as_ref().and_then(|holding| holding.lowest_row());
-        if self.position.is_none()
-            && let Some(holding) = &mut self.held
-        {
-            // The rows are new: the first announcement must not start the source above them.
-            holding.take(&mut env.stats.held_bytes_now);
-        } else {
-            self.drop_held(env);
-            self.lose_below_position(env, lowest.map(|lowest| lowest.min(token)));
-        }
-        if self.catch_up().is_some() {
-            self.raise_target(highest);
-        } else {
-            self.hole.drop_upto(highest);
-        }
-        env.stats.overflows += 1;
-        let source = self.source.clone();
-        env.notify(Event::Warning(Warning::HoldingOverflow { source }));
-    }
-
-    fn drop_held(&mut self, env: &mut Env) {
-        if let Some(mut holding) = self.held.take() {
-            holding.take(&mut env.stats.held_bytes_now);
-        }
     }
 }

@@ -102,9 +102,17 @@ impl Follower {
     /// Begins a batch.
     pub(super) fn open_batch(&mut self, env: &mut Env) {
         self.open = Open::Batch(Box::default());
-        env.open_batches.push(self.index);
-        let timer = TimerKey::BatchOpen(self.index);
         // A connection to a process ends with it, and may be slow.
+        if env.is_on_tcp() {
+            return;
+        }
+        env.open_batches.insert(&self.source, self.index);
+        self.wait_for_end(env);
+    }
+
+    /// Sets the timer of a batch that may have no end. On direct TCP there is none.
+    pub(super) fn wait_for_end(&self, env: &mut Env) {
+        let timer = TimerKey::BatchOpen(self.index);
         if !env.is_on_tcp() && !env.timers.is_set(timer) {
             env.timers.set(timer, env.now + env.config.catch_up.batch_torn_after);
         }
@@ -114,7 +122,7 @@ impl Follower {
     pub(super) fn close_batch(&mut self, env: &mut Env) -> Open {
         let open = std::mem::take(&mut self.open);
         if matches!(open, Open::Batch(_)) {
-            env.open_batches.retain(|index| *index != self.index);
+            env.open_batches.remove(self.source.instance());
         }
         open
     }
@@ -122,9 +130,9 @@ impl Follower {
     /// Drops the rows of an unfinished batch. The rest of the batch will look like a whole one.
     pub(super) fn tear_batch(&mut self, env: &mut Env) {
         self.close_batch(env);
-        self.open = Open::Torn;
-        let held = self.held.as_ref().and_then(|holding| holding.highest());
-        let known = self.catch_up().map(|catch_up| catch_up.target).max(self.position).max(held);
+        self.open = Open::Torn(env.now);
+        let target = self.catch_up().map(|catch_up| catch_up.target);
+        let known = target.max(self.position).max(self.highest_held());
         self.hole.widen(known.unwrap_or(Token::START));
     }
 
@@ -133,23 +141,24 @@ impl Follower {
     pub(crate) fn on_interrupted(&mut self, env: &mut Env) {
         if matches!(self.open, Open::Batch(_)) {
             self.tear_batch(env);
-            self.open = Open::Interrupted;
             self.lose_below_position(env, None);
         }
     }
 
     /// Handles the timer of a batch that may have no end.
     pub(crate) fn on_batch_due(&mut self, env: &mut Env) {
-        if self.open == Open::Interrupted {
-            self.open = Open::Torn;
-            self.ask_for_lost(env);
-        }
-        let Open::Batch(batch) = &self.open else { return };
-        let torn_at = batch.last_at() + env.config.catch_up.batch_torn_after;
+        let last_at = match &self.open {
+            Open::Nothing => return,
+            Open::Batch(batch) => batch.last_at(),
+            Open::Torn(last_at) => *last_at,
+        };
+        let torn_at = last_at + env.config.catch_up.batch_torn_after;
         if torn_at > env.now {
             env.timers.set(TimerKey::BatchOpen(self.index), torn_at);
-        } else {
+        } else if let Open::Batch(_) = self.open {
             self.on_malformed(env, None);
+        } else if self.hole.is_open() {
+            self.ask_for_lost(env);
         }
     }
 

@@ -8,18 +8,21 @@
 //!
 //! * [`follower`]: the state and its transitions. Two pure functions decide, and their tables are
 //!   to be read first: [`announce`](mod@announce) for a POSITION, [`receive`](mod@receive) for
-//!   rows.
+//!   rows; [`announced`] and [`rows`] carry out what they decide.
 //! * [`order`]: the differences between the classes of streams, one file per class.
-//! * [`catch_up`] fetches missed rows page by page ([`pager`]); [`holding`] keeps what is received
-//!   meanwhile; [`in_band`] catches up over the connection with a server of the oldest dialect.
+//! * [`catch_up`] fetches missed rows page by page ([`pager`]); [`held`] keeps what is received
+//!   meanwhile; [`hole`] knows where rows were lost; [`in_band`] catches up over the connection with
+//!   a server of the oldest dialect.
 //! * [`audit`] finds lost rows whose loss nothing on the wire shows.
 
 mod announce;
+mod announced;
 mod audit;
 mod batch;
 mod catch_up;
 mod deliver;
 mod follower;
+mod held;
 mod holding;
 mod hole;
 mod in_band;
@@ -28,6 +31,7 @@ mod own_rows;
 mod page;
 mod pager;
 mod receive;
+mod rows;
 #[cfg(test)]
 mod table;
 mod window;

@@ -71,7 +71,7 @@ pub(super) enum PageResult {
     Narrower,
     /// No address is known to fetch from.
     NoEndpoint,
-    /// The writer does not know the stream, and will not at another attempt.
+    /// Who was asked does not know the stream, and will not at another attempt.
     Unknown(FetchError),
     /// The request failed, or its page breaks the rules.
     Failed(FetchError),

@@ -91,8 +91,8 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// Returns whether the writer has answered that it does not know the stream: it will answer so
-    /// again, whatever is requested.
+    /// Returns whether who was asked has answered that it does not know the stream: it will answer
+    /// so again, whatever is requested.
     pub(crate) fn is_unknown_stream(&self) -> bool {
         match self {
             Self::Status { status, message, .. } => {

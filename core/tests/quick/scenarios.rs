@@ -57,6 +57,7 @@ scenarios! {
     a07_a_lower_announcement_resets_a_stream_that_can_reset
     a08_an_announcement_that_says_nothing_new_is_not_fetched
     a09_a_redundant_announcement_still_makes_a_source_live
+    a10_a_batch_behind_a_torn_one_is_asked_for_too
     a10_a_batch_ends_with_what_its_writer_says_of_another_stream
     a10_a_batch_is_not_cut_by_a_reset
     a10_a_batch_without_an_end_is_not_mixed_with_the_next
@@ -164,6 +165,7 @@ scenarios! {
     f07_fetches_wait_in_line
     gaps_rows_that_nobody_can_be_asked_for_are_reported
     gaps_to_device_is_fetched_in_windows
+    i13_a_known_stream_is_asked_for_until_the_address_is_right
     i13_a_target_that_the_writer_confirms_is_kept
     i13_a_target_that_the_writer_contradicts_is_lowered
     i13_a_writer_that_does_not_know_the_stream_is_asked_once
@@ -249,6 +251,7 @@ scenarios! {
     tcp_what_the_application_says_is_a_sign_of_life_too
     unclosed_a_batch_does_not_end_the_send_it_is_in
     unclosed_a_cut_inside_one_repeats_nothing
+    unclosed_a_fetch_that_ends_before_the_source_is_live_counts
     unclosed_a_late_row_that_cannot_be_read_is_a_gap
     unclosed_a_long_one_is_completed_by_a_fetch
     unclosed_a_lower_row_shows_that_the_send_goes_on

@@ -32,19 +32,19 @@ pub(in crate::follow) struct Burst {
     pub(in crate::follow) continuous: bool,
     /// The time at which its last row was received.
     pub(super) last_at: Timestamp,
-    pub(super) sends: Sends,
+    pub(super) heard: Heard,
 }
 
-/// What is known of the sends of a writer whose bursts an announcement closes.
+/// How much of the sends of a writer was heard whose bursts an announcement closes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Sends {
+pub(super) struct Heard {
     /// Whether everything was received since the end of a send.
     from_head: bool,
     /// The highest token at which a send has ended.
     ended: Option<Token>,
 }
 
-impl Sends {
+impl Heard {
     /// Returns whether a send may be under way whose first rows were not received.
     pub(super) const fn may_be_amid(self) -> bool {
         !self.from_head

@@ -76,8 +76,8 @@ impl Class {
         }
     }
 
-    /// Notes that the source is live from `position` on.
-    pub(super) fn on_live(&mut self, position: Token) {
+    /// Notes that everything up to `position` was delivered, whatever is received of it yet.
+    pub(super) fn on_complete(&mut self, position: Token) {
         if let Self::Unclosed(unclosed) = self {
             unclosed.get_or_insert_default().floor = position;
         }
@@ -87,14 +87,14 @@ impl Class {
     pub(super) fn on_disconnected(&mut self) {
         if let Some(burst) = self.burst_mut() {
             burst.continuous = false;
-            burst.sends.on_disconnected();
+            burst.heard.on_disconnected();
         }
     }
 
     /// Notes an announcement, which may end a send. The source stood at `position` before it.
     pub(super) fn on_announced(&mut self, span: Span, position: Token) {
         if let Self::Bursts(burst) = self {
-            burst.get_or_insert_default().sends.on_announced(span, position);
+            burst.get_or_insert_default().heard.on_announced(span, position);
         }
     }
 
@@ -102,7 +102,7 @@ impl Class {
     /// connection.
     pub(super) fn may_be_amid(&self) -> bool {
         match self {
-            Self::Bursts(burst) => burst.as_ref().is_none_or(|burst| burst.sends.may_be_amid()),
+            Self::Bursts(burst) => burst.as_ref().is_none_or(|burst| burst.heard.may_be_amid()),
             Self::Rising | Self::Unclosed(_) | Self::Loose(_) => false,
         }
     }

@@ -17,8 +17,8 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(in crate::follow) struct Unclosed {
     pub(super) burst: Burst,
-    /// The position at which the source went live last. Rows at or below it were delivered; all
-    /// others are new.
+    /// The position at which the source was complete last: it went live there, or a fetch ended.
+    /// Rows at or below it were delivered; all others are new.
     pub(super) floor: Token,
     sends: Sends,
 }
@@ -67,7 +67,7 @@ impl Sends {
 }
 
 impl Unclosed {
-    /// Returns the position at which the source went live last.
+    /// Returns the position at which the source was complete last.
     pub(in crate::follow) const fn floor(&self) -> Token {
         self.floor
     }
