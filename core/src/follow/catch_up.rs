@@ -25,7 +25,7 @@ use crate::{
 pub(super) struct CatchUp {
     /// The token that the writer is known to have reached, or has announced.
     pub(super) target: Token,
-    /// The highest token that rows have shown it to have reached.
+    /// The highest token that it has shown to have reached by what is not held.
     shown: Option<Token>,
     /// The token at which the writer has announced itself since, far below the target: it is asked
     /// once more.
@@ -127,7 +127,7 @@ impl Follower {
         }
     }
 
-    /// Notes that a row has shown the writer to have reached `token`.
+    /// Notes that the writer has shown to have reached `token` by what is not held.
     pub(super) fn note_shown(&mut self, token: Token) {
         if let Some(catch_up) = self.catch_up_mut() {
             catch_up.shown = catch_up.shown.max(Some(token));

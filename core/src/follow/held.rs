@@ -84,6 +84,7 @@ impl Follower {
         }
         if self.catch_up().is_some() {
             self.raise_target(highest);
+            self.note_shown(highest);
         } else {
             self.hole.drop_upto(highest);
         }

@@ -166,6 +166,7 @@ scenarios! {
     gaps_rows_that_nobody_can_be_asked_for_are_reported
     gaps_to_device_is_fetched_in_windows
     i13_a_known_stream_is_asked_for_until_the_address_is_right
+    i13_a_target_of_rows_that_overflowed_is_kept
     i13_a_target_that_the_writer_confirms_is_kept
     i13_a_target_that_the_writer_contradicts_is_lowered
     i13_a_writer_that_does_not_know_the_stream_is_asked_once
