@@ -15,6 +15,7 @@ use super::{
 use crate::{
     env::Env,
     stream::{Span, Token},
+    timer::TimerKey,
 };
 
 impl Follower {
@@ -29,6 +30,8 @@ impl Follower {
             Open::Batch(_) => self.tear_batch(env),
             Open::Nothing | Open::Torn(_) => {}
         }
+        // It shows how far the writer has come: it is not to be asked, unless more of a batch comes.
+        env.timers.clear(TimerKey::BatchOpen(self.index));
         self.on_announced(env, span);
         if env.is_on_tcp() && self.is_live() {
             // A connection keeps the order: what was lost before lies at or below the position.
