@@ -94,6 +94,10 @@ logical: {
     AnnouncedAhead,
     /// A writer announced a range as empty in which it had written rows.
     EmptyPosition,
+    /// A writer answered a REPLICATE inside a send.
+    AnsweredAmid,
+    /// A writer died inside a send.
+    DiedAmid,
     /// The clock of a follower jumped forward.
     ClockJumped,
     /// The bus restarted, which ended all connections.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use synrepl_core::{Input, Timestamp, WaitId};
 
 use super::{
-    process::{Due, LinkState, ProcessIndex},
+    process::{Amid, Due, LinkState, ProcessIndex},
     tcp::SERVER,
     world::World,
 };
@@ -98,7 +98,15 @@ impl World<'_> {
                     follower.spoil.truncate(32);
                 }
             }
-            Happening::CrashWriter { writer, down_ms } => self.crash_writer(writer, down_ms),
+            Happening::CrashWriter { writer, down_ms } => {
+                self.crash_writer(self.writer(writer), down_ms);
+            }
+            Happening::AnswerAmid { writer, after } => {
+                self.plan_amid(writer, Amid::Answers { after });
+            }
+            Happening::DieAmid { writer, after, down_ms } => {
+                self.plan_amid(writer, Amid::Dies { after, down_ms });
+            }
             Happening::WriterOffline { writer, ms } => {
                 let index = self.writer(writer);
                 let at = after(now, ms);
@@ -216,8 +224,17 @@ impl World<'_> {
         self.start_machine(index);
     }
 
-    fn crash_writer(&mut self, number: u8, down_ms: u16) {
+    fn plan_amid(&mut self, number: u8, amid: Amid) {
         let index = self.writer(number);
+        if let Some(writer) = &mut self.processes[index].writer
+            && writer.is_builtin
+        {
+            writer.amid = Some(amid);
+        }
+    }
+
+    /// A writer dies, and starts again after a time.
+    pub(super) fn crash_writer(&mut self, index: ProcessIndex, down_ms: u16) {
         let Some(writer) = &mut self.processes[index].writer else { return };
         if writer.down || !writer.started {
             return;
@@ -225,6 +242,7 @@ impl World<'_> {
         self.marks.hit(Mark::WriterCrashed);
         writer.down = true;
         writer.must_announce = false;
+        writer.amid = None;
         let process = &mut self.processes[index];
         process.machine = None;
         process.life += 1;

@@ -212,7 +212,7 @@ impl World<'_> {
                 self.plan_handler(index);
             } else if let Some(writer) = &mut process.writer {
                 (writer.stalled_until, writer.lose, writer.empty_next) = (now, 0, false);
-                writer.fail_reads = 0;
+                (writer.fail_reads, writer.amid) = (0, None);
                 if !writer.started || writer.down {
                     self.start_writer(index);
                 } else if writer.is_builtin {

@@ -71,6 +71,7 @@ impl<'a> World<'a> {
                 stalled_until: Timestamp::ZERO,
                 lose: 0,
                 fail_reads: 0,
+                amid: None,
                 empty_next: false,
                 last_batch: Vec::new(),
                 is_builtin: plan.manners != Manners::Ours,

@@ -180,9 +180,20 @@ pub(super) struct Writer {
     /// Reads of its log that fail.
     pub(super) fail_reads: u8,
     pub(super) empty_next: bool,
+    /// What happens inside its next send.
+    pub(super) amid: Option<Amid>,
     /// The last batch it sent, to send again.
     pub(super) last_batch: Vec<Bytes>,
     pub(super) is_builtin: bool,
+}
+
+/// Something that happens to a writer inside a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Amid {
+    /// It answers a REPLICATE when it has sent so many tokens.
+    Answers { after: u8 },
+    /// It dies when it has sent so many lines, for so many milliseconds.
+    Dies { after: u8, down_ms: u16 },
 }
 
 /// An event that is planned.
@@ -220,6 +231,8 @@ pub(super) enum Due {
     WriterStarts { writer: ProcessIndex },
     /// A builtin writer is back on the bus.
     WriterBack { writer: ProcessIndex },
+    /// A writer that has stopped inside a send dies.
+    WriterDies { writer: ProcessIndex, down_ms: u16 },
 }
 
 pub(super) type Answer = Result<synrepl_core::stream::Page, synrepl_core::stream::FetchError>;

@@ -137,6 +137,7 @@ impl<'a> World<'a> {
             Due::SendLoop { writer } => self.on_send_loop(writer),
             Due::WriterStarts { writer } => self.start_writer(writer),
             Due::WriterBack { writer } => self.bring_back(writer),
+            Due::WriterDies { writer, down_ms } => self.crash_writer(writer, down_ms),
         }
     }
 

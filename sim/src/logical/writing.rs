@@ -12,7 +12,7 @@ use synrepl_core::{
 };
 
 use super::{
-    process::{Due, LogRead, ProcessIndex},
+    process::{Amid, Due, LogRead, ProcessIndex},
     world::World,
 };
 use crate::{
@@ -24,6 +24,8 @@ use crate::{
 
 /// Time until a writer's send loop has seen a write.
 pub(super) const LOOP_AFTER: Duration = Duration::from_micros(500);
+/// Time from the last line that a writer sends to its death.
+const DIES_AFTER: Duration = Duration::from_millis(50);
 /// Time until a writer has seen that another one of its stream moved on.
 const FOLLOWS_AFTER: Duration = Duration::from_millis(200);
 
@@ -107,6 +109,10 @@ impl World<'_> {
                 }
             } else if is_up {
                 self.flush(index, log, announce);
+                if self.processes[index].writer.as_ref().is_some_and(|w| w.stalled_until > now) {
+                    // It has died inside this send.
+                    return;
+                }
             } else {
                 self.pass_over(index, log);
             }
@@ -166,19 +172,64 @@ impl World<'_> {
                 Said::Position { prev, new } => self.announce(index, at, prev, new),
                 Said::Batch { token, .. } => {
                     let batch = said.lines(&source);
-                    self.send_batch(index, at, token, &batch);
+                    let sent = self.lines_before_death(index, batch.len());
+                    self.send_batch(index, at, token, &batch, sent);
+                    if sent < batch.len() {
+                        self.logs[at].torn |= sent > 0;
+                        return;
+                    }
                     if let Some(writer) = &mut self.processes[index].writer {
                         writer.last_batch = batch;
                     }
+                    self.answer_amid(index, at, token);
                 }
             }
         }
     }
 
-    /// Sends the rows of one token, but for those that get lost.
-    fn send_batch(&mut self, index: ProcessIndex, at: usize, token: Token, batch: &[Bytes]) {
+    /// Returns how many of the next lines a writer sends before it dies: all, unless it is to die
+    /// inside this send.
+    fn lines_before_death(&mut self, index: ProcessIndex, lines: usize) -> usize {
+        let now = self.now;
+        let Some(writer) = &mut self.processes[index].writer else { return lines };
+        let Some(Amid::Dies { after, down_ms }) = &mut writer.amid else { return lines };
+        let (left, down_ms) = (usize::from(*after), *down_ms);
+        if left >= lines {
+            *after -= u8::try_from(lines).unwrap_or(*after);
+            return lines;
+        }
+        // What it has sent is still on its way.
+        let at = now + DIES_AFTER;
+        (writer.amid, writer.stalled_until) = (None, at);
+        writer.last_batch.clear();
+        self.marks.hit(Mark::DiedAmid);
+        self.queue.plan(at, Due::WriterDies { writer: index, down_ms });
+        left
+    }
+
+    /// Has a writer answer a REPLICATE inside a send of which `token` was sent last, if it is to.
+    fn answer_amid(&mut self, index: ProcessIndex, at: usize, token: Token) {
+        let Some(writer) = &mut self.processes[index].writer else { return };
+        let Some(Amid::Answers { after }) = &mut writer.amid else { return };
+        *after = after.saturating_sub(1);
+        if *after == 0 {
+            writer.amid = None;
+            self.marks.hit(Mark::AnsweredAmid);
+            self.announce(index, at, token, token);
+        }
+    }
+
+    /// Sends the first `sent` rows of one token, but for those that get lost.
+    fn send_batch(
+        &mut self,
+        index: ProcessIndex,
+        at: usize,
+        token: Token,
+        batch: &[Bytes],
+        sent: usize,
+    ) {
         let mut opened = false;
-        for (number, line) in batch.iter().enumerate() {
+        for (number, line) in batch.iter().enumerate().take(sent) {
             let last = number + 1 == batch.len();
             if self.loses(index, at, token) {
                 // What was sent of the batch is taken for the beginning of the next one.

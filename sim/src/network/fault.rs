@@ -208,7 +208,9 @@ impl Faults {
             }
             Happening::WaitFor { .. }
             | Happening::Repeat { .. }
-            | Happening::EmptyPosition { .. } => {}
+            | Happening::EmptyPosition { .. }
+            | Happening::AnswerAmid { .. }
+            | Happening::DieAmid { .. } => {}
         }
     }
 

@@ -225,7 +225,11 @@ impl Happening {
             18 => Self::EmptyPosition { writer: who },
             19 => Self::RestartBus { down_ms: ms(0) },
             20 => Self::Noise { noise: Noise::ALL[usize::from(much) % Noise::ALL.len()] },
-            _ => Self::Cut { follower: who, after: much % 3 },
+            _ => match most % 3 {
+                0 => Self::AnswerAmid { writer: who, after: 1 + much % 3 },
+                1 => Self::DieAmid { writer: who, after: 1 + much % 6, down_ms: ms(0) },
+                _ => Self::Cut { follower: who, after: much % 3 },
+            },
         }
     }
 }

@@ -161,6 +161,24 @@ pub enum Happening {
         /// The writer, by number.
         writer: u8,
     },
+    /// A writer answers a REPLICATE inside its next send, with where the send has come to. Only one
+    /// of Synapse's; not on levels with sockets.
+    AnswerAmid {
+        /// The writer, by number.
+        writer: u8,
+        /// The number of tokens that it sends before.
+        after: u8,
+    },
+    /// A writer dies inside its next send, and starts again. Only one of Synapse's; not on levels
+    /// with sockets.
+    DieAmid {
+        /// The writer, by number.
+        writer: u8,
+        /// The number of lines that it sends before.
+        after: u8,
+        /// The time until it starts again, in milliseconds.
+        down_ms: u16,
+    },
     /// The bus stops for a time, which ends all connections.
     RestartBus {
         /// The time until it accepts connections again, in milliseconds.
@@ -273,6 +291,8 @@ impl Happening {
             | Self::Repeat { writer }
             | Self::FailReads { writer, .. }
             | Self::SlowAccept { writer, .. }
+            | Self::AnswerAmid { writer, .. }
+            | Self::DieAmid { writer, .. }
             | Self::EmptyPosition { writer } => Whom::Writer(writer),
             Self::Write { .. }
             | Self::RestartBus { .. }
@@ -290,7 +310,9 @@ impl Happening {
             | Self::FailReads { count, .. }
             | Self::LosePublish { count, .. } => *count = 1,
             Self::Pieces { bytes } => *bytes = 1,
-            Self::Cut { after, .. } => *after = 0,
+            Self::Cut { after, .. }
+            | Self::AnswerAmid { after, .. }
+            | Self::DieAmid { after, .. } => *after = 0,
             Self::WaitFor { .. }
             | Self::HalfOpen { .. }
             | Self::Deafen { .. }
