@@ -19,6 +19,11 @@ pub struct ConnectionConfig {
     /// or no POSITION was received at all. Default 2 s to 60 s: answers take some 20 ms, and each
     /// REPLICATE makes every instance announce.
     pub replicate_retry: Backoff,
+    /// The longest delay until REPLICATE is sent again if the writers of all sources that have not
+    /// answered may be gone: nothing of them was received on the connection, while others announce
+    /// their positions. Default 1 h: each REPLICATE makes every instance announce, and a writer that
+    /// starts again announces by itself.
+    pub replicate_absent_max: Duration,
     /// The time after the first connection within which a writer that announces is taken to have
     /// been there from the start. Default 2 s: answers take some 20 ms. Of a writer that appears
     /// later, the rows since then are fetched.
@@ -41,6 +46,7 @@ impl Default for ConnectionConfig {
         Self {
             reconnect: Backoff::new(millis(1_000), millis(5_000)),
             replicate_retry: Backoff::new(millis(2_000), millis(60_000)),
+            replicate_absent_max: millis(3_600_000),
             settling_for: millis(2_000),
             nothing_heard_after: millis(10_000),
             ping_every: millis(5_000),

@@ -156,6 +156,12 @@ impl Config {
                 return bad(setting, why);
             }
         }
+        if self.connection.replicate_absent_max < self.connection.replicate_retry.max {
+            return bad(
+                "connection.replicate_absent_max",
+                "is below the longest delay of connection.replicate_retry",
+            );
+        }
         if self.connection.ping_every.is_zero() {
             return bad("connection.ping_every", "is zero; it must be a time");
         }

@@ -16,7 +16,7 @@ pub(crate) use self::{
     peer::{PeerReading, Subscription},
     peers::{Peers, To},
     untaken::bytes_of_row_max,
-    upstream::{Link, Upstream},
+    upstream::{Link, Silent, Upstream},
 };
 
 /// The connection that we make, and those that we accept.

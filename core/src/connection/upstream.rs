@@ -5,7 +5,7 @@
 //! `Connect` and `Close`, REPLICATE until every source has announced its position, and commands of
 //! others to send. Keeps F7: a connection that is lost is made again.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytestring::ByteString;
 
@@ -17,6 +17,7 @@ use crate::{
     event::{Event, NotSentReason, Warning},
     ids::ConnectionId,
     inband,
+    retry::Backoff,
     stream::Source,
     time::Timestamp,
     timer::TimerKey,
@@ -59,6 +60,15 @@ pub(crate) struct Session {
     replicates_unanswered: u32,
     /// Whether the application was warned that another instance has our name.
     duplicate_reported: bool,
+}
+
+/// The sources that have not announced their positions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Silent {
+    /// One of them.
+    pub(crate) example: Source,
+    /// Whether the writer of one is there all the same.
+    pub(crate) is_there: bool,
 }
 
 /// The connection that we make, over all attempts.
@@ -129,7 +139,7 @@ impl Upstream {
             duplicate_reported: false,
         });
         env.timers.set(TimerKey::NothingHeard, env.now + env.config.connection.nothing_heard_after);
-        self.replicate(env);
+        self.replicate(env, env.config.connection.replicate_retry.max);
     }
 
     /// Handles the end of the connection, or the failure to make it: sets the time of the next
@@ -162,8 +172,8 @@ impl Upstream {
 
     /// Sends REPLICATE, and sets the time at which to see whether it was enough. An observer sends
     /// none. A server of the oldest dialect gets one round only: its answers come in order and
-    /// whole, or not at all.
-    fn replicate(&mut self, env: &mut Env) {
+    /// whole, or not at all. The next look is at most `longest` away.
+    fn replicate(&mut self, env: &mut Env, longest: Duration) {
         let Link::Up(session) = &mut self.link else { return };
         if env.config.observe_only {
             return;
@@ -185,8 +195,8 @@ impl Upstream {
         session.replicates_sent = session.replicates_sent.saturating_add(1);
         session.replicates_unanswered = session.replicates_unanswered.saturating_add(1);
         env.stats.replicates += 1;
-        let delay =
-            env.jitter.delay(env.config.connection.replicate_retry, session.replicates_unanswered);
+        let backoff = Backoff::new(env.config.connection.replicate_retry.first, longest);
+        let delay = env.jitter.delay(backoff, session.replicates_unanswered);
         env.timers.set(TimerKey::Replicate, env.now + delay);
     }
 
@@ -195,7 +205,7 @@ impl Upstream {
     /// writers did not answer, but the writer of this source will.
     pub(crate) fn replicate_again(&mut self, env: &mut Env) {
         let Some(at) = env.timers.at(TimerKey::Replicate) else {
-            self.replicate(env);
+            self.replicate(env, env.config.connection.replicate_retry.max);
             return;
         };
         let soon = env.now + env.jitter.delay(env.config.connection.replicate_retry, 1);
@@ -205,24 +215,39 @@ impl Upstream {
     }
 
     /// Handles the time at which to see whether every source has announced its position.
-    /// `unanswered` is one that has not. REPLICATE is repeated if there is one, or if no other
-    /// instance has announced anything: our own announcement, which a bus brings back, is no
-    /// answer.
-    pub(crate) fn on_replicate_due(&mut self, unanswered: Option<Source>, env: &mut Env) {
+    /// REPLICATE is repeated if there are silent ones, or if no other instance has announced
+    /// anything: our own announcement, which a bus brings back, is no answer. Every instance answers
+    /// it, so it is repeated less and less where all that are silent may be gone.
+    pub(crate) fn on_replicate_due(&mut self, silent: Option<Silent>, env: &mut Env) {
         let Link::Up(session) = &mut self.link else { return };
-        if unanswered.is_none() && session.others_announced {
-            session.replicates_unanswered = 0;
-            return;
+        let settings = &env.config.connection;
+        let longest = match &silent {
+            None if session.others_announced => {
+                session.replicates_unanswered = 0;
+                return;
+            }
+            Some(Silent { is_there: false, .. }) if session.others_announced => {
+                settings.replicate_absent_max
+            }
+            None | Some(_) => settings.replicate_retry.max,
+        };
+        if let Some(Silent { example, .. }) = silent {
+            let (sources, asked) = (env.unconfirmed, session.replicates_sent);
+            env.notify(Event::Warning(Warning::Unanswered { sources, example, asked }));
         }
-        if let Some(example) = unanswered {
-            let (sources, replicates_sent) = (env.unconfirmed, session.replicates_sent);
-            env.notify(Event::Warning(Warning::Unanswered {
-                sources,
-                example,
-                asked: replicates_sent,
-            }));
+        self.replicate(env, longest);
+    }
+
+    /// Returns the number of REPLICATEs sent on the present connection.
+    pub(crate) const fn replicates_sent(&self) -> u32 {
+        match &self.link {
+            Link::Up(session) => session.replicates_sent,
+            Link::Down
+            | Link::Connecting(_)
+            | Link::Refused(..)
+            | Link::Closing(_)
+            | Link::Stopped => 0,
         }
-        self.replicate(env);
     }
 
     pub(crate) fn on_silence_due(&self, env: &mut Env) {

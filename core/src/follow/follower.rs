@@ -108,6 +108,14 @@ impl Follower {
         self.state.is_confirmed()
     }
 
+    /// Returns whether its writer is there, though its position is not confirmed: something of it
+    /// was received on the present connection.
+    pub(crate) fn is_heard(&self) -> bool {
+        matches!(self.state, State::Doubted { .. })
+            || self.held.is_some()
+            || self.open != Open::Nothing
+    }
+
     pub(super) const fn is_live(&self) -> bool {
         matches!(self.state, State::Live)
     }

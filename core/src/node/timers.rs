@@ -2,9 +2,9 @@
 
 use super::Node;
 use crate::{
+    connection::Silent,
     event::{Event, WaitOutcome},
     follow::Follower,
-    stream::Source,
     timer::TimerKey,
 };
 
@@ -17,7 +17,7 @@ impl Node {
             match key {
                 TimerKey::Reconnect => self.connections.upstream.connect(&mut self.env),
                 TimerKey::Replicate => {
-                    let silent = self.an_unconfirmed_source();
+                    let silent = self.silent();
                     self.connections.upstream.on_replicate_due(silent, &mut self.env);
                 }
                 TimerKey::KeepAlive(conn) if conn.is_accepted() => {
@@ -57,11 +57,16 @@ impl Node {
     }
 
     /// Returns one of the sources whose position is not confirmed on this connection.
-    fn an_unconfirmed_source(&self) -> Option<Source> {
+    fn silent(&self) -> Option<Silent> {
         if self.env.unconfirmed == 0 {
             return None;
         }
-        let silent = self.followers.iter().find(|follower| !follower.is_confirmed());
-        silent.map(|follower| follower.source().clone())
+        let mut silent = self.followers.iter().filter(|follower| !follower.is_confirmed());
+        let is_there = silent.clone().any(Follower::is_heard);
+        // Another one each time: all are named in the end.
+        let sent = self.connections.upstream.replicates_sent();
+        let turn = sent.saturating_sub(1) % self.env.unconfirmed;
+        let example = silent.nth(turn as usize)?.source().clone();
+        Some(Silent { example, is_there })
     }
 }

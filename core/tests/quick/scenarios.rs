@@ -273,6 +273,7 @@ scenarios! {
     wait_only_its_own_source_ends_a_wait_whoever_appeared_first
     x01_a_lost_publish_cannot_be_seen_by_the_follower
     x02_a_source_is_asked_for_soon_though_another_never_answers
+    x02_a_writer_that_is_gone_is_asked_for_less_and_less
     x02_an_observer_asks_nobody
     x02_replicate_is_asked_again_until_every_known_source_answered
     x02_replicate_is_asked_again_while_nobody_answers_at_all

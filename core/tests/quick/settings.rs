@@ -69,6 +69,9 @@ fn limits_of_nothing_are_refused() {
     refused("publish.peer_pending_bytes_max", |config| {
         config.publish.peer_pending_bytes_max = 100;
     });
+    refused("connection.replicate_absent_max", |config| {
+        config.connection.replicate_absent_max = Duration::from_secs(59);
+    });
     refused("catch_up.batch_torn_after", |config| {
         config.catch_up.batch_torn_after = Duration::from_micros(999);
     });
