@@ -22,6 +22,11 @@ pub struct Limits {
     /// Time between Redis PINGs on each connection. Default 30 s, Synapse's (`docs/protocol.md`
     /// 1.3).
     pub ping_interval: Duration,
+    /// Time between keep-alives on the connection that publishes to Redis, if less than
+    /// [`ping_interval`](Limits::ping_interval). Default 5 s. Redis closes a connection that says
+    /// nothing for its `timeout`, 10 s in some deployments, but never a subscribed one; and what
+    /// is published between a primary's becoming a replica and the next keep-alive reaches nobody.
+    pub publisher_ping_interval: Duration,
     /// Time that a PING may stay unanswered while nothing else, that is no whole message, is
     /// received. Default 30 s, Synapse's (`docs/protocol.md` 1.3). One more second is granted to
     /// read what the system may hold; time in which nothing was read, since the application's queue
@@ -60,6 +65,7 @@ impl Default for Limits {
             event_bytes_queued_max: 32 << 20,
             connect_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(30),
+            publisher_ping_interval: Duration::from_secs(5),
             ping_timeout: Duration::from_secs(30),
             message_bytes_max: 64 << 20,
             publishes_in_flight_max: 1_024,
@@ -93,6 +99,7 @@ impl Limits {
         for (name, value) in [
             ("connect_timeout", self.connect_timeout),
             ("ping_interval", self.ping_interval),
+            ("publisher_ping_interval", self.publisher_ping_interval),
             ("ping_timeout", self.ping_timeout),
             ("fetch_timeout", self.fetch_timeout),
         ] {
