@@ -50,12 +50,21 @@ pub struct Limits {
     /// callers wait in `await`.
     pub requests_queued_max: usize,
     /// Time for a whole catch-up call. Default 30 s: responses take 2 to 8 ms, a loaded writer's a
-    /// second.
+    /// second. A call that is made again has twice the time of the one before, up to
+    /// [`fetch_timeout_max`](Limits::fetch_timeout_max), so that an answer that takes longer comes
+    /// at last.
     pub fetch_timeout: Duration,
+    /// Longest time for a catch-up call that is made again. Default 4 min, three times doubled:
+    /// longer ones are those of a writer that hangs. Without effect if less than
+    /// [`fetch_timeout`](Limits::fetch_timeout).
+    pub fetch_timeout_max: Duration,
     /// Longest response to a catch-up call, in bytes. Default 32 MiB: a page has about 100 rows.
     pub fetch_body_bytes_max: usize,
     /// Idle HTTP connections that are kept per instance. Default 2.
     pub http_idle_max: usize,
+    /// Time for which an idle HTTP connection is kept. Default 30 s: Synapse closes it after 60 s,
+    /// and routers forget it after minutes, without a word to either end.
+    pub http_idle_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -73,8 +82,10 @@ impl Default for Limits {
             peer_lines_queued_max: 1_024,
             requests_queued_max: 256,
             fetch_timeout: Duration::from_secs(30),
+            fetch_timeout_max: Duration::from_secs(240),
             fetch_body_bytes_max: 32 << 20,
             http_idle_max: 2,
+            http_idle_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -102,6 +113,8 @@ impl Limits {
             ("publisher_ping_interval", self.publisher_ping_interval),
             ("ping_timeout", self.ping_timeout),
             ("fetch_timeout", self.fetch_timeout),
+            ("fetch_timeout_max", self.fetch_timeout_max),
+            ("http_idle_timeout", self.http_idle_timeout),
         ] {
             if value.is_zero() {
                 return Err((name, "is zero; it must be a time"));
