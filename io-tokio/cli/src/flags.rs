@@ -174,6 +174,14 @@ pub(super) struct FollowFlags {
     #[arg(long, value_name = "NAME=URL", value_parser = instance)]
     pub(super) instance: Vec<Instance>,
 
+    /// Time that an instance has to answer a request for missed rows
+    ///
+    /// A request that is not answered is made again under the same id, so that the instance does
+    /// not begin its work anew, with twice the time, up to eight times. From 1s to 1h.
+    /// Example: --fetch-timeout 2m
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
+    pub(super) fetch_timeout: Duration,
+
     /// File with the deployment's worker_replication_secret
     ///
     /// A line end after it is left out. Default: the environment variable

@@ -1,6 +1,7 @@
 //! `synrepl follow`: flags enter; events leave on stdout, diagnostics on stderr, positions and a
 //! trace in files. Positions are saved only once every event that they cover was written to stdout.
 
+mod instances;
 mod setup;
 
 use std::{io, process::ExitCode, time::Duration};
@@ -23,6 +24,7 @@ use crate::{
     record::TraceFile,
     saver::Saver,
     stop::{Stop, exit_on_interrupt},
+    unheard::Unheard,
     warning::{Circumstances, Kind},
 };
 
@@ -65,6 +67,7 @@ pub(super) async fn run(flags: FollowFlags) -> Result<ExitCode, Failure> {
              gaps",
         );
     }
+    let unheard = Unheard::new(circumstances.instances.clone());
     let follow = Follow {
         replication,
         printer,
@@ -75,6 +78,7 @@ pub(super) async fn run(flags: FollowFlags) -> Result<ExitCode, Failure> {
         diagnostics,
         circumstances,
         progress: Progress::new(now),
+        unheard,
         tell_twice,
         deadline: None,
         rounds: 0,
@@ -93,6 +97,7 @@ struct Follow {
     diagnostics: Diagnostics<io::Stderr>,
     circumstances: Circumstances,
     progress: Progress,
+    unheard: Unheard,
     /// Whether events about connections, which stdout shows, are reported on stderr as well.
     tell_twice: bool,
     /// The latest time to stop; set once a stop was requested.
@@ -215,6 +220,7 @@ impl Follow {
     fn take(&mut self, event: &Event) {
         let now = Instant::now();
         self.progress.take(event, now);
+        self.unheard.take(event, now);
         match &mut self.acknowledged {
             Some(acknowledged) => {
                 let has_line = self.printer.add_numbered(event, acknowledged.next());
@@ -301,6 +307,9 @@ impl Follow {
         if let Some(news) = self.progress.news(now) {
             self.diagnostics.progress(None);
             self.diagnostics.note(&news);
+        }
+        if let Some(news) = self.unheard.news(now) {
+            self.diagnostics.problem(Kind::Other, now, &news);
         }
         let line = self.progress.line();
         if self.diagnostics.is_terminal() || self.rounds.is_multiple_of(PROGRESS_LINE_EVERY) {

@@ -23,6 +23,7 @@ mod secrets;
 mod serve;
 mod stop;
 mod text;
+mod unheard;
 mod warning;
 
 use std::{
