@@ -16,7 +16,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    asked to stop (Ctrl-C, SIGTERM, SIGHUP), --for is over; replay: no difference
   1    something failed on the way (it is said on stderr), or nobody reads stdout any more;
-       replay: a difference
+       serve --until-eof: a line was refused; replay: a difference
   2    wrong flags or files, nothing was started; replay: the file cannot be read
   130  a second Ctrl-C while stopping";
 

@@ -23,6 +23,7 @@ use crate::{
     progress::Progress,
     record::TraceFile,
     saver::Saver,
+    stderr::Stderr,
     stop::{Stop, exit_on_interrupt},
     unheard::Unheard,
     warning::{Circumstances, Kind},
@@ -94,7 +95,7 @@ struct Follow {
     saver: Option<Saver>,
     acknowledged: Option<Acknowledged>,
     trace: Option<TraceFile>,
-    diagnostics: Diagnostics<io::Stderr>,
+    diagnostics: Diagnostics<Stderr>,
     circumstances: Circumstances,
     progress: Progress,
     unheard: Unheard,
@@ -142,7 +143,7 @@ impl Follow {
                 }
             }
         }
-        self.flush_trace();
+        self.finish_trace();
         let rows = self.progress.rows();
         self.diagnostics.note(&format!("stopped after {rows} rows"));
         self.diagnostics.finish();
@@ -321,7 +322,15 @@ impl Follow {
     }
 
     fn flush_trace(&mut self) {
-        if let Some(error) = self.trace.as_ref().and_then(TraceFile::flush) {
+        self.tell_of_trace(TraceFile::flush);
+    }
+
+    fn finish_trace(&mut self) {
+        self.tell_of_trace(|trace| trace.finish(GRACE));
+    }
+
+    fn tell_of_trace(&mut self, write: impl FnOnce(&TraceFile) -> Option<io::Error>) {
+        if let Some(error) = self.trace.as_ref().and_then(write) {
             self.failed = true;
             self.diagnostics.error(&format!(
                 "--record: the trace cannot be written ({error}); recording has ended, following \

@@ -20,6 +20,7 @@ use crate::{
     printer::Printer,
     record::{self, TraceFile},
     secrets::SecretSource,
+    stderr::Stderr,
     warning::Circumstances,
 };
 
@@ -31,7 +32,7 @@ pub(super) struct Setup {
     pub(super) builder: Builder,
     pub(super) positions: Option<(PositionsFile, Positions)>,
     pub(super) trace: Option<TraceFile>,
-    pub(super) diagnostics: Diagnostics<io::Stderr>,
+    pub(super) diagnostics: Diagnostics<Stderr>,
     pub(super) printer: Printer<tokio::io::Stdout>,
     pub(super) circumstances: Circumstances,
     /// Whether events about connections, which stdout shows, are reported on stderr as well.
@@ -63,9 +64,8 @@ pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
         None => (builder, None),
     };
 
-    let stderr = io::stderr();
-    let terminal = stderr.is_terminal();
-    let mut diagnostics = Diagnostics::new(stderr, terminal, flags.loudness.quiet);
+    let terminal = io::stderr().is_terminal();
+    let mut diagnostics = Diagnostics::new(Stderr, terminal, flags.loudness.quiet);
     let format = if flags.acknowledge { Some(Format::Json) } else { flags.format };
     let printer = Printer::stdout(format);
     let tell_twice = !(printer.is_text() && io::stdout().is_terminal());
