@@ -29,7 +29,7 @@ use crate::{
     limits::Limits,
     log::{LogEnds, LogStore},
     record::Recorder,
-    redis::{self, Bus, RedisUrl, split_port},
+    redis::{self, Bus, Purpose, RedisUrl, split_port},
     replication::Replication,
     scatter::scattered,
     session::Session,
@@ -375,7 +375,8 @@ impl<C: Connector> Builder<C> {
         let session = match self.via {
             Via::Redis { url, user_ip } => {
                 let server_name = config.server_name.as_deref().unwrap_or_default();
-                let bus = Bus::new(self.connector, url, server_name, user_ip, limits)?;
+                let purpose = if config.observe_only { Purpose::Observe } else { Purpose::Publish };
+                let bus = Bus::new(self.connector, url, server_name, user_ip, purpose, limits)?;
                 Session::Redis(Box::new(redis::Session::new(bus)))
             }
             Via::Tcp { address, dialect } => {

@@ -22,6 +22,11 @@ pub struct Limits {
     /// Time between Redis PINGs on each connection. Default 30 s, Synapse's (`docs/protocol.md`
     /// 1.3).
     pub ping_interval: Duration,
+    /// Time between keep-alives on the connection that publishes to Redis, if less than
+    /// [`ping_interval`](Limits::ping_interval). Default 5 s. Redis closes a connection that says
+    /// nothing for its `timeout`, 10 s in some deployments, but never a subscribed one; and what
+    /// is published between a primary's becoming a replica and the next keep-alive reaches nobody.
+    pub publisher_ping_interval: Duration,
     /// Time that a PING may stay unanswered while nothing else, that is no whole message, is
     /// received. Default 30 s, Synapse's (`docs/protocol.md` 1.3). One more second is granted to
     /// read what the system may hold; time in which nothing was read, since the application's queue
@@ -45,12 +50,21 @@ pub struct Limits {
     /// callers wait in `await`.
     pub requests_queued_max: usize,
     /// Time for a whole catch-up call. Default 30 s: responses take 2 to 8 ms, a loaded writer's a
-    /// second.
+    /// second. A call that is made again has twice the time of the one before, up to
+    /// [`fetch_timeout_max`](Limits::fetch_timeout_max), so that an answer that takes longer comes
+    /// at last.
     pub fetch_timeout: Duration,
+    /// Longest time for a catch-up call that is made again. Default 4 min, three times doubled:
+    /// longer ones are those of a writer that hangs. Without effect if less than
+    /// [`fetch_timeout`](Limits::fetch_timeout).
+    pub fetch_timeout_max: Duration,
     /// Longest response to a catch-up call, in bytes. Default 32 MiB: a page has about 100 rows.
     pub fetch_body_bytes_max: usize,
     /// Idle HTTP connections that are kept per instance. Default 2.
     pub http_idle_max: usize,
+    /// Time for which an idle HTTP connection is kept. Default 30 s: Synapse closes it after 60 s,
+    /// and routers forget it after minutes, without a word to either end.
+    pub http_idle_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -60,6 +74,7 @@ impl Default for Limits {
             event_bytes_queued_max: 32 << 20,
             connect_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(30),
+            publisher_ping_interval: Duration::from_secs(5),
             ping_timeout: Duration::from_secs(30),
             message_bytes_max: 64 << 20,
             publishes_in_flight_max: 1_024,
@@ -67,8 +82,10 @@ impl Default for Limits {
             peer_lines_queued_max: 1_024,
             requests_queued_max: 256,
             fetch_timeout: Duration::from_secs(30),
+            fetch_timeout_max: Duration::from_secs(240),
             fetch_body_bytes_max: 32 << 20,
             http_idle_max: 2,
+            http_idle_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -93,8 +110,11 @@ impl Limits {
         for (name, value) in [
             ("connect_timeout", self.connect_timeout),
             ("ping_interval", self.ping_interval),
+            ("publisher_ping_interval", self.publisher_ping_interval),
             ("ping_timeout", self.ping_timeout),
             ("fetch_timeout", self.fetch_timeout),
+            ("fetch_timeout_max", self.fetch_timeout_max),
+            ("http_idle_timeout", self.http_idle_timeout),
         ] {
             if value.is_zero() {
                 return Err((name, "is zero; it must be a time"));

@@ -16,7 +16,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    asked to stop (Ctrl-C, SIGTERM, SIGHUP), --for is over; replay: no difference
   1    something failed on the way (it is said on stderr), or nobody reads stdout any more;
-       replay: a difference
+       serve --until-eof: a line was refused; replay: a difference
   2    wrong flags or files, nothing was started; replay: the file cannot be read
   130  a second Ctrl-C while stopping";
 
@@ -173,6 +173,14 @@ pub(super) struct FollowFlags {
     /// reported as gaps. Not used before 1.13, where the server sends them itself. Example: --instance master=http://127.0.0.1:9093
     #[arg(long, value_name = "NAME=URL", value_parser = instance)]
     pub(super) instance: Vec<Instance>,
+
+    /// Time that an instance has to answer a request for missed rows
+    ///
+    /// A request that is not answered is made again under the same id, so that the instance does
+    /// not begin its work anew, with twice the time, up to eight times. From 1s to 1h.
+    /// Example: --fetch-timeout 2m
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
+    pub(super) fetch_timeout: Duration,
 
     /// File with the deployment's worker_replication_secret
     ///

@@ -1,6 +1,7 @@
 //! `synrepl follow`: flags enter; events leave on stdout, diagnostics on stderr, positions and a
 //! trace in files. Positions are saved only once every event that they cover was written to stdout.
 
+mod instances;
 mod setup;
 
 use std::{io, process::ExitCode, time::Duration};
@@ -22,7 +23,9 @@ use crate::{
     progress::Progress,
     record::TraceFile,
     saver::Saver,
+    stderr::Stderr,
     stop::{Stop, exit_on_interrupt},
+    unheard::Unheard,
     warning::{Circumstances, Kind},
 };
 
@@ -65,6 +68,7 @@ pub(super) async fn run(flags: FollowFlags) -> Result<ExitCode, Failure> {
              gaps",
         );
     }
+    let unheard = Unheard::new(circumstances.instances.clone());
     let follow = Follow {
         replication,
         printer,
@@ -75,6 +79,7 @@ pub(super) async fn run(flags: FollowFlags) -> Result<ExitCode, Failure> {
         diagnostics,
         circumstances,
         progress: Progress::new(now),
+        unheard,
         tell_twice,
         deadline: None,
         rounds: 0,
@@ -90,9 +95,10 @@ struct Follow {
     saver: Option<Saver>,
     acknowledged: Option<Acknowledged>,
     trace: Option<TraceFile>,
-    diagnostics: Diagnostics<io::Stderr>,
+    diagnostics: Diagnostics<Stderr>,
     circumstances: Circumstances,
     progress: Progress,
+    unheard: Unheard,
     /// Whether events about connections, which stdout shows, are reported on stderr as well.
     tell_twice: bool,
     /// The latest time to stop; set once a stop was requested.
@@ -137,7 +143,7 @@ impl Follow {
                 }
             }
         }
-        self.flush_trace();
+        self.finish_trace();
         let rows = self.progress.rows();
         self.diagnostics.note(&format!("stopped after {rows} rows"));
         self.diagnostics.finish();
@@ -215,6 +221,7 @@ impl Follow {
     fn take(&mut self, event: &Event) {
         let now = Instant::now();
         self.progress.take(event, now);
+        self.unheard.take(event, now);
         match &mut self.acknowledged {
             Some(acknowledged) => {
                 let has_line = self.printer.add_numbered(event, acknowledged.next());
@@ -302,6 +309,9 @@ impl Follow {
             self.diagnostics.progress(None);
             self.diagnostics.note(&news);
         }
+        if let Some(news) = self.unheard.news(now) {
+            self.diagnostics.problem(Kind::Other, now, &news);
+        }
         let line = self.progress.line();
         if self.diagnostics.is_terminal() || self.rounds.is_multiple_of(PROGRESS_LINE_EVERY) {
             self.diagnostics.progress(line.as_deref());
@@ -312,7 +322,15 @@ impl Follow {
     }
 
     fn flush_trace(&mut self) {
-        if let Some(error) = self.trace.as_ref().and_then(TraceFile::flush) {
+        self.tell_of_trace(TraceFile::flush);
+    }
+
+    fn finish_trace(&mut self) {
+        self.tell_of_trace(|trace| trace.finish(GRACE));
+    }
+
+    fn tell_of_trace(&mut self, write: impl FnOnce(&TraceFile) -> Option<io::Error>) {
+        if let Some(error) = self.trace.as_ref().and_then(write) {
             self.failed = true;
             self.diagnostics.error(&format!(
                 "--record: the trace cannot be written ({error}); recording has ended, following \

@@ -13,6 +13,7 @@ mod follow;
 mod json;
 mod library_log;
 mod limiter;
+mod outlet;
 mod positions_file;
 mod printer;
 mod progress;
@@ -21,20 +22,21 @@ mod replay;
 mod saver;
 mod secrets;
 mod serve;
+mod stderr;
+mod stdout_file;
 mod stop;
 mod text;
+mod unheard;
 mod warning;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{io::Write as _, process::ExitCode};
 
 use clap::Parser as _;
 
 use crate::{
     exit::Failure,
     flags::{Cli, Command},
+    stderr::Stderr,
 };
 
 /// Runs the subcommand that the flags name. The exit codes are those of the help text.
@@ -45,11 +47,13 @@ fn main() -> ExitCode {
         Command::Serve(flags) => on_runtime(serve::run(*flags)),
         Command::Replay(flags) => Ok(replay::run(&flags)),
     };
-    result.unwrap_or_else(|failure| {
+    let code = result.unwrap_or_else(|failure| {
         // If stderr cannot be written to, the exit code alone reports the failure.
-        let _ = writeln!(io::stderr(), "error: {failure}");
+        let _ = Stderr.write_all(format!("error: {failure}\n").as_bytes());
         failure.code()
-    })
+    });
+    stderr::finish();
+    code
 }
 
 fn on_runtime(

@@ -1,6 +1,7 @@
 //! The file of `--positions`. Positions are read from it at the start and saved to it; at any time,
 //! also after a power cut, it holds one whole saved value.
 
+mod check;
 mod lock;
 
 use std::{
@@ -30,6 +31,8 @@ pub(super) struct PositionsFile {
     path: PathBuf,
     beside: PathBuf,
     lock: Option<Arc<Lock>>,
+    /// Oddities of what was read, for people.
+    notes: Vec<String>,
 }
 
 impl PositionsFile {
@@ -50,7 +53,7 @@ impl PositionsFile {
         beside.push(format!(".{}.tmp", process::id()));
         let beside = path.with_file_name(beside);
         let lock = Lock::take(&path)?.map(Arc::new);
-        let file = Self { path, beside, lock };
+        let mut file = Self { path, beside, lock, notes: Vec::new() };
         let positions = file.read()?;
         file.save(&positions).map_err(|error| {
             Failure::usage(format!(
@@ -62,7 +65,7 @@ impl PositionsFile {
         Ok((file, positions))
     }
 
-    fn read(&self) -> Result<Positions, Failure> {
+    fn read(&mut self) -> Result<Positions, Failure> {
         let shown = self.path.display();
         let metadata = match fs::metadata(&self.path) {
             Ok(metadata) => metadata,
@@ -87,6 +90,12 @@ impl PositionsFile {
         }
         let text = fs::read(&self.path).map_err(|error| {
             Failure::usage(format!("--positions {shown}: cannot be read: {error}"))
+        })?;
+        self.notes = check::check(&text).map_err(|problem| {
+            Failure::usage(format!(
+                "--positions {shown}: {problem}, so that it is not clear which counts; leave one \
+                 there"
+            ))
         })?;
         serde_json::from_slice(&text).map_err(|error| {
             Failure::usage(format!(
@@ -143,6 +152,11 @@ impl PositionsFile {
             _ => Path::new("."),
         };
         if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+    }
+
+    /// Returns what is odd about the positions that were read, one sentence each.
+    pub(super) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The file's name, for messages.

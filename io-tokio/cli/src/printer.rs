@@ -13,7 +13,9 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{clock::TimeOfDay, flags::Format, json, stop::Stop, text::TextFormat};
+use crate::{
+    clock::TimeOfDay, flags::Format, json, stdout_file::StdoutFile, stop::Stop, text::TextFormat,
+};
 
 /// The number of bytes that are gathered before they are written, while more events wait.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -26,6 +28,7 @@ pub(super) struct Printer<W> {
     out: W,
     format: Lines,
     chunk: Vec<u8>,
+    file: StdoutFile,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,13 +63,13 @@ impl Printer<tokio::io::Stdout> {
                 Lines::Text(TextFormat { colour: terminal && wants_colour })
             }
         };
-        Self::new(tokio::io::stdout(), format)
+        Self { file: StdoutFile::of_stdout(), ..Self::new(tokio::io::stdout(), format) }
     }
 }
 
 impl<W: AsyncWrite + Unpin> Printer<W> {
     const fn new(out: W, format: Lines) -> Self {
-        Self { out, format, chunk: Vec::new() }
+        Self { out, format, chunk: Vec::new(), file: StdoutFile::none() }
     }
 
     /// Whether events are printed as text.
@@ -103,7 +106,8 @@ impl<W: AsyncWrite + Unpin> Printer<W> {
         self.chunk.is_empty()
     }
 
-    /// Writes and flushes the gathered lines. Waits without limit for a slow reader until `stop` is
+    /// Writes and flushes the gathered lines. If that fails and stdout is a file, none of them stays
+    /// there. Waits without limit for a slow reader until `stop` is
     /// requested; then calls `stopping`, once, and waits until `deadline`.
     pub(super) async fn write(
         &mut self,
@@ -111,6 +115,7 @@ impl<W: AsyncWrite + Unpin> Printer<W> {
         deadline: &mut Option<Instant>,
         mut stopping: impl FnMut(),
     ) -> Written {
+        let end = self.file.end();
         let result = {
             let (out, chunk) = (&mut self.out, &self.chunk);
             let mut written = pin!(async move {
@@ -136,7 +141,10 @@ impl<W: AsyncWrite + Unpin> Printer<W> {
         match result {
             Ok(()) => Written::Whole,
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Written::NobodyReads,
-            Err(error) => Written::Failed(error),
+            Err(error) => {
+                self.file.cut(end);
+                Written::Failed(error)
+            }
         }
     }
 }

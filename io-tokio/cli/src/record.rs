@@ -6,15 +6,22 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use synrepl::{Config, Recorder, Timestamp};
 use synrepl_core::{Action, Input, trace::TraceLine};
 
-use crate::exit::Failure;
+use crate::{
+    exit::Failure,
+    outlet::{Full, Outlet},
+};
 
 /// The number of bytes that are gathered before they are written.
 const BUFFER_BYTES: usize = 64 << 10;
+/// The bytes that may wait for the file. If it takes nothing for so long, the recording ends: a
+/// trace with a hole is of no use, and neither is a program that stands still.
+const WAITING_BYTES_MAX: usize = 64 << 20;
 
 /// The driver's end: takes lines, and writes them once [`BUFFER_BYTES`] have gathered.
 pub(super) struct TraceWriter(Arc<Mutex<Trace>>);
@@ -26,7 +33,7 @@ pub(super) struct TraceFile(Arc<Mutex<Trace>>);
 /// The file and its buffer, which both ends share. After an error `file` is `None`, and lines are
 /// dropped.
 struct Trace {
-    file: Option<Box<dyn Write + Send>>,
+    file: Option<Outlet>,
     buffer: Vec<u8>,
     error: Option<io::Error>,
 }
@@ -39,13 +46,17 @@ pub(super) fn create(path: &Path) -> Result<(TraceWriter, TraceFile), Failure> {
     let file = File::create(path).map_err(|error| {
         Failure::usage(format!("--record {}: cannot be created: {error}", path.display()))
     })?;
-    Ok(over(Box::new(file)))
+    over(file, WAITING_BYTES_MAX).map_err(|error| Failure::failed(format!("no thread: {error}")))
 }
 
-fn over(file: Box<dyn Write + Send>) -> (TraceWriter, TraceFile) {
+fn over(
+    file: impl Write + Send + 'static,
+    waiting_bytes_max: usize,
+) -> io::Result<(TraceWriter, TraceFile)> {
     let buffer = Vec::with_capacity(BUFFER_BYTES);
-    let trace = Arc::new(Mutex::new(Trace { file: Some(file), buffer, error: None }));
-    (TraceWriter(Arc::clone(&trace)), TraceFile(trace))
+    let file = Some(Outlet::start(file, waiting_bytes_max)?);
+    let trace = Arc::new(Mutex::new(Trace { file, buffer, error: None }));
+    Ok((TraceWriter(Arc::clone(&trace)), TraceFile(trace)))
 }
 
 impl TraceFile {
@@ -53,6 +64,27 @@ impl TraceFile {
     pub(super) fn flush(&self) -> Option<io::Error> {
         let mut trace = lock(&self.0);
         trace.flush();
+        trace.error.take()
+    }
+
+    /// Writes the gathered lines and waits until they are in the file, at most for `time`. Returns
+    /// the error that ended the recording, once.
+    pub(super) fn finish(&self, time: Duration) -> Option<io::Error> {
+        let mut trace = lock(&self.0);
+        trace.flush();
+        if let Some(file) = &trace.file {
+            let told = if file.drain(time) {
+                file.take_error()
+            } else {
+                Some(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("it took no more within {time:?}, so its end is missing"),
+                ))
+            };
+            if let Some(error) = told {
+                trace.stop(error);
+            }
+        }
         trace.error.take()
     }
 }
@@ -91,10 +123,16 @@ impl Recorder for TraceWriter {
 
 impl Trace {
     fn flush(&mut self) {
-        let Some(file) = &mut self.file else { return };
-        let written = file.write_all(&self.buffer).and_then(|()| file.flush());
-        self.buffer.clear();
-        if let Err(error) = written {
+        let Some(file) = &self.file else { return };
+        let gathered = std::mem::replace(&mut self.buffer, Vec::with_capacity(BUFFER_BYTES));
+        let told = match file.offer(gathered) {
+            Ok(()) => file.take_error(),
+            Err(Full) => Some(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "it takes nothing, and more than may wait is waiting",
+            )),
+        };
+        if let Some(error) = told {
             self.stop(error);
         }
     }
@@ -125,7 +163,7 @@ mod tests {
         let (mut writer, file) = create(&path).unwrap();
         writer.start(&Config::default());
         writer.action(&Action::Connect { conn: ConnectionId::new(0) });
-        assert!(file.flush().is_none());
+        assert!(file.finish(LIMIT).is_none());
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.starts_with("{\"synrepl_trace\":1,"), "{text}");
@@ -135,11 +173,47 @@ mod tests {
     fn a_full_buffer_is_written_without_a_flush() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("run.trace");
-        let (mut writer, _file) = create(&path).unwrap();
+        let (mut writer, file) = create(&path).unwrap();
         for _ in 0..BUFFER_BYTES {
             writer.input(Timestamp::ZERO, &Input::Tick);
         }
+        // What was gathered since is dropped with the trace.
+        assert!(lock(&file.0).file.as_ref().unwrap().drain(LIMIT));
         assert!(std::fs::metadata(&path).unwrap().len() >= BUFFER_BYTES as u64);
+    }
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// A file on a server that does not answer.
+    struct Stuck;
+
+    impl Write for Stuck {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            loop {
+                std::thread::park();
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_file_that_takes_nothing_ends_the_recording_and_holds_nobody_up() {
+        let (mut writer, file) = over(Stuck, 2 * BUFFER_BYTES).unwrap();
+        let error = loop {
+            writer.input(Timestamp::ZERO, &Input::Tick);
+            if let Some(error) = file.flush() {
+                break error;
+            }
+        };
+        assert!(error.to_string().contains("it takes nothing"), "{error}");
+        assert!(lock(&file.0).buffer.is_empty());
+        let (mut writer, file) = over(Stuck, 2 * BUFFER_BYTES).unwrap();
+        writer.input(Timestamp::ZERO, &Input::Tick);
+        let error = file.finish(Duration::ZERO).unwrap();
+        assert!(error.to_string().contains("its end is missing"), "{error}");
     }
 
     struct FullDisk;
@@ -156,9 +230,9 @@ mod tests {
 
     #[test]
     fn an_error_ends_the_recording_and_is_told_once() {
-        let (mut writer, file) = over(Box::new(FullDisk));
+        let (mut writer, file) = over(FullDisk, 100).unwrap();
         writer.input(Timestamp::ZERO, &Input::Tick);
-        assert_eq!(file.flush().unwrap().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(file.finish(LIMIT).unwrap().kind(), io::ErrorKind::StorageFull);
         writer.input(Timestamp::ZERO, &Input::Tick);
         assert!(file.flush().is_none());
         assert!(lock(&file.0).buffer.is_empty(), "lines are dropped, not gathered");

@@ -2,6 +2,7 @@
 //! over Redis, direct TCP and HTTP. Every line that was read is answered on stdout, or an error
 //! reports that there was no time.
 
+mod foreground;
 mod intake;
 mod lines;
 mod setup;
@@ -12,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use synrepl::{DriverError, Replication};
+use synrepl::{DriverError, Replication, log::LogStore};
 use synrepl_core::{ByteString, Event, Printable, stream::Token};
 use tokio::{
     task::{JoinError, JoinHandle},
@@ -20,12 +21,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{intake::End, setup::Setup, taken::Taken};
+use self::{
+    intake::{Acknowledgements, End},
+    setup::Setup,
+    taken::Taken,
+};
 use crate::{
     diagnostics::Diagnostics,
     exit::{FAILED, Failure, OK},
     flags::serve::ServeFlags,
     printer::GRACE,
+    stderr::Stderr,
+    stdout_file::StdoutFile,
     stop::{Stop, exit_on_interrupt},
     warning::{Circumstances, Kind},
 };
@@ -47,7 +54,7 @@ type Intake = JoinHandle<(End, io::Result<()>)>;
 pub(super) async fn run(flags: ServeFlags) -> Result<ExitCode, Failure> {
     let now = Instant::now();
     let until = flags.duration.and_then(|duration| now.checked_add(duration));
-    let Setup { log, taken, builder, http, diagnostics, circumstances, until_eof } =
+    let Setup { log, taken, builder, http, mut diagnostics, circumstances, until_eof } =
         setup::set_up(flags).await?;
     let stop = Stop::new(until)
         .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
@@ -58,12 +65,13 @@ pub(super) async fn run(flags: ServeFlags) -> Result<ExitCode, Failure> {
     let http = http.map(|(server, listener)| {
         tokio::spawn(server.run(listener, ending.clone().cancelled_owned()))
     });
-    let intake = tokio::spawn(intake::run(
-        tokio::io::stdin(),
-        tokio::io::stdout(),
-        Arc::clone(&log),
-        ending.clone(),
-    ));
+    if foreground::is_elsewhere() {
+        diagnostics.note(
+            "stdin is a terminal that belongs to another job: no rows are read there until this \
+             one is in the foreground (</dev/null if none are to be)",
+        );
+    }
+    let intake = tokio::spawn(take_in(Arc::clone(&log), Arc::clone(&taken), ending.clone()));
     let mut ticks = interval(HOUSEKEEPING);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let serve = Serve {
@@ -91,13 +99,27 @@ pub(super) async fn run(flags: ServeFlags) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
+/// Takes lines on stdin, from when that may be read.
+async fn take_in(
+    log: Arc<dyn LogStore>,
+    taken: Arc<Taken>,
+    ending: CancellationToken,
+) -> (End, io::Result<()>) {
+    if ending.run_until_cancelled(foreground::come()).await.is_none() {
+        return (End::Stopped, Ok(()));
+    }
+    let out = tokio::io::stdout();
+    let output = Acknowledgements { out, file: StdoutFile::of_stdout(), taken };
+    intake::run(tokio::io::stdin(), output, log, ending).await
+}
+
 struct Serve {
     replication: Replication,
     stop: Stop,
     /// The running intake; `None` once stdin has ended or nobody reads stdout.
     intake: Option<Intake>,
     http: Option<JoinHandle<()>>,
-    diagnostics: Diagnostics<io::Stderr>,
+    diagnostics: Diagnostics<Stderr>,
     circumstances: Circumstances,
     taken: Arc<Taken>,
     until_eof: bool,
@@ -161,12 +183,27 @@ impl Serve {
         } else if closed.is_err() {
             self.diagnostics.note("not everything was sent in time; followers will fetch it");
         }
+        if self.until_eof {
+            self.tell_of_refused_lines();
+        }
         let (batches, rows, refused) =
             (self.taken.batches(), self.taken.rows(), self.taken.refused());
         self.diagnostics
             .note(&format!("stopped after {batches} batches of {rows} rows, {refused} refused"));
         self.diagnostics.finish();
         ExitCode::from(if self.failed { FAILED } else { OK })
+    }
+
+    /// With `--until-eof` the lines are a whole: one that was refused is a failure of the run.
+    fn tell_of_refused_lines(&mut self) {
+        let (count, first) = (self.taken.lines_refused(), self.taken.first_refusal());
+        let Some(first) = first else { return };
+        self.failed = true;
+        let first = Printable::foreign(first);
+        self.diagnostics.error(&format!(
+            "{count} lines of stdin are not in the log; each has its error on stdout, the first \
+             is: {first}"
+        ));
     }
 
     const fn has_come(&self, until: Until) -> bool {

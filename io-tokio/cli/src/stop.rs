@@ -1,13 +1,20 @@
 //! The requests to stop: Ctrl-C, SIGTERM, SIGHUP and the end of `--for`.
 
-use std::io;
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
 
 use tokio::{
     signal,
     time::{Instant, sleep_until},
 };
 
-use crate::exit::INTERRUPTED;
+use crate::{
+    exit::{FAILED, INTERRUPTED},
+    printer::GRACE,
+    stderr::{self, Stderr},
+};
 
 /// Waits for the first reason to stop.
 #[derive(Debug)]
@@ -64,8 +71,20 @@ impl Stop {
     }
 }
 
-/// Makes the next Ctrl-C end the program at once, whatever it waits for.
+/// The time after a request to stop at which the program ends whatever it waits for: each part of a
+/// stop has [`GRACE`], and there are four (answers, acknowledgements, the connections, the files).
+const LAST: Duration = GRACE.saturating_mul(4);
+
+/// Makes the next Ctrl-C end the program at once, whatever it waits for, and time end it at last.
 pub(super) fn exit_on_interrupt() {
+    // A thread of the system's own: those of the runtime may all stand still.
+    let _without = std::thread::Builder::new().spawn(|| {
+        std::thread::sleep(LAST);
+        let told = "error: something did not end in time, and is left as it is\n";
+        let _ = Stderr.write_all(told.as_bytes());
+        stderr::finish();
+        std::process::exit(i32::from(FAILED));
+    });
     tokio::spawn(async {
         if signal::ctrl_c().await.is_ok() {
             std::process::exit(i32::from(INTERRUPTED));

@@ -1,16 +1,8 @@
 //! The catch-up call. A request for rows of one source enters; one page leaves, or an error that
 //! states a likely cause and shows no secret. Nothing is tried again here, but for an idle
-//! connection that was dead.
+//! connection that was dead; a call that comes again after no answer has the id of the one before.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -31,12 +23,13 @@ use super::{
     answer,
     connection::{BodyError, Connection, cause, is_not_http},
     endpoint::Endpoint,
+    idle::Idle,
+    transaction::Transactions,
 };
 use crate::{
     error::BuildError,
     fetch::{FetchFuture, FetchRequest, FetchSource},
     limits::Limits,
-    scatter::scattered,
     transport::{Connector, Secured, Security},
 };
 
@@ -46,8 +39,7 @@ const PATH_PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(
 /// The fetch source of the writers' replication listeners.
 pub(crate) struct HttpFetch<C: Connector> {
     instances: BTreeMap<String, Arc<Instance<C>>>,
-    transaction_prefix: u64,
-    transactions: AtomicU64,
+    transactions: Arc<Transactions>,
 }
 
 /// One replication listener and the idle connections to it.
@@ -57,10 +49,8 @@ struct Instance<C: Connector> {
     endpoint: Endpoint,
     authorization: Option<HeaderValue>,
     secret: Option<Secret>,
-    idle: Mutex<Vec<Connection<Secured<C::Stream>>>>,
-    idle_max: usize,
+    idle: Idle<Secured<C::Stream>>,
     connect_timeout: Duration,
-    whole_timeout: Duration,
     body_bytes_max: usize,
 }
 
@@ -89,10 +79,8 @@ impl<C: Connector> HttpFetch<C> {
                 endpoint,
                 authorization: authorization.clone(),
                 secret: secret.cloned(),
-                idle: Mutex::new(Vec::new()),
-                idle_max: limits.http_idle_max,
+                idle: Idle::new(limits),
                 connect_timeout: limits.connect_timeout,
-                whole_timeout: limits.fetch_timeout,
                 body_bytes_max: limits.fetch_body_bytes_max,
             }))
         };
@@ -100,7 +88,7 @@ impl<C: Connector> HttpFetch<C> {
             .into_iter()
             .map(|(name, endpoint)| Ok((name, instance(endpoint)?)))
             .collect::<Result<_, BuildError>>()?;
-        Ok(Self { instances, transaction_prefix: scattered(seed), transactions: AtomicU64::new(0) })
+        Ok(Self { instances, transactions: Arc::new(Transactions::new(seed, limits)) })
     }
 }
 
@@ -111,23 +99,31 @@ impl<C: Connector> FetchSource for HttpFetch<C> {
             let error = FetchError::NoEndpoint { instance: name.to_owned() };
             return Box::pin(std::future::ready(Err(error)));
         };
+        let transaction = self.transactions.begin(&request);
         let path = format!(
-            "/_synapse/replication/get_repl_stream_updates/{stream}/{prefix:016x}{number}\
+            "/_synapse/replication/get_repl_stream_updates/{stream}/{id}\
              ?from_token={from}&upto_token={upto}",
             stream = utf8_percent_encode(request.source.stream(), PATH_PART),
-            prefix = self.transaction_prefix,
-            number = self.transactions.fetch_add(1, Ordering::Relaxed),
+            id = transaction.id(),
             from = request.span.from,
             upto = request.span.upto,
         );
+        let transactions = Arc::clone(&self.transactions);
         Box::pin(async move {
-            match timeout(instance.whole_timeout, instance.call(&path)).await {
+            let whole_timeout = transaction.timeout();
+            let result = match timeout(whole_timeout, instance.call(&path)).await {
                 Ok(result) => result,
                 Err(_) => Err(FetchError::TimedOut {
                     endpoint: instance.endpoint.name.clone(),
-                    after_ms: u64::try_from(instance.whole_timeout.as_millis()).unwrap_or(u64::MAX),
+                    after_ms: u64::try_from(whole_timeout.as_millis()).unwrap_or(u64::MAX),
                 }),
+            };
+            if let Err(FetchError::TimedOut { .. } | FetchError::Unreachable { .. }) = &result {
+                // Those that were kept beside it are likely as dead.
+                instance.idle.clear();
+                transactions.keep(request, transaction);
             }
+            result
         })
     }
 }
@@ -136,12 +132,13 @@ impl<C: Connector> Instance<C> {
     /// Makes one call; a reused connection that turns out dead is replaced once, with the same
     /// transaction id.
     async fn call(&self, path: &str) -> Result<Page, FetchError> {
-        if let Some(connection) = self.reuse().await {
+        if let Some(connection) = self.idle.take().await {
             match self.call_on(connection, path).await {
                 Ok(result) => return result,
                 Err(NoAnswer::Final(error)) => return Err(error),
                 Err(NoAnswer::Stale(error)) => {
                     tracing::debug!(endpoint = self.endpoint.name, %error, "idle connection was dead");
+                    self.idle.clear();
                 }
             }
         }
@@ -170,7 +167,7 @@ impl<C: Connector> Instance<C> {
         // A response that was not read to its end leaves nothing to reuse.
         if matches!(result, Ok(_) | Err(FetchError::Status { .. })) && connection.is_usable().await
         {
-            self.keep(connection);
+            self.idle.keep(connection);
         }
         Ok(result)
     }
@@ -248,23 +245,6 @@ impl<C: Connector> Instance<C> {
             })
             .map_err(|error| self.unreachable(error.to_string()))?;
         Connection::open(stream).await.map_err(|error| self.unreachable(cause(&error)))
-    }
-
-    /// Takes an idle connection that has not been seen to break.
-    async fn reuse(&self) -> Option<Connection<Secured<C::Stream>>> {
-        loop {
-            let mut connection = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-            if connection.is_usable().await {
-                return Some(connection);
-            }
-        }
-    }
-
-    fn keep(&self, connection: Connection<Secured<C::Stream>>) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < self.idle_max {
-            idle.push(connection);
-        }
     }
 
     fn unreachable(&self, message: String) -> FetchError {

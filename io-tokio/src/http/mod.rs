@@ -6,7 +6,9 @@ mod answer;
 mod client;
 mod connection;
 mod endpoint;
+mod idle;
 mod server;
+mod transaction;
 
 pub use self::server::{Server, ServerLimits};
 pub(crate) use self::{client::HttpFetch, endpoint::Endpoint};

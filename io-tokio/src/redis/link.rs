@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     login::Channels,
+    publisher::Publisher,
     socket::{Failure, Socket, kind_of},
 };
 use crate::limits::Limits;
@@ -23,7 +24,7 @@ use crate::limits::Limits;
 /// Two connections to one Redis server. When either fails, so does the link.
 pub(super) struct Link<S> {
     subscriber: Socket<S>,
-    publisher: Socket<S>,
+    publisher: Publisher<S>,
     channels: Channels,
     decoder: Decoder,
     /// The messages that were received while the subscription was being confirmed, and then their
@@ -31,54 +32,8 @@ pub(super) struct Link<S> {
     early: VecDeque<Bytes>,
     early_bytes: usize,
     scratch: BytesMut,
-    published: PublishAccount,
     unanswered_max: usize,
     output_bytes_max: usize,
-}
-
-/// The account of which commands have gone out. PUBLISHes are answered in their order.
-#[derive(Default)]
-struct PublishAccount {
-    /// The number of PUBLISHes without a reply, those not yet written included.
-    unanswered: usize,
-    /// One entry per command that could not be sent: the value that `answered` has to reach. The
-    /// command counts as gone out then, once all PUBLISHes before it were answered.
-    left_out: VecDeque<usize>,
-    /// The number of PUBLISHes that were answered since `left_out` was last empty.
-    answered: usize,
-    /// The number of commands gone out that were not reported yet.
-    sent: u32,
-}
-
-impl PublishAccount {
-    /// Records the answer to a PUBLISH; false if there was none to answer.
-    fn on_reply(&mut self) -> bool {
-        if self.unanswered == 0 {
-            return false;
-        }
-        self.unanswered -= 1;
-        self.sent += 1;
-        if !self.left_out.is_empty() {
-            self.answered += 1;
-            self.count_left_out();
-        }
-        true
-    }
-
-    fn leave_out(&mut self) {
-        if self.left_out.is_empty() {
-            self.answered = 0;
-        }
-        self.left_out.push_back(self.answered + self.unanswered);
-        self.count_left_out();
-    }
-
-    fn count_left_out(&mut self) {
-        while self.left_out.front().is_some_and(|behind| *behind <= self.answered) {
-            self.left_out.pop_front();
-            self.sent += 1;
-        }
-    }
 }
 
 /// The most messages between two confirmations of one SUBSCRIBE. Redis sends the confirmations
@@ -90,7 +45,7 @@ const EARLY_BYTES_MAX: usize = 4 << 20;
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(super) fn new(
         subscriber: Socket<S>,
-        publisher: Socket<S>,
+        publisher: Publisher<S>,
         channels: Channels,
         limits: &Limits,
     ) -> Self {
@@ -102,7 +57,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             early: VecDeque::new(),
             early_bytes: 0,
             scratch: BytesMut::new(),
-            published: PublishAccount::default(),
             unanswered_max: limits.publishes_in_flight_max,
             output_bytes_max: limits.output_bytes_max,
         }
@@ -120,16 +74,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     ) -> Result<(), EncodeError> {
         self.scratch.clear();
         encode(command, Dialect::LATEST, &mut self.scratch)
-            .inspect_err(|_| self.published.leave_out())?;
+            .inspect_err(|_| self.publisher.leave_out())?;
         let name = self.channels.name_for(channel, command);
-        self.publisher.queue(&[b"PUBLISH", name.as_bytes(), &self.scratch]);
-        self.published.unanswered += 1;
+        self.publisher.publish(name, &self.scratch);
         Ok(())
     }
 
     /// Returns whether new commands should wait.
     pub(super) fn is_output_full(&self) -> bool {
-        self.published.unanswered >= self.unanswered_max || self.is_output_long()
+        self.publisher.unanswered() >= self.unanswered_max || self.is_output_long()
     }
 
     /// Returns whether more than half of the bytes that may wait to be written do.
@@ -139,13 +92,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Returns whether every PUBLISH was answered.
     pub(super) const fn is_answered(&self) -> bool {
-        self.published.unanswered == 0
+        self.publisher.unanswered() == 0
     }
 
     /// Returns the number of commands that have gone out since the last call: PUBLISHes that were
     /// answered, and commands without a form before them.
     pub(super) const fn take_sent(&mut self) -> u32 {
-        std::mem::replace(&mut self.published.sent, 0)
+        self.publisher.take_sent()
     }
 
     /// Returns the number of bytes read since the last call.
@@ -189,7 +142,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Handles a frame other than a message on the subscription.
     #[cold]
     fn on_other(&mut self, frame: &Frame) -> Result<(), Failure> {
-        if is_push(frame, b"pong") {
+        // Redis answers a subscriber's PING with a push; some proxies pass on a plain status.
+        if is_push(frame, b"pong") || matches!(frame, Frame::Simple(text) if text == "PONG") {
             self.subscriber.on_pong()
         } else if is_push(frame, b"unsubscribe") {
             Err("Redis ended the subscription".to_owned())
@@ -203,53 +157,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Writes, reads replies and keeps alive; reads messages too if `read`. Ready when messages may
     /// have been received for [`Link::next_message`].
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Result<(), Failure>> {
-        self.poll_publisher(cx)?;
+        self.publisher.poll(cx)?;
         // What is received may cause an answer, so nothing more is read while too much waits to be
         // written.
         let read = read && self.publisher.output_len() <= self.output_bytes_max;
         let messages = if read { self.subscriber.poll_read(cx)? } else { Poll::Pending };
         // Only whole messages count as life, so what has just been received is to be decoded first.
         if messages.is_pending() {
-            self.subscriber.poll_keep_alive(cx, read)?;
+            let _asked = self.subscriber.poll_keep_alive(cx, read)?;
         }
         // This comes after the keep-alive, which may have queued a PING.
         let _pending_or_done = self.subscriber.poll_write(cx)?;
-        let _pending_or_done = self.publisher.poll_write(cx)?;
+        self.publisher.poll_write(cx)?;
         messages.map(Ok)
     }
 
     /// Writes what is left and reads the replies. Ready when every PUBLISH was answered.
     pub(super) fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.poll_publisher(cx)?;
-        let _pending_or_done = self.publisher.poll_write(cx)?;
+        self.publisher.poll(cx)?;
+        self.publisher.poll_write(cx)?;
         if self.is_answered() { Poll::Ready(Ok(())) } else { Poll::Pending }
-    }
-
-    fn poll_publisher(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
-        let _pending_or_done = self.publisher.poll_write(cx)?;
-        loop {
-            while let Some(frame) = self.publisher.next_frame()? {
-                self.on_reply(frame)?;
-            }
-            match self.publisher.poll_read(cx)? {
-                Poll::Ready(()) => {}
-                Poll::Pending => break,
-            }
-        }
-        self.publisher.poll_keep_alive(cx, true)
-    }
-
-    fn on_reply(&mut self, frame: Frame) -> Result<(), Failure> {
-        match frame {
-            // The number is that of the subscribers that got it, this instance included.
-            Frame::Integer(_) if self.published.on_reply() => Ok(()),
-            Frame::Integer(_) => Err(self.publisher.unexpected_reply()),
-            Frame::Simple(_) => self.publisher.on_pong(),
-            Frame::Error(text) => Err(format!("Redis refused a PUBLISH: {text:.300}")),
-            Frame::Bulk(_) | Frame::Array(_) | Frame::NullArray | Frame::Message { .. } | _ => {
-                Err(format!("Redis answered a PUBLISH with {}", kind_of(&frame)))
-            }
-        }
     }
 }
 
@@ -257,32 +184,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 pub(super) fn is_push(frame: &Frame, name: &[u8]) -> bool {
     let Frame::Array(parts) = frame else { return false };
     matches!(parts.first(), Some(Frame::Bulk(Some(first))) if first.as_ref() == name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_that_was_left_out_counts_once_all_before_it_were_answered() {
-        let mut published = PublishAccount::default();
-        published.leave_out();
-        assert_eq!(published.sent, 1);
-        published.unanswered = 2;
-        published.leave_out();
-        published.leave_out();
-        published.unanswered += 1;
-        published.leave_out();
-        let mut sent = Vec::new();
-        for _ in 0..3 {
-            assert!(published.on_reply());
-            sent.push(published.sent);
-        }
-        assert_eq!(sent, [2, 5, 7]);
-        published.unanswered = 1;
-        assert!(published.on_reply());
-        assert_eq!(published.sent, 8);
-        assert!(!published.on_reply(), "to nothing");
-        assert!(published.left_out.is_empty());
-    }
 }

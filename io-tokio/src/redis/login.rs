@@ -1,7 +1,11 @@
 //! The way from an address to a confirmed subscription (`docs/protocol.md` 1.3, order at start).
 //! What is published from the confirmation on is not missed.
 
-use std::{fmt, future::poll_fn};
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::{Arc, Once},
+};
 
 use synrepl_core::{
     Channel,
@@ -14,6 +18,8 @@ use tokio::{
 
 use super::{
     link::{Link, is_push},
+    part::{Part, Purpose, Question, warn_of_unknown},
+    publisher::Publisher,
     socket::{Failure, Role, Socket, kind_of},
     url::RedisUrl,
 };
@@ -32,6 +38,9 @@ pub(crate) struct Bus<C: Connector> {
     login: Login,
     channels: Channels,
     limits: Limits,
+    purpose: Purpose,
+    /// Done once it was said that the server does not tell its part.
+    unknown_part: Arc<Once>,
 }
 
 /// The user and password, if the server wants them.
@@ -79,6 +88,7 @@ impl<C: Connector> Bus<C> {
         url: RedisUrl,
         server_name: &str,
         listen_user_ip: bool,
+        purpose: Purpose,
         limits: Limits,
     ) -> Result<Self, BuildError> {
         let security = Security::new(url.tls, url.ca_file.as_deref(), "rediss://")?;
@@ -89,6 +99,8 @@ impl<C: Connector> Bus<C> {
             login: Login { user: url.user, password: url.password },
             channels: Channels::new(server_name, listen_user_ip),
             limits,
+            purpose,
+            unknown_part: Arc::new(Once::new()),
         })
     }
 
@@ -109,8 +121,7 @@ impl<C: Connector> Bus<C> {
     async fn open_unbounded(self, stage: &mut Stage) -> Result<Link<Secured<C::Stream>>, Failure> {
         let publisher = self.connect().await?;
         let subscriber = self.connect().await?;
-        log_in_and_subscribe(subscriber, publisher, &self.login, self.channels, &self.limits, stage)
-            .await
+        self.log_in_and_subscribe(subscriber, publisher, stage).await
     }
 
     async fn connect(&self) -> Result<Secured<C::Stream>, Failure> {
@@ -118,6 +129,84 @@ impl<C: Connector> Bus<C> {
             .connect(&self.connector, &self.address)
             .await
             .map_err(|error| format!("cannot connect: {error}"))
+    }
+
+    /// Logs in on both streams and subscribes on the first.
+    async fn log_in_and_subscribe(
+        self,
+        subscriber: Secured<C::Stream>,
+        publisher: Secured<C::Stream>,
+        stage: &mut Stage,
+    ) -> Result<Link<Secured<C::Stream>>, Failure> {
+        let Self { login, channels, limits, .. } = &self;
+        let password = login.password.as_ref();
+        let mut publisher = Socket::new(publisher, Role::Publishing, password, limits);
+        *stage = Stage::Auth;
+        authenticate(&mut publisher, login).await?;
+        // This shows whether the server takes commands at all, before anything depends on it.
+        *stage = Stage::Ping;
+        publisher.queue(&[b"PING"]);
+        expect_status(&mut publisher, "a PING").await?;
+        *stage = Stage::Part;
+        self.check_part(&mut publisher).await?;
+        let publisher = Publisher::new(publisher, self.purpose);
+
+        let mut subscriber = Socket::new(subscriber, Role::Subscribing, password, limits);
+        *stage = Stage::Auth;
+        authenticate(&mut subscriber, login).await?;
+        *stage = Stage::Subscribe;
+        // This has a SUBSCRIBE of its own, because a server may have been configured to allow the
+        // deployment's channel alone.
+        subscriber.queue(&[b"SUBSCRIBE", channels.synrepl.as_bytes()]);
+        let main = channels.main.as_bytes();
+        let mut expected = 2;
+        if channels.listen_user_ip {
+            expected = 3;
+            subscriber.queue(&[b"SUBSCRIBE", channels.user_ip.as_bytes(), main]);
+        } else {
+            subscriber.queue(&[b"SUBSCRIBE", main]);
+        }
+        let synrepl = channels.synrepl.clone();
+        let mut link = Link::new(subscriber, publisher, channels.clone(), limits);
+        let mut is_first = true;
+        while expected > 0 {
+            let frame = reply(link.subscriber()).await?;
+            if is_push(&frame, b"subscribe") {
+                expected -= 1;
+                is_first = false;
+            } else if let Frame::Error(text) = frame {
+                if !(std::mem::take(&mut is_first) && text.starts_with("NOPERM")) {
+                    return Err(refused("the subscription", &text));
+                }
+                expected -= 1;
+                tracing::warn!(
+                    channel = synrepl,
+                    "Redis does not allow to subscribe to this channel: rows of writers that publish \
+                     there, for none of whose streams Synapse is configured, are not heard; allow it \
+                     with ACL SETUSER NAME &CHANNEL"
+                );
+            } else {
+                // A message on the first channel may arrive before the second is confirmed.
+                link.keep(frame)?;
+            }
+        }
+        Ok(link)
+    }
+
+    /// Asks which part the server plays, and has the keep-alive ask on. A server that tells it
+    /// nobody is taken as it is, which is said once.
+    async fn check_part(&self, socket: &mut Socket<Secured<C::Stream>>) -> Result<(), Failure> {
+        let mut told = Frame::NullArray;
+        for question in [Question::Role, Question::Info] {
+            socket.queue(question.words());
+            told = reply(socket).await?;
+            if let Some(part) = Part::read(&told) {
+                socket.ask(question);
+                return part.check(self.purpose);
+            }
+        }
+        self.unknown_part.call_once(|| warn_of_unknown(&told));
+        Ok(())
     }
 }
 
@@ -128,6 +217,7 @@ pub(super) enum Stage {
     ConnectTls,
     Auth,
     Ping,
+    Part,
     Subscribe,
 }
 
@@ -142,6 +232,7 @@ impl fmt::Display for Stage {
             }
             Self::Auth => "it did not answer AUTH",
             Self::Ping => "it did not answer PING",
+            Self::Part => "it did not answer ROLE or INFO",
             Self::Subscribe => "it did not confirm the subscription",
         })
     }
@@ -151,66 +242,6 @@ impl<C: Connector> fmt::Debug for Bus<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bus").field("address", &self.address).finish_non_exhaustive()
     }
-}
-
-/// Logs in on both streams and subscribes on the first.
-pub(super) async fn log_in_and_subscribe<S: AsyncRead + AsyncWrite + Unpin>(
-    subscriber: S,
-    publisher: S,
-    login: &Login,
-    channels: Channels,
-    limits: &Limits,
-    stage: &mut Stage,
-) -> Result<Link<S>, Failure> {
-    let password = login.password.as_ref();
-    let mut publisher = Socket::new(publisher, Role::Publishing, password, limits);
-    *stage = Stage::Auth;
-    authenticate(&mut publisher, login).await?;
-    // This shows whether the server takes commands at all, before anything depends on it.
-    *stage = Stage::Ping;
-    publisher.queue(&[b"PING"]);
-    expect_status(&mut publisher, "a PING").await?;
-
-    let mut subscriber = Socket::new(subscriber, Role::Subscribing, password, limits);
-    *stage = Stage::Auth;
-    authenticate(&mut subscriber, login).await?;
-    *stage = Stage::Subscribe;
-    // This has a SUBSCRIBE of its own, because a server may have been configured to allow the
-    // deployment's channel alone.
-    subscriber.queue(&[b"SUBSCRIBE", channels.synrepl.as_bytes()]);
-    let main = channels.main.as_bytes();
-    let mut expected = 2;
-    if channels.listen_user_ip {
-        expected = 3;
-        subscriber.queue(&[b"SUBSCRIBE", channels.user_ip.as_bytes(), main]);
-    } else {
-        subscriber.queue(&[b"SUBSCRIBE", main]);
-    }
-    let synrepl = channels.synrepl.clone();
-    let mut link = Link::new(subscriber, publisher, channels, limits);
-    let mut is_first = true;
-    while expected > 0 {
-        let frame = reply(link.subscriber()).await?;
-        if is_push(&frame, b"subscribe") {
-            expected -= 1;
-            is_first = false;
-        } else if let Frame::Error(text) = frame {
-            if !(std::mem::take(&mut is_first) && text.starts_with("NOPERM")) {
-                return Err(refused("the subscription", &text));
-            }
-            expected -= 1;
-            tracing::warn!(
-                channel = synrepl,
-                "Redis does not allow to subscribe to this channel: rows of writers that publish \
-                 there, for none of whose streams Synapse is configured, are not heard; allow it \
-                 with ACL SETUSER NAME &CHANNEL"
-            );
-        } else {
-            // A message on the first channel may arrive before the second is confirmed.
-            link.keep(frame)?;
-        }
-    }
-    Ok(link)
 }
 
 async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(

@@ -5,12 +5,15 @@
 mod keep_alive;
 mod link;
 mod login;
+mod part;
+mod publisher;
 mod session;
 mod socket;
 mod url;
 
 pub(crate) use self::{
     login::Bus,
+    part::Purpose,
     session::Session,
     url::{RedisUrl, decoded, split_port},
 };

@@ -16,12 +16,18 @@ use synrepl_core::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
-use super::keep_alive::{Due, KeepAlive};
+use super::{
+    keep_alive::{Due, KeepAlive},
+    part::Question,
+};
 use crate::{limits::Limits, transport::READ_BYTES};
 
 /// The room in bytes with less of which a new buffer is begun. Not at every read: rows keep their
 /// buffer alive, so a buffer has to be used up.
 const ROOM_BYTES_MIN: usize = 8 << 10;
+
+/// The most replicas of a server whose ROLE is read. Redis itself has trouble long before.
+const REPLICAS_MAX: usize = 1_024;
 
 /// The reason why a connection to Redis cannot go on, in words for people.
 pub(super) type Failure = String;
@@ -34,6 +40,8 @@ pub(super) struct Socket<S> {
     output: BytesMut,
     flushing: bool,
     keep_alive: KeepAlive,
+    /// The question that the keep-alive asks.
+    question: Question,
     bytes_read: usize,
     role: Role,
     /// The password that the server has received, which no text of the server may show.
@@ -74,13 +82,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub(super) fn new(stream: S, role: Role, password: Option<&Secret>, limits: &Limits) -> Self {
         let mut resp_limits = RespLimits::default();
         resp_limits.bulk_bytes_max = limits.message_bytes_max;
+        let mut ping_interval = limits.ping_interval;
+        if let Role::Publishing = role {
+            // ROLE lists the replicas, one array each.
+            resp_limits.array_len_max = REPLICAS_MAX;
+            resp_limits.depth_max = 3;
+            ping_interval = ping_interval.min(limits.publisher_ping_interval);
+        }
         Self {
             stream,
             input: BytesMut::with_capacity(READ_BYTES),
             decoder: RespDecoder::new(resp_limits),
             output: BytesMut::new(),
             flushing: false,
-            keep_alive: KeepAlive::new(limits.ping_interval, limits.ping_timeout),
+            keep_alive: KeepAlive::new(ping_interval, limits.ping_timeout),
+            question: Question::Ping,
             bytes_read: 0,
             role,
             password: password.cloned(),
@@ -141,7 +157,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                     Role::Subscribing => {
                         "; if that repeats under load, see its client-output-buffer-limit"
                     }
-                    Role::Publishing => "",
+                    Role::Publishing => {
+                        "; if that repeats while nothing is sent, see its `timeout`"
+                    }
                 };
                 Poll::Ready(Err(format!("Redis closed the {} connection{hint}", self.role)))
             }
@@ -177,16 +195,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Queues a PING when one is due. To be called after reading; `reading` is whether all that had
-    /// arrived was read.
+    /// Queues the keep-alive's question when it is due, and returns whether it did. To be called
+    /// after reading; `reading` is whether all that had arrived was read.
     pub(super) fn poll_keep_alive(
         &mut self,
         cx: &mut Context<'_>,
         reading: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
+        let mut asked = false;
         while let Poll::Ready(due) = self.keep_alive.poll(cx, reading) {
             match due {
-                Due::Ping => self.queue(&[b"PING"]),
+                Due::Ping => {
+                    self.queue(self.question.words());
+                    asked = true;
+                }
                 Due::TimedOut => {
                     return Err(format!(
                         "ping timeout: nothing came on the {} connection for {:?} after a PING",
@@ -196,7 +218,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 }
             }
         }
-        Ok(())
+        Ok(asked)
+    }
+
+    /// Sets the question that the keep-alive asks from now on.
+    pub(super) const fn ask(&mut self, question: Question) {
+        self.question = question;
+    }
+
+    /// Returns the question that the keep-alive asks.
+    pub(super) const fn question(&self) -> Question {
+        self.question
     }
 
     /// Records the answer to a PING.

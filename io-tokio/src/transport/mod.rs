@@ -10,6 +10,7 @@ use std::{fmt, future::Future, io, path::PathBuf, time::Duration};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+mod addresses;
 mod listener;
 mod socket;
 mod stream;

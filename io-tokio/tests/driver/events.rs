@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::scripted::{Pages, Peer, Redis, builder, network};
+use crate::scripted::{PRIMARY, Pages, Peer, Redis, builder, network};
 use synrepl::{
     Command, Config, Event, Positions, Recorder, Replication, SendError, Source, Timestamp, Token,
     WaitError,
@@ -156,7 +156,7 @@ async fn flooded(
     let Redis { mut publisher, mut subscriber } = redis;
     tokio::spawn(async move {
         while publisher.command().await.is_some() {
-            publisher.say("+PONG\r\n").await;
+            publisher.say(PRIMARY).await;
         }
     });
     let flood = tokio::spawn(async move {

@@ -11,6 +11,7 @@ mod facade;
 mod publishing;
 mod real_redis;
 mod redis_link;
+mod redis_part;
 mod scripted;
 #[path = "../servers/mod.rs"]
 mod servers;

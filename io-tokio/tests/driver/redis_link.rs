@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::scripted::{Network, Redis, builder, builder_for, disconnect_reason, network};
+use crate::scripted::{Network, PRIMARY, Redis, builder, builder_for, disconnect_reason, network};
 use synrepl::{Builder, Event, Replication};
 use tokio::time::Instant;
 
@@ -31,8 +31,7 @@ async fn user_and_password_go_first_on_both_connections() {
     let mut subscriber = network.accept().await;
     publisher.expect(&["AUTH", "me", "p w"]).await;
     publisher.say("+OK\r\n").await;
-    publisher.expect(&["PING"]).await;
-    publisher.say("+PONG\r\n").await;
+    publisher.is_primary().await;
     subscriber.expect(&["AUTH", "me", "p w"]).await;
     subscriber.say("+OK\r\n").await;
     subscriber.subscribe_apart().await;
@@ -118,8 +117,7 @@ async fn a_server_that_allows_the_deployments_channel_alone_is_followed_all_the_
     let mut replication = builder(script).spawn().unwrap();
     let mut publisher = network.accept().await;
     let mut subscriber = network.accept().await;
-    publisher.expect(&["PING"]).await;
-    publisher.say("+PONG\r\n").await;
+    publisher.is_primary().await;
     subscriber.expect(&["SUBSCRIBE", "example.com/synrepl"]).await;
     subscriber.say("-NOPERM No permissions to access a channel\r\n").await;
     subscriber.expect(&["SUBSCRIBE", "example.com"]).await;
@@ -146,17 +144,18 @@ async fn a_server_that_falls_silent_is_given_up_with_what_it_did_not_do() {
     for (answers, expected) in [
         (0, "within 10s: it did not answer AUTH"),
         (1, "within 10s: it did not answer PING"),
-        (2, "within 10s: it did not answer AUTH"),
-        (3, "within 10s: it did not confirm the subscription"),
+        (2, "within 10s: it did not answer ROLE or INFO"),
+        (3, "within 10s: it did not answer AUTH"),
+        (4, "within 10s: it did not confirm the subscription"),
     ] {
         let (script, mut network) = network();
         let mut replication = builder_for("redis://:hunter2@redis", script).spawn().unwrap();
         let mut publisher = network.accept().await;
         let mut subscriber = network.accept().await;
         for answered in 0..answers {
-            let peer = if answered < 2 { &mut publisher } else { &mut subscriber };
+            let peer = if answered < 3 { &mut publisher } else { &mut subscriber };
             peer.command().await;
-            peer.say("+OK\r\n").await;
+            peer.say(if answered == 2 { PRIMARY } else { "+OK\r\n" }).await;
         }
         let reason = disconnect_reason(&mut replication).await;
         assert!(reason.ends_with(expected), "{answers}: {reason}");
@@ -234,7 +233,7 @@ async fn a_subscription_on_which_a_message_only_drips_is_found_by_ping() {
     };
     let answers = async {
         while let Some(command) = redis.publisher.command().await {
-            redis.publisher.say(if command[0] == "PING" { "+PONG\r\n" } else { ":0\r\n" }).await;
+            redis.publisher.say(if command[0] == "ROLE" { PRIMARY } else { ":0\r\n" }).await;
         }
         // The connection was closed; its reason comes as an event.
         std::future::pending().await
@@ -260,7 +259,7 @@ async fn a_half_open_subscription_is_found_by_ping() {
         assert_eq!(start.elapsed().as_secs(), 30);
         // The publishing connection is answered: PINGs, and REPLICATEs that are sent again.
         while let Some(command) = redis.publisher.command().await {
-            redis.publisher.say(if command[0] == "PING" { "+PONG\r\n" } else { ":0\r\n" }).await;
+            redis.publisher.say(if command[0] == "ROLE" { PRIMARY } else { ":0\r\n" }).await;
         }
     };
     let (reason, ()) = tokio::join!(disconnect_reason(&mut replication), far_end);
@@ -278,17 +277,49 @@ async fn an_answered_ping_keeps_a_quiet_connection_open() {
     let mut publisher = redis.publisher;
     tokio::spawn(async move {
         while publisher.command().await.is_some() {
-            publisher.say("+PONG\r\n").await;
+            publisher.say(PRIMARY).await;
         }
     });
+    // Redis answers in the first way, some proxies in the second.
     tokio::spawn(async move {
-        while subscriber.command().await.is_some() {
-            subscriber.say("*2\r\n$4\r\npong\r\n$0\r\n\r\n").await;
+        for pong in ["*2\r\n$4\r\npong\r\n$0\r\n\r\n", "+PONG\r\n"].into_iter().cycle() {
+            if subscriber.command().await.is_none() {
+                return;
+            }
+            subscriber.say(pong).await;
         }
     });
     let hour = Duration::from_secs(3_600);
     let broken = tokio::time::timeout(hour, disconnect_reason(&mut replication)).await;
     assert!(broken.is_err(), "{broken:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_answers_nothing_on_a_subscription_is_said() {
+    for (status, expected) in [
+        ("+PONG\r\n", "more replies than commands it got on the subscribing"),
+        ("+OK\r\n", "Redis said on the subscription: a status of 2 bytes"),
+    ] {
+        let (script, mut network) = network();
+        let mut replication = builder(script).spawn().unwrap();
+        let mut redis = network.log_in().await;
+        redis.subscriber.say(status).await;
+        let reason = disconnect_reason(&mut replication).await;
+        assert!(reason.contains(expected), "{reason}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_publishing_connection_never_says_nothing_for_longer_than_five_seconds() {
+    let (script, mut network) = network();
+    let _replication = builder(script).observe_only(true).spawn().unwrap();
+    let mut redis = network.log_in().await;
+    let start = Instant::now();
+    for after in [5, 10, 15] {
+        redis.publisher.expect(&["ROLE"]).await;
+        assert_eq!(start.elapsed().as_secs(), after);
+        redis.publisher.say(PRIMARY).await;
+    }
 }
 
 #[tokio::test]
@@ -320,7 +351,11 @@ async fn a_refused_publish_ends_the_connection_with_the_text() {
     redis.publisher.expect(&["PUBLISH", "example.com", "REPLICATE "]).await;
     redis.publisher.say("-NOPERM no permissions to access a channel\r\n").await;
     let reason = disconnect_reason(&mut replication).await;
-    assert_eq!(reason, "Redis refused a PUBLISH: NOPERM no permissions to access a channel");
+    assert!(
+        reason.starts_with("Redis refused a PUBLISH: NOPERM no permissions to access a channel; "),
+        "{reason}"
+    );
+    assert!(reason.contains("--observe-only"), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -63,6 +63,13 @@ impl Client {
         tokio::time::timeout(super::LIMIT, heard).await.expect("it was not said in time");
     }
 
+    /// Waits until the server closes the connection.
+    pub(crate) async fn closed(&mut self) {
+        let closed =
+            async { while self.stream.read_buf(&mut self.input).await.unwrap_or(0) > 0 {} };
+        tokio::time::timeout(super::LIMIT, closed).await.expect("it was not closed in time");
+    }
+
     async fn reply(&mut self) -> Frame {
         loop {
             if let Some(frame) = self.decoder.decode(&mut self.input).unwrap() {

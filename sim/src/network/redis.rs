@@ -260,6 +260,7 @@ fn answer(
     let reply = match words.iter().map(|word| &word[..]).collect::<Vec<_>>().as_slice() {
         [b"PING"] if subscribed => b"*2\r\n$4\r\npong\r\n$0\r\n\r\n".to_vec(),
         [b"PING"] => b"+PONG\r\n".to_vec(),
+        [b"ROLE"] => b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n".to_vec(),
         [b"SUBSCRIBE", channel] => {
             let mut hub = hub.borrow_mut();
             hub.stage.lock().on_subscribed(now(), party);

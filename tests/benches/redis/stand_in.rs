@@ -70,6 +70,7 @@ fn answer(stream: &mut TcpStream, args: &[Frame], messages: &[BytesMut]) -> io::
         }
         b"PUBLISH" => stream.write_all(b":1\r\n"),
         b"PING" => stream.write_all(b"+PONG\r\n"),
+        b"ROLE" => stream.write_all(b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"),
         _ => stream.write_all(b"+OK\r\n"),
     }
 }

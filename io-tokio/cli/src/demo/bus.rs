@@ -203,12 +203,15 @@ fn handle(
             let subscriber = b"*2\r\n$4\r\npong\r\n$0\r\n\r\n";
             Some(Bytes::from_static(if *subscribed { subscriber } else { b"+PONG\r\n" }))
         }
+        [name] if name.eq_ignore_ascii_case(b"ROLE") => {
+            Some(Bytes::from_static(b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"))
+        }
         _ => Some(refusal()),
     }
 }
 
 const fn refusal() -> Bytes {
-    Bytes::from_static(b"-ERR this bus knows SUBSCRIBE, PUBLISH and PING\r\n")
+    Bytes::from_static(b"-ERR this bus knows SUBSCRIBE, PUBLISH, PING and ROLE\r\n")
 }
 
 fn publish(shared: &Shared, channel: &Bytes, message: &Bytes) -> Option<Bytes> {

@@ -2,7 +2,6 @@
 //! files is found before anything is connected.
 
 use std::{
-    collections::BTreeSet,
     io::{self, IsTerminal as _},
     time::Duration,
 };
@@ -10,6 +9,7 @@ use std::{
 use synrepl::{Builder, Positions, Start};
 use synrepl_core::stream::CATALOGUE;
 
+use super::instances;
 use crate::{
     address,
     diagnostics::Diagnostics,
@@ -20,15 +20,19 @@ use crate::{
     printer::Printer,
     record::{self, TraceFile},
     secrets::SecretSource,
+    stderr::Stderr,
     warning::Circumstances,
 };
+
+/// The longest `--fetch-timeout`: a writer that takes longer is better asked anew.
+const FETCH_TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
 
 /// Everything that a run needs.
 pub(super) struct Setup {
     pub(super) builder: Builder,
     pub(super) positions: Option<(PositionsFile, Positions)>,
     pub(super) trace: Option<TraceFile>,
-    pub(super) diagnostics: Diagnostics<io::Stderr>,
+    pub(super) diagnostics: Diagnostics<Stderr>,
     pub(super) printer: Printer<tokio::io::Stdout>,
     pub(super) circumstances: Circumstances,
     /// Whether events about connections, which stdout shows, are reported on stderr as well.
@@ -38,7 +42,7 @@ pub(super) struct Setup {
 /// Reads the files, opens those to write, and fills the builder. Nothing is connected.
 pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
     library_log::show(&flags.loudness, false);
-    let instances = instance_names(&flags)?;
+    let instances = instances::names(&flags.instance)?;
     check_combination(&flags)?;
     let builder = builder(&flags)?;
 
@@ -60,9 +64,8 @@ pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
         None => (builder, None),
     };
 
-    let stderr = io::stderr();
-    let terminal = stderr.is_terminal();
-    let mut diagnostics = Diagnostics::new(stderr, terminal, flags.loudness.quiet);
+    let terminal = io::stderr().is_terminal();
+    let mut diagnostics = Diagnostics::new(Stderr, terminal, flags.loudness.quiet);
     let format = if flags.acknowledge { Some(Format::Json) } else { flags.format };
     let printer = Printer::stdout(format);
     let tell_twice = !(printer.is_text() && io::stdout().is_terminal());
@@ -85,6 +88,9 @@ pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
                 "positions count what was written to the pipe; what its reader has not handled \
                  when it dies is not printed again (see --acknowledge)",
             );
+        }
+        for note in file.notes() {
+            diagnostics.note(&format!("{path}: {note}"));
         }
         diagnostics.note(&match positions.len() {
             0 => format!("{path} holds no positions yet: sources start as --start says"),
@@ -140,6 +146,13 @@ fn check_combination(flags: &FollowFlags) -> Result<(), Failure> {
              --instance NAME=URL",
         ));
     }
+    // Eight times that is a time, too.
+    if flags.fetch_timeout < Duration::from_secs(1) || flags.fetch_timeout > FETCH_TIMEOUT_MAX {
+        return Err(Failure::usage(
+            "--fetch-timeout: write a time from 1s to 1h; a writer at work answers in \
+             milliseconds, after a long outage in minutes",
+        ));
+    }
     if flags.audit.is_some_and(|every| every < Duration::from_secs(1)) {
         return Err(Failure::usage(
             "--audit: write 1s or more, as in 1m; rows that are late need time to come",
@@ -168,6 +181,10 @@ fn builder(flags: &FollowFlags) -> Result<Builder, Failure> {
         .start(start)
         .observe_only(flags.observe_only)
         .user_ip(flags.user_ip);
+    builder = builder.limits(|limits| {
+        limits.fetch_timeout_max = limits.fetch_timeout_max.max(8 * flags.fetch_timeout);
+        limits.fetch_timeout = flags.fetch_timeout;
+    });
     if let Some(every) = flags.audit {
         builder = builder.audit(every);
     }
@@ -204,19 +221,6 @@ fn connection(flags: &FollowFlags, ca_file: Option<&str>) -> Result<Builder, Fai
     let url = address::redis(url, password.as_ref(), ca_file);
     Builder::redis(&url, flags.server_name.as_deref().unwrap_or_default())
         .map_err(|error| Failure::usage(format!("--redis: {error}")))
-}
-
-fn instance_names(flags: &FollowFlags) -> Result<BTreeSet<String>, Failure> {
-    let mut names = BTreeSet::new();
-    for instance in &flags.instance {
-        if !names.insert(instance.name.clone()) {
-            return Err(Failure::usage(format!(
-                "--instance {}: is given twice; an instance has one replication listener here",
-                instance.name
-            )));
-        }
-    }
-    Ok(names)
 }
 
 fn is_known(stream: &str) -> bool {

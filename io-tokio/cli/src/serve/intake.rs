@@ -14,7 +14,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::lines::{Line, Lines};
+use super::{
+    lines::{Line, Lines},
+    taken::Taken,
+};
+use crate::stdout_file::StdoutFile;
 
 /// The longest line, in bytes: a batch of the core's limit of 8 MiB, and some for its form as JSON.
 pub(super) const LINE_BYTES_MAX: usize = (8 << 20) + (64 << 10);
@@ -61,12 +65,21 @@ enum Outcome {
 /// Fails if `output` cannot be written to. Batches that were begun are appended all the same.
 pub(super) async fn run(
     input: impl AsyncRead + Unpin,
-    output: impl AsyncWrite + Unpin,
+    output: Acknowledgements<impl AsyncWrite + Unpin>,
     log: Arc<dyn LogStore>,
     stop: CancellationToken,
 ) -> (End, io::Result<()>) {
     let (pending, answers) = mpsc::channel(LINES_MAX);
     tokio::join!(read(input, log, stop, pending), acknowledge(answers, output))
+}
+
+/// The place where lines are acknowledged.
+pub(super) struct Acknowledgements<W> {
+    pub(super) out: W,
+    /// What `out` is, if it is a file: what a failed write leaves there is cut off.
+    pub(super) file: StdoutFile,
+    /// Counts the lines that were refused.
+    pub(super) taken: Arc<Taken>,
 }
 
 async fn read(
@@ -153,7 +166,7 @@ fn append(text: &Bytes, log: &Arc<dyn LogStore>) -> Outcome {
 
 async fn acknowledge(
     mut answers: mpsc::Receiver<Pending>,
-    mut output: impl AsyncWrite + Unpin,
+    mut output: Acknowledgements<impl AsyncWrite + Unpin>,
 ) -> io::Result<()> {
     let mut chunk = Vec::new();
     loop {
@@ -161,9 +174,9 @@ async fn acknowledge(
         // Gathered acknowledgements are written before anything is waited for.
         let waits = !next.as_ref().is_some_and(Pending::is_ready);
         if !chunk.is_empty() && (waits || chunk.len() >= CHUNK_BYTES) {
-            if let Err(error) = write(&mut output, &chunk).await {
+            if let Err(error) = output.write(&chunk).await {
                 answers.close();
-                finish(next, answers).await;
+                finish(next, answers, &output.taken).await;
                 return Err(error);
             }
             chunk.clear();
@@ -175,20 +188,29 @@ async fn acknowledge(
                 None => return Ok(()),
             },
         };
-        next.answer(&mut chunk).await;
+        next.answer(&mut chunk, &output.taken).await;
     }
 }
 
-async fn write(output: &mut (impl AsyncWrite + Unpin), chunk: &[u8]) -> io::Result<()> {
-    output.write_all(chunk).await?;
-    output.flush().await
+impl<W: AsyncWrite + Unpin> Acknowledgements<W> {
+    async fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
+        let end = self.file.end();
+        let written = match self.out.write_all(chunk).await {
+            Ok(()) => self.out.flush().await,
+            Err(error) => Err(error),
+        };
+        if written.is_err() {
+            self.file.cut(end);
+        }
+        written
+    }
 }
 
 /// Waits for every append that was begun: a batch dropped now might be in the log or not.
-async fn finish(first: Option<Pending>, mut answers: mpsc::Receiver<Pending>) {
+async fn finish(first: Option<Pending>, mut answers: mpsc::Receiver<Pending>, taken: &Taken) {
     let mut next = first;
     while let Some(pending) = next {
-        pending.answer(&mut Vec::new()).await;
+        pending.answer(&mut Vec::new(), taken).await;
         next = answers.recv().await;
     }
 }
@@ -202,9 +224,12 @@ impl Pending {
     }
 
     /// Waits for the outcome, and appends the line's acknowledgement to `out`.
-    async fn answer(self, out: &mut Vec<u8>) {
+    async fn answer(self, out: &mut Vec<u8>, taken: &Taken) {
         let error = match self.outcome {
-            Outcome::Refused(error) => error,
+            Outcome::Refused(error) => {
+                taken.on_no_batch();
+                error
+            }
             Outcome::Append { stream, task } => match task.await {
                 Ok(Ok(token)) => {
                     return line(out, &json!({"stream": &*stream, "token": token.get()}));
@@ -213,6 +238,7 @@ impl Pending {
                 Err(error) => format!("appending broke off: {error}"),
             },
         };
+        taken.on_line_refused(self.line, &error);
         line(out, &json!({"error": error, "line": self.line}));
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     library_log,
     printer::GRACE,
     secrets::SecretSource,
+    stderr::Stderr,
     warning::Circumstances,
 };
 
@@ -40,7 +41,7 @@ pub(super) struct Setup {
     pub(super) taken: Arc<Taken>,
     pub(super) builder: Builder,
     pub(super) http: Option<(Server, TcpListener)>,
-    pub(super) diagnostics: Diagnostics<io::Stderr>,
+    pub(super) diagnostics: Diagnostics<Stderr>,
     pub(super) circumstances: Circumstances,
     pub(super) until_eof: bool,
 }
@@ -61,9 +62,8 @@ pub(super) async fn set_up(flags: ServeFlags) -> Result<Setup, Failure> {
     let taken = Arc::new(Taken::default());
     let log = open_log(&flags, Arc::clone(&taken))?;
 
-    let stderr = io::stderr();
-    let terminal = stderr.is_terminal();
-    let mut diagnostics = Diagnostics::new(stderr, terminal, flags.loudness.quiet);
+    let terminal = io::stderr().is_terminal();
+    let mut diagnostics = Diagnostics::new(Stderr, terminal, flags.loudness.quiet);
     diagnostics.note(&told_log(&flags, &*log));
     let mut addresses = Addresses::default();
     let mut builder = builder.shared_log(Arc::clone(&log));

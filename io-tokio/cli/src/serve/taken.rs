@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -21,6 +21,8 @@ pub(super) struct Taken {
     batches: AtomicU64,
     rows: AtomicU64,
     refused: AtomicU64,
+    lines_refused: AtomicU64,
+    first_refusal: OnceLock<String>,
 }
 
 impl Taken {
@@ -34,7 +36,28 @@ impl Taken {
         self.rows.load(Ordering::Relaxed)
     }
 
-    /// The number of batches that the log refused, or failed to take.
+    /// Counts what was sent as a batch and is none.
+    pub(super) fn on_no_batch(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a line of stdin that was refused, for whatever reason.
+    pub(super) fn on_line_refused(&self, line: u64, error: &str) {
+        self.lines_refused.fetch_add(1, Ordering::Relaxed);
+        self.first_refusal.get_or_init(|| format!("line {line}: {error}"));
+    }
+
+    /// The number of lines of stdin that were refused.
+    pub(super) fn lines_refused(&self) -> u64 {
+        self.lines_refused.load(Ordering::Relaxed)
+    }
+
+    /// The first of these, and its error.
+    pub(super) fn first_refusal(&self) -> Option<&str> {
+        self.first_refusal.get().map(String::as_str)
+    }
+
+    /// The number of batches that were none, or that the log refused or failed to take.
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }

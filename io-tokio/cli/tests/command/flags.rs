@@ -29,6 +29,8 @@ fn help_teaches_flags_examples_and_exit_codes() {
         "SYNREPL_REPLICATION_SECRET",
         "--redis-password-file <FILE>",
         "--stream <NAME>",
+        "--fetch-timeout <DURATION>",
+        "[default: 30s]",
         "--start <WHERE>",
         "[default: now]",
         "--positions <FILE>",
@@ -71,6 +73,10 @@ fn wrong_flags_are_refused_with_what_to_do() {
         (&["--instance", "http://127.0.0.1:1"][..], "write NAME=URL"),
         (&["--instance", "p1=ftp://x"], "http://HOST"),
         (&["--instance", "p1=http://x", "--instance", "p1=http://y"], "given twice"),
+        (&["--instance", "p1=http://x", "--instance", "p2=http://x"], "the URL of --instance p1"),
+        (&["--instance", "main=http://x"], "--instance master=URL"),
+        (&["--fetch-timeout", "0s"], "from 1s to 1h"),
+        (&["--fetch-timeout", "2h"], "from 1s to 1h"),
         (&["--for", "10"], "90s"),
         (&["--start", "yesterday"], "beginning"),
         (&["--start", "beginning"], "--instance NAME=URL"),
@@ -140,6 +146,15 @@ fn a_bad_positions_file_is_refused_with_line_and_column() {
     let stderr = refused(&["--positions", path.to_str().unwrap()]);
     assert!(stderr.contains("line 2 column"), "{stderr}");
     assert!(stderr.contains("move it away"), "{stderr}");
+}
+
+#[test]
+fn a_stream_that_stands_twice_in_a_positions_file_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("positions.json");
+    fs::write(&path, r#"{"events":{"p1":1},"events":{"p2":2}}"#).unwrap();
+    let stderr = refused(&["--positions", path.to_str().unwrap()]);
+    assert!(stderr.contains("the stream \"events\" stands there twice"), "{stderr}");
 }
 
 #[test]

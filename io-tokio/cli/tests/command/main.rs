@@ -11,4 +11,5 @@ mod program;
 mod replay;
 mod serve;
 mod serve_killed;
+mod stuck;
 mod writer;

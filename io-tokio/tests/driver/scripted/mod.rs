@@ -59,8 +59,7 @@ impl Network {
     pub(crate) async fn log_in_to_subscribe(&mut self, channels: &[&str]) -> Redis {
         let mut publisher = self.accept().await;
         let mut subscriber = self.accept().await;
-        publisher.expect(&["PING"]).await;
-        publisher.say("+PONG\r\n").await;
+        publisher.is_primary().await;
         subscriber.subscribe_apart().await;
         subscriber.expect(&[&["SUBSCRIBE"], channels].concat()).await;
         Redis { publisher, subscriber }
@@ -83,6 +82,9 @@ impl Redis {
         self.publisher.say(":1\r\n").await;
     }
 }
+
+/// The answer of a primary to ROLE.
+pub(crate) const PRIMARY: &str = "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n";
 
 /// The far end of one connection.
 pub(crate) struct Peer {
@@ -112,6 +114,14 @@ impl Peer {
 
     pub(crate) async fn expect_close(&mut self) {
         assert_eq!(self.command().await, None);
+    }
+
+    /// Answers PING, and ROLE as a primary does.
+    pub(crate) async fn is_primary(&mut self) {
+        self.expect(&["PING"]).await;
+        self.say("+PONG\r\n").await;
+        self.expect(&["ROLE"]).await;
+        self.say(PRIMARY).await;
     }
 
     /// Confirms the first subscription, which is of the channel to which no Synapse listens.

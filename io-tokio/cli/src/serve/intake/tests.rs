@@ -73,10 +73,14 @@ impl LogStore for GatedLog {
     }
 }
 
+fn to<W>(out: W) -> Acknowledgements<W> {
+    Acknowledgements { out, file: StdoutFile::none(), taken: Arc::default() }
+}
+
 async fn taken(input: &[u8], log: &Arc<GatedLog>) -> (End, Vec<String>) {
     let mut output = Vec::new();
     let log: Arc<dyn LogStore> = Arc::<GatedLog>::clone(log);
-    let (end, written) = run(input, &mut output, log, CancellationToken::new()).await;
+    let (end, written) = run(input, to(&mut output), log, CancellationToken::new()).await;
     written.unwrap();
     let text = String::from_utf8(output).unwrap();
     (end, text.lines().map(str::to_owned).collect())
@@ -125,6 +129,20 @@ async fn a_bad_line_has_an_error_in_its_place_and_the_next_goes_on() {
     assert_eq!(log.calls(), 3, "nothing of a bad line is kept");
 }
 
+#[tokio::test]
+async fn lines_that_were_refused_are_counted_and_the_first_is_kept() {
+    let log: Arc<dyn LogStore> = GatedLog::new(1_000);
+    let input = format!("{}not json\n{{\"stream\":\"s\",\"rows\":[]}}\n", row(1));
+    let output = to(tokio::io::sink());
+    let taken = Arc::clone(&output.taken);
+    run(input.as_bytes(), output, log, CancellationToken::new()).await.1.unwrap();
+    assert_eq!(taken.lines_refused(), 2);
+    let first = taken.first_refusal().unwrap();
+    assert!(first.starts_with("line 2: not of the form"), "{first}");
+    // The log, which is asked about the other one, counts that itself.
+    assert_eq!(taken.refused(), 1);
+}
+
 /// A stdin that never blocks, and counts the lines that were read from it.
 struct Endless {
     line: Vec<u8>,
@@ -161,7 +179,7 @@ async fn a_slow_log_stops_the_reading_of_stdin() {
     let given = Arc::new(AtomicUsize::new(0));
     let input = Endless { line: row(1).into_bytes(), given: Arc::clone(&given) };
     let dynamic: Arc<dyn LogStore> = Arc::<GatedLog>::clone(&log);
-    let task = tokio::spawn(run(input, tokio::io::sink(), dynamic, CancellationToken::new()));
+    let task = tokio::spawn(run(input, to(tokio::io::sink()), dynamic, CancellationToken::new()));
     let calls = settled(|| log.calls()).await;
     assert!((LINES_MAX..=LINES_MAX + 1).contains(&calls), "{calls}");
     let read = given.load(Ordering::SeqCst);
@@ -180,7 +198,7 @@ async fn a_reader_that_does_not_take_acknowledgements_stops_the_reading_of_stdin
     let input = Endless { line: row(1).into_bytes(), given: Arc::default() };
     let (output, _unread) = duplex(64);
     let dynamic: Arc<dyn LogStore> = Arc::<GatedLog>::clone(&log);
-    let task = tokio::spawn(run(input, output, dynamic, CancellationToken::new()));
+    let task = tokio::spawn(run(input, to(output), dynamic, CancellationToken::new()));
     let calls = settled(|| log.calls()).await;
     // Lines are taken until a chunk and the queue are full, and no more.
     assert!(calls < LINES_MAX + 2 * CHUNK_BYTES / 20, "{calls}");
@@ -194,7 +212,7 @@ async fn bytes_are_bounded_as_well_as_lines() {
     let input: String = (0..20).map(|_| line.as_str()).collect();
     let dynamic: Arc<dyn LogStore> = Arc::<GatedLog>::clone(&log);
     let task = tokio::spawn(async move {
-        run(input.as_bytes(), tokio::io::sink(), dynamic, CancellationToken::new()).await
+        run(input.as_bytes(), to(tokio::io::sink()), dynamic, CancellationToken::new()).await
     });
     assert_eq!(settled(|| log.calls()).await, BYTES_MAX / line.len());
     task.abort();
@@ -207,9 +225,9 @@ async fn after_a_stop_everything_that_was_read_is_answered() {
     let (output, acknowledged) = duplex(64);
     let stop = CancellationToken::new();
     let dynamic: Arc<dyn LogStore> = Arc::<GatedLog>::clone(&log);
-    let task = tokio::spawn(run(input, output, dynamic, stop.clone()));
+    let task = tokio::spawn(run(input, to(output), dynamic, stop.clone()));
     let text: String = (1..=5).map(row).chain(["{\"half".to_owned()]).collect();
-    write(&mut feed, text.as_bytes()).await.unwrap();
+    feed.write_all(text.as_bytes()).await.unwrap();
     settled(|| log.calls()).await;
     stop.cancel();
     settled(|| log.calls()).await;
@@ -226,11 +244,11 @@ async fn a_stop_while_the_log_is_slow_leaves_no_line_that_was_read() {
     let log = GatedLog::new(0);
     let text = row(1).repeat(LINES_MAX + 2_000);
     let (mut feed, input) = duplex(text.len());
-    write(&mut feed, text.as_bytes()).await.unwrap();
+    feed.write_all(text.as_bytes()).await.unwrap();
     let (output, acknowledged) = duplex(64);
     let stop = CancellationToken::new();
     let dynamic: Arc<dyn LogStore> = Arc::<GatedLog>::clone(&log);
-    let task = tokio::spawn(run(input, output, dynamic, stop.clone()));
+    let task = tokio::spawn(run(input, to(output), dynamic, stop.clone()));
     let begun = settled(|| log.calls()).await;
     stop.cancel();
     log.permits.add_permits(text.len());
@@ -256,8 +274,8 @@ async fn acknowledgements_do_not_wait_for_later_lines() {
     let (mut feed, input) = duplex(64 << 10);
     let (output, mut acknowledged) = duplex(64 << 10);
     let dynamic: Arc<dyn LogStore> = Arc::<GatedLog>::clone(&log);
-    let task = tokio::spawn(run(input, output, dynamic, CancellationToken::new()));
-    write(&mut feed, format!("{}{}", row(1), row(2)).as_bytes()).await.unwrap();
+    let task = tokio::spawn(run(input, to(output), dynamic, CancellationToken::new()));
+    feed.write_all(format!("{}{}", row(1), row(2)).as_bytes()).await.unwrap();
     let expected = "{\"stream\":\"s\",\"token\":1}\n";
     let mut first = vec![0; expected.len()];
     timeout(LIMIT, acknowledged.read_exact(&mut first)).await.unwrap().unwrap();
@@ -272,9 +290,9 @@ async fn when_nobody_reads_acknowledgements_nothing_more_is_taken_but_what_was_i
     let (output, acknowledged) = duplex(64);
     drop(acknowledged);
     let dynamic: Arc<dyn LogStore> = Arc::<GatedLog>::clone(&log);
-    let task = tokio::spawn(run(input, output, dynamic, CancellationToken::new()));
+    let task = tokio::spawn(run(input, to(output), dynamic, CancellationToken::new()));
     let text: String = (1..=3).map(row).collect();
-    write(&mut feed, text.as_bytes()).await.unwrap();
+    feed.write_all(text.as_bytes()).await.unwrap();
     settled(|| log.calls()).await;
     log.permits.add_permits(2);
     let (end, written) = timeout(LIMIT, task).await.unwrap().unwrap();
