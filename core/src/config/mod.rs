@@ -49,7 +49,7 @@ use crate::stream::Positions;
 /// | `seed` | number | 0 | each process draws another one, so that a fleet does not retry in step |
 /// | `connection.reconnect` | time | 1 s to 5 s | as Synapse; short enough not to fall further behind than can be caught up |
 /// | `connection.replicate_retry` | time | 2 s to 60 s | answers take some 20 ms, and each REPLICATE makes every instance announce |
-/// | `connection.replicate_absent_max` | time | 1 h | a writer that starts again announces by itself |
+/// | `connection.replicate_absent_max` | time | 3600 s | a writer that starts again announces by itself |
 /// | `connection.settling_for` | time | 2 s | answers take some 20 ms |
 /// | `connection.nothing_heard_after` | time | 10 s | a busy deployment sends something each second |
 /// | `connection.ping_every` | time | 5 s | as Synapse |
