@@ -43,10 +43,22 @@ impl RedisServer {
     /// # Errors
     /// Fails if there is no redis-server, or it does not come up.
     pub fn start_tls(certificate: &Path, key: &Path) -> Result<Self, Failure> {
+        Self::start_tls_with(certificate, key, &["--tls-auth-clients", "no"])
+    }
+
+    /// Starts a server with TLS as [`RedisServer::start_tls`] does, with these settings added.
+    ///
+    /// # Errors
+    /// Fails if there is no redis-server, or it does not come up.
+    pub fn start_tls_with(
+        certificate: &Path,
+        key: &Path,
+        settings: &[&str],
+    ) -> Result<Self, Failure> {
         let [certificate, key] = [certificate, key].map(|path| path.display().to_string());
         let files = ["--tls-cert-file", &certificate, "--tls-key-file", &key];
-        let ca = ["--tls-auth-clients", "no", "--tls-ca-cert-file", &certificate];
-        Self::start_on("--tls-port", &[&["--port", "0"][..], &files, &ca].concat())
+        let ca = ["--tls-ca-cert-file", &certificate];
+        Self::start_on("--tls-port", &[&["--port", "0"][..], &files, &ca, settings].concat())
     }
 
     fn start_on(port: &str, settings: &[&str]) -> Result<Self, Failure> {

@@ -25,7 +25,7 @@ pub(super) fn redis(url: &str, password: Option<&Secret>, ca_file: Option<&str>)
 pub(super) fn instance(url: &str, ca_file: Option<&str>) -> String {
     let mut url = url.to_owned();
     if let Some(ca_file) = ca_file.filter(|_| url.starts_with("https://") && !url.contains('?')) {
-        add(&mut url, "ca", ca_file);
+        add(&mut url, "ca", &utf8_percent_encode(ca_file, NON_ALPHANUMERIC).to_string());
     }
     url
 }
@@ -77,7 +77,7 @@ mod tests {
     fn a_ca_file_goes_where_tls_is() {
         assert_eq!(redis("redis://h", None, Some("/a.pem")), "redis://h");
         assert_eq!(redis("rediss://h", None, Some("/a b")), "rediss://h?ca=%2Fa%20b");
-        assert_eq!(instance("https://h", Some("/a.pem")), "https://h?ca=/a.pem");
+        assert_eq!(instance("https://h", Some("/50%20.pem")), "https://h?ca=%2F50%2520%2Epem");
         assert_eq!(instance("http://h", Some("/a.pem")), "http://h");
         let path = Some(Path::new("/a.pem"));
         assert!(ca_file(path, ["redis://h", "http://h"]).is_err());

@@ -56,9 +56,9 @@ impl PositionsFile {
         let mut file = Self { path, beside, lock, notes: Vec::new() };
         let positions = file.read()?;
         file.save(&positions).map_err(|error| {
+            let hint = why_not_saved(&error);
             Failure::usage(format!(
-                "--positions {}: cannot be saved ({error}): its directory must exist and be \
-                 writable, for a new file is written beside the old one and then renamed",
+                "--positions {}: cannot be saved ({error}): {hint}",
                 file.path.display()
             ))
         })?;
@@ -165,6 +165,18 @@ impl PositionsFile {
     }
 }
 
+/// What a save needs that failed with this error.
+fn why_not_saved(error: &io::Error) -> &'static str {
+    // A mount stands at its name.
+    if error.kind() == io::ErrorKind::ResourceBusy {
+        "the file is mounted by itself, as containers do it, and cannot be replaced; mount its \
+         directory instead"
+    } else {
+        "its directory must exist and be writable, for a new file is written beside the old one \
+         and then renamed"
+    }
+}
+
 /// Follows symbolic links to the file to replace, which need not exist: a link stays a link.
 fn target(path: &Path) -> Result<PathBuf, Failure> {
     let mut path = path.to_owned();
@@ -222,6 +234,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let message = open(&directory.path().join("missing/positions.json")).unwrap_err();
         assert!(message.contains("directory must exist and be writable"), "{message}");
+    }
+
+    #[test]
+    fn a_file_that_is_a_mount_is_told_from_a_directory_that_cannot_be_written_to() {
+        let busy = why_not_saved(&io::ErrorKind::ResourceBusy.into());
+        assert!(busy.contains("mount its directory instead"), "{busy}");
+        let denied = why_not_saved(&io::ErrorKind::PermissionDenied.into());
+        assert!(denied.contains("be writable"), "{denied}");
     }
 
     #[test]

@@ -32,6 +32,11 @@ impl<'a> SecretSource<'a> {
         Self { flag: "--secret-file", file, variable: "SYNREPL_REPLICATION_SECRET" }
     }
 
+    /// The places of the password of Redis.
+    pub(super) const fn redis(file: Option<&'a PathBuf>) -> Self {
+        Self { flag: "--redis-password-file", file, variable: "SYNREPL_REDIS_PASSWORD" }
+    }
+
     /// The secret, without the line end that editors leave behind it; `None` if neither file nor
     /// variable is given.
     ///
@@ -54,7 +59,34 @@ impl<'a> SecretSource<'a> {
         self.checked(&place, text).map(Some)
     }
 
+    /// Returns what is wrong with the rights of the file, if any: a secret that every user of the
+    /// machine can read is none.
+    #[cfg(unix)]
+    pub(super) fn exposure(&self) -> Option<String> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.file?;
+        let mode = std::fs::metadata(path).ok()?.permissions().mode();
+        (mode & 0o004 != 0).then(|| {
+            format!(
+                "{} {shown}: every user of this machine can read it; chmod o-rwx {shown}",
+                self.flag,
+                shown = path.display()
+            )
+        })
+    }
+
+    #[cfg(not(unix))]
+    pub(super) const fn exposure(&self) -> Option<String> {
+        None
+    }
+
     fn checked(&self, place: &str, text: String) -> Result<Secret, Failure> {
+        if text.starts_with('\u{feff}') {
+            return Err(Failure::usage(format!(
+                "{place}: begins with a byte order mark, which is not part of a secret; save it as \
+                 UTF-8 without one"
+            )));
+        }
         let trimmed = text.trim_end_matches(['\n', '\r']);
         if trimmed.is_empty() {
             return Err(Failure::usage(format!(
@@ -110,12 +142,30 @@ mod tests {
             (b"\n", "is empty"),
             (b"abc\ndef\n", "one line"),
             (b"abc\xff", "not UTF-8"),
+            (b"\xef\xbb\xbfabc\n", "byte order mark"),
             (&[b'a'; 70_000], "longer than 65536 bytes"),
         ] {
             let message = read(content).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
             assert!(message.starts_with("--secret-file "), "{message}");
             assert!(!message.contains("abc"), "{message}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_every_user_can_read_is_named() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        fs::write(&path, "abc").unwrap();
+        let source =
+            SecretSource { flag: "--secret-file", file: Some(&path), variable: "SYNREPL_UNSET" };
+        for (mode, is_told) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let told = source.exposure();
+            assert_eq!(told.is_some(), is_told, "{mode:o}: {told:?}");
+            assert!(told.is_none_or(|told| told.contains("chmod o-rwx") && !told.contains("abc")));
         }
     }
 

@@ -77,8 +77,10 @@ const LAST: Duration = GRACE.saturating_mul(4);
 
 /// Makes the next Ctrl-C end the program at once, whatever it waits for, and time end it at last.
 pub(super) fn exit_on_interrupt() {
-    // A thread of the system's own: those of the runtime may all stand still.
-    let _without = std::thread::Builder::new().spawn(|| {
+    // A thread of the system's own: those of the runtime may all stand still. Without one the program
+    // ends as well as it can.
+    let _thread = std::thread::Builder::new().spawn(|| {
+        #[expect(clippy::disallowed_methods, reason = "the time is what is waited for")]
         std::thread::sleep(LAST);
         let told = "error: something did not end in time, and is left as it is\n";
         let _ = Stderr.write_all(told.as_bytes());

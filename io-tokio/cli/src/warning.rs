@@ -29,6 +29,7 @@ pub(super) enum Kind {
     Log,
     RowTooLong,
     Positions,
+    Exposed,
     Other,
 }
 
@@ -81,6 +82,7 @@ impl fmt::Display for Kind {
             Self::Log => "failed reads of the log",
             Self::RowTooLong => "rows too long for a line",
             Self::Positions => "failed saves of positions",
+            Self::Exposed => "files that every user can read",
             Self::Other => "warnings",
         })
     }

@@ -158,7 +158,7 @@ impl<C: Connector> Instance<C> {
         let request = self.request(path).map_err(NoAnswer::Final)?;
         let mut response = connection.send(request).await.map_err(|error| {
             if error.is_parse() {
-                NoAnswer::Final(self.malformed(format!("not HTTP: {}", cause(&error))))
+                NoAnswer::Final(self.not_http(&error))
             } else {
                 NoAnswer::Stale(error)
             }
@@ -200,7 +200,7 @@ impl<C: Connector> Instance<C> {
             // The status is enough.
             Err(BodyError::TooLarge) => Bytes::new(),
             Err(BodyError::Broken(error)) if is_not_http(&error) => {
-                return Err(self.malformed(format!("not HTTP: {}", cause(&error))));
+                return Err(self.not_http(&error));
             }
             Err(BodyError::Broken(error)) => return Err(self.unreachable(cause(&error))),
         };
@@ -249,6 +249,12 @@ impl<C: Connector> Instance<C> {
 
     fn unreachable(&self, message: String) -> FetchError {
         FetchError::Unreachable { endpoint: self.endpoint.name.clone(), message }
+    }
+
+    fn not_http(&self, error: &hyper::Error) -> FetchError {
+        let hint =
+            if self.security.is_tls() { "" } else { "; if that port speaks TLS, write https://" };
+        self.malformed(format!("not HTTP: {}{hint}", cause(error)))
     }
 
     fn malformed(&self, message: String) -> FetchError {

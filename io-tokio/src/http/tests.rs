@@ -266,9 +266,8 @@ async fn an_answer_that_takes_longer_than_the_limit_is_taken_at_the_next_call_wi
         limits.fetch_timeout = Duration::from_millis(50);
         limits.fetch_timeout_max = Duration::from_millis(150);
     });
-    let (answer, mut answers) = tokio::sync::mpsc::unbounded_channel();
     let serve = async {
-        let mut ids = Vec::new();
+        let (mut ids, mut unanswered) = (Vec::new(), Vec::new());
         // The answer is ready only when the fourth call waits for it.
         loop {
             let mut stream = server.accept().await;
@@ -282,7 +281,7 @@ async fn an_answer_that_takes_longer_than_the_limit_is_taken_at_the_next_call_wi
                 stream.write_all(ok(PAGE).as_bytes()).await.unwrap();
                 return ids;
             }
-            answer.send(stream).unwrap();
+            unanswered.push(stream);
         }
     };
     let calls = async {
@@ -299,7 +298,6 @@ async fn an_answer_that_takes_longer_than_the_limit_is_taken_at_the_next_call_wi
     let (ids, ()) = tokio::join!(serve, calls);
     assert!(ids[..4].iter().all(|id| *id == ids[0]), "{ids:?}");
     assert_ne!(ids[4], ids[0]);
-    assert!(answers.try_recv().is_ok());
 }
 
 #[tokio::test]

@@ -141,12 +141,15 @@ impl<C: Connector> Bus<C> {
         let Self { login, channels, limits, .. } = &self;
         let password = login.password.as_ref();
         let mut publisher = Socket::new(publisher, Role::Publishing, password, limits);
-        *stage = Stage::Auth;
-        authenticate(&mut publisher, login).await?;
-        // This shows whether the server takes commands at all, before anything depends on it.
-        *stage = Stage::Ping;
-        publisher.queue(&[b"PING"]);
-        expect_status(&mut publisher, "a PING").await?;
+        greet(&mut publisher, login, stage).await.map_err(|failure| {
+            // A server with TLS takes what it got for a broken handshake.
+            let hint = if publisher.has_heard() || self.security.is_tls() {
+                ""
+            } else {
+                "; if that port speaks TLS, write rediss:// in the URL"
+            };
+            format!("{failure}{hint}")
+        })?;
         *stage = Stage::Part;
         self.check_part(&mut publisher).await?;
         let publisher = Publisher::new(publisher, self.purpose);
@@ -244,6 +247,19 @@ impl<C: Connector> fmt::Debug for Bus<C> {
     }
 }
 
+/// Logs in, and sees whether the server takes commands at all before anything depends on it.
+async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+    publisher: &mut Socket<S>,
+    login: &Login,
+    stage: &mut Stage,
+) -> Result<(), Failure> {
+    *stage = Stage::Auth;
+    authenticate(publisher, login).await?;
+    *stage = Stage::Ping;
+    publisher.queue(&[b"PING"]);
+    expect_status(publisher, "a PING").await
+}
+
 async fn authenticate<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut Socket<S>,
     login: &Login,
@@ -300,6 +316,15 @@ fn refused(what: &str, text: &str) -> Failure {
         "; put the password into the URL: redis://:PASSWORD@HOST"
     } else if text.starts_with("NOPERM") {
         "; its user must be allowed SUBSCRIBE, PUBLISH and PING on the deployment's channels"
+    } else if text.starts_with("WRONGPASS") {
+        "; the password is read once, at the start: start anew if it was changed since. In a URL its \
+         odd characters (% / ? # @ :) are written percent-encoded, as in %2F"
+    } else if text.contains("max number of clients") {
+        "; raise its maxclients, or see with CLIENT LIST who has so many connections"
+    } else if text.contains("without any password configured")
+        || text.contains("no password is set")
+    {
+        "; it wants no password: leave it out"
     } else if text.starts_with("DENIED") {
         "; protected mode wants a password or a local connection"
     } else {

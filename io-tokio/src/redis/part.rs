@@ -132,11 +132,10 @@ mod tests {
 
     use super::*;
 
-    fn part(answer: &str) -> Option<Part> {
+    fn frame(answer: &str) -> Frame {
         let mut limits = RespLimits::default();
         limits.depth_max = 3;
-        let mut bytes = BytesMut::from(answer);
-        Part::read(&RespDecoder::new(limits).decode(&mut bytes).unwrap().unwrap())
+        RespDecoder::new(limits).decode(&mut BytesMut::from(answer)).unwrap().unwrap()
     }
 
     fn replica(is_linked: bool) -> Part {
@@ -145,6 +144,7 @@ mod tests {
 
     #[test]
     fn both_answers_tell_the_part() {
+        let part = |answer: &str| Part::read(&frame(answer));
         let info = |text: &str| part(&format!("${}\r\n{text}\r\n", text.len()));
         for (told, expected) in [
             (part("*3\r\n$6\r\nmaster\r\n:7\r\n*0\r\n"), Some(Part::Primary)),

@@ -29,6 +29,9 @@ const ROOM_BYTES_MIN: usize = 8 << 10;
 /// The most replicas of a server whose ROLE is read. Redis itself has trouble long before.
 const REPLICAS_MAX: usize = 1_024;
 
+/// The hint at the end of a subscription: only a subscriber can be too slow for what it is sent.
+const TOO_SLOW: &str = "; if that repeats under load, see its client-output-buffer-limit";
+
 /// The reason why a connection to Redis cannot go on, in words for people.
 pub(super) type Failure = String;
 
@@ -43,6 +46,8 @@ pub(super) struct Socket<S> {
     /// The question that the keep-alive asks.
     question: Question,
     bytes_read: usize,
+    /// Whether a whole frame was received.
+    has_heard: bool,
     role: Role,
     /// The password that the server has received, which no text of the server may show.
     password: Option<Secret>,
@@ -98,9 +103,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             keep_alive: KeepAlive::new(ping_interval, limits.ping_timeout),
             question: Question::Ping,
             bytes_read: 0,
+            has_heard: false,
             role,
             password: password.cloned(),
         }
+    }
+
+    /// Returns whether a whole frame was received.
+    pub(super) const fn has_heard(&self) -> bool {
+        self.has_heard
     }
 
     /// Queues a Redis command.
@@ -125,6 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Ok(None) => Ok(None),
             Ok(Some(frame)) => {
                 self.keep_alive.on_frame();
+                self.has_heard = true;
                 Ok(Some(self.without_password(frame)))
             }
             Err(error) => {
@@ -152,11 +164,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)) {
             Ok(0) => {
-                // Only a subscriber can be too slow for what it is sent.
                 let hint = match self.role {
-                    Role::Subscribing => {
-                        "; if that repeats under load, see its client-output-buffer-limit"
-                    }
+                    Role::Subscribing => TOO_SLOW,
                     Role::Publishing => {
                         "; if that repeats while nothing is sent, see its `timeout`"
                     }
@@ -243,6 +252,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn broken(&self, error: &io::Error) -> Failure {
-        format!("the {} connection broke: {error}", self.role)
+        // Redis says no word to a subscriber that it cuts off; TLS and resets show it as an error.
+        let hint = match (self.role, error.kind()) {
+            (Role::Subscribing, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
+                TOO_SLOW
+            }
+            _ => "",
+        };
+        format!("the {} connection broke: {error}{hint}", self.role)
     }
 }

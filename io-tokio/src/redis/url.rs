@@ -23,13 +23,25 @@ pub(crate) struct RedisUrl {
 
 impl RedisUrl {
     pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
+        let hint = if has_raw_password(url) { RAW_PASSWORD } else { "" };
         parse(url).map_err(|problem| UrlError {
             url: veiled_url(url),
-            problem: problem.into(),
+            problem: format!("{problem}{hint}"),
             accepted: ACCEPTED,
         })
     }
 }
+
+/// Returns whether the host seems to begin only behind a `/`, `?` or `#`, which ends it: then one of
+/// these is in the password.
+fn has_raw_password(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    scheme != "unix" && !authority.contains('@') && rest.contains('@')
+}
+
+const RAW_PASSWORD: &str = " (perhaps since the password has a / ? or # in it: write these as %2F, \
+                            %3F and %23, or keep the password out of the URL, in a file)";
 
 fn parse(url: &str) -> Result<RedisUrl, &'static str> {
     let (scheme, rest) = url.split_once("://").ok_or("it has no scheme")?;
@@ -194,6 +206,17 @@ mod tests {
             assert_eq!(error.problem, problem, "{url}");
             assert!(error.to_string().contains("redis://[USER][:PASSWORD@]HOST"), "{error}");
         }
+    }
+
+    #[test]
+    fn odd_characters_in_a_password_are_named_as_the_likely_cause() {
+        for url in ["redis://:a/hunter2@h", "redis://u:a?hunter2@h:1", "rediss://:a#/hunter2@h"] {
+            let error = RedisUrl::parse(url).unwrap_err().to_string();
+            assert!(error.contains("write these as %2F, %3F and %23"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        let error = RedisUrl::parse("redis://:pw@h:x").unwrap_err().to_string();
+        assert!(!error.contains("%2F"), "{error}");
     }
 
     #[test]

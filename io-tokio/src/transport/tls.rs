@@ -1,18 +1,18 @@
 //! TLS with rustls and ring. A stream enters, an encrypted one leaves, or an error with a hint; the
 //! server's certificate and name are always checked.
 
+mod roots;
+mod words;
+
 use std::{io, path::Path, sync::Arc};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{
     TlsConnector,
-    rustls::{
-        CertificateError, ClientConfig, Error as TlsError, RootCertStore,
-        crypto::ring,
-        pki_types::{CertificateDer, ServerName, pem::PemObject as _},
-    },
+    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
 };
 
+pub(super) use self::words::in_words;
 use super::{Address, Secured};
 use crate::error::BuildError;
 
@@ -27,7 +27,7 @@ impl TlsClient {
         let mut roots = RootCertStore::empty();
         match ca_file {
             None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-            Some(path) => read_roots(path, &mut roots)
+            Some(path) => roots::read(path, &mut roots)
                 .map_err(|problem| BuildError::CaFile { path: path.to_owned(), problem })?,
         }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -45,48 +45,19 @@ impl TlsClient {
         let Address::Tcp { host, .. } = address else {
             return Err(io::Error::other("TLS needs a host name to check the certificate against"));
         };
-        let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+        let name = ServerName::try_from(host.clone()).map_err(|_| {
+            io::Error::other(format!("TLS: {host:?} is no host that a certificate could name"))
+        })?;
         match self.0.connect(name, stream).await {
             Ok(stream) => Ok(Secured::Tls(Box::new(stream))),
-            Err(error) => {
-                let hint = hint(&error);
-                Err(io::Error::new(error.kind(), format!("TLS: {error}{hint}")))
-            }
+            // Before the handshake is over it is not one of those that speak TLS and end.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(io::Error::new(
+                error.kind(),
+                "TLS: the connection was closed during the handshake; does this port speak TLS?",
+            )),
+            Err(error) => Err(in_words(error)),
         }
     }
-}
-
-/// The advice about a failed handshake, to be put behind the error; empty if there is none.
-fn hint(error: &io::Error) -> &'static str {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
-        // A CA of the same name but another key shows as a bad signature.
-        Some(TlsError::InvalidCertificate(
-            CertificateError::UnknownIssuer | CertificateError::BadSignature,
-        )) => "; name the PEM file of the CA that signed it in the URL: ?ca=FILE",
-        Some(TlsError::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        )) => "; write the host in the URL as the certificate names it",
-        Some(TlsError::InvalidCertificate(
-            CertificateError::Expired
-            | CertificateError::ExpiredContext { .. }
-            | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. },
-        )) => "; renew it, or set the clock right",
-        Some(TlsError::InvalidMessage(_)) => "; does this port speak TLS?",
-        _ => "",
-    }
-}
-
-fn read_roots(path: &Path, roots: &mut RootCertStore) -> Result<(), String> {
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
-    }
-    if roots.is_empty() {
-        return Err("holds no certificate; it must be PEM".to_owned());
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -121,7 +92,13 @@ mod tests {
 
     /// Returns a server called `redis.test`, and its certificate as PEM.
     fn server() -> (TlsAcceptor, String) {
-        let made = rcgen::generate_simple_self_signed(["redis.test".to_owned()]).unwrap();
+        server_of(rcgen::CertificateParams::new(["redis.test".to_owned()]).unwrap())
+    }
+
+    fn server_of(parameters: rcgen::CertificateParams) -> (TlsAcceptor, String) {
+        let signing_key = rcgen::KeyPair::generate().unwrap();
+        let cert = parameters.self_signed(&signing_key).unwrap();
+        let made = rcgen::CertifiedKey { cert, signing_key };
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -167,13 +144,34 @@ mod tests {
         let file = CaFile::new("refused", &pem);
         let client = TlsClient::new(Some(&file.0), "rediss://").unwrap();
         let error = connect(acceptor.clone(), &client, &named("other.test")).await.err().unwrap();
-        assert!(error.to_string().starts_with("TLS: invalid peer certificate"), "{error}");
-        assert!(error.to_string().contains("not valid for name"), "{error}");
+        assert!(
+            error.to_string().starts_with(
+                "TLS: the server's certificate is not for \"other.test\" but for redis.test; "
+            ),
+            "{error}"
+        );
         assert!(error.to_string().ends_with("as the certificate names it"), "{error}");
         let client = TlsClient::new(None, "rediss://").unwrap();
         let error = connect(acceptor, &client, &named("redis.test")).await.err().unwrap();
-        assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+        assert!(error.to_string().contains("signed by nobody who is trusted here"), "{error}");
         assert!(error.to_string().ends_with("in the URL: ?ca=FILE"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_no_server_may_show_is_said_with_what_it_is() {
+        let mut ca = rcgen::CertificateParams::new(["redis.test".to_owned()]).unwrap();
+        ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let nameless = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        for (name, parameters, expected) in [
+            ("ca", ca, "is that of a CA (CA:TRUE)"),
+            ("nameless", nameless, "names no host at all"),
+        ] {
+            let (acceptor, pem) = server_of(parameters);
+            let file = CaFile::new(name, &pem);
+            let client = TlsClient::new(Some(&file.0), "rediss://").unwrap();
+            let error = connect(acceptor, &client, &named("redis.test")).await.err().unwrap();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
     }
 
     #[tokio::test]
@@ -182,7 +180,7 @@ mod tests {
         far.write_all(b"-ERR unknown command\r\n").await.unwrap();
         let client = TlsClient::new(None, "rediss://").unwrap();
         let error = client.handshake(near, &named("redis.test")).await.err().unwrap();
-        assert!(error.to_string().starts_with("TLS: received corrupt message"), "{error}");
+        assert!(error.to_string().starts_with("TLS: what came is no TLS"), "{error}");
         assert!(error.to_string().ends_with("does this port speak TLS?"), "{error}");
     }
 
@@ -190,7 +188,19 @@ mod tests {
     fn a_ca_file_that_cannot_be_used_is_refused() {
         let empty = CaFile::new("empty", "no certificate\n");
         let error = TlsClient::new(Some(&empty.0), "rediss://").err().unwrap();
-        assert!(error.to_string().ends_with("holds no certificate; it must be PEM"), "{error}");
+        assert!(error.to_string().contains("holds no certificate; it must be PEM"), "{error}");
+        // The second certificate of three is none.
+        let (_, good) = server();
+        let bad = good.lines().enumerate().map(|(line, text)| match line {
+            1 => "AAAA\n".to_owned(),
+            _ => format!("{text}\n"),
+        });
+        let bundle = CaFile::new("bundle", &format!("{good}{}{good}", bad.collect::<String>()));
+        let error = TlsClient::new(Some(&bundle.0), "rediss://").err().unwrap();
+        assert!(error.to_string().contains("certificate 2 of the file cannot be read"), "{error}");
+        let cut = CaFile::new("cut", good.split_once("-----END").unwrap().0);
+        let error = TlsClient::new(Some(&cut.0), "rediss://").err().unwrap();
+        assert!(error.to_string().contains("without its -----END line"), "{error}");
         let missing = Path::new("/nonexistent/ca.pem");
         let error = TlsClient::new(Some(missing), "rediss://").err().unwrap();
         assert!(error.to_string().starts_with("CA file /nonexistent/ca.pem: "), "{error}");

@@ -8,6 +8,7 @@ use std::{
 
 use synrepl::{Builder, Positions, Start};
 use synrepl_core::stream::CATALOGUE;
+use tokio::time::Instant;
 
 use super::instances;
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     record::{self, TraceFile},
     secrets::SecretSource,
     stderr::Stderr,
-    warning::Circumstances,
+    warning::{Circumstances, Kind},
 };
 
 /// The longest `--fetch-timeout`: a writer that takes longer is better asked anew.
@@ -66,6 +67,14 @@ pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
 
     let terminal = io::stderr().is_terminal();
     let mut diagnostics = Diagnostics::new(Stderr, terminal, flags.loudness.quiet);
+    for secret in [
+        SecretSource::replication(flags.secret_file.as_ref()),
+        SecretSource::redis(flags.redis_password_file.as_ref()),
+    ] {
+        if let Some(told) = secret.exposure() {
+            diagnostics.problem(Kind::Exposed, Instant::now(), &told);
+        }
+    }
     let format = if flags.acknowledge { Some(Format::Json) } else { flags.format };
     let printer = Printer::stdout(format);
     let tell_twice = !(printer.is_text() && io::stdout().is_terminal());
@@ -210,12 +219,7 @@ fn connection(flags: &FollowFlags, ca_file: Option<&str>) -> Result<Builder, Fai
             None => builder,
         });
     }
-    let password = SecretSource {
-        flag: "--redis-password-file",
-        file: flags.redis_password_file.as_ref(),
-        variable: "SYNREPL_REDIS_PASSWORD",
-    }
-    .read()?;
+    let password = SecretSource::redis(flags.redis_password_file.as_ref()).read()?;
     // `--redis` is given here: the parser requires it where `--tcp` is absent.
     let url = flags.redis.as_deref().unwrap_or_default();
     let url = address::redis(url, password.as_ref(), ca_file);

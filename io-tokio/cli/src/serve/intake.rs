@@ -99,8 +99,11 @@ async fn read(
             line = lines.next() => line,
         };
         match line {
-            Ok(Some(line)) => {
+            Ok(Some(mut line)) => {
                 number += 1;
+                if number == 1 {
+                    line.without_byte_order_mark();
+                }
                 if take(line, number, &log, &room, &pending).await.is_err() {
                     return End::NoReader;
                 }

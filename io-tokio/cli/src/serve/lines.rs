@@ -9,6 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 /// The number of bytes that are requested of the reader at once.
 const READ_BYTES: usize = 64 << 10;
 
+/// The mark in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// One line, without its line end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Line {
@@ -19,6 +22,18 @@ pub(super) enum Line {
         /// The length of the line.
         bytes: u64,
     },
+}
+
+impl Line {
+    /// Takes off the byte order mark with which some editors begin a file. It is no part of the
+    /// text.
+    pub(super) fn without_byte_order_mark(&mut self) {
+        if let Self::Whole(text) = self
+            && text.starts_with(BYTE_ORDER_MARK)
+        {
+            text.advance(BYTE_ORDER_MARK.len());
+        }
+    }
 }
 
 /// Splits a reader into lines. Of a line that is too long only the length is kept.

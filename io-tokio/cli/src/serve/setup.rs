@@ -17,7 +17,7 @@ use synrepl::{
     log::{LogStore, MemoryLog, MemoryOptions, SqliteLog, SqliteOptions},
 };
 use synrepl_core::{Printable, wire::Secret};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 
 use super::taken::{CountedLog, Taken};
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
     printer::GRACE,
     secrets::SecretSource,
     stderr::Stderr,
-    warning::Circumstances,
+    warning::{Circumstances, Kind},
 };
 
 /// The time that running HTTP requests have at a stop: less than the whole stop has.
@@ -64,6 +64,14 @@ pub(super) async fn set_up(flags: ServeFlags) -> Result<Setup, Failure> {
 
     let terminal = io::stderr().is_terminal();
     let mut diagnostics = Diagnostics::new(Stderr, terminal, flags.loudness.quiet);
+    for secret in [
+        SecretSource::replication(flags.secret_file.as_ref()),
+        SecretSource::redis(flags.redis_password_file.as_ref()),
+    ] {
+        if let Some(told) = secret.exposure() {
+            diagnostics.problem(Kind::Exposed, Instant::now(), &told);
+        }
+    }
     diagnostics.note(&told_log(&flags, &*log));
     let mut addresses = Addresses::default();
     let mut builder = builder.shared_log(Arc::clone(&log));
@@ -123,12 +131,7 @@ fn builder(flags: &ServeFlags) -> Result<Builder, Failure> {
     let ca_file = address::ca_file(flags.ca_file.as_deref(), flags.redis.as_deref())?;
     let builder = match (&flags.redis, server_name) {
         (Some(redis), Some(server_name)) => {
-            let password = SecretSource {
-                flag: "--redis-password-file",
-                file: flags.redis_password_file.as_ref(),
-                variable: "SYNREPL_REDIS_PASSWORD",
-            }
-            .read()?;
+            let password = SecretSource::redis(flags.redis_password_file.as_ref()).read()?;
             Builder::redis(&address::redis(redis, password.as_ref(), ca_file), server_name)
                 .map_err(|error| Failure::usage(format!("--redis: {error}")))?
         }

@@ -96,10 +96,7 @@ fn a_trace_that_nobody_takes_does_not_stop_following_or_the_stop() {
     let mut command = synrepl(&["follow", "--redis", &url, "--server-name", "example.com"]);
     command.arg("--record").arg(&trace);
     // Opening the pipe waits for this reader, which reads nothing.
-    let reader = thread::spawn({
-        let trace = trace.clone();
-        move || File::open(trace).unwrap()
-    });
+    let reader = thread::spawn(move || File::open(trace).unwrap());
     let running = Running::start(command);
     let _unread = reader.join().unwrap();
     running.stdout_until("connected");

@@ -130,6 +130,14 @@ async fn a_bad_line_has_an_error_in_its_place_and_the_next_goes_on() {
 }
 
 #[tokio::test]
+async fn a_byte_order_mark_before_the_first_line_is_no_part_of_it() {
+    let log = GatedLog::new(1_000);
+    let (_, lines) = taken(format!("\u{feff}{}\u{feff}{}", row(1), row(2)).as_bytes(), &log).await;
+    assert_eq!(lines[0], r#"{"stream":"s","token":1}"#);
+    assert!(lines[1].starts_with(r#"{"error""#), "{}", lines[1]);
+}
+
+#[tokio::test]
 async fn lines_that_were_refused_are_counted_and_the_first_is_kept() {
     let log: Arc<dyn LogStore> = GatedLog::new(1_000);
     let input = format!("{}not json\n{{\"stream\":\"s\",\"rows\":[]}}\n", row(1));
