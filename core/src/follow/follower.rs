@@ -10,6 +10,7 @@ use super::{
     catch_up::{CatchUp, Proof},
     holding::Holding,
     hole::Hole,
+    look::Watch,
     order::Class,
 };
 use crate::{
@@ -41,6 +42,8 @@ pub(crate) struct Follower {
     pub(super) class: Class,
     /// `None` where no audit is wanted, or where none is possible.
     pub(super) audit: Option<Box<Audit>>,
+    /// `None` where the holes of the stream are not looked into.
+    pub(super) watch: Option<Watch>,
     /// Bytes of rows that the source kept at the last [`Follower::account`].
     kept_bytes: u64,
 }
@@ -90,6 +93,7 @@ impl Follower {
             held: None,
             class: Class::new(traits.order),
             audit: Audit::new(traits, config),
+            watch: None,
             kept_bytes: 0,
         }
     }
@@ -221,6 +225,7 @@ impl Follower {
         self.drop_held(env);
         self.stop_audit(env);
         self.class.on_disconnected();
+        self.unsettle_watch();
         // In the oldest dialect a source that was started over is requested from its start again in
         // any case: it keeps its catch-up, so that the delay grows from one failure to the next.
         let keeps = !self.traits.resettable
@@ -284,6 +289,7 @@ impl Follower {
             let source = self.source.clone();
             env.notify(Event::Live { source, token });
             self.start_audit(env);
+            self.watch_from_here(env);
         }
         self.release_held(env);
     }
