@@ -10,13 +10,13 @@ use super::{
     catch_up::{CatchUp, Proof},
     holding::Holding,
     hole::Hole,
-    look::Watch,
     order::Class,
 };
 use crate::{
     config::Config,
     env::Env,
     event::Event,
+    holes::Writer,
     ids::{SourceIndex, StreamIndex},
     inband::Lost,
     stream::{Source, StreamTraits, Token},
@@ -42,8 +42,8 @@ pub(crate) struct Follower {
     pub(super) class: Class,
     /// `None` where no audit is wanted, or where none is possible.
     pub(super) audit: Option<Box<Audit>>,
-    /// `None` where the holes of the stream are not looked into.
-    pub(super) watch: Option<Watch>,
+    /// The source among those of its stream whose holes are looked into, if they are.
+    pub(super) watched: Option<Writer>,
     /// Bytes of rows that the source kept at the last [`Follower::account`].
     kept_bytes: u64,
 }
@@ -93,7 +93,7 @@ impl Follower {
             held: None,
             class: Class::new(traits.order),
             audit: Audit::new(traits, config),
-            watch: None,
+            watched: None,
             kept_bytes: 0,
         }
     }
@@ -225,7 +225,7 @@ impl Follower {
         self.drop_held(env);
         self.stop_audit(env);
         self.class.on_disconnected();
-        self.unsettle_watch();
+        self.unsettle_watch(env);
         // In the oldest dialect a source that was started over is requested from its start again in
         // any case: it keeps its catch-up, so that the delay grows from one failure to the next.
         let keeps = !self.traits.resettable

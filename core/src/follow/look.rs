@@ -15,56 +15,36 @@ use crate::{
     action::Action,
     env::Env,
     event::{Event, NotAuditedReason, Origin, Warning},
-    holes::{Holes, Question, Writer},
+    holes::{Holes, Question},
     stream::{FetchError, Rows, Span, Token},
-    time::Timestamp,
 };
-
-/// What a source of a stream whose holes are looked into knows of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Watch {
-    writer: Writer,
-    /// The position at which the source first went live: what lies below was not passed here.
-    live_from: Option<Token>,
-    /// The time from which on holes may be looked into, for which the source went live on this
-    /// connection some while before; `None` if it has not.
-    settled_at: Option<Timestamp>,
-}
 
 impl Follower {
     /// Takes part in the looks into the holes of the stream, if there are any.
     pub(crate) fn watch_holes(&mut self, env: &mut Env) {
         let (index, stream) = (self.index, self.stream);
-        self.watch = env.holes_of(stream).map(|holes| {
-            let writer = holes.join(index);
-            Watch { writer, live_from: None, settled_at: None }
-        });
+        self.watched = env.holes_of(stream).map(|holes| holes.join(index));
     }
 
     /// Notes that the source is live.
-    pub(super) fn watch_from_here(&mut self, env: &mut Env) {
+    pub(super) fn watch_from_here(&self, env: &mut Env) {
+        let Some(writer) = self.watched else { return };
         let position = self.position.unwrap_or(Token::START);
         let settled_at = env.now + env.config.holes.hole_grace_after_connect;
-        let Some(watch) = &mut self.watch else { return };
-        watch.settled_at.get_or_insert(settled_at);
-        if watch.live_from.is_none() {
-            watch.live_from = Some(position);
-            let writer = watch.writer;
-            self.change_holes(env, |holes| holes.tokens.begin(position, writer));
-        }
+        self.change_holes(env, |holes| holes.on_live(writer, position, settled_at));
     }
 
-    /// Notes the end of the connection: the time after the next one counts anew.
-    pub(super) const fn unsettle_watch(&mut self) {
-        if let Some(watch) = &mut self.watch {
-            watch.settled_at = None;
+    /// Notes the end of the connection.
+    pub(super) fn unsettle_watch(&self, env: &mut Env) {
+        if let (Some(writer), Some(holes)) = (self.watched, env.holes_of(self.stream)) {
+            holes.on_disconnected(writer);
         }
     }
 
     /// Notes that a token has a row.
     #[inline]
-    pub(super) fn note_row(&mut self, env: &mut Env, token: Token) {
-        let Some(Watch { writer, .. }) = self.watch else { return };
+    pub(super) fn note_row(&self, env: &mut Env, token: Token) {
+        let Some(writer) = self.watched else { return };
         if let Some(holes) = env.holes_of(self.stream)
             && !holes.tokens.on_next_row(token, writer)
         {
@@ -73,8 +53,14 @@ impl Follower {
     }
 
     /// Notes that the writer has passed the tokens of `span` and has said nothing of them.
-    pub(super) fn note_passed(&mut self, env: &mut Env, span: Span) {
-        let Some(Watch { writer, settled_at: Some(settled_at), .. }) = self.watch else { return };
+    pub(super) fn note_passed(&self, env: &mut Env, span: Span) {
+        let Some(writer) = self.watched else { return };
+        if !writer.is_told_apart() {
+            self.leave_hole(env, span, NotAuditedReason::NotRemembered);
+            return;
+        }
+        let settled_at = env.holes_of(self.stream).and_then(|holes| holes.settled_at(writer));
+        let Some(settled_at) = settled_at else { return };
         let span = self.without_jump(env, span);
         let ready_at = settled_at.max(env.now + env.config.holes.hole_grace);
         let pass = |holes: &mut Holes| holes.tokens.on_passed(writer, span, ready_at);
@@ -127,13 +113,11 @@ impl Follower {
 
     /// Returns whether the token lies at or below the position, and no row of it was delivered.
     pub(super) fn is_undelivered(&self, env: &Env, token: Token) -> bool {
-        let Some(Watch { live_from: Some(live_from), .. }) = self.watch else { return false };
-        live_from < token
-            && Some(token) <= self.position
-            && env.streams[self.stream.as_usize()]
-                .holes
-                .as_ref()
-                .is_some_and(|holes| holes.tokens.has(token))
+        let Some(writer) = self.watched.filter(|_| Some(token) <= self.position) else {
+            return false;
+        };
+        let holes = env.streams[self.stream.as_usize()].holes.as_ref();
+        holes.is_some_and(|holes| holes.is_unexplained(writer, token))
     }
 
     /// Delivers rows that lie at or below the position and were not delivered: they are late, or

@@ -16,12 +16,23 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Holes {
     pub(crate) tokens: Unexplained,
-    /// The sources of the stream, by their [`Writer`].
-    writers: Vec<SourceIndex>,
+    /// The sources of the stream, by their [`Writer`], as far as these are told apart.
+    writers: Vec<Member>,
     pace: Pace,
     look: Look,
     /// Whether the application was told that a hole of this stream could not be looked into.
     told: bool,
+}
+
+/// One source of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Member {
+    source: SourceIndex,
+    /// The position at which the source first went live: what lies below was not passed here.
+    live_from: Option<Token>,
+    /// The time from which on what it passes may be looked into, once it is live on the present
+    /// connection.
+    settled_at: Option<Timestamp>,
 }
 
 /// The look into the holes of one stream.
@@ -50,9 +61,39 @@ impl Holes {
     pub(crate) fn join(&mut self, source: SourceIndex) -> Writer {
         let writer = Writer::after(self.writers.len());
         if writer.is_told_apart() {
-            self.writers.push(source);
+            self.writers.push(Member { source, live_from: None, settled_at: None });
         }
         writer
+    }
+
+    /// Notes that a source is live at this position.
+    pub(crate) fn on_live(&mut self, writer: Writer, position: Token, settled_at: Timestamp) {
+        let Some(member) = self.writers.get_mut(writer.as_usize()) else { return };
+        member.settled_at.get_or_insert(settled_at);
+        if member.live_from.is_none() {
+            member.live_from = Some(position);
+            self.tokens.begin(position, writer);
+        }
+    }
+
+    /// Notes the end of the connection: the time after the next one counts anew.
+    pub(crate) fn on_disconnected(&mut self, writer: Writer) {
+        if let Some(member) = self.writers.get_mut(writer.as_usize()) {
+            member.settled_at = None;
+        }
+    }
+
+    /// Returns the time from which on what a source passes may be looked into; `None` if it is not
+    /// live.
+    pub(crate) fn settled_at(&self, writer: Writer) -> Option<Timestamp> {
+        self.writers.get(writer.as_usize())?.settled_at
+    }
+
+    /// Returns whether the token lies above where a source went live, and has no row.
+    pub(crate) fn is_unexplained(&self, writer: Writer, token: Token) -> bool {
+        let member = self.writers.get(writer.as_usize());
+        let live_from = member.and_then(|member| member.live_from);
+        live_from.is_some_and(|live_from| live_from < token) && self.tokens.has(token)
     }
 
     /// Returns the time at which a look is due, if there is a hole and no look is under way.
@@ -90,7 +131,7 @@ impl Holes {
         let hole = self.tokens.holes().filter(is_ready).nth(failures.checked_rem(count)?)?;
         let turn = (failures / count).checked_rem(hole.passed_by.len() as usize)?;
         let writer = hole.passed_by.with_first([hole.above, hole.below]).nth(turn)?;
-        let source = *self.writers.get(writer.as_usize())?;
+        let source = self.writers.get(writer.as_usize())?.source;
         let span = self.span_from(hole, writer, now, traits, config);
         Some(Question { source, writer, span })
     }

@@ -103,7 +103,7 @@ impl Follower {
 
     /// Notes that the writer has closed a burst up to `upto`. That does not explain what was not
     /// received of it: of the tokens in it only those with a row are.
-    pub(in crate::follow) fn pass_burst(&mut self, env: &mut Env, upto: Token) {
+    pub(in crate::follow) fn pass_burst(&self, env: &mut Env, upto: Token) {
         if let (Class::Bursts(_), Some(position)) = (&self.class, self.position) {
             self.note_passed(env, Span::new(position, upto));
         }

@@ -18,7 +18,7 @@ impl Follower {
         } else {
             self.advance_to(env, token);
         }
-        if before < token.before() && self.watch.is_some() {
+        if before < token.before() && self.watched.is_some() {
             self.note_passed(env, Span::new(before, token.before()));
         }
     }
