@@ -63,7 +63,7 @@ impl Follower {
         let Some(settled_at) = settled_at else { return };
         let span = self.without_jump(env, span);
         let ready_at = settled_at.max(env.now + env.config.holes.hole_grace);
-        let pass = |holes: &mut Holes| holes.tokens.on_passed(writer, span, ready_at);
+        let pass = |holes: &mut Holes| holes.on_passed(writer, span, ready_at);
         if self.change_holes(env, pass) == Some(true) {
             env.expect_look(self.stream, ready_at);
         }

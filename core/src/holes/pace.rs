@@ -60,6 +60,11 @@ impl Pace {
         self.empty = self.empty.saturating_add(1);
     }
 
+    /// Notes that tokens of which no writer had a row have been passed by one more.
+    pub(super) const fn on_not_empty(&mut self) {
+        self.empty = self.empty.saturating_sub(1);
+    }
+
     /// Notes a failure; returns the number of failures in a row.
     pub(super) const fn on_failed(&mut self) -> u32 {
         self.failures = self.failures.saturating_add(1);

@@ -96,6 +96,16 @@ impl Holes {
         live_from.is_some_and(|live_from| live_from < token) && self.tokens.has(token)
     }
 
+    /// Notes that a writer has passed all tokens of `span` and has said nothing of those without a
+    /// row. Returns whether there are any.
+    pub(crate) fn on_passed(&mut self, writer: Writer, span: Span, ready_at: Timestamp) -> bool {
+        let passed = self.tokens.on_passed(writer, span, ready_at);
+        if passed.was_empty {
+            self.pace.on_not_empty();
+        }
+        passed.is_hole
+    }
+
     /// Returns the time at which a look is due, if there is a hole and no look is under way.
     pub(crate) fn due(&self, config: &Config) -> Option<Timestamp> {
         if self.look != Look::None {

@@ -19,12 +19,24 @@ pub(super) struct Interval {
     /// The writers that have passed these tokens without a word: it is a hole for as long as there
     /// are any.
     pub(super) passed_by: Writers,
+    /// Whether all that had passed them were asked, and had no row.
+    is_empty: bool,
     /// The time from which on the first of them may be asked.
     pub(super) ready_at: Timestamp,
     /// The writer of the next row above.
     pub(super) above: Writer,
     /// The writer of the next row below.
     pub(super) below: Writer,
+}
+
+/// What it means that a writer has passed tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// Whether there are tokens among them that have no row.
+    pub(super) is_hole: bool,
+    /// Whether there are some that had been taken for tokens without a row before this writer had
+    /// passed them.
+    pub(super) was_empty: bool,
 }
 
 /// Which tokens are known at all: those in `(floor, top]`. One of them that lies in no interval has
@@ -109,8 +121,8 @@ impl Unexplained {
     }
 
     /// Notes that a writer has passed all tokens of `span` and has said nothing of those without a
-    /// row. Returns whether there are any.
-    pub(crate) fn on_passed(&mut self, writer: Writer, span: Span, ready_at: Timestamp) -> bool {
+    /// row.
+    pub(super) fn on_passed(&mut self, writer: Writer, span: Span, ready_at: Timestamp) -> Passed {
         if let Some(known) = &mut self.known
             && known.top < span.upto
         {
@@ -118,15 +130,16 @@ impl Unexplained {
             self.list.push_back(Interval::new(above, writer, known.top_writer));
             (known.top, known.top_writer) = (span.upto, writer);
         }
-        let mut is_any = false;
+        let mut passed = Passed::default();
         self.for_each_in(span, |interval| {
             if interval.passed_by.is_empty() {
                 interval.ready_at = ready_at;
             }
             interval.passed_by.insert(writer);
-            is_any |= writer.is_told_apart();
+            passed.is_hole |= writer.is_told_apart();
+            passed.was_empty |= std::mem::take(&mut interval.is_empty);
         });
-        is_any
+        passed
     }
 
     /// Notes that a writer has told that it has no row in `span` but those that are known. Returns
@@ -134,8 +147,10 @@ impl Unexplained {
     pub(crate) fn on_explained(&mut self, writer: Writer, span: Span) -> bool {
         let mut is_over = false;
         self.for_each_in(span, |interval| {
-            is_over |= interval.passed_by.has(writer) && interval.passed_by.len() == 1;
+            let was_last = interval.passed_by.has(writer) && interval.passed_by.len() == 1;
             interval.passed_by.remove(writer);
+            interval.is_empty |= was_last;
+            is_over |= was_last;
         });
         is_over
     }
@@ -214,7 +229,7 @@ impl Unexplained {
 impl Interval {
     fn new(span: Span, above: Writer, below: Writer) -> Self {
         let passed_by = Writers::default();
-        Self { span, passed_by, ready_at: Timestamp::ZERO, above, below }
+        Self { span, passed_by, is_empty: false, ready_at: Timestamp::ZERO, above, below }
     }
 
     /// Returns the parts up to and above `token`, if both have tokens.
@@ -283,20 +298,30 @@ mod tests {
     #[test]
     fn only_what_a_writer_has_passed_is_a_hole_of_it() {
         let mut tokens = with_rows(&[11, 16]);
-        assert!(tokens.on_passed(writer(1), span(12, 14), NOW));
+        assert!(tokens.on_passed(writer(1), span(12, 14), NOW).is_hole);
         assert_eq!(shown(&tokens), "11..12 12..14* 14..15");
-        assert!(tokens.on_passed(writer(0), span(11, 15), NOW));
+        assert!(tokens.on_passed(writer(0), span(11, 15), NOW).is_hole);
         assert_eq!(shown(&tokens), "11..12* 12..14** 14..15*");
-        assert!(!tokens.on_passed(writer(0), span(15, 16), NOW), "it has a row");
+        assert!(!tokens.on_passed(writer(0), span(15, 16), NOW).is_hole, "it has a row");
         assert!(!tokens.on_explained(writer(0), span(12, 14)), "the other one may have a row");
         assert!(tokens.on_explained(writer(1), span(11, 16)));
         assert_eq!(shown(&tokens), "11..12* 12..14 14..15*");
     }
 
     #[test]
+    fn tokens_that_another_writer_passes_later_were_not_known_to_be_empty() {
+        let mut tokens = with_rows(&[11, 16]);
+        let mut pass = |number, tokens: &mut Unexplained| {
+            tokens.on_passed(writer(number), span(11, 15), NOW).was_empty
+        };
+        assert!(!pass(0, &mut tokens) && tokens.on_explained(writer(0), span(11, 15)));
+        assert!(pass(1, &mut tokens) && !pass(2, &mut tokens));
+    }
+
+    #[test]
     fn what_is_passed_above_all_rows_is_a_hole_too() {
         let mut tokens = with_rows(&[11]);
-        assert!(tokens.on_passed(writer(0), span(10, 13), NOW));
+        assert!(tokens.on_passed(writer(0), span(10, 13), NOW).is_hole);
         assert_eq!(shown(&tokens), "11..13*");
     }
 
@@ -313,7 +338,7 @@ mod tests {
         let mut tokens = with_rows(&[11]);
         tokens.begin(Token::new(7), writer(1));
         tokens.on_row(Token::new(9), writer(1));
-        assert!(tokens.on_passed(writer(1), span(7, 8), NOW));
+        assert!(tokens.on_passed(writer(1), span(7, 8), NOW).is_hole);
         assert_eq!(shown(&tokens), "7..8* 9..10");
         tokens.begin(Token::new(20), writer(2));
         assert_eq!(shown(&tokens), "7..8* 9..10");
@@ -322,7 +347,7 @@ mod tests {
     #[test]
     fn what_is_no_hole_is_forgotten_before_what_is_one() {
         let mut tokens = with_rows(&[12, 14, 16, 18]);
-        assert!(tokens.on_passed(writer(0), span(10, 14), NOW));
+        assert!(tokens.on_passed(writer(0), span(10, 14), NOW).is_hole);
         assert_eq!(shown(&tokens), "10..11* 12..13* 14..15 16..17");
         assert_eq!(tokens.forget_one(), None);
         assert_eq!(shown(&tokens), "10..11* 12..13* 16..17", "the highest may be passed next");
