@@ -77,6 +77,7 @@
 //! | F8 isolation | nothing that happens on one source changes what is delivered on another |
 //! | F9 bounded | every queue has a limit in [`Config`]; overflow becomes a catch-up |
 //! | F10 explicit reset | tokens go back only after an [`Event::Reset`], and only where that can be |
+//! | F12 holes are looked into | a token that a writer has passed and that no row and no announcement explains is fetched after a short grace |
 //!
 //! The writer's log is what its fetch source still holds: most streams keep only the newest row
 //! per key. Streams whose tokens do not simply rise, or whose fetch shows other writers' rows, have
@@ -96,8 +97,12 @@
 //! A row that is too long for a line of direct TCP is announced to peers instead; those of the
 //! oldest dialect, which cannot fetch, miss it, and [`Warning::RowTooLong`] says so.
 //!
-//! What the protocol cannot show, no follower can see: a row whose PUBLISH was lost between two
-//! others of its writer, and an announcement that states that there are no rows where there are.
+//! A token that was lost with its PUBLISH is missing in the sequence, and is fetched some seconds
+//! later ([`HolesConfig`]): its rows come as [`Origin::Hole`], at or below a position that does not
+//! move.
+//!
+//! What the protocol cannot show, no follower can see: a row that was lost inside a batch whose last
+//! row came, and an announcement that states that there are no rows where there are.
 //! With [`AuditConfig::audit_every`], an audit looks for such rows in the writer's log from time to
 //! time. Those that it finds are delivered as [`Origin::Audit`]: at or below a position that does
 //! not move, each once, rising among themselves; of a token of which some rows were received, only
@@ -115,6 +120,7 @@ mod error;
 mod event;
 mod federation;
 mod follow;
+mod holes;
 mod ids;
 mod inband;
 mod input;
@@ -139,8 +145,8 @@ pub mod wire;
 pub use crate::{
     action::{Action, Audience},
     config::{
-        AuditConfig, Backoff, CatchUpConfig, Channel, Config, ConnectionConfig, MainChannel,
-        MemoryLimits, PublishConfig, Start, Transport, UsersConfig,
+        AuditConfig, Backoff, CatchUpConfig, Channel, Config, ConnectionConfig, HolesConfig,
+        MainChannel, MemoryLimits, PublishConfig, Start, Transport, UsersConfig,
     },
     error::{ConfigError, Misuse},
     event::{

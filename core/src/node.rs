@@ -22,6 +22,7 @@ use crate::{
     event::{Event, NotSentReason, WaitOutcome, Warning},
     federation::FederationAcks,
     follow::{FetchOutcome, Follower},
+    holes::Holes,
     ids::{ConnectionId, FetchId, SourceIndex, StreamIndex, WaitId},
     inband::{Blame, Lost},
     input::Input,
@@ -181,6 +182,9 @@ impl Node {
         }
         while let Some(next) = self.env.queries.next_in_line(&self.env.config) {
             self.with_follower(next, Follower::on_slot);
+        }
+        while let Some(question) = self.env.next_question() {
+            self.with_follower(question.source, |follower, env| follower.look_into(env, question));
         }
         while let Some(next) = self.env.queries.next_audit(&self.env.config) {
             self.with_follower(next, Follower::on_audit_slot);
@@ -373,6 +377,14 @@ impl Node {
             Some(Requester::Audit(source)) => {
                 self.with_follower(source, |follower, env| follower.on_audit_fetched(env, outcome));
             }
+            Some(Requester::Look(stream)) => {
+                let asked = self.env.holes_of(stream).and_then(Holes::end_look);
+                if let Some(question) = asked {
+                    self.with_follower(question.source, |follower, env| {
+                        follower.on_looked(env, question, outcome);
+                    });
+                }
+            }
             None => self.env.stats.fetches_stale += 1,
         }
     }
@@ -456,7 +468,8 @@ impl Node {
         let position = self.env.config.positions.get(&source);
         let traits = self.env.streams[stream.as_usize()].traits;
         let index = SourceIndex::after(self.followers.len());
-        let follower = Follower::new(index, stream, source, traits, position, &self.env.config);
+        let mut follower = Follower::new(index, stream, source, traits, position, &self.env.config);
+        follower.watch_holes(&mut self.env);
         self.followers.push(follower);
         self.env.unconfirmed += 1;
         self.env.stats.sources_now += 1;
@@ -471,6 +484,7 @@ impl Node {
         let traits = self.env.config.transport.traits_of(name);
         let mut stream = StreamState::new(traits, baseline);
         stream.written_here = self.publisher.end_of(name).is_some();
+        stream.holes = self.env.new_holes(traits);
         let index = StreamIndex::after(self.env.streams.len());
         self.env.streams.push(stream);
         self.streams_by_name.insert(name.to_owned(), index);

@@ -26,9 +26,14 @@ pub struct Stats {
     pub rows_caught_up: u64,
     /// Rows delivered because an audit found that they had not been.
     pub rows_audited: u64,
+    /// Rows delivered at or below the position, because they were late, or were found under a token
+    /// that nothing explained.
+    pub rows_from_holes: u64,
+    /// Tokens that were passed without a row and that nobody can be asked for, or that were too many.
+    pub hole_tokens_left: u64,
     /// Rows not delivered because they were delivered before.
     pub rows_repeated: u64,
-    /// Fetches requested, by catch-ups and audits.
+    /// Fetches requested, by catch-ups, audits and looks into holes.
     pub fetches: u64,
     /// Fetches that failed or brought an unusable page.
     pub fetches_failed: u64,
@@ -60,6 +65,8 @@ pub struct Stats {
     pub sources_now: u64,
     /// Rows remembered now for the audits of all sources.
     pub audit_rows_now: u64,
+    /// Spans of tokens without a row remembered now, of all streams.
+    pub hole_spans_now: u64,
     /// Bytes of rows in holding queues now.
     pub held_bytes_now: u64,
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    ids::{ConnectionId, OwnIndex, SourceIndex, WaitId},
+    ids::{ConnectionId, OwnIndex, SourceIndex, StreamIndex, WaitId},
     time::Timestamp,
 };
 
@@ -33,6 +33,10 @@ pub(crate) enum TimerKey {
     BurstQuiet(SourceIndex),
     /// The time of an audit's next look, or to make a failed fetch of it again.
     Audit(SourceIndex),
+    /// The time of the next look into the holes of a stream.
+    Look(StreamIndex),
+    /// The time at which one more look is allowed, after as many as a minute may have.
+    LookAllowed,
     /// The time to read a log again that could not be read.
     LogRetry(OwnIndex),
     /// The time to give up a wait.

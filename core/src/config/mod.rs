@@ -7,6 +7,7 @@ mod audit;
 mod catch_up;
 mod channel;
 mod connection;
+mod holes;
 mod limits;
 mod publish;
 mod transport;
@@ -23,6 +24,7 @@ pub use self::{
     catch_up::CatchUpConfig,
     channel::{Channel, MainChannel},
     connection::ConnectionConfig,
+    holes::HolesConfig,
     limits::MemoryLimits,
     publish::PublishConfig,
     transport::Transport,
@@ -67,6 +69,16 @@ use crate::stream::Positions;
 /// | `audit.audit_rows_max` | rows | 10,000 | some 300 kB a source |
 /// | `audit.audit_rows_total_max` | rows | 1,000,000 | some 30 MB |
 /// | `audit.audit_tokens_max` | tokens | 1,000,000 | 10,000 fetches where few tokens are requested at once |
+/// | `holes.look_into_holes` | yes or no | yes | a token that got lost with its PUBLISH is found in seconds |
+/// | `holes.hole_grace` | time | 2 s | rows of several writers come some milliseconds out of order |
+/// | `holes.hole_grace_after_connect` | time | 10 s | all catch up then |
+/// | `holes.hole_look_every` | time | 5 s to 300 s | many tokens never have a row |
+/// | `holes.hole_looks_per_minute_max` | fetches | 30 | far less than what a writer answers |
+/// | `holes.hole_looks_in_flight_max` | fetches | 4 | half of the slots are left to catch-ups |
+/// | `holes.hole_span_tokens_max` | tokens | 100 | a page has 100 rows |
+/// | `holes.hole_jump_tokens_min` | tokens | 10,000 | 100 fetches where few tokens are requested at once |
+/// | `holes.hole_spans_max` | spans | 64 | some 3 kB a stream |
+/// | `holes.hole_spans_total_max` | spans | 10,000 | some 500 kB |
 /// | `publish.own_streams` | tokens | none | the last token of each own log at the start |
 /// | `publish.main_channel` | names | none | an unknown stream there harms every Synapse process |
 /// | `publish.own_streams_max` | streams | 1,000 | Synapse has some 20 |
@@ -137,6 +149,9 @@ pub struct Config {
     /// The search for lost rows of which nothing on the wire gives a sign.
     #[serde(flatten)]
     pub audit: AuditConfig,
+    /// The search for tokens that were lost whole.
+    #[serde(flatten)]
+    pub holes: HolesConfig,
     /// The own streams: their channels, and how much is read and sent at once.
     #[serde(flatten)]
     pub publish: PublishConfig,
@@ -163,6 +178,7 @@ impl Default for Config {
             connection: ConnectionConfig::default(),
             catch_up: CatchUpConfig::default(),
             audit: AuditConfig::default(),
+            holes: HolesConfig::default(),
             publish: PublishConfig::default(),
             users: UsersConfig::default(),
             limits: MemoryLimits::default(),

@@ -60,6 +60,10 @@ impl Config {
             ("limits.batch_rows_max", self.limits.batch_rows_max),
             ("audit.audit_rows_max", self.audit.audit_rows_max),
             ("audit.audit_tokens_max", self.audit.audit_tokens_max),
+            ("holes.hole_looks_per_minute_max", self.holes.hole_looks_per_minute_max),
+            ("holes.hole_looks_in_flight_max", self.holes.hole_looks_in_flight_max),
+            ("holes.hole_span_tokens_max", self.holes.hole_span_tokens_max),
+            ("holes.hole_spans_max", self.holes.hole_spans_max),
             ("publish.log_rows_max", self.publish.log_rows_max),
             ("publish.unconfirmed_max", self.publish.unconfirmed_max),
             ("catch_up.fetch_attempts_max", self.catch_up.fetch_attempts_max.unwrap_or(1)),
@@ -142,6 +146,11 @@ impl Config {
                 "is below 1 ms; the rows of one batch need time to come",
             ),
             (
+                "holes.hole_grace",
+                self.holes.hole_grace,
+                "is below 1 ms; rows that are late need time to come",
+            ),
+            (
                 "users.syncing_expires_after",
                 self.users.syncing_expires_after,
                 "is below 1 ms; users are reported again every half of it",
@@ -168,6 +177,7 @@ impl Config {
         for (setting, backoff) in [
             ("publish.log_retry", self.publish.log_retry),
             ("connection.reconnect", self.connection.reconnect),
+            ("holes.hole_look_every", self.holes.hole_look_every),
             ("catch_up.fetch_retry", self.catch_up.fetch_retry),
             ("connection.replicate_retry", self.connection.replicate_retry),
         ] {

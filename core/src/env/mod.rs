@@ -5,6 +5,7 @@
 //! in which they were made (C1).
 
 mod batches;
+mod looks;
 mod outbox;
 mod stream;
 

@@ -2,6 +2,7 @@
 
 use crate::{
     config::Start,
+    holes::Holes,
     memory::{Delivered, SharedTokens},
     stream::{StreamTraits, Token},
 };
@@ -22,6 +23,8 @@ pub(crate) struct StreamState {
     pub(crate) delivered: Delivered,
     /// Whether this node writes the stream too.
     pub(crate) written_here: bool,
+    /// The tokens that were passed and have no row, to be looked into; `None` if none are.
+    pub(crate) holes: Option<Box<Holes>>,
 }
 
 impl StreamState {
@@ -35,6 +38,7 @@ impl StreamState {
             // Rows up to there were delivered before this process was started.
             delivered: Delivered::above(baseline.unwrap_or(Token::START)),
             written_here: false,
+            holes: None,
         }
     }
 

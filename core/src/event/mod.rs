@@ -242,7 +242,7 @@ impl fmt::Display for Event {
                 let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
                 let how = match origin {
                     Origin::Live => String::new(),
-                    Origin::CatchUp | Origin::Audit => format!(", {origin}"),
+                    Origin::CatchUp | Origin::Audit | Origin::Hole => format!(", {origin}"),
                 };
                 write!(f, "{} of {source} at {token}{how}", Count(count, "row"))
             }

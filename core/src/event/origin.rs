@@ -20,6 +20,10 @@ pub enum Origin {
     /// had been lost. They lie at or below the position, which stays where it is; among themselves
     /// their tokens rise.
     Audit,
+    /// The rows lie at or below the position, which stays where it is, and their tokens had been
+    /// passed: they had been lost, and were fetched because no row explained their tokens, or they
+    /// were late (F12). They come in any order.
+    Hole,
 }
 
 /// The sender of reports of syncing users (`protocol.md` 2.3, USER_SYNC).
@@ -56,6 +60,7 @@ impl fmt::Display for Origin {
             Self::Live => "live",
             Self::CatchUp => "caught up",
             Self::Audit => "found by the audit",
+            Self::Hole => "found in a hole",
         })
     }
 }

@@ -87,6 +87,18 @@ pub enum Warning {
         /// The reason why the rows were not compared.
         reason: NotAuditedReason,
     },
+    /// Tokens were passed without a row and are not looked into (F12): a row that got lost there is
+    /// not found. Of each stream only the first such span is reported, and each token of which a
+    /// page showed a part; [`Stats::hole_tokens_left`](crate::Stats) counts the others.
+    HoleLeft {
+        /// The source that has passed the tokens.
+        source: Source,
+        /// The tokens.
+        #[serde(flatten)]
+        span: Span,
+        /// The reason why they are not looked into.
+        reason: NotAuditedReason,
+    },
     /// More rows were received of a source that is not live than may be held; they will be fetched
     /// as well.
     HoldingOverflow {
@@ -257,6 +269,10 @@ impl fmt::Display for Warning {
             Self::NotAudited { source, span: Span { from, upto }, reason } => {
                 let rows = format_args!("rows ({from}, {upto}] of {source}");
                 write!(f, "{rows} were not compared with the writer's log: {reason}")
+            }
+            Self::HoleLeft { source, span: Span { from, upto }, reason } => {
+                let rows = format_args!("rows ({from}, {upto}] of {source}");
+                write!(f, "{rows} may be missing and are not looked for: {reason}")
             }
             Self::HoldingOverflow { source } => write!(
                 f,

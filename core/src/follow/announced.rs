@@ -65,6 +65,7 @@ impl Follower {
             announce::Step::Fetch => self.fetch_up_to(env, span.upto, Proof::by(span, env)),
             announce::Step::Advance => {
                 self.begin_audit(env);
+                self.pass_burst(env, span.upto);
                 self.advance_to(env, span.upto);
                 self.go_live(env);
             }

@@ -253,6 +253,7 @@ impl Follower {
             self.leave_out_forgotten(env);
         }
         env.stats.rows_audited += rows.len() as u64;
+        self.note_row(env, token);
         let (source, origin) = (self.source.clone(), Origin::Audit);
         env.notify(Event::Rows { source, token, rows, origin, position });
     }

@@ -191,11 +191,7 @@ impl Follower {
     /// Requests the next page, or queues for a fetch slot. Each page queues anew: a long catch-up
     /// would keep its slot from the others in the queue otherwise.
     pub(super) fn fetch_next(&mut self, env: &mut Env) {
-        if !env.queries.has_free_slot(&env.config)
-            && let Some(query) = env.queries.audits.preempt()
-        {
-            env.act(Action::CancelFetch { query });
-        }
+        env.make_room();
         if env.queries.has_free_slot(&env.config) && env.queries.line_is_empty() {
             self.fetch_now(env);
         } else if let Some(catch_up) = self.catch_up_mut() {

@@ -79,6 +79,8 @@ impl Follower {
             if let Some(rows) = self.new_by_token(env, token, rows) {
                 self.emit(env, token, rows, Origin::Live, position);
             }
+        } else if self.is_undelivered(env, token) {
+            self.deliver_below(env, token, rows);
         } else {
             env.stats.rows_repeated += rows.len() as u64;
         }
@@ -102,6 +104,7 @@ impl Follower {
         if self.audit.is_some() {
             self.remember_for_audit(env, token, &rows, position);
         }
+        self.note_row(env, token);
         let source = self.source.clone();
         env.notify(Event::Rows { source, token, rows, origin, position });
         self.set_position(env, position);

@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     env::Env,
     event::Event,
+    holes::Writer,
     ids::{SourceIndex, StreamIndex},
     inband::Lost,
     stream::{Source, StreamTraits, Token},
@@ -41,6 +42,8 @@ pub(crate) struct Follower {
     pub(super) class: Class,
     /// `None` where no audit is wanted, or where none is possible.
     pub(super) audit: Option<Box<Audit>>,
+    /// The source among those of its stream whose holes are looked into, if they are.
+    pub(super) watched: Option<Writer>,
     /// Bytes of rows that the source kept at the last [`Follower::account`].
     kept_bytes: u64,
 }
@@ -90,6 +93,7 @@ impl Follower {
             held: None,
             class: Class::new(traits.order),
             audit: Audit::new(traits, config),
+            watched: None,
             kept_bytes: 0,
         }
     }
@@ -229,6 +233,7 @@ impl Follower {
         self.drop_held(env);
         self.stop_audit(env);
         self.class.on_disconnected();
+        self.unsettle_watch(env);
         // In the oldest dialect a source that was started over is requested from its start again in
         // any case: it keeps its catch-up, so that the delay grows from one failure to the next.
         let keeps = !self.traits.resettable
@@ -292,6 +297,7 @@ impl Follower {
             let source = self.source.clone();
             env.notify(Event::Live { source, token });
             self.start_audit(env);
+            self.watch_from_here(env);
         }
         self.release_held(env);
     }

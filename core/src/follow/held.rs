@@ -84,6 +84,7 @@ impl Follower {
         }
         if self.catch_up().is_some() {
             self.raise_target(highest);
+            // It is no longer in the queue that shows it.
             self.note_shown(highest);
         } else {
             self.hole.drop_upto(highest);

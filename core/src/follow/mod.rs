@@ -13,7 +13,7 @@
 //! * [`catch_up`] fetches missed rows page by page ([`pager`]); [`held`] keeps what is received
 //!   meanwhile; [`hole`] knows where rows were lost; [`in_band`] catches up over the connection with
 //!   a server of the oldest dialect.
-//! * [`audit`] finds lost rows whose loss nothing on the wire shows.
+//! * [`look`] finds tokens that were lost whole; [`audit`] finds lost rows whose loss nothing on the wire shows.
 
 mod announce;
 mod announced;
@@ -26,6 +26,7 @@ mod held;
 mod holding;
 mod hole;
 mod in_band;
+mod look;
 mod order;
 mod own_rows;
 mod page;

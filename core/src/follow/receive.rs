@@ -27,6 +27,8 @@ pub(super) struct View {
     pub(super) in_band: bool,
     /// Whether the writer can be requested to announce its position: an observer cannot do so.
     pub(super) may_request: bool,
+    /// Whether the token lies at or below the position and no row of it was delivered.
+    pub(super) undelivered: bool,
 }
 
 /// Whether the position is confirmed on the present connection, and whether rows are missing.
@@ -59,6 +61,9 @@ pub(super) enum Step {
     Deliver,
     /// They were delivered before, and are only counted.
     Repeat,
+    /// They lie at or below the position and were not delivered before: they are, and the position
+    /// stays.
+    DeliverBelow,
     /// They are held until the catch-up has ended.
     Hold,
     /// They are held, and the writer's position is requested: they are late, or the first of a
@@ -113,6 +118,7 @@ pub(super) fn receive(view: &View) -> Step {
         Standing::Live if view.whole && !view.hole => match view.order {
             Order::Rising | Order::Bursts if view.above => Step::Deliver,
             Order::Rising if view.may_restart => Step::HoldAndRequest,
+            Order::Rising if view.undelivered => Step::DeliverBelow,
             Order::Rising | Order::Bursts => Step::Repeat,
             Order::UnclosedBursts | Order::Loose => Step::Deliver,
         },
@@ -169,6 +175,7 @@ mod tests {
             history: History::Rows,
             in_band: false,
             may_request: true,
+            undelivered: false,
         }
     }
 
@@ -188,6 +195,17 @@ mod tests {
             }
         }
         shown.compare("receive");
+    }
+
+    #[test]
+    fn a_late_row_is_delivered_unless_it_was_or_the_tokens_may_start_over() {
+        let late = |order, can_start_over| {
+            let view = view(Standing::Live, order, can_start_over);
+            receive(&View { above: false, undelivered: true, ..view })
+        };
+        assert_eq!(late(Order::Rising, false), Step::DeliverBelow);
+        assert_eq!(late(Order::Rising, true), Step::HoldAndRequest);
+        assert_eq!(late(Order::Bursts, false), Step::Repeat);
     }
 
     #[test]

@@ -77,6 +77,7 @@ impl Follower {
             (receive::Step::Repeat, Some(rows)) => {
                 env.stats.rows_repeated += rows.len() as u64;
             }
+            (receive::Step::DeliverBelow, Some(rows)) => self.deliver_below(env, token, rows),
             (receive::Step::Hold, Some(rows)) => self.hold_rows(env, token, &rows),
             (receive::Step::HoldAndRequest, Some(rows)) => {
                 self.hold_rows(env, token, &rows);
@@ -103,6 +104,7 @@ impl Follower {
             (receive::Step::Fetch, rows)
             | (
                 receive::Step::Deliver
+                | receive::Step::DeliverBelow
                 | receive::Step::Repeat
                 | receive::Step::Hold
                 | receive::Step::HoldAndRequest,
@@ -137,6 +139,7 @@ impl Follower {
             },
             in_band: env.config.transport.catches_up_in_band(),
             may_request: !env.config.observe_only,
+            undelivered: self.is_undelivered(env, token),
         }
     }
 

@@ -45,6 +45,9 @@ impl Node {
                     self.with_follower(source, Follower::on_burst_quiet)
                 }
                 TimerKey::Audit(source) => self.with_follower(source, Follower::on_audit_due),
+                TimerKey::Look(stream) => self.env.on_look_due(stream),
+                // The next one is made once the input is handled.
+                TimerKey::LookAllowed => {}
                 TimerKey::Wait(wait) => {
                     if let Some(source) = self.env.waits.remove(wait) {
                         let position = self.followers[source.as_usize()].position();

@@ -7,14 +7,16 @@
 //!
 //! Both kinds are counted together, so that a number stands for one request of either kind.
 
+mod looks;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use self::turns::Turns;
+use self::{looks::Looks, turns::Turns};
 use crate::{
-    config::Config,
-    ids::{FetchId, ReadId, SourceIndex},
+    config::{Config, HolesConfig},
+    ids::{FetchId, ReadId, SourceIndex, StreamIndex},
+    time::Timestamp,
 };
 
 /// All requests of a node.
@@ -31,6 +33,8 @@ pub(crate) struct Queries {
     in_band: BTreeSet<SourceIndex>,
     /// The fetch that audits may have in flight, and the source whose turn is next.
     pub(crate) audits: Turns,
+    /// The fetches that look into holes, and the streams whose turn is next.
+    pub(crate) looks: Looks,
 }
 
 /// Sources that are queued for a fetch slot, in order, each at most once.
@@ -54,11 +58,12 @@ impl Line {
     }
 }
 
-/// The source that an answer is for, and the part of it that requested the fetch.
+/// The source, or the stream, that an answer is for, and the part of it that requested the fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Requester {
     CatchUp(SourceIndex),
     Audit(SourceIndex),
+    Look(StreamIndex),
 }
 
 impl Queries {
@@ -114,10 +119,23 @@ impl Queries {
         fetch
     }
 
+    /// Returns the id of a new fetch that looks into the holes of this stream.
+    pub(crate) fn issue_look(
+        &mut self,
+        stream: StreamIndex,
+        now: Timestamp,
+        config: &HolesConfig,
+    ) -> FetchId {
+        let fetch = FetchId::new(self.next_number());
+        self.looks.begin(fetch, stream, now, config);
+        fetch
+    }
+
     /// Returns whether one more fetch may be in flight.
     pub(crate) fn has_free_slot(&self, config: &Config) -> bool {
         let audits = usize::from(self.audits.is_in_flight());
-        self.in_flight.len() + self.screenings.len() + self.in_band.len() + audits
+        let looks = self.looks.in_flight();
+        self.in_flight.len() + self.screenings.len() + self.in_band.len() + audits + looks
             < config.catch_up.fetches_in_flight_max as usize
     }
 
@@ -141,8 +159,8 @@ impl Queries {
         if self.has_free_slot(config) { self.line.pop() } else { None }
     }
 
-    /// Takes the next source that may fetch for its audit: no catch-up is queued, no other audit
-    /// has a fetch in flight, and a slot is free.
+    /// Takes the next source that may fetch for its audit: no catch-up and no look is queued, no
+    /// other audit has a fetch in flight, and a slot is free.
     pub(crate) fn next_audit(&mut self, config: &Config) -> Option<SourceIndex> {
         let is_idle = !self.audits.is_in_flight() && self.line_is_empty();
         if is_idle && self.has_free_slot(config) { self.audits.next() } else { None }
@@ -153,6 +171,9 @@ impl Queries {
     pub(crate) fn take(&mut self, fetch: FetchId) -> Option<Requester> {
         if let Some(source) = self.audits.take(fetch) {
             return Some(Requester::Audit(source));
+        }
+        if let Some(stream) = self.looks.take(fetch) {
+            return Some(Requester::Look(stream));
         }
         self.in_flight.remove(&fetch).map(Requester::CatchUp)
     }
@@ -166,8 +187,8 @@ impl Queries {
     pub(crate) fn give_up_all(&mut self) -> impl Iterator<Item = FetchId> + use<> {
         self.line = Line::default();
         self.screenings.clear();
-        let audit = self.audits.clear();
-        std::mem::take(&mut self.in_flight).into_keys().chain(audit)
+        let (audit, looks) = (self.audits.clear(), self.looks.clear());
+        std::mem::take(&mut self.in_flight).into_keys().chain(audit).chain(looks)
     }
 
     /// Notes that missed rows of the source begin to come in over the connection. They take a slot.

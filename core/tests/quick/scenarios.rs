@@ -165,6 +165,33 @@ scenarios! {
     f07_fetches_wait_in_line
     gaps_rows_that_nobody_can_be_asked_for_are_reported
     gaps_to_device_is_fetched_in_windows
+    hole_a_failure_teaches_nothing
+    hole_a_late_row_is_delivered_once
+    hole_a_look_gives_way_to_a_catch_up
+    hole_a_look_goes_before_an_audit
+    hole_a_page_for_other_tokens_is_refused
+    hole_a_page_that_is_too_large_is_asked_for_in_halves
+    hole_a_row_that_was_held_and_that_no_page_had_is_late
+    hole_a_shared_fetch_shows_what_another_writer_sends_later
+    hole_a_shutdown_cancels_a_look
+    hole_a_token_that_no_page_can_hold_comes_in_part_with_a_word
+    hole_a_token_that_was_passed_is_asked_for
+    hole_after_a_connection_there_is_more_time
+    hole_all_that_is_near_is_one_request
+    hole_an_announcement_explains_its_own_writer_and_no_other
+    hole_looks_become_rare_while_nothing_is_found
+    hole_more_than_are_remembered_are_left_with_a_word
+    hole_no_more_are_asked_for_than_a_minute_allows
+    hole_nobody_is_asked_beyond_what_it_has_sent
+    hole_none_is_looked_for_if_it_is_not_wanted
+    hole_none_is_looked_for_on_direct_tcp
+    hole_none_is_looked_for_where_a_page_has_rows_of_our_own
+    hole_none_is_looked_for_where_tokens_do_not_count
+    hole_of_a_jump_the_end_is_looked_into
+    hole_only_rows_explain_a_burst
+    hole_the_writers_around_it_are_asked_before_the_others
+    hole_what_comes_within_the_grace_is_not_asked_for
+    hole_where_nobody_can_be_asked_it_says_so_once
     i13_a_known_stream_is_asked_for_until_the_address_is_right
     i13_a_target_of_rows_that_overflowed_is_kept
     i13_a_target_that_the_writer_confirms_is_kept

@@ -256,7 +256,8 @@ fn a_batch_costs_an_allocation_a_row_and_one_for_each_doubling_of_its_list() {
         let mut number = 0;
         let mut line = || {
             number += 1;
-            let token = if number % size == 0 { number.to_string() } else { "batch".to_owned() };
+            let token = number / size;
+            let token = if number % size == 0 { token.to_string() } else { "batch".to_owned() };
             format!(r#"RDATA events w1 {token} ["ev",["$event{number}"]]"#)
         };
         let mut follower = Follower::warmed_up(Config::default(), &["events"], &mut line);

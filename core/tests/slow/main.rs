@@ -12,6 +12,7 @@ mod cases;
 mod framing_model;
 mod legacy_captures;
 mod lossy;
+mod lost_tokens;
 mod material;
 mod memory;
 mod metamorphic;

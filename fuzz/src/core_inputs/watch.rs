@@ -185,6 +185,14 @@ impl Watch {
                 if *origin == Origin::Audit {
                     let stands = self.sources.get(source).and_then(|seen| seen.position);
                     self.audits.on_found(source, *token, rows.iter(), (*position, stands))?;
+                } else if *origin == Origin::Hole {
+                    let stands = self.sources.get(source).and_then(|seen| seen.position);
+                    holds(*token <= *position && Some(*position) == stands, || {
+                        format!(
+                            "F6: {token} of {source} from a hole, at {position}, not {stands:?}"
+                        )
+                    })?;
+                    self.audits.on_delivered(source, *token, rows.iter());
                 } else {
                     self.audits.on_delivered(source, *token, rows.iter());
                     self.on_rows(source, *token, *position)?;

@@ -124,6 +124,7 @@ const fn origin_name(origin: Origin) -> &'static str {
     match origin {
         Origin::CatchUp => "catch_up",
         Origin::Audit => "audit",
+        Origin::Hole => "hole",
         Origin::Live | _ => "live",
     }
 }

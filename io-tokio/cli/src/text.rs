@@ -151,7 +151,7 @@ fn told_rows(rows: &Rows, origin: Origin) -> String {
     };
     match origin {
         Origin::Live => format!("{count}  {first}"),
-        Origin::Audit | Origin::CatchUp | _ => format!("{count}, {origin}  {first}"),
+        Origin::Audit | Origin::CatchUp | Origin::Hole | _ => format!("{count}, {origin}  {first}"),
     }
 }
 

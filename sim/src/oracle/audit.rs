@@ -14,7 +14,17 @@ impl Oracle {
         self
     }
 
-    /// Rows that an audit found.
+    /// An audit goes through the tokens in their order.
+    pub(super) fn in_order_of_finding(&mut self, source: &Source, token: Token) -> Verdict {
+        let last = self.of(source).last_found.replace(token);
+        if last.is_some_and(|last| last >= token) {
+            let what = format!("found {token} after {last:?}");
+            return Err(self.violation(Promise::Order, Some(source), what));
+        }
+        Ok(())
+    }
+
+    /// Rows that an audit found, or that a hole had.
     pub(super) fn on_found(
         &mut self,
         source: &Source,
@@ -24,14 +34,10 @@ impl Oracle {
     ) -> Verdict {
         let log = self.log_of(source, logs)?;
         let ledger = self.of(source);
-        let (stands, last) = (ledger.position, ledger.last_found.replace(token));
+        let stands = ledger.position;
         if position != stands || token > stands {
             let what = format!("found {token} at {position}, the position is {stands}");
             return Err(self.violation(Promise::HonestPosition, Some(source), what));
-        }
-        if last.is_some_and(|last| last >= token) {
-            let what = format!("found {token} after {last:?}");
-            return Err(self.violation(Promise::Order, Some(source), what));
         }
         let shared = log.traits.shared_fetch;
         if log.traits.order != Order::Loose {

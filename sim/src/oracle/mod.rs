@@ -143,6 +143,10 @@ impl Oracle {
         }
         match event {
             Event::Rows { source, token, rows, origin: Origin::Audit, position } => {
+                self.in_order_of_finding(source, *token)?;
+                self.on_found(source, (*token, *position), rows, logs)
+            }
+            Event::Rows { source, token, rows, origin: Origin::Hole, position } => {
                 self.on_found(source, (*token, *position), rows, logs)
             }
             Event::Warning(Warning::NotAudited { source, span: Span { from, upto }, .. }) => {

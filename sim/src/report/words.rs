@@ -22,6 +22,7 @@ pub(crate) fn event_words(event: &Event) -> String {
             match origin {
                 Origin::Live => {}
                 Origin::Audit => text.push_str(", found by the audit"),
+                Origin::Hole => text.push_str(", found in a hole"),
                 _ => text.push_str(", caught up"),
             }
             if position != token {

@@ -77,6 +77,7 @@ impl Follower {
         if is_above(self) && !self.burst_takes(env, &rows) {
             // Rows of sends that have ended need not be remembered once the position covers them.
             if let Some(ended) = self.ended_sends().filter(|ended| self.position < Some(*ended)) {
+                self.pass_burst(env, ended);
                 self.advance_to(env, ended);
             }
             if !self.burst_takes(env, &rows) {
@@ -97,6 +98,14 @@ impl Follower {
             env.stats.rows_live += rows.len() as u64;
             let position = self.position.unwrap_or(Token::START);
             self.emit(env, token, rows, Origin::Live, position);
+        }
+    }
+
+    /// Notes that the writer has closed a burst up to `upto`. That does not explain what was not
+    /// received of it: of the tokens in it only those with a row are.
+    pub(in crate::follow) fn pass_burst(&self, env: &mut Env, upto: Token) {
+        if let (Class::Bursts(_), Some(position)) = (&self.class, self.position) {
+            self.note_passed(env, Span::new(position, upto));
         }
     }
 

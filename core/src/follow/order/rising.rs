@@ -5,17 +5,21 @@ use crate::{
     event::Origin,
     follow::{Follower, deliver::retain},
     memory::identity,
-    stream::{Rows, Token},
+    stream::{Rows, Span, Token},
 };
 
 impl Follower {
     /// Delivers rows above the position, which moves to their token.
     pub(in crate::follow) fn deliver_rising(&mut self, env: &mut Env, token: Token, rows: Rows) {
+        let before = self.position.unwrap_or(Token::START);
         if let Some(rows) = self.new_by_token(env, token, rows) {
             env.stats.rows_live += rows.len() as u64;
             self.emit(env, token, rows, Origin::Live, token);
         } else {
             self.advance_to(env, token);
+        }
+        if before < token.before() && self.watched.is_some() {
+            self.note_passed(env, Span::new(before, token.before()));
         }
     }
 

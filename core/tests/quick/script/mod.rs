@@ -152,6 +152,10 @@ impl Player {
             }
             "audit_rows_max" => config.audit.audit_rows_max = number(),
             "audit_tokens_max" => config.audit.audit_tokens_max = number(),
+            "look_into_holes" => config.holes.look_into_holes = value == "yes",
+            "hole_looks_per_minute_max" => config.holes.hole_looks_per_minute_max = number(),
+            "hole_jump_tokens_min" => config.holes.hole_jump_tokens_min = number(),
+            "hole_spans_max" => config.holes.hole_spans_max = number(),
             "waits_max" => config.limits.waits_max = number(),
             _ => panic!("no such setting in scripts: {key}"),
         }
@@ -284,6 +288,7 @@ fn show_event(event: &Event, now: Timestamp) -> String {
         Event::Rows { source, token, rows, origin, position } => {
             let origin = match origin {
                 Origin::Live => "live",
+                Origin::Hole => "hole",
                 Origin::Audit => "audit",
                 _ => "fetched",
             };
@@ -325,6 +330,9 @@ fn show_warning(warning: &synrepl_core::Warning) -> String {
         }
         Warning::NotAudited { source, span: Span { from, upto }, reason } => {
             format!("not audited {source} {from}..{upto} {reason:?}")
+        }
+        Warning::HoleLeft { source, span: Span { from, upto }, reason } => {
+            format!("hole left {source} {from}..{upto} {reason:?}")
         }
         Warning::FetchFailed { source, span: Span { from, upto }, attempt, error, .. } => {
             format!("fetch {source} {from}..{upto} failed {attempt}: {error}")

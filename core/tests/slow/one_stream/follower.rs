@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use synrepl_core::{
-    Action, Config, Event, FetchId, Input, Transport,
+    Action, Backoff, Config, Event, FetchId, Input, Transport,
     stream::{Positions, Source, Span},
     wire::{Command, Dialect},
 };
@@ -29,6 +29,9 @@ pub(super) struct Follower {
 impl Follower {
     pub(super) fn new(setting: Setting) -> Self {
         let mut config = Config::default();
+        // The pace of the looks has tests of its own.
+        config.holes.hole_look_every =
+            Backoff::new(Duration::from_secs(5), Duration::from_secs(10));
         if setting.on_tcp {
             config.transport = Transport::Tcp(Dialect::V1_13);
         }

@@ -45,6 +45,11 @@ enum Step {
     LoseAnnouncement {
         writer: u8,
     },
+    /// The next rows of a writer are lost, all those of a token, if its next line is the first of
+    /// them: their PUBLISH never comes, and nothing says so.
+    LoseToken {
+        writer: u8,
+    },
     /// A writer dies, with what it had not sent, and starts again.
     Die {
         writer: u8,
@@ -85,6 +90,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => any::<u8>().prop_map(|writer| Step::Answer { writer }),
         1 => any::<u8>().prop_map(|writer| Step::AnnounceAhead { writer }),
         1 => any::<u8>().prop_map(|writer| Step::LoseAnnouncement { writer }),
+        2 => any::<u8>().prop_map(|writer| Step::LoseToken { writer }),
         1 => (any::<u8>(), any::<bool>())
             .prop_map(|(writer, is_heard)| Step::Die { writer, is_heard }),
         5 => (any::<u8>(), prop::bool::weighted(0.15), 0..6_u8)
@@ -128,8 +134,10 @@ macro_rules! a_stream_is_followed_without_loss {
 a_stream_is_followed_without_loss! {
     rising_tokens_are_followed_without_loss: "events", 1, false;
     a_stream_that_starts_over_is_followed_without_loss: "typing", 1, false;
+    rising_tokens_of_several_writers_are_followed_without_loss: "events", 3, false;
     falling_bursts_are_followed_without_loss: "backfill", 1, false;
     a_loose_stream_is_followed_without_loss: "caches", 1, false;
     writers_that_share_a_stream_are_followed_without_loss: "device_lists", 3, false;
+    bursts_of_several_writers_are_followed_without_loss: "backfill", 3, false;
     bursts_that_nothing_closes_are_followed_without_loss: "account_data", 1, true;
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use synrepl_core::{
-    Event, GapReason,
+    Event, GapReason, Origin, Warning,
     stream::{Order, Row, Source, StreamTraits},
 };
 
@@ -37,6 +37,10 @@ pub(super) struct Truth {
     pub(super) floors: BTreeMap<String, i64>,
     /// Tokens, by writer, of which a page was cut.
     pub(super) cut: BTreeSet<i64>,
+    /// Tokens whose rows were lost on their way, all of them.
+    pub(super) lost: BTreeSet<i64>,
+    /// Tokens of which the follower has said that it does not look for them.
+    left: BTreeSet<i64>,
     /// Whether an unclosed or loose stream had lines that could not be used.
     pub(super) may_be_unplaced: bool,
 }
@@ -49,6 +53,8 @@ impl Truth {
             starts: BTreeMap::new(),
             floors: BTreeMap::new(),
             cut: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            left: BTreeSet::new(),
             may_be_unplaced: false,
         }
     }
@@ -78,8 +84,22 @@ impl Truth {
             return Err(format!("F4: only a part of {part} of {source}"));
         }
         match event {
+            Event::Rows { source, token, rows, origin: Origin::Hole, position } => {
+                let stands = self.ledger(source).position;
+                if stands != Some(position.get()) || token > position {
+                    return Err(format!("F12: {token} at {position}, not below {stands:?}"));
+                }
+                let last = self.ledger(source).last.take();
+                let checked = self.on_rows(source, token.get(), rows, writers);
+                let ledger = self.ledger(source);
+                (ledger.last, ledger.part) = (last, None);
+                checked?;
+            }
             Event::Rows { source, token, rows, .. } => {
                 self.on_rows(source, token.get(), rows, writers)?;
+            }
+            Event::Warning(Warning::HoleLeft { span, .. }) => {
+                self.left.extend(span.from.get() + 1..=span.upto.get());
             }
             Event::Gap { source, span, reason } => {
                 let (from, upto) = (span.from.get(), span.upto.get());
@@ -155,6 +175,21 @@ impl Truth {
         Ok(())
     }
 
+    /// Returns a token that was lost, and that was neither delivered since nor given up with a word.
+    pub(super) fn missing(&self, writers: &[Writer]) -> Option<i64> {
+        self.lost.iter().copied().find(|token| {
+            let is_missing = |writer: &Writer| {
+                let start = self.starts.get(&writer.name).copied().unwrap_or_default();
+                let in_gap =
+                    self.ledgers.get(&writer.name).is_some_and(|ledger| ledger.in_gap(*token));
+                let rows = writer.log.get(token).filter(|_| start < *token && !in_gap);
+                let came = |text| self.ledgers.values().any(|ledger| ledger.rows.contains(text));
+                rows.is_some_and(|rows| !rows.iter().all(came))
+            };
+            !self.left.contains(token) && writers.iter().any(is_missing)
+        })
+    }
+
     fn ledger(&mut self, source: &Source) -> &mut Ledger {
         self.ledgers.entry(source.instance().to_owned()).or_default()
     }
@@ -179,7 +214,10 @@ impl Truth {
                     && self.ledgers.values().any(|ledger| ledger.rows.contains(text))
         };
         for (token, rows) in writer.rows(start, upto) {
-            if !ledger.in_gap(token) && !rows.iter().all(is_there) {
+            let is_excused = self.left.contains(&token)
+                || promise == "F6" && self.lost.contains(&token)
+                || ledger.in_gap(token);
+            if !is_excused && !rows.iter().all(is_there) {
                 return Err(format!("{promise}: {token} {rows:?} of {name} never came"));
             }
         }

@@ -142,6 +142,7 @@ impl World {
                     writer.must_announce = true;
                 }
             }
+            Step::LoseToken { writer } => self.lose_token(self.which(writer))?,
             Step::Die { writer, is_heard } => self.die(self.which(writer), is_heard)?,
             Step::Fetched { nth, fails, cut } => self.fetched(nth, fails, cut)?,
             Step::Lose => self.lose()?,
@@ -235,6 +236,47 @@ impl World {
         let at_token = if writer.queue.is_empty() { writer.last_sent } else { at_token };
         let line = writer.announcement(at_token);
         self.deliver(at, &line)
+    }
+
+    fn lose_token(&mut self, at: usize) -> Outcome {
+        let is_looked_for = matches!(self.traits.order, Order::Rising | Order::Bursts)
+            && !self.traits.resettable
+            && !self.setting.on_tcp;
+        if !is_looked_for || self.writers[at].is_inside_batch() {
+            return Ok(());
+        }
+        let Some(line) = self.next_line(at, 0) else { return Ok(()) };
+        let Line::Row { token, mut is_last, .. } = line else { return self.deliver(at, &line) };
+        while !is_last && let Some(Line::Row { is_last: next_is, .. }) = self.writers[at].next() {
+            is_last = next_is;
+        }
+        self.truth.lost.insert(token);
+        self.shown.push_str(&format!("{} lost {token}\n", self.follower.bench.now));
+        Ok(())
+    }
+
+    /// Every writer that has lost a token says something more: a writer that falls silent shows no
+    /// loss. Time passes until all is found, at the slowest pace of the looks.
+    fn look_for_lost(&mut self) -> Outcome {
+        for _ in 0..80 {
+            if self.truth.missing(&self.writers).is_none() {
+                return Ok(());
+            }
+            for at in 0..self.writers.len() {
+                self.append(u8::try_from(at).unwrap_or_default(), 1, 1, 0);
+                while let Some(line) = self.next_line(at, 0) {
+                    self.deliver(at, &line)?;
+                }
+            }
+            self.pass(Duration::from_secs(20))?;
+            while !self.follower.fetches.is_empty() {
+                self.fetched(0, false, 0)?;
+            }
+        }
+        match self.truth.missing(&self.writers) {
+            Some(token) => Err(format!("F12: {token} was lost and never found")),
+            None => Ok(()),
+        }
     }
 
     fn die(&mut self, at: usize, is_heard: bool) -> Outcome {
@@ -388,6 +430,7 @@ impl World {
             }
             self.pass(Duration::from_secs(40))?;
         }
+        self.look_for_lost()?;
         for writer in &self.writers {
             let name = &writer.name;
             if self.hidden_restart.is_some() {

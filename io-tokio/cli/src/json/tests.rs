@@ -49,6 +49,7 @@ fn rows_stand_in_the_line_verbatim() {
         r#"{"type":"rows","stream":"events","instance":"p1","token":290,"rows":[["ev", ["$a", 1.50]],["state",["\u2603"]]],"origin":"live","position":289}"#
     );
     assert!(line(&rows(&["[1]"], Origin::CatchUp)).contains(r#""origin":"catch_up""#));
+    assert!(line(&rows(&["[1]"], Origin::Hole)).contains(r#""origin":"hole""#));
     assert!(line(&rows(&["[1]"], Origin::Audit)).contains(r#""origin":"audit""#));
 }
 

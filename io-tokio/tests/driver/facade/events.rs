@@ -73,7 +73,7 @@ fn event(event: Event) {
 
 fn from(origin: Origin) {
     match origin {
-        Origin::Live | Origin::CatchUp | Origin::Audit => {}
+        Origin::Live | Origin::CatchUp | Origin::Audit | Origin::Hole => {}
         _ => {}
     }
 }
