@@ -307,6 +307,11 @@ mod tests {
     }
 
     #[test]
+    fn a_member_takes_no_more_than_is_documented() {
+        assert!(size_of::<Member>() <= 40, "{} bytes", size_of::<Member>());
+    }
+
+    #[test]
     fn too_large_an_answer_is_asked_for_in_halves() {
         let mut holes = holes(&[51]);
         holes.on_too_large(span(10, 50));

@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn tokens_that_another_writer_passes_later_were_not_known_to_be_empty() {
         let mut tokens = with_rows(&[11, 16]);
-        let mut pass = |number, tokens: &mut Unexplained| {
+        let pass = |number, tokens: &mut Unexplained| {
             tokens.on_passed(writer(number), span(11, 15), NOW).was_empty
         };
         assert!(!pass(0, &mut tokens) && tokens.on_explained(writer(0), span(11, 15)));
@@ -356,6 +356,11 @@ mod tests {
         assert_eq!(tokens.forget_one(), None);
         assert_eq!(shown(&tokens), "");
         assert!(!tokens.has(Token::new(11)), "what is forgotten counts as delivered");
+    }
+
+    #[test]
+    fn a_span_takes_no_more_than_is_documented() {
+        assert!(size_of::<Interval>() <= 40, "{} bytes", size_of::<Interval>());
     }
 
     #[test]

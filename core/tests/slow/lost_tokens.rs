@@ -150,7 +150,7 @@ fn play(stream: &'static str, writers: u64, seed: u64) -> Outcome {
     let mut run = Run::new(stream, writers, seed);
     // All is settled, as nearly always.
     run.pass(Duration::from_secs(10));
-    let mean_ms = [10, 100, 1_000][numbers.below(3) as usize];
+    let mean_ms = 10_u64.pow(1 + u32::try_from(numbers.below(3)).expect("a small one"));
     let lost = 1 + i64::try_from(numbers.below(TOKENS as u64)).expect("a small one");
     let mut lost_by = None;
     let mut shown_after = None;
@@ -164,7 +164,7 @@ fn play(stream: &'static str, writers: u64, seed: u64) -> Outcome {
         } else if let Some((_, at)) = run.lost
             && (run.is_shared || lost_by == Some(writer))
         {
-            shown_after.get_or_insert(run.bench.now.saturating_since(at));
+            shown_after.get_or_insert_with(|| run.bench.now.saturating_since(at));
         }
     }
     run.pass(Duration::from_secs(60));

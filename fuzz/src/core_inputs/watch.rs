@@ -161,7 +161,7 @@ impl Watch {
             holds(!twice, || format!("two fetches of {source}"))?;
             self.in_flight.insert(query, source.clone());
         }
-        let count = self.in_flight.len() + usize::from(self.audits.is_in_flight());
+        let count = self.in_flight.len() + self.audits.in_flight();
         let max = self.config.catch_up.fetches_in_flight_max;
         holds(count <= max as usize, || format!("F9: {count} fetches in flight, {max} allowed"))
     }

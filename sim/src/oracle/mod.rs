@@ -149,7 +149,10 @@ impl Oracle {
             Event::Rows { source, token, rows, origin: Origin::Hole, position } => {
                 self.on_found(source, (*token, *position), rows, logs)
             }
-            Event::Warning(Warning::NotAudited { source, span: Span { from, upto }, .. }) => {
+            Event::Warning(
+                Warning::NotAudited { source, span: Span { from, upto }, .. }
+                | Warning::HoleLeft { source, span: Span { from, upto }, .. },
+            ) => {
                 self.of(source).unaudited.push((*from, *upto));
                 Ok(())
             }

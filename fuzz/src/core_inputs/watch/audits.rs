@@ -36,22 +36,28 @@ type Compared = (String, Option<String>);
 
 pub(super) struct Audits {
     every: Option<Duration>,
+    /// Whether holes are looked into.
+    looks: bool,
     rows_total_max: u64,
     now: Timestamp,
     sources: BTreeMap<Source, Followed>,
     delivered: BTreeMap<Compared, BTreeSet<(Token, Row)>>,
     asked: Option<Asked>,
+    /// The looks in flight.
+    looked: BTreeSet<FetchId>,
 }
 
 impl Audits {
     pub(super) fn new(config: &Config) -> Self {
         let mut audits = Self {
             every: config.audit.audit_every,
+            looks: config.holes.look_into_holes,
             rows_total_max: config.audit.audit_rows_total_max,
             now: Timestamp::ZERO,
             sources: BTreeMap::new(),
             delivered: BTreeMap::new(),
             asked: None,
+            looked: BTreeSet::new(),
         };
         for (source, token) in config.positions.iter() {
             audits.stands(source, token);
@@ -75,9 +81,9 @@ impl Audits {
         }
     }
 
-    /// Ends the audit's fetch if it has this id. Returns whether it did.
+    /// Ends the audit's fetch, or a look, if it has this id. Returns whether it did.
     pub(super) fn take(&mut self, query: FetchId) -> bool {
-        self.asked.take_if(|asked| asked.query == query).is_some()
+        self.looked.remove(&query) || self.asked.take_if(|asked| asked.query == query).is_some()
     }
 
     fn ends(&mut self, of: impl Fn(&Source) -> bool) {
@@ -95,13 +101,17 @@ impl Audits {
         self.sources.get(source).is_some_and(|followed| followed.live)
     }
 
-    pub(super) const fn is_in_flight(&self) -> bool {
-        self.asked.is_some()
+    pub(super) fn in_flight(&self) -> usize {
+        usize::from(self.asked.is_some()) + self.looked.len()
     }
 
-    /// Checks a fetch at or below the position, which only an audit may send.
+    /// Checks a fetch at or below the position, which only an audit or a look may send.
     pub(super) fn on_fetch(&mut self, query: FetchId, source: &Source, upto: Token) -> Verdict {
         let Some(every) = self.every else {
+            if self.looks {
+                self.looked.insert(query);
+                return Ok(());
+            }
             return Err(format!("{source} is fetched again up to {upto}, but no audit is wanted"));
         };
         holds(self.asked.is_none(), || format!("two audits, the second of {source}"))?;
@@ -251,7 +261,9 @@ mod tests {
             span: Span { from, upto },
         });
         breaks(asked(&mut audits, 5), "not live");
-        breaks(asked(&mut Audits::new(&Config::default()), 5), "no audit is wanted");
+        let mut config = Config::default();
+        config.holes.look_into_holes = false;
+        breaks(asked(&mut Audits::new(&config), 5), "no audit is wanted");
     }
 
     #[test]
