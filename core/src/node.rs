@@ -185,6 +185,9 @@ impl Node {
         while let Some(next) = self.env.queries.next_audit(&self.env.config) {
             self.with_follower(next, Follower::on_audit_slot);
         }
+        while let Some(next) = self.env.queries.next_look_up(&self.env.config) {
+            self.with_follower(next, Follower::on_look_up_slot);
+        }
         Ok(())
     }
 
@@ -212,6 +215,9 @@ impl Node {
         for follower in &self.followers {
             if let Some(token) = follower.position() {
                 positions.set(follower.source(), token);
+                if let Some(anchors) = follower.anchors() {
+                    positions.set_anchors(follower.source(), anchors);
+                }
             }
         }
         positions
@@ -372,6 +378,11 @@ impl Node {
             }
             Some(Requester::Audit(source)) => {
                 self.with_follower(source, |follower, env| follower.on_audit_fetched(env, outcome));
+            }
+            Some(Requester::LookUp(source)) => {
+                self.with_follower(source, |follower, env| {
+                    follower.on_look_up_fetched(env, outcome);
+                });
             }
             None => self.env.stats.fetches_stale += 1,
         }

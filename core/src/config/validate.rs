@@ -60,6 +60,7 @@ impl Config {
             ("limits.batch_rows_max", self.limits.batch_rows_max),
             ("audit.audit_rows_max", self.audit.audit_rows_max),
             ("audit.audit_tokens_max", self.audit.audit_tokens_max),
+            ("continuity.anchor_tokens_max", self.continuity.anchor_tokens_max),
             ("publish.log_rows_max", self.publish.log_rows_max),
             ("publish.unconfirmed_max", self.publish.unconfirmed_max),
             ("catch_up.fetch_attempts_max", self.catch_up.fetch_attempts_max.unwrap_or(1)),

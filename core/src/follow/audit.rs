@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::{
     Follower,
+    continuity::Log,
     page::{Checked, by_token},
     pager::{FetchOutcome, PageResult, Pager},
 };
@@ -156,7 +157,8 @@ impl Follower {
 
     /// Requests the next page: no catch-up is queued, and this source is next.
     pub(crate) fn on_audit_slot(&mut self, env: &mut Env) {
-        if !self.is_live() {
+        // The rows of another log would pass for lost ones.
+        if !self.is_live() || self.log == Log::Other {
             self.stop_audit(env);
             return;
         }

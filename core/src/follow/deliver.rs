@@ -102,6 +102,12 @@ impl Follower {
         if self.audit.is_some() {
             self.remember_for_audit(env, token, &rows, position);
         }
+        let tokens_max = env.config.continuity.anchor_tokens_max;
+        if let Some(anchors) = &mut self.anchors
+            && anchors.is_due(env.now, tokens_max)
+        {
+            self.remember_as_anchor(env, token, &rows, origin);
+        }
         let source = self.source.clone();
         env.notify(Event::Rows { source, token, rows, origin, position });
         self.set_position(env, position);

@@ -8,8 +8,10 @@ use super::{
     audit::Audit,
     batch::Open,
     catch_up::{CatchUp, Proof},
+    continuity::Log,
     holding::Holding,
     hole::Hole,
+    look_up::LookUp,
     order::Class,
 };
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
     event::Event,
     ids::{SourceIndex, StreamIndex},
     inband::Lost,
-    stream::{Source, StreamTraits, Token},
+    stream::{Anchors, Compared, Source, StreamTraits, Token},
     timer::TimerKey,
 };
 
@@ -39,6 +41,14 @@ pub(crate) struct Follower {
     pub(super) open: Open,
     pub(super) held: Option<Box<Holding>>,
     pub(super) class: Class,
+    /// Rows that were delivered, by which the log is known again; `None` where it is not compared.
+    pub(super) anchors: Option<Anchors>,
+    /// What its log has shown on this connection.
+    pub(super) log: Log,
+    /// The row that is looked for.
+    pub(super) look_up: Option<Box<LookUp>>,
+    /// The last announcement on this connection that was below the position, and the position.
+    pub(super) lower: Option<(Token, Token)>,
     /// `None` where no audit is wanted, or where none is possible.
     pub(super) audit: Option<Box<Audit>>,
     /// Bytes of rows that the source kept at the last [`Follower::account`].
@@ -78,6 +88,10 @@ impl Follower {
         position: Option<Token>,
         config: &Config,
     ) -> Self {
+        let is_compared = config.continuity.continuity
+            && traits.compared != Compared::No
+            && !config.transport.catches_up_in_band();
+        let anchors = is_compared.then(|| config.positions.anchors_of(&source));
         Self {
             index,
             stream,
@@ -89,6 +103,10 @@ impl Follower {
             open: Open::Nothing,
             held: None,
             class: Class::new(traits.order),
+            anchors,
+            log: Log::Unseen,
+            look_up: None,
+            lower: None,
             audit: Audit::new(traits, config),
             kept_bytes: 0,
         }
@@ -101,6 +119,11 @@ impl Follower {
     /// Returns the token up to which every row was delivered.
     pub(crate) const fn position(&self) -> Option<Token> {
         self.position
+    }
+
+    /// Returns the rows that were delivered by which the log is known again.
+    pub(crate) const fn anchors(&self) -> Option<&Anchors> {
+        self.anchors.as_ref()
     }
 
     /// Returns whether the position is confirmed on the present connection.
@@ -221,6 +244,7 @@ impl Follower {
         self.drop_held(env);
         self.stop_audit(env);
         self.class.on_disconnected();
+        (self.log, self.lower) = (Log::Unseen, None);
         // In the oldest dialect a source that was started over is requested from its start again in
         // any case: it keeps its catch-up, so that the delay grows from one failure to the next.
         let keeps = !self.traits.resettable
@@ -266,6 +290,9 @@ impl Follower {
         let is_new = self.has_delivered_nothing();
         self.class.start_over();
         self.hole.start_over();
+        if let Some(anchors) = &mut self.anchors {
+            anchors.forget_above(Token::START);
+        }
         let from = self.position.replace(Token::START).unwrap_or(Token::START);
         if !is_new {
             env.stats.resets += 1;

@@ -31,6 +31,8 @@ pub(crate) struct Queries {
     in_band: BTreeSet<SourceIndex>,
     /// The fetch that audits may have in flight, and the source whose turn is next.
     pub(crate) audits: Turns,
+    /// The same for rows that are looked for one by one, which have the lowest priority.
+    pub(crate) look_ups: Turns,
 }
 
 /// Sources that are queued for a fetch slot, in order, each at most once.
@@ -59,6 +61,7 @@ impl Line {
 pub(crate) enum Requester {
     CatchUp(SourceIndex),
     Audit(SourceIndex),
+    LookUp(SourceIndex),
 }
 
 impl Queries {
@@ -114,10 +117,23 @@ impl Queries {
         fetch
     }
 
+    /// Returns the id of a new fetch that looks for a row of this source.
+    pub(crate) const fn issue_look_up(&mut self, source: SourceIndex) -> FetchId {
+        let fetch = FetchId::new(self.next_number());
+        self.look_ups.begin(fetch, source);
+        fetch
+    }
+
+    /// Gives up a fetch that others may go before, for a catch-up that finds no free slot.
+    pub(crate) fn preempt(&mut self) -> Option<FetchId> {
+        self.look_ups.preempt().or_else(|| self.audits.preempt())
+    }
+
     /// Returns whether one more fetch may be in flight.
     pub(crate) fn has_free_slot(&self, config: &Config) -> bool {
-        let audits = usize::from(self.audits.is_in_flight());
-        self.in_flight.len() + self.screenings.len() + self.in_band.len() + audits
+        let turns = [&self.audits, &self.look_ups];
+        let turns = turns.iter().filter(|turns| turns.is_in_flight()).count();
+        self.in_flight.len() + self.screenings.len() + self.in_band.len() + turns
             < config.catch_up.fetches_in_flight_max as usize
     }
 
@@ -148,11 +164,21 @@ impl Queries {
         if is_idle && self.has_free_slot(config) { self.audits.next() } else { None }
     }
 
+    /// Takes the next source that may look for a row: no other one does so, and nothing else waits
+    /// for a slot.
+    pub(crate) fn next_look_up(&mut self, config: &Config) -> Option<SourceIndex> {
+        let is_idle = !self.look_ups.is_in_flight() && self.line_is_empty();
+        if is_idle && self.has_free_slot(config) { self.look_ups.next() } else { None }
+    }
+
     /// Takes the fetch that was answered; returns whom the answer is for, or `None` if it is no
     /// longer wanted.
     pub(crate) fn take(&mut self, fetch: FetchId) -> Option<Requester> {
         if let Some(source) = self.audits.take(fetch) {
             return Some(Requester::Audit(source));
+        }
+        if let Some(source) = self.look_ups.take(fetch) {
+            return Some(Requester::LookUp(source));
         }
         self.in_flight.remove(&fetch).map(Requester::CatchUp)
     }
@@ -166,8 +192,8 @@ impl Queries {
     pub(crate) fn give_up_all(&mut self) -> impl Iterator<Item = FetchId> + use<> {
         self.line = Line::default();
         self.screenings.clear();
-        let audit = self.audits.clear();
-        std::mem::take(&mut self.in_flight).into_keys().chain(audit)
+        let turns = [self.audits.clear(), self.look_ups.clear()];
+        std::mem::take(&mut self.in_flight).into_keys().chain(turns.into_iter().flatten())
     }
 
     /// Notes that missed rows of the source begin to come in over the connection. They take a slot.
