@@ -360,6 +360,7 @@ impl Node {
                 follower.on_disconnected(env, &lost);
             });
         }
+        self.env.addresses.on_disconnected();
         self.publisher.on_bus_down();
         if self.stopping {
             self.connections.upstream.link = Link::Closing(conn);

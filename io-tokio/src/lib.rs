@@ -187,8 +187,8 @@ pub use synrepl_core::{
 // Events, and every type that a match on one finds.
 #[doc(inline)]
 pub use synrepl_core::{
-    ByteString, ClearedReason, ConnectionId, Event, GapReason, NotAuditedReason, NotSentReason,
-    Origin, SyncOrigin, Timestamp, WaitId, WaitOutcome, Warning,
+    Break, ByteString, ClearedReason, ConnectionId, Event, GapReason, NotAuditedReason,
+    NotSentReason, Origin, SyncOrigin, Timestamp, WaitId, WaitOutcome, Warning,
     stream::{Positions, Row, Rows, Source, Span, Token},
     wire::{
         Command, Dialect, FederationAck, InvalidateCache, LockReleased, Position, Rdata,

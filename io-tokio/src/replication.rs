@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use synrepl_core::{ContinuityConfig, Event, Timestamp, stream::Positions};
+use synrepl_core::{ContinuityConfig, Event, Origin, Timestamp, stream::Positions};
 
 use crate::{clock::Clock, events::Receiver, handle::Handle};
 
@@ -109,11 +109,15 @@ impl Replication {
         if let Some((source, token)) = event.position() {
             self.positions.set(source, token);
         }
-        if let Event::Rows { source, token, rows, .. } = event {
+        if let Event::Rows { source, token, rows, origin, .. } = event {
             if is_fresh {
                 self.taken_at = self.clock.now();
             }
-            self.positions.on_rows(source, *token, rows, self.taken_at, self.pace);
+            let (every, tokens_max) = self.pace;
+            // Rows that are received live are remembered once in a while; many of a page come at
+            // once.
+            let tokens_max = if *origin == Origin::Live { u32::MAX } else { tokens_max };
+            self.positions.on_rows(source, *token, rows, self.taken_at, (every, tokens_max));
         }
     }
 }

@@ -19,8 +19,8 @@ pub struct ContinuityConfig {
     /// The time after which a delivered row is remembered again. Default 1 s: a digest costs about
     /// as much as the delivery of a row.
     pub anchor_every: Duration,
-    /// The tokens after which a delivered row is remembered again, if that is sooner. Default 64: a
-    /// page of catch-up comes at once.
+    /// The tokens after which a row that was fetched is remembered again, if that is sooner. Default
+    /// 64: a page of catch-up comes at once.
     pub anchor_tokens_max: u32,
     /// The most tokens below the position from which on a fetch begins in order to show a row that
     /// was delivered. Default 100: a page has as many. A row that lies lower is requested alone.
@@ -32,7 +32,7 @@ pub struct ContinuityConfig {
     /// is not believed. Default 2.
     pub unfound_retries_max: u32,
     /// The most addresses that are looked at at once, each with one request for a row that its
-    /// instance has just sent. Default 10. Later ones are looked at `look_up_every`.
+    /// instance has just sent. Default 10; 0 for no looks. Later ones follow, `look_up_every`.
     pub look_ups_at_once_max: u32,
     /// The time after which one more address may be looked at. Default 1 s: a deployment of 300
     /// processes is looked at within 5 min.

@@ -2,7 +2,10 @@
 //! (F11).
 //!
 //! What enters: rows that were looked for, and what came of it. What leaves: whether an address is
-//! proven, and whether one more may be looked at. An address is proven once a process.
+//! proven, and whether one more may be looked at.
+//!
+//! A row of each instance is looked for once a process. That it was there says nothing of a later
+//! connection, before which another process may have taken the address.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,6 +15,8 @@ use crate::{config::ContinuityConfig, time::Timestamp};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Addresses {
     known: BTreeMap<Box<str>, Address>,
+    /// The number of connections that have ended.
+    ended: u32,
     /// The looks that may still be taken at once.
     looks: u32,
     /// The time from which on looks are counted that were not taken.
@@ -24,8 +29,8 @@ enum Address {
     Looking(u32),
     /// So many looks were in vain.
     Missed(u32),
-    /// A row of the instance was found there.
-    Proven,
+    /// A row of the instance was found there, when so many connections had ended.
+    Proven(u32),
     /// Nothing more is to be found out: there is no address, or a warning was given.
     Closed,
 }
@@ -34,22 +39,39 @@ impl Addresses {
     pub(crate) const fn new(config: &ContinuityConfig) -> Self {
         Self {
             known: BTreeMap::new(),
+            ended: 0,
             looks: config.look_ups_at_once_max,
             counted_at: Timestamp::ZERO,
         }
     }
 
-    /// Returns whether a row that the instance sent was found at its address.
+    /// Handles the end of the connection.
+    pub(crate) const fn on_disconnected(&mut self) {
+        self.ended = self.ended.wrapping_add(1);
+    }
+
+    /// Returns whether a row that the instance sent was found at its address since the connection
+    /// before the present one has ended.
     pub(crate) fn is_proven(&self, instance: &str) -> bool {
-        self.known.get(instance) == Some(&Address::Proven)
+        self.known.get(instance) == Some(&Address::Proven(self.ended))
+    }
+
+    /// Notes that a source cannot go on while the address is not proven: the next row that the
+    /// instance sends is looked for there.
+    pub(crate) fn want_proof(&mut self, instance: &str) {
+        if let Some(address) = self.known.get_mut(instance)
+            && matches!(address, Address::Proven(ended) if *ended != self.ended)
+        {
+            *address = Address::Missed(0);
+        }
     }
 
     /// Notes that a row which only the instance has was found at its address.
     pub(crate) fn prove(&mut self, instance: &str) {
         if let Some(address) = self.known.get_mut(instance) {
-            *address = Address::Proven;
+            *address = Address::Proven(self.ended);
         } else {
-            self.known.insert(instance.into(), Address::Proven);
+            self.known.insert(instance.into(), Address::Proven(self.ended));
         }
     }
 
@@ -64,7 +86,7 @@ impl Addresses {
         let misses = match self.known.get(instance) {
             None => 0,
             Some(Address::Missed(misses)) => *misses,
-            Some(Address::Looking(_) | Address::Proven | Address::Closed) => return false,
+            Some(Address::Looking(_) | Address::Proven(_) | Address::Closed) => return false,
         };
         self.count_looks(now, config);
         let Some(rest) = self.looks.checked_sub(1) else { return false };
@@ -149,5 +171,20 @@ mod tests {
         assert_eq!(missed, [None, None, Some(3), None]);
         addresses.prove("a");
         assert!(addresses.is_proven("a") && !addresses.is_proven("b"));
+    }
+
+    #[test]
+    fn a_proof_ends_with_its_connection_and_is_made_again_where_it_is_wanted() {
+        let config = ContinuityConfig::default();
+        let mut addresses = Addresses::new(&config);
+        addresses.prove("a");
+        addresses.on_disconnected();
+        assert!(!addresses.is_proven("a"));
+        assert!(!addresses.begin_look("a", Timestamp::ZERO, &config), "once a process");
+        addresses.want_proof("a");
+        assert!(addresses.begin_look("a", Timestamp::ZERO, &config));
+        addresses.prove("a");
+        addresses.want_proof("a");
+        assert!(addresses.is_proven("a"));
     }
 }

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use super::{
     Follower,
-    continuity::Log,
     page::{Checked, by_token},
     pager::{FetchOutcome, PageResult, Pager},
 };
@@ -158,7 +157,7 @@ impl Follower {
     /// Requests the next page: no catch-up is queued, and this source is next.
     pub(crate) fn on_audit_slot(&mut self, env: &mut Env) {
         // The rows of another log would pass for lost ones.
-        if !self.is_live() || self.log == Log::Other {
+        if !self.is_live() || self.has_other_log() {
             self.stop_audit(env);
             return;
         }

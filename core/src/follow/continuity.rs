@@ -11,11 +11,11 @@
 //! its own alone, and none of them was found at its address in any stream, are they looked for again
 //! and given up.
 
-use super::{Follower, page::Checked};
+use super::{Follower, look_up::LookUp, page::Checked};
 use crate::{
     env::Env,
     event::{Break, Event, GapReason, Origin, Warning},
-    stream::{Anchor, Anchors, FetchError, Finding, Rows, Span, Token},
+    stream::{Anchor, Anchors, Compared, FetchError, Finding, Rows, Span, StreamTraits, Token},
     timer::TimerKey,
 };
 
@@ -28,6 +28,34 @@ pub(super) enum Log {
     Same,
     /// That it is another one.
     Other,
+}
+
+/// What is known of the log of a source of which rows were delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Continuity {
+    pub(super) anchors: Anchors,
+    pub(super) log: Log,
+    /// The row that is looked for.
+    pub(super) look_up: Option<LookUp>,
+    /// The last announcement on this connection that was below the position, and the position.
+    pub(super) lower: Option<(Token, Token)>,
+}
+
+impl Continuity {
+    const fn of(anchors: Anchors) -> Self {
+        Self { anchors, log: Log::Unseen, look_up: None, lower: None }
+    }
+
+    /// Creates the value of rows that were saved; `None` if there are none, or the log is not
+    /// compared.
+    pub(super) fn saved(anchors: Anchors, traits: StreamTraits) -> Option<Box<Self>> {
+        let is_known = !anchors.is_empty() && traits.compared != Compared::No;
+        is_known.then(|| Box::new(Self::of(anchors)))
+    }
+
+    pub(super) const fn on_disconnected(&mut self) {
+        (self.log, self.lower) = (Log::Unseen, None);
+    }
 }
 
 /// The search for rows that were delivered, from the newest anchor on downwards.
@@ -98,6 +126,18 @@ impl Probe {
 }
 
 impl Follower {
+    /// Returns whether rows that are being delivered are to be remembered. Those that are received
+    /// live are so once in a while alone; many of a page come at once.
+    #[inline]
+    pub(super) fn is_anchor_due(&mut self, env: &Env, origin: Origin) -> bool {
+        let Some(continuity) = &mut self.continuity else { return true };
+        let tokens_max = match origin {
+            Origin::Live => u32::MAX,
+            Origin::CatchUp | Origin::Audit => env.config.continuity.anchor_tokens_max,
+        };
+        continuity.anchors.is_due(env.now, tokens_max)
+    }
+
     /// Remembers rows that are being delivered, by which the log is known again.
     #[cold]
     pub(super) fn remember_as_anchor(
@@ -107,30 +147,46 @@ impl Follower {
         rows: &Rows,
         origin: Origin,
     ) {
-        let Some(anchors) = &mut self.anchors else { return };
         let anchor = Anchor::new(self.source.stream(), token, rows);
+        let continuity =
+            self.continuity.get_or_insert_with(|| Box::new(Continuity::of(Anchors::NONE)));
+        continuity.anchors.push(anchor.clone(), env.now, env.config.continuity.anchor_every);
         if origin == Origin::Live {
-            anchors.push(anchor.clone(), env.now, env.config.continuity.anchor_every);
             self.look_at_address(env, anchor);
-        } else {
-            anchors.push(anchor, env.now, env.config.continuity.anchor_every);
+        }
+    }
+
+    /// Forgets the rows above `token`: they are no longer in the log.
+    pub(super) fn forget_anchors_above(&mut self, token: Token) {
+        if let Some(continuity) = &mut self.continuity {
+            continuity.anchors.forget_above(token);
+        }
+    }
+
+    /// Returns whether the log has shown on this connection to be another one.
+    pub(super) fn has_other_log(&self) -> bool {
+        self.continuity.as_ref().is_some_and(|continuity| continuity.log == Log::Other)
+    }
+
+    pub(super) fn set_log(&mut self, log: Log) {
+        if let Some(continuity) = &mut self.continuity {
+            continuity.log = log;
         }
     }
 
     /// Returns what the catch-up is to request before it goes on, if the log was not looked at on
     /// this connection: a page that begins at a delivered row, or such a row alone.
     pub(super) fn next_probe(&mut self, env: &Env) -> Option<Span> {
-        let (traits, log) = (self.traits, self.log);
-        let position = self.position?;
-        let anchors = self.anchors.take()?;
+        let (traits, position) = (self.traits, self.position?);
+        let continuity = self.continuity.take()?;
         let reach = u64::from(env.config.continuity.anchor_reach_max);
         let span = self.catch_up_mut().and_then(|catch_up| {
-            if log == Log::Same || catch_up.below.is_some() {
+            if continuity.log == Log::Same || catch_up.below.is_some() {
                 catch_up.probe = None;
                 return None;
             }
             let mut probe = catch_up.probe.take().unwrap_or_default();
-            let token = probe.next(&anchors, position)?.token();
+            let token = probe.next(&continuity.anchors, position)?.token();
             let is_near = probe.answered.is_none() && position.distance_from(token) <= reach;
             probe.asked = token;
             catch_up.probe = Some(probe);
@@ -140,7 +196,7 @@ impl Follower {
                 Span::new(token.before(), token)
             })
         });
-        self.anchors = Some(anchors);
+        self.continuity = Some(continuity);
         span
     }
 
@@ -152,7 +208,7 @@ impl Follower {
         };
         let position = self.position.unwrap_or(Token::START);
         let (stream, token) = (self.source.stream(), probe.asked);
-        let Some(anchors) = &self.anchors else { return Some(page) };
+        let Some(anchors) = self.anchors() else { return Some(page) };
         let anchor = anchors.upto(position).find(|anchor| anchor.token() == token);
         let rows = page.rows.iter().filter(|(of, _)| *of == token).map(|(_, row)| row);
         let finding = match anchor.map_or(Finding::Absent, |anchor| anchor.compare(stream, rows)) {
@@ -194,7 +250,7 @@ impl Follower {
         else {
             return Some(error);
         };
-        let Some(anchors) = &self.anchors else { return Some(error) };
+        let Some(anchors) = self.anchors() else { return Some(error) };
         match probe.on_answer(Finding::Absent, anchors, position) {
             Verdict::Gone => self.on_rows_gone(env, probe),
             Verdict::AskOn | Verdict::Same | Verdict::Broken { .. } => self.probe_on(env, probe),
@@ -211,7 +267,7 @@ impl Follower {
 
     /// Notes that a delivered row was found in the log.
     pub(super) fn on_same_log(&mut self, env: &mut Env) {
-        self.log = Log::Same;
+        self.set_log(Log::Same);
         if self.traits.own_rows_only {
             env.addresses.prove(self.source.instance());
         }
@@ -223,12 +279,13 @@ impl Follower {
         let is_believed =
             !self.traits.own_rows_only || env.addresses.is_proven(self.source.instance());
         if is_believed {
-            self.log = Log::Same;
+            self.set_log(Log::Same);
             let source = self.source.clone();
             env.notify(Event::Warning(Warning::RowsGone { source, looked_for }));
             self.fetch_next(env);
         } else if probe.round < env.config.continuity.unfound_retries_max {
             let round = probe.round + 1;
+            env.addresses.want_proof(self.source.instance());
             *probe = Probe { round, ..Probe::default() };
             if let Some(catch_up) = self.catch_up_mut() {
                 catch_up.probe = Some(probe);
@@ -243,7 +300,7 @@ impl Follower {
 
     /// Gives up what was to be fetched, as the log is another one: a gap stands in its place (F2).
     fn on_other_log(&mut self, env: &mut Env, why: Break) {
-        self.log = Log::Other;
+        self.set_log(Log::Other);
         env.stats.discontinuities += 1;
         let position = self.position.unwrap_or(Token::START);
         let source = self.source.clone();
@@ -252,9 +309,7 @@ impl Follower {
             Break::OtherRows { token, same_upto } => {
                 let same = same_upto.unwrap_or_else(|| token.before());
                 // What was delivered above is no longer in any log.
-                if let Some(anchors) = &mut self.anchors {
-                    anchors.forget_above(same);
-                }
+                self.forget_anchors_above(same);
                 same.min(position)
             }
             Break::NoRows { .. } => position,

@@ -8,7 +8,7 @@ use crate::{
     env::Env,
     event::{Event, Origin},
     memory::identity,
-    stream::{Row, Rows, Token},
+    stream::{Compared, Row, Rows, Token},
 };
 
 impl Follower {
@@ -102,10 +102,7 @@ impl Follower {
         if self.audit.is_some() {
             self.remember_for_audit(env, token, &rows, position);
         }
-        let tokens_max = env.config.continuity.anchor_tokens_max;
-        if let Some(anchors) = &mut self.anchors
-            && anchors.is_due(env.now, tokens_max)
-        {
+        if self.traits.compared != Compared::No && self.is_anchor_due(env, origin) {
             self.remember_as_anchor(env, token, &rows, origin);
         }
         let source = self.source.clone();

@@ -8,10 +8,9 @@ use super::{
     audit::Audit,
     batch::Open,
     catch_up::{CatchUp, Proof},
-    continuity::Log,
+    continuity::Continuity,
     holding::Holding,
     hole::Hole,
-    look_up::LookUp,
     order::Class,
 };
 use crate::{
@@ -41,14 +40,9 @@ pub(crate) struct Follower {
     pub(super) open: Open,
     pub(super) held: Option<Box<Holding>>,
     pub(super) class: Class,
-    /// Rows that were delivered, by which the log is known again; `None` where it is not compared.
-    pub(super) anchors: Option<Anchors>,
-    /// What its log has shown on this connection.
-    pub(super) log: Log,
-    /// The row that is looked for.
-    pub(super) look_up: Option<Box<LookUp>>,
-    /// The last announcement on this connection that was below the position, and the position.
-    pub(super) lower: Option<(Token, Token)>,
+    /// What was delivered, by which the log is known again; `None` until something was. A log that
+    /// is not compared has traits that say so.
+    pub(super) continuity: Option<Box<Continuity>>,
     /// `None` where no audit is wanted, or where none is possible.
     pub(super) audit: Option<Box<Audit>>,
     /// Bytes of rows that the source kept at the last [`Follower::account`].
@@ -88,10 +82,11 @@ impl Follower {
         position: Option<Token>,
         config: &Config,
     ) -> Self {
-        let is_compared = config.continuity.continuity
-            && traits.compared != Compared::No
-            && !config.transport.catches_up_in_band();
-        let anchors = is_compared.then(|| config.positions.anchors_of(&source));
+        let mut traits = traits;
+        if !config.continuity.continuity || config.transport.catches_up_in_band() {
+            traits.compared = Compared::No;
+        }
+        let continuity = Continuity::saved(config.positions.anchors_of(&source), traits);
         Self {
             index,
             stream,
@@ -103,10 +98,7 @@ impl Follower {
             open: Open::Nothing,
             held: None,
             class: Class::new(traits.order),
-            anchors,
-            log: Log::Unseen,
-            look_up: None,
-            lower: None,
+            continuity,
             audit: Audit::new(traits, config),
             kept_bytes: 0,
         }
@@ -122,8 +114,8 @@ impl Follower {
     }
 
     /// Returns the rows that were delivered by which the log is known again.
-    pub(crate) const fn anchors(&self) -> Option<&Anchors> {
-        self.anchors.as_ref()
+    pub(crate) fn anchors(&self) -> Option<&Anchors> {
+        Some(&self.continuity.as_ref()?.anchors)
     }
 
     /// Returns whether the position is confirmed on the present connection.
@@ -244,7 +236,9 @@ impl Follower {
         self.drop_held(env);
         self.stop_audit(env);
         self.class.on_disconnected();
-        (self.log, self.lower) = (Log::Unseen, None);
+        if let Some(continuity) = &mut self.continuity {
+            continuity.on_disconnected();
+        }
         // In the oldest dialect a source that was started over is requested from its start again in
         // any case: it keeps its catch-up, so that the delay grows from one failure to the next.
         let keeps = !self.traits.resettable
@@ -290,9 +284,7 @@ impl Follower {
         let is_new = self.has_delivered_nothing();
         self.class.start_over();
         self.hole.start_over();
-        if let Some(anchors) = &mut self.anchors {
-            anchors.forget_above(Token::START);
-        }
+        self.forget_anchors_above(Token::START);
         let from = self.position.replace(Token::START).unwrap_or(Token::START);
         if !is_new {
             env.stats.resets += 1;

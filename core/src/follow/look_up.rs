@@ -29,7 +29,7 @@ impl Follower {
     pub(super) fn look_at_address(&mut self, env: &mut Env, anchor: Anchor) {
         let instance = self.source.instance();
         if self.traits.own_rows_only
-            && self.look_up.is_none()
+            && self.look_up().is_none()
             && env.config.transport == Transport::Bus
             && env.addresses.begin_look(instance, env.now, &env.config.continuity)
         {
@@ -37,10 +37,19 @@ impl Follower {
         }
     }
 
+    pub(super) fn look_up(&self) -> Option<&LookUp> {
+        self.continuity.as_ref()?.look_up.as_ref()
+    }
+
+    fn take_look_up(&mut self) -> Option<LookUp> {
+        self.continuity.as_mut()?.look_up.take()
+    }
+
     /// Joins the line of those who look for a row, in place of what the source looked for before.
     pub(super) fn begin_look_up(&mut self, env: &mut Env, look_up: LookUp) {
         self.end_look_up(env);
-        self.look_up = Some(Box::new(look_up));
+        let Some(continuity) = &mut self.continuity else { return };
+        continuity.look_up = Some(look_up);
         env.queries.look_ups.enqueue(self.index);
     }
 
@@ -49,14 +58,14 @@ impl Follower {
         if let Some(query) = env.queries.look_ups.leave(self.index) {
             env.act(Action::CancelFetch { query });
         }
-        if let Some(LookUp::Address(_)) = self.look_up.take().as_deref() {
+        if let Some(LookUp::Address(_)) = self.take_look_up() {
             env.addresses.on_given_up(self.source.instance());
         }
     }
 
     /// Requests the row that is looked for: nothing else waits for a slot, and this source is next.
     pub(crate) fn on_look_up_slot(&mut self, env: &mut Env) {
-        let token = match self.look_up.as_deref() {
+        let token = match self.look_up() {
             None => return,
             Some(LookUp::Address(anchor)) => anchor.token(),
             Some(LookUp::Rewind(rewind)) => rewind.asked(),
@@ -70,7 +79,7 @@ impl Follower {
     /// Handles the answer to the request for a row.
     pub(crate) fn on_look_up_fetched(&mut self, env: &mut Env, outcome: FetchOutcome) {
         env.stats.fetches_failed += u64::from(outcome.is_err());
-        match self.look_up.take().map(|look_up| *look_up) {
+        match self.take_look_up() {
             None => {}
             Some(LookUp::Address(anchor)) => self.on_address_looked_at(env, &anchor, outcome),
             Some(LookUp::Rewind(rewind)) => self.on_rewind_answer(env, rewind, outcome),

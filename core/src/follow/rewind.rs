@@ -43,23 +43,22 @@ impl Follower {
     pub(super) fn note_lower(&mut self, env: &mut Env, announced: Token) {
         let position = self.position.unwrap_or(Token::START);
         if announced >= position {
-            if let Some(LookUp::Rewind(_)) = self.look_up.as_deref() {
+            if let Some(LookUp::Rewind(_)) = self.look_up() {
                 self.end_look_up(env);
             }
             return;
         }
         let lower = Some((announced, position));
-        if !self.is_live()
-            || self.traits.order != Order::Rising
-            || self.traits.resettable
-            || self.lower == lower
-        {
+        if !self.is_live() || self.traits.order != Order::Rising || self.traits.resettable {
             return;
         }
-        let Some(newest) = self.next_anchor(position, None) else { return };
+        let Some(continuity) = self.continuity.as_mut().filter(|known| known.lower != lower) else {
+            return;
+        };
+        let Some(newest) = continuity.anchors.upto(position).next() else { return };
         let asked = newest.token();
         if asked > announced {
-            self.lower = lower;
+            continuity.lower = lower;
             let seen = announced;
             let rewind = Rewind { announced, position, asked, is_contradicted: false, seen };
             self.begin_look_up(env, LookUp::Rewind(rewind));
@@ -68,15 +67,16 @@ impl Follower {
 
     /// Notes a row that was taken for an old one: its token may have been given out again.
     pub(super) fn note_old_row(&mut self, token: Token) {
-        if let Some(LookUp::Rewind(rewind)) = self.look_up.as_deref_mut() {
+        if let Some(continuity) = &mut self.continuity
+            && let Some(LookUp::Rewind(rewind)) = &mut continuity.look_up
+        {
             rewind.seen = rewind.seen.max(token);
         }
     }
 
-    /// Returns the newest anchor at or below the position, and below `below`.
-    fn next_anchor(&self, position: Token, below: Option<Token>) -> Option<&Anchor> {
-        let mut anchors = self.anchors.as_ref()?.upto(position);
-        anchors.find(|anchor| below.is_none_or(|below| anchor.token() < below))
+    /// Returns the newest anchor at or below a token.
+    fn anchor_upto(&self, token: Token) -> Option<&Anchor> {
+        self.anchors()?.upto(token).next()
     }
 
     pub(super) fn on_rewind_answer(
@@ -90,12 +90,14 @@ impl Follower {
             return;
         }
         let asked = rewind.asked;
-        let finding = match (outcome, self.next_anchor(asked, None)) {
+        let finding = match (outcome, self.anchor_upto(asked)) {
             (Ok(page), Some(anchor)) if anchor.token() == asked => self.find(anchor, &page),
             (Ok(_), _) | (Err(FetchError::TooLarge { .. }), _) => Finding::Absent,
             // Nobody can be asked: the next lower announcement is looked into anew.
             (Err(_), _) => {
-                self.lower = None;
+                if let Some(continuity) = &mut self.continuity {
+                    continuity.lower = None;
+                }
                 return;
             }
         };
@@ -108,7 +110,7 @@ impl Follower {
             }
             Finding::Contradicted | Finding::Absent => {
                 rewind.is_contradicted |= finding == Finding::Contradicted;
-                if let Some(next) = self.next_anchor(asked.before(), None) {
+                if let Some(next) = self.anchor_upto(asked.before()) {
                     rewind.asked = next.token();
                     self.begin_look_up(env, LookUp::Rewind(rewind));
                 } else if rewind.is_contradicted {
@@ -143,12 +145,10 @@ impl Follower {
     /// Moves the position back, and forgets what was delivered above.
     fn go_back(&mut self, env: &mut Env, to: Token) {
         env.stats.rewinds += 1;
-        self.log = Log::Same;
+        self.set_log(Log::Same);
         self.reset_audit(env);
         self.hole.start_over();
-        if let Some(anchors) = &mut self.anchors {
-            anchors.forget_above(to);
-        }
+        self.forget_anchors_above(to);
         if self.traits.shared_fetch {
             env.streams[self.stream.as_usize()].shared_tokens.forget_above(to);
         }

@@ -20,8 +20,8 @@ use crate::time::Timestamp;
 const KEPT: usize = 8;
 /// The newest of them, which no older one gives way to.
 const NEWEST: usize = 4;
-/// The rows of one token that are kept as digests.
-const ROWS: usize = 4;
+/// The rows of one token that are kept as digests: most tokens have one or two.
+const ROWS: usize = 2;
 /// What stands for the rows of a token beyond these in a saved anchor.
 const MORE: &str = "+";
 
@@ -32,7 +32,9 @@ const MORE: &str = "+";
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Anchor {
     token: Token,
-    rows: Vec<u64>,
+    /// The first `kept` of them count.
+    digests: [u64; ROWS],
+    kept: u8,
     has_more: bool,
 }
 
@@ -50,8 +52,29 @@ pub(crate) enum Finding {
 impl Anchor {
     /// Creates the anchor of the rows that `stream` has under a token.
     pub(crate) fn new(stream: &str, token: Token, rows: &Rows) -> Self {
-        let digests = rows.iter().take(ROWS).map(|row| digest(stream, row)).collect();
-        Self { token, rows: digests, has_more: rows.len() > ROWS }
+        let mut anchor = Self::at(token);
+        for row in rows.iter() {
+            anchor.push(|| digest(stream, row));
+        }
+        anchor
+    }
+
+    const fn at(token: Token) -> Self {
+        Self { token, digests: [0; ROWS], kept: 0, has_more: false }
+    }
+
+    fn push(&mut self, digest: impl FnOnce() -> u64) {
+        match self.digests.get_mut(usize::from(self.kept)) {
+            Some(place) => {
+                *place = digest();
+                self.kept += 1;
+            }
+            None => self.has_more = true,
+        }
+    }
+
+    fn digests(&self) -> &[u64] {
+        &self.digests[..usize::from(self.kept)]
     }
 
     /// Returns the token under which the rows were delivered.
@@ -68,7 +91,7 @@ impl Anchor {
         let mut any = false;
         for row in rows {
             any = true;
-            if self.rows.contains(&digest(stream, row)) {
+            if self.digests().contains(&digest(stream, row)) {
                 return Finding::Found;
             }
         }
@@ -81,7 +104,7 @@ impl Serialize for Anchor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut parts = serializer.serialize_seq(None)?;
         parts.serialize_element(&self.token)?;
-        for digest in &self.rows {
+        for digest in self.digests() {
             parts.serialize_element(&format_args!("{digest:016x}"))?;
         }
         if self.has_more {
@@ -106,16 +129,16 @@ impl<'de> Deserialize<'de> for Anchor {
                 let token = parts
                     .next_element()?
                     .ok_or_else(|| A::Error::custom("an anchor begins with its token"))?;
-                let mut anchor = Anchor { token, rows: Vec::new(), has_more: false };
+                let mut anchor = Anchor::at(token);
                 while let Some(part) = parts.next_element::<String>()? {
-                    if part == MORE || anchor.rows.len() == ROWS {
+                    if part == MORE {
                         anchor.has_more = true;
                         continue;
                     }
                     let digest = u64::from_str_radix(&part, 16).map_err(|_| {
                         A::Error::custom(format!("{part:?} is no digest of 16 hex digits"))
                     })?;
-                    anchor.rows.push(digest);
+                    anchor.push(|| digest);
                 }
                 Ok(anchor)
             }
@@ -158,7 +181,7 @@ impl Anchors {
     /// Creates the anchors that were saved with a position: those above it say nothing, and of too
     /// many the lowest are left out.
     pub(crate) fn saved(mut list: Vec<Anchor>, position: Token) -> Self {
-        list.retain(|anchor| anchor.token <= position && !anchor.rows.is_empty());
+        list.retain(|anchor| anchor.token <= position && anchor.kept > 0);
         list.sort_by_key(|anchor| anchor.token);
         list.dedup_by_key(|anchor| anchor.token);
         list.drain(..list.len().saturating_sub(KEPT));
@@ -170,26 +193,38 @@ impl Anchors {
         self.list.iter().rev().filter(move |anchor| anchor.token <= position)
     }
 
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// Counts a delivered token; returns whether its rows are to become an anchor: `every` has
     /// passed since the last one, or `rows_max` tokens.
     #[inline]
     pub(crate) fn is_due(&mut self, now: Timestamp, rows_max: u32) -> bool {
-        self.passed += 1;
+        self.passed = self.passed.saturating_add(1);
         self.renew_at <= now || self.passed >= rows_max
     }
 
     /// Keeps the rows of a token, unless it lies below one that is kept. The next row is due `every`
-    /// later.
+    /// later. Returns the anchor, if it is kept.
     #[cold]
-    pub(crate) fn push(&mut self, anchor: Anchor, now: Timestamp, every: Duration) {
+    pub(crate) fn push(
+        &mut self,
+        anchor: Anchor,
+        now: Timestamp,
+        every: Duration,
+    ) -> Option<&Anchor> {
         (self.renew_at, self.passed) = (now + every, 0);
         if self.list.last().is_some_and(|last| last.token >= anchor.token) {
-            return;
+            return None;
         }
+        // Most sources never have as many as are kept.
+        self.list.reserve_exact(1);
         self.list.push(anchor);
         if self.list.len() > KEPT {
             self.list.remove(self.nearest_to_others());
         }
+        self.list.last()
     }
 
     /// Forgets what lies above `token`: the tokens above it are given out again.
@@ -270,7 +305,7 @@ mod tests {
         let rows = (0..9).map(|number| Row::from(format!("[{number}]").as_str())).collect();
         let many = Anchor::new("pushers", Token::new(5), &Rows::new(rows).expect("nine"));
         assert_eq!(many.compare("pushers", [Row::from("[8]")].iter()), Finding::Absent);
-        assert_eq!(many.compare("pushers", [Row::from("[3]")].iter()), Finding::Found);
+        assert_eq!(many.compare("pushers", [Row::from("[1]")].iter()), Finding::Found);
     }
 
     #[test]

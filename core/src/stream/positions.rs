@@ -70,21 +70,30 @@ impl Positions {
     }
 
     /// Notes rows that were delivered, of a source that has a position. Those of one token become an
-    /// anchor when `every` has passed since the last one, or `rows_max` tokens: a digest costs far
-    /// more than a delivery.
+    /// anchor when `every` has passed since the last one, or `tokens_max` tokens: a digest costs far
+    /// more than a delivery. Returns the new anchor.
     pub fn on_rows(
         &mut self,
         source: &Source,
         token: Token,
         rows: &Rows,
         now: Timestamp,
-        (every, rows_max): (Duration, u32),
-    ) {
-        if let Some(saved) = self.0.get_mut(source)
-            && saved.anchors.is_due(now, rows_max)
-            && traits(source.stream()).compared != Compared::No
+        (every, tokens_max): (Duration, u32),
+    ) -> Option<&Anchor> {
+        let saved = self.0.get_mut(source)?;
+        if !saved.anchors.is_due(now, tokens_max)
+            || traits(source.stream()).compared == Compared::No
         {
-            saved.anchors.push(Anchor::new(source.stream(), token, rows), now, every);
+            return None;
+        }
+        saved.anchors.push(Anchor::new(source.stream(), token, rows), now, every)
+    }
+
+    /// Adds an anchor that [`Positions::on_rows`] has made in another value, to a source that has a
+    /// position. One below those that are known is left out.
+    pub fn add_anchor(&mut self, source: &Source, anchor: Anchor) {
+        if let Some(saved) = self.0.get_mut(source) {
+            saved.anchors.push(anchor, Timestamp::ZERO, Duration::ZERO);
         }
     }
 

@@ -154,7 +154,7 @@ impl Player {
             "continuity" => {
                 config.continuity.continuity = true;
                 // Each row is remembered, and addresses are looked at only where that is wanted.
-                config.continuity.anchor_tokens_max = 1;
+                config.continuity.anchor_every = Duration::ZERO;
                 config.continuity.look_ups_at_once_max = value.parse().expect("a number of looks");
             }
             "anchor_reach_max" => config.continuity.anchor_reach_max = number(),
