@@ -65,14 +65,14 @@ impl Follower {
 
     /// Requests the row that is looked for: nothing else waits for a slot, and this source is next.
     pub(crate) fn on_look_up_slot(&mut self, env: &mut Env) {
-        let token = match self.look_up() {
+        let span = match self.look_up() {
             None => return,
-            Some(LookUp::Address(anchor)) => anchor.token(),
-            Some(LookUp::Rewind(rewind)) => rewind.asked(),
+            Some(LookUp::Address(anchor)) => Span::new(anchor.token().before(), anchor.token()),
+            Some(LookUp::Rewind(rewind)) => rewind.span(&env.config),
         };
         let query = env.queries.issue_look_up(self.index);
         env.stats.fetches += 1;
-        let (source, span) = (self.source.clone(), Span::new(token.before(), token));
+        let source = self.source.clone();
         env.act(Action::Fetch { query, source, span });
     }
 

@@ -1,39 +1,59 @@
 //! A log that goes back: it was restored from a backup, and gives tokens out again (F11).
 //!
-//! What enters: an announcement below the position. By itself it is harmless: some writers come back
-//! lower, and repeat what they sent. So each of the rows that were delivered above it is looked for,
-//! the newest first. If one of them is there, nothing was lost. If none is, and one at or below the
-//! announcement is, the log was cut off between them. What leaves: a [`Rewound`](Event::Rewound), and
-//! a fetch from there; or a warning, where nothing proves that it is the same log at all.
+//! What enters: an announcement below the position. By itself it is harmless: an answer may be late,
+//! and some writers come back lower and repeat what they sent. So each of the rows that were
+//! delivered above it is looked for, the newest first. If one of them is there, nothing was lost. If
+//! none is, that proves nothing yet, as others may have taken their place under higher tokens: either
+//! other rows stand under their tokens, or the log has nothing at all above the announcement. The row
+//! at or below it that is there still tells where the log was cut off. What leaves: a
+//! [`Rewound`](Event::Rewound), and a fetch from there; or a warning, where nothing proves that it is
+//! the same log at all.
 //!
 //! Only streams whose tokens rise go back in this way, and only while nothing at or above the
 //! position is received.
 
 use super::{Follower, catch_up::Proof, continuity::Log, look_up::LookUp, pager::FetchOutcome};
 use crate::{
+    config::Config,
     env::Env,
     event::{Event, GapReason, Warning},
-    stream::{Anchor, FetchError, Finding, Order, Span, Token},
+    stream::{Anchor, FetchError, Finding, Order, Page, Rows, Span, Token},
 };
 
 /// The search for what is left of the rows that were delivered.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Rewind {
     /// The token that was announced.
     announced: Token,
     /// The position at that time.
     position: Token,
-    /// The anchor that is looked for.
-    asked: Token,
+    asked: Asked,
     /// Whether other rows stood under an anchor.
     is_contradicted: bool,
     /// The highest token of the rows that were received since, and taken for old ones.
     seen: Token,
 }
 
+/// What is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Asked {
+    /// An anchor.
+    Row(Token),
+    /// Anything above the announcement.
+    Above,
+}
+
 impl Rewind {
-    pub(super) const fn asked(&self) -> Token {
-        self.asked
+    /// Returns the tokens to request. Above the position as well, where a row would show that the
+    /// writer is not below it; what the answer says of its own end is not used.
+    pub(super) fn span(&self, config: &Config) -> Span {
+        match self.asked {
+            Asked::Row(token) => Span::new(token.before(), token),
+            Asked::Above => {
+                let reach = config.continuity.anchor_reach_max.max(1);
+                Span::new(self.announced, self.position.advanced_by(reach))
+            }
+        }
     }
 }
 
@@ -55,22 +75,45 @@ impl Follower {
         let Some(continuity) = self.continuity.as_mut().filter(|known| known.lower != lower) else {
             return;
         };
-        let Some(newest) = continuity.anchors.upto(position).next() else { return };
-        let asked = newest.token();
-        if asked > announced {
+        if continuity.anchors.upto(position).next().is_some_and(|row| row.token() > announced) {
             continuity.lower = lower;
-            let seen = announced;
-            let rewind = Rewind { announced, position, asked, is_contradicted: false, seen };
-            self.begin_look_up(env, LookUp::Rewind(rewind));
+            self.look_for_rows_above(env, announced, false, announced);
         }
     }
 
-    /// Notes a row that was taken for an old one: its token may have been given out again.
-    pub(super) fn note_old_row(&mut self, token: Token) {
-        if let Some(continuity) = &mut self.continuity
-            && let Some(LookUp::Rewind(rewind)) = &mut continuity.look_up
-        {
+    /// Looks for the rows that were delivered above `announced`. Rows up to `seen` were received since,
+    /// and taken for old ones.
+    fn look_for_rows_above(
+        &mut self,
+        env: &mut Env,
+        announced: Token,
+        is_contradicted: bool,
+        seen: Token,
+    ) {
+        let Some(position) = self.position else { return };
+        let Some(newest) = self.anchor_upto(position) else { return };
+        let asked = Asked::Row(newest.token());
+        let rewind = Rewind { announced, position, asked, is_contradicted, seen };
+        self.begin_look_up(env, LookUp::Rewind(rewind));
+    }
+
+    /// Handles rows that were taken for old ones while their writer is announced below them: their
+    /// token may have been given out again, which other rows under it than before prove.
+    pub(super) fn note_old_rows(&mut self, env: &mut Env, token: Token, rows: &Rows) {
+        let position = self.position;
+        let Some(continuity) = &mut self.continuity else { return };
+        let Some((announced, at)) = continuity.lower else { return };
+        if position != Some(at) || token <= announced {
+            return;
+        }
+        let anchor = continuity.anchors.upto(token).next().filter(|row| row.token() == token);
+        let finding = anchor.map(|row| row.compare(self.source.stream(), rows.iter()));
+        let is_other = finding == Some(Finding::Contradicted);
+        if let Some(LookUp::Rewind(rewind)) = &mut continuity.look_up {
             rewind.seen = rewind.seen.max(token);
+            rewind.is_contradicted |= is_other;
+        } else if is_other {
+            self.look_for_rows_above(env, announced, true, token);
         }
     }
 
@@ -89,18 +132,30 @@ impl Follower {
         if self.position != Some(rewind.position) || !self.is_live() {
             return;
         }
-        let asked = rewind.asked;
-        let finding = match (outcome, self.anchor_upto(asked)) {
-            (Ok(page), Some(anchor)) if anchor.token() == asked => self.find(anchor, &page),
-            (Ok(_), _) | (Err(FetchError::TooLarge { .. }), _) => Finding::Absent,
+        let page = match outcome {
+            Ok(page) => page,
+            Err(FetchError::TooLarge { .. }) if rewind.asked != Asked::Above => Page::default(),
             // Nobody can be asked: the next lower announcement is looked into anew.
-            (Err(_), _) => {
+            Err(_) => {
                 if let Some(continuity) = &mut self.continuity {
                     continuity.lower = None;
                 }
                 return;
             }
         };
+        let asked = match rewind.asked {
+            Asked::Row(asked) => asked,
+            // They may be rows that were delivered.
+            Asked::Above if page.updates.iter().any(|(token, _)| *token > rewind.announced) => {
+                return;
+            }
+            Asked::Above => {
+                self.look_below(env, rewind, rewind.announced);
+                return;
+            }
+        };
+        let anchor = self.anchor_upto(asked).filter(|anchor| anchor.token() == asked);
+        let finding = anchor.map_or(Finding::Absent, |anchor| self.find(anchor, &page));
         match finding {
             // What was delivered above the announcement is still there.
             Finding::Found if asked > rewind.announced => {}
@@ -110,18 +165,31 @@ impl Follower {
             }
             Finding::Contradicted | Finding::Absent => {
                 rewind.is_contradicted |= finding == Finding::Contradicted;
-                if let Some(next) = self.anchor_upto(asked.before()) {
-                    rewind.asked = next.token();
+                let next = self.anchor_upto(asked.before()).map(Anchor::token);
+                let is_last_above =
+                    asked > rewind.announced && next.is_none_or(|next| next <= rewind.announced);
+                if is_last_above && !rewind.is_contradicted {
+                    rewind.asked = Asked::Above;
                     self.begin_look_up(env, LookUp::Rewind(rewind));
-                } else if rewind.is_contradicted {
-                    self.rewind_to_unknown(env, &rewind);
                 } else {
-                    let (source, position) = (self.source.clone(), rewind.position);
-                    let announced = rewind.announced;
-                    let warning = Warning::NotRewound { source, position, announced };
-                    env.notify(Event::Warning(warning));
+                    self.look_below(env, rewind, asked.before());
                 }
             }
+        }
+    }
+
+    /// Looks for the newest anchor at or below `token`; concludes if there is none.
+    fn look_below(&mut self, env: &mut Env, mut rewind: Rewind, token: Token) {
+        if let Some(next) = self.anchor_upto(token) {
+            rewind.asked = Asked::Row(next.token());
+            self.begin_look_up(env, LookUp::Rewind(rewind));
+        } else if rewind.is_contradicted {
+            self.rewind_to_unknown(env, &rewind);
+        } else {
+            let (source, position) = (self.source.clone(), rewind.position);
+            let announced = rewind.announced;
+            let warning = Warning::NotRewound { source, position, announced };
+            env.notify(Event::Warning(warning));
         }
     }
 

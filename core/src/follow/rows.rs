@@ -76,7 +76,7 @@ impl Follower {
             (receive::Step::Deliver, Some(rows)) => self.deliver_live(env, token, rows),
             (receive::Step::Repeat, Some(rows)) => {
                 env.stats.rows_repeated += rows.len() as u64;
-                self.note_old_row(token);
+                self.note_old_rows(env, token, &rows);
             }
             (receive::Step::Hold, Some(rows)) => self.hold_rows(env, token, &rows),
             (receive::Step::HoldAndRequest, Some(rows)) => {

@@ -230,9 +230,12 @@ scenarios! {
     pages_two_tokens_that_are_too_large_are_asked_for_one_by_one
     rewound_a_log_that_was_cut_off_is_fetched_from_there
     rewound_a_lower_announcement_is_harmless_where_the_rows_above_are_there
+    rewound_an_other_row_under_a_token_is_proof_enough
     rewound_nothing_is_concluded_of_a_log_that_has_no_delivered_row
     rewound_other_rows_and_none_that_was_delivered_are_a_gap_from_the_start
+    rewound_rows_above_a_lower_announcement_may_have_taken_the_place_of_others
     rewound_what_is_received_above_the_position_ends_the_search
+    rewound_what_the_writer_wrote_unseen_is_fetched_too
     shared_a_row_that_a_fetch_shows_under_another_writer_is_delivered_once
     shared_a_row_that_two_writers_announce_is_delivered_once
     shared_a_token_that_a_page_cuts_is_completed_by_what_comes_live

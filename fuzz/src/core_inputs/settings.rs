@@ -120,6 +120,8 @@ pub(super) fn audit(config: &mut Config, choices: &mut Choices<'_>) {
     if matches!(config.transport, Transport::Tcp(dialect) if !dialect.names_instances()) {
         return;
     }
+    // Fetches below the position are then those of the audit.
+    config.continuity.continuity = false;
     config.audit.audit_every = Some(Duration::from_secs(if is_set(0) { 3 } else { 1 }));
     if is_set(1) {
         config.audit.audit_rows_max = 3;
