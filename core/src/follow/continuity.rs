@@ -42,15 +42,15 @@ pub(super) struct Continuity {
 }
 
 impl Continuity {
-    const fn of(anchors: Anchors) -> Self {
-        Self { anchors, log: Log::Unseen, look_up: None, lower: None }
+    const fn of(anchors: Anchors, log: Log) -> Self {
+        Self { anchors, log, look_up: None, lower: None }
     }
 
     /// Creates the value of rows that were saved; `None` if there are none, or the log is not
     /// compared.
     pub(super) fn saved(anchors: Anchors, traits: StreamTraits) -> Option<Box<Self>> {
         let is_known = !anchors.is_empty() && traits.compared != Compared::No;
-        is_known.then(|| Box::new(Self::of(anchors)))
+        is_known.then(|| Box::new(Self::of(anchors, Log::Unseen)))
     }
 
     pub(super) const fn on_disconnected(&mut self) {
@@ -148,8 +148,10 @@ impl Follower {
         origin: Origin,
     ) {
         let anchor = Anchor::new(self.source.stream(), token, rows);
+        // The first rows of a page are the beginning of what its log is known by.
+        let log = if origin == Origin::CatchUp { Log::Same } else { Log::Unseen };
         let continuity =
-            self.continuity.get_or_insert_with(|| Box::new(Continuity::of(Anchors::NONE)));
+            self.continuity.get_or_insert_with(|| Box::new(Continuity::of(Anchors::NONE, log)));
         continuity.anchors.push(anchor.clone(), env.now, env.config.continuity.anchor_every);
         if origin == Origin::Live {
             self.look_at_address(env, anchor);
