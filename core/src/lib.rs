@@ -77,6 +77,7 @@
 //! | F8 isolation | nothing that happens on one source changes what is delivered on another |
 //! | F9 bounded | every queue has a limit in [`Config`]; overflow becomes a catch-up |
 //! | F10 explicit reset | tokens go back only after an [`Event::Reset`], and only where that can be |
+//! | F11 continuity | a fetch goes on from the rows that were delivered last: where the log has others in their place, or none of them, an [`Event::Discontinuity`] and a gap say so, and what follows is not delivered |
 //! | F12 holes are looked into | a token that a writer has passed and that no row and no announcement explains is fetched after a short grace |
 //!
 //! The writer's log is what its fetch source still holds: most streams keep only the newest row
@@ -145,13 +146,13 @@ pub mod wire;
 pub use crate::{
     action::{Action, Audience},
     config::{
-        AuditConfig, Backoff, CatchUpConfig, Channel, Config, ConnectionConfig, HolesConfig,
-        MainChannel, MemoryLimits, PublishConfig, Start, Transport, UsersConfig,
+        AuditConfig, Backoff, CatchUpConfig, Channel, Config, ConnectionConfig, ContinuityConfig,
+        HolesConfig, MainChannel, MemoryLimits, PublishConfig, Start, Transport, UsersConfig,
     },
     error::{ConfigError, Misuse},
     event::{
-        ClearedReason, Event, GapReason, NotAuditedReason, NotSentReason, Origin, SyncOrigin,
-        WaitOutcome, Warning,
+        Break, ClearedReason, Event, GapReason, NotAuditedReason, NotSentReason, Origin,
+        SyncOrigin, WaitOutcome, Warning,
     },
     ids::{ConnectionId, FetchId, ReadId, WaitId},
     input::Input,

@@ -189,6 +189,9 @@ impl Node {
         while let Some(next) = self.env.queries.next_audit(&self.env.config) {
             self.with_follower(next, Follower::on_audit_slot);
         }
+        while let Some(next) = self.env.queries.next_look_up(&self.env.config) {
+            self.with_follower(next, Follower::on_look_up_slot);
+        }
         Ok(())
     }
 
@@ -216,6 +219,9 @@ impl Node {
         for follower in &self.followers {
             if let Some(token) = follower.position() {
                 positions.set(follower.source(), token);
+                if let Some(anchors) = follower.anchors() {
+                    positions.set_anchors(follower.source(), anchors);
+                }
             }
         }
         positions
@@ -358,6 +364,7 @@ impl Node {
                 follower.on_disconnected(env, &lost);
             });
         }
+        self.env.addresses.on_disconnected();
         self.publisher.on_bus_down();
         if self.stopping {
             self.connections.upstream.link = Link::Closing(conn);
@@ -384,6 +391,11 @@ impl Node {
                         follower.on_looked(env, question, outcome);
                     });
                 }
+            }
+            Some(Requester::LookUp(source)) => {
+                self.with_follower(source, |follower, env| {
+                    follower.on_look_up_fetched(env, outcome);
+                });
             }
             None => self.env.stats.fetches_stale += 1,
         }

@@ -43,6 +43,12 @@ pub struct Stats {
     pub gaps: u64,
     /// Resets reported.
     pub resets: u64,
+    /// Logs that were found to be other ones than rows were delivered from.
+    #[serde(default)]
+    pub discontinuities: u64,
+    /// Sources that went back with a log that was restored.
+    #[serde(default)]
+    pub rewinds: u64,
     /// Times that a holding queue overflowed.
     pub overflows: u64,
     /// Connections that we made and that became usable.

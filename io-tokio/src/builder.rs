@@ -389,6 +389,7 @@ impl<C: Connector> Builder<C> {
         let clock = Clock::start();
         let handle = Handle::new(requests, stop.clone(), config.observe_only, self.log.clone());
         let positions = config.positions.clone();
+        let continuity = config.continuity.clone();
         let mut recorder = self.recorder;
         if let Some(recorder) = &mut recorder {
             recorder.start(&config);
@@ -406,7 +407,8 @@ impl<C: Connector> Builder<C> {
             stop,
             clock,
         };
-        Ok((Replication::new(received, positions, handle, clock), Driver::new(node, parts)))
+        let replication = Replication::new(received, positions, &continuity, handle, clock);
+        Ok((replication, Driver::new(node, parts)))
     }
 }
 

@@ -498,6 +498,12 @@ impl<C: Connector> Driver<C> {
             Event::Reset { source, from, token } => {
                 tracing::info!(%source, %from, %token, "tokens start over");
             }
+            Event::Discontinuity { source, position, why } => {
+                tracing::error!(%source, %position, %why, "the log is another one");
+            }
+            Event::Rewound { source, from, to } => {
+                tracing::warn!(%source, %from, %to, "the log was restored and goes back");
+            }
             Event::CatchingUp { source, span: Span { from, upto } } => {
                 tracing::debug!(%source, %from, %upto, "catching up");
             }

@@ -145,6 +145,11 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
+    /// Returns whether an event is at hand, taken together with those before it.
+    pub(crate) fn has_at_hand(&self) -> bool {
+        !self.chunk.is_empty()
+    }
+
     /// Returns the next event, without waiting.
     pub(crate) fn try_pop(&mut self) -> Option<Event> {
         self.chunk.pop_front().or_else(|| {

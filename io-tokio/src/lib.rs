@@ -79,8 +79,8 @@
 //! # Resuming
 //!
 //! [`Replication::positions`] is the token up to which each source is complete after all events
-//! handed out so far. [`Positions`] are a serde type (`{"events":{"p1":123}}`); given to
-//! [`Builder::positions`], the next start goes on from there. Stored in one transaction with the
+//! handed out so far. [`Positions`] are a serde type (`{"events":{"p1":123}}`, with a few digests of
+//! rows under `last rows`); given to [`Builder::positions`], the next start goes on from there. Stored in one transaction with the
 //! application's own data they make each row count exactly once, between resets of its stream;
 //! stored after that data, at least once. `io-tokio/examples/resume.rs` is a whole program.
 //!
@@ -131,7 +131,8 @@
 //! resets (F3); the rows of one token come together (F4); own rows never come (F5); a position is
 //! emitted only after its rows (F6); after any outage every source catches up by itself (F7); no
 //! source disturbs another (F8); every queue has a limit, and overflow becomes a fetch (F9); tokens
-//! go back only after an [`Event::Reset`] (F10).
+//! go back only after an [`Event::Reset`] or [`Event::Rewound`] (F10); what is fetched goes on from
+//! the rows that were delivered last, or an [`Event::Discontinuity`] says that it does not (F11).
 //!
 //! Per own stream: every appended row is sent, in token order, its batch unbroken (P1); an
 //! announcement never passes over a row (P2); after a send of unknown fate the next announcement
@@ -187,8 +188,8 @@ pub use synrepl_core::{
 // Events, and every type that a match on one finds.
 #[doc(inline)]
 pub use synrepl_core::{
-    ByteString, ClearedReason, ConnectionId, Event, GapReason, NotAuditedReason, NotSentReason,
-    Origin, SyncOrigin, Timestamp, WaitId, WaitOutcome, Warning,
+    Break, ByteString, ClearedReason, ConnectionId, Event, GapReason, NotAuditedReason,
+    NotSentReason, Origin, SyncOrigin, Timestamp, WaitId, WaitOutcome, Warning,
     stream::{Positions, Row, Rows, Source, Span, Token},
     wire::{
         Command, Dialect, FederationAck, InvalidateCache, LockReleased, Position, Rdata,

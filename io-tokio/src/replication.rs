@@ -4,10 +4,11 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_core::Stream;
-use synrepl_core::{Event, Timestamp, stream::Positions};
+use synrepl_core::{ContinuityConfig, Event, Origin, Timestamp, stream::Positions};
 
 use crate::{clock::Clock, events::Receiver, handle::Handle};
 
@@ -19,6 +20,11 @@ use crate::{clock::Clock, events::Receiver, handle::Handle};
 pub struct Replication {
     events: Receiver,
     positions: Positions,
+    /// How often a row that is handed out is remembered with its position: after this time, or so
+    /// many tokens.
+    pace: (Duration, u32),
+    /// The time at which the events at hand were taken.
+    taken_at: Timestamp,
     handle: Handle,
     clock: Clock,
 }
@@ -27,10 +33,12 @@ impl Replication {
     pub(crate) const fn new(
         events: Receiver,
         positions: Positions,
+        continuity: &ContinuityConfig,
         handle: Handle,
         clock: Clock,
     ) -> Self {
-        Self { events, positions, handle, clock }
+        let pace = (continuity.anchor_every, continuity.anchor_tokens_max);
+        Self { events, positions, pace, taken_at: Timestamp::ZERO, handle, clock }
     }
 
     /// Returns the next event; `None` after [`Event::Stopped`], or when the driver is gone.
@@ -50,15 +58,17 @@ impl Replication {
     /// Returns the next event if one is waiting; never waits itself.
     #[must_use = "rows of an event that is dropped are lost"]
     pub fn try_next(&mut self) -> Option<Event> {
+        let is_fresh = !self.events.has_at_hand();
         let event = self.events.try_pop()?;
-        self.note(&event);
+        self.note(&event, is_fresh);
         Some(event)
     }
 
     fn poll_next_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let is_fresh = !self.events.has_at_hand();
         let event = std::task::ready!(self.events.poll_pop(cx));
         if let Some(event) = &event {
-            self.note(event);
+            self.note(event, is_fresh);
         }
         Poll::Ready(event)
     }
@@ -93,10 +103,21 @@ impl Replication {
         std::mem::take(&mut self.positions)
     }
 
-    /// Moves the positions on to those of an event that is handed out.
-    fn note(&mut self, event: &Event) {
+    /// Moves the positions on to those of an event that is handed out. The clock is read once for
+    /// all events that were taken together.
+    fn note(&mut self, event: &Event, is_fresh: bool) {
         if let Some((source, token)) = event.position() {
             self.positions.set(source, token);
+        }
+        if let Event::Rows { source, token, rows, origin, .. } = event {
+            if is_fresh {
+                self.taken_at = self.clock.now();
+            }
+            let (every, tokens_max) = self.pace;
+            // Rows that are received live are remembered once in a while; many of a page come at
+            // once.
+            let tokens_max = if *origin == Origin::Live { u32::MAX } else { tokens_max };
+            self.positions.on_rows(source, *token, rows, self.taken_at, (every, tokens_max));
         }
     }
 }

@@ -109,7 +109,9 @@ async fn print_events_prints_rows_live_and_caught_up_until_ctrl_c() {
     let mut client = Client::of(&redis).await;
     client.publish("POSITION events p1 6 6").await;
     let live = r#"["state-all",["!room:example.com"]]"#;
-    client.publish(&format!("RDATA events p1 7 {live}")).await;
+    client.publish(&format!("RDATA events p1 batch {live}")).await;
+    // The writer of the test holds it, so that it is known to be the same one.
+    client.publish("RDATA events p1 7 [\"r7\"]").await;
     client.publish("POSITION events p1 9 9").await;
     example.until(r#"events/p1 7 Events(StateAll { room_id: "!room:example.com" })"#).await;
     // What the writer of the test holds is no row of `events`, and is printed with the reason.

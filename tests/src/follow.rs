@@ -501,9 +501,13 @@ fn read_positions(file: &Path) -> Result<SavedPositions, Failure> {
         return Ok(SavedPositions::new());
     }
     let text = fs::read_to_string(file)?;
-    serde_json::from_str(&text).map_err(|error| {
-        format!("{} is not a positions file: {error}: {text}", file.display()).into()
-    })
+    let bad = |error| format!("{} is not a positions file: {error}: {text}", file.display());
+    let mut streams: BTreeMap<String, Value> = serde_json::from_str(&text).map_err(bad)?;
+    // Beside the streams stands what is remembered of the rows that were delivered last.
+    streams.remove("last rows");
+    let writers = |(stream, writers)| Ok((stream, serde_json::from_value(writers)?));
+    let saved: serde_json::Result<SavedPositions> = streams.into_iter().map(writers).collect();
+    Ok(saved.map_err(bad)?)
 }
 
 /// Sends SIGTERM to a child.

@@ -7,6 +7,7 @@ mod audit;
 mod catch_up;
 mod channel;
 mod connection;
+mod continuity;
 mod holes;
 mod limits;
 mod publish;
@@ -24,6 +25,7 @@ pub use self::{
     catch_up::CatchUpConfig,
     channel::{Channel, MainChannel},
     connection::ConnectionConfig,
+    continuity::ContinuityConfig,
     holes::HolesConfig,
     limits::MemoryLimits,
     publish::PublishConfig,
@@ -65,6 +67,15 @@ use crate::stream::Positions;
 /// | `catch_up.loose_reach_max` | tokens | 100 | repeats were seen at most 29 rows apart |
 /// | `catch_up.in_band_rows_max` | rows | 50,000 | most releases send at most 10,000 |
 /// | `catch_up.in_band_bytes_max` | bytes | 16 MiB | some 300 bytes a row |
+/// | `continuity.continuity` | yes or no | yes | a wrong address would go unseen |
+/// | `continuity.anchor_every` | time | 1 s | a digest costs about as much as a delivery |
+/// | `continuity.anchor_tokens_max` | tokens | 64 | a page of catch-up comes at once |
+/// | `continuity.anchor_reach_max` | tokens | 100 | a page has as many rows |
+/// | `continuity.unfound_retry` | time | 3 s to 10 s | a database that lags behind has the rows by then |
+/// | `continuity.unfound_retries_max` | times | 2 | some 10 s in all |
+/// | `continuity.look_ups_at_once_max` | requests | 10 | a small deployment is looked at at once |
+/// | `continuity.look_up_every` | time | 1 s | 300 processes within 5 min |
+/// | `continuity.look_up_misses_max` | times | 3 | a row may have been deleted meanwhile |
 /// | `audit.audit_every` | time | none | it costs fetches; 1 min is usual |
 /// | `audit.audit_rows_max` | rows | 10,000 | some 300 kB a source |
 /// | `audit.audit_rows_total_max` | rows | 1,000,000 | some 30 MB |
@@ -146,6 +157,9 @@ pub struct Config {
     /// The way in which missed rows are fetched.
     #[serde(flatten)]
     pub catch_up: CatchUpConfig,
+    /// The check that a log is still the one that rows were delivered from.
+    #[serde(flatten)]
+    pub continuity: ContinuityConfig,
     /// The search for lost rows of which nothing on the wire gives a sign.
     #[serde(flatten)]
     pub audit: AuditConfig,
@@ -177,6 +191,7 @@ impl Default for Config {
             seed: 0,
             connection: ConnectionConfig::default(),
             catch_up: CatchUpConfig::default(),
+            continuity: ContinuityConfig::default(),
             audit: AuditConfig::default(),
             holes: HolesConfig::default(),
             publish: PublishConfig::default(),

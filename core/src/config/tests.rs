@@ -49,11 +49,12 @@ fn shown(setting: &str, value: &Value) -> String {
 }
 
 /// The settings of each group, in the JSON that a trace has.
-fn groups(config: &Config) -> [(&'static str, Value); 7] {
+fn groups(config: &Config) -> [(&'static str, Value); 8] {
     let json = |group: &dyn Fn() -> serde_json::Result<Value>| group().unwrap();
     [
         ("connection", json(&|| serde_json::to_value(&config.connection))),
         ("catch_up", json(&|| serde_json::to_value(&config.catch_up))),
+        ("continuity", json(&|| serde_json::to_value(&config.continuity))),
         ("audit", json(&|| serde_json::to_value(&config.audit))),
         ("holes", json(&|| serde_json::to_value(&config.holes))),
         ("publish", json(&|| serde_json::to_value(&config.publish))),

@@ -64,6 +64,7 @@ impl Config {
             ("holes.hole_looks_in_flight_max", self.holes.hole_looks_in_flight_max),
             ("holes.hole_span_tokens_max", self.holes.hole_span_tokens_max),
             ("holes.hole_spans_max", self.holes.hole_spans_max),
+            ("continuity.anchor_tokens_max", self.continuity.anchor_tokens_max),
             ("publish.log_rows_max", self.publish.log_rows_max),
             ("publish.unconfirmed_max", self.publish.unconfirmed_max),
             ("catch_up.fetch_attempts_max", self.catch_up.fetch_attempts_max.unwrap_or(1)),

@@ -103,13 +103,14 @@ impl Env {
         None
     }
 
-    /// Makes room for the fetch of a catch-up, if all slots are taken: the fetch of an audit gives
-    /// way, or else that of a look.
+    /// Makes room for the fetch of a catch-up, if all slots are taken: the fetch for a single row
+    /// gives way, or else that of an audit, or that of a look.
     pub(crate) fn make_room(&mut self) {
         if self.queries.has_free_slot(&self.config) {
             return;
         }
-        if let Some(query) = self.queries.audits.preempt() {
+        let queries = &mut self.queries;
+        if let Some(query) = queries.look_ups.preempt().or_else(|| queries.audits.preempt()) {
             self.act(Action::CancelFetch { query });
         } else if let Some((query, stream)) = self.queries.looks.preempt() {
             if let Some(holes) = self.holes_of(stream) {

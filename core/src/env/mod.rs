@@ -4,6 +4,7 @@
 //! What enters: the time of each input, and what the parts do. What leaves: actions, in the order
 //! in which they were made (C1).
 
+mod addresses;
 mod batches;
 mod looks;
 mod outbox;
@@ -12,7 +13,7 @@ mod stream;
 use std::collections::VecDeque;
 
 pub(crate) use self::stream::StreamState;
-use self::{batches::OpenBatches, outbox::Outbox};
+use self::{addresses::Addresses, batches::OpenBatches, outbox::Outbox};
 use crate::{
     action::Action,
     config::{Channel, Config, Transport},
@@ -57,6 +58,8 @@ pub(crate) struct Env {
     /// Bytes of rows in open batches, in open bursts, and in memories of repeats, of all sources.
     pub(crate) kept_bytes: u64,
     pub(crate) open_batches: OpenBatches,
+    /// What is known of the addresses of the instances.
+    pub(crate) addresses: Addresses,
     /// The time until which writers count as having been there from the start; `None` before the
     /// first connection.
     pub(crate) settling_until: Option<Timestamp>,
@@ -80,6 +83,7 @@ impl Env {
             replicate_again: false,
             kept_bytes: 0,
             open_batches: OpenBatches::default(),
+            addresses: Addresses::new(&config.continuity),
             settling_until: None,
             config,
         }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use self::origin::OtherEnd;
 pub use self::{
     origin::{ClearedReason, Origin, SyncOrigin},
-    reasons::{GapReason, NotAuditedReason, NotSentReason, WaitOutcome},
+    reasons::{Break, GapReason, NotAuditedReason, NotSentReason, WaitOutcome},
     warning::Warning,
 };
 use crate::{
@@ -94,6 +94,30 @@ pub enum Event {
         from: Token,
         /// The position after the reset.
         token: Token,
+    },
+    /// The log that the source's rows are fetched from is not the one that the rows before came from
+    /// (F11). What it has is not delivered: a [`Gap`](Event::Gap) follows for the rows that were to
+    /// be fetched. Rows that the writer sends go on being delivered. A person should see to the
+    /// writer's address, or find out what became of its database.
+    Discontinuity {
+        /// The source whose log is another one.
+        source: Source,
+        /// The position of the source.
+        position: Token,
+        /// The sign by which that was seen.
+        why: Break,
+    },
+    /// The writer's log goes back: it was restored from a backup, and the tokens above `to` are
+    /// given out again. Rows above `to` that were delivered before are no longer in the log; what
+    /// the log has there now is fetched and delivered. Only streams whose tokens rise otherwise
+    /// have this event.
+    Rewound {
+        /// The source that goes back.
+        source: Source,
+        /// The position before.
+        from: Token,
+        /// The position after: the highest token under which a delivered row still stands.
+        to: Token,
     },
     /// The source misses rows and has begun to fetch them.
     CatchingUp {
@@ -209,11 +233,13 @@ impl Event {
             | Self::Position { source, token }
             | Self::Gap { source, span: Span { upto: token, .. }, .. }
             | Self::Reset { source, token, .. }
+            | Self::Rewound { source, to: token, .. }
             | Self::CatchingUp { source, span: Span { from: token, .. } }
             | Self::NotLive { source, token }
             | Self::Live { source, token } => Some((source, *token)),
             Self::Connected { .. }
             | Self::Disconnected { .. }
+            | Self::Discontinuity { .. }
             | Self::Command { .. }
             | Self::PeerCommand { .. }
             | Self::PeerConnected { .. }
@@ -253,6 +279,14 @@ impl fmt::Display for Event {
             Self::Reset { source, from, token } => {
                 write!(f, "{source} starts over at {token}, was at {from}")
             }
+            Self::Discontinuity { source, position, why } => {
+                write!(f, "{source} cannot go on from {position}, as its log is another one: {why}")
+            }
+            Self::Rewound { source, from, to } => write!(
+                f,
+                "{source} goes back from {from} to {to}: its log was restored from a backup, and \
+                 what it has above is fetched"
+            ),
             Self::CatchingUp { source, span: Span { from, upto } } => {
                 write!(f, "{source} is catching up from {from} to {upto}")
             }

@@ -24,6 +24,31 @@ pub enum GapReason {
     /// Rows could not be read or kept that may lie at or below the position, where it is not known
     /// any more what was delivered. The gap begins below the position and ends there.
     Unreadable,
+    /// The log that the rows would come from is not the one that the rows before came from; the
+    /// [`Event::Discontinuity`](crate::Event) before the gap says why. The gap begins below the
+    /// position where rows that were delivered are no longer in the log.
+    Discontinuity,
+}
+
+/// The sign by which a log is known not to be the one that rows were delivered from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Break {
+    /// Other rows stand under tokens under which rows were delivered: the log was replaced, or
+    /// restored from a backup and written anew.
+    OtherRows {
+        /// The lowest token under which other rows were found.
+        token: Token,
+        /// The highest token under which a delivered row still stands; `None` if none was found.
+        same_upto: Option<Token>,
+    },
+    /// None of the rows that were delivered last was found, nor any row of the same instance in
+    /// another stream: the address belongs to another instance, or the log was emptied.
+    NoRows {
+        /// The number of rows that were looked for.
+        looked_for: u32,
+    },
 }
 
 /// The reason why rows were not compared with the writer's log.
@@ -95,6 +120,30 @@ const SPLIT_TOKEN: &str =
 const UNREADABLE: &str =
     "some could not be read, and it is not known what else was delivered there";
 
+const DISCONTINUITY: &str = "the log there is not the one that the rows before came from";
+
+impl fmt::Display for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherRows { token, same_upto: Some(same) } => write!(
+                f,
+                "other rows stand at {token} than were delivered, and up to {same} it is the same; \
+                 the writer's database was restored or replaced"
+            ),
+            Self::OtherRows { token, same_upto: None } => write!(
+                f,
+                "other rows stand at {token} than were delivered; the writer's database was \
+                 restored or replaced"
+            ),
+            Self::NoRows { looked_for } => write!(
+                f,
+                "none of the last {looked_for} delivered rows is in it; the address belongs to \
+                 another instance, or the log was emptied"
+            ),
+        }
+    }
+}
+
 impl fmt::Display for GapReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -102,6 +151,7 @@ impl fmt::Display for GapReason {
             Self::GaveUp { error } => write!(f, "{GAVE_UP}{error}"),
             Self::SplitToken => f.write_str(SPLIT_TOKEN),
             Self::Unreadable => f.write_str(UNREADABLE),
+            Self::Discontinuity => f.write_str(DISCONTINUITY),
         }
     }
 }

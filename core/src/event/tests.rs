@@ -70,12 +70,36 @@ fn every_reason_is_a_clause_of_its_own() {
     const SPLIT: &str =
         "a page ended inside the rows of one token, and the rest cannot be requested";
     assert_lines(
-        4,
+        5,
         &[
             (GapReason::NoEndpoint, NO_ENDPOINT),
+            (
+                GapReason::Discontinuity,
+                "the log there is not the one that the rows before came from",
+            ),
             (GapReason::GaveUp { error: too_large() }, GAVE_UP),
             (GapReason::SplitToken, SPLIT),
             (GapReason::Unreadable, UNREADABLE),
+        ],
+    );
+    assert_lines(
+        2,
+        &[
+            (
+                Break::OtherRows { token: UPTO, same_upto: Some(FROM) },
+                "other rows stand at 9 than were delivered, and up to 3 it is the same; the \
+                 writer's database was restored or replaced",
+            ),
+            (
+                Break::OtherRows { token: UPTO, same_upto: None },
+                "other rows stand at 9 than were delivered; the writer's database was restored or \
+                 replaced",
+            ),
+            (
+                Break::NoRows { looked_for: 8 },
+                "none of the last 8 delivered rows is in it; the address belongs to another \
+                 instance, or the log was emptied",
+            ),
         ],
     );
     assert_lines(
@@ -162,7 +186,7 @@ fn every_event_is_a_line_for_a_log() {
     let lost = |retry_at| Event::Disconnected { conn: CONN, reason: "reset".to_owned(), retry_at };
     let command = Command::RemoteServerUp("h".into());
     assert_lines(
-        21,
+        23,
         &[
             (Event::Connected { conn: CONN }, "connected"),
             (lost(None), "disconnected: reset"),
@@ -184,6 +208,21 @@ fn every_event_is_a_line_for_a_log() {
             (
                 Event::Reset { source: source(), from: token, token: Token::START },
                 "events/p1 starts over at 0, was at 9",
+            ),
+            (
+                Event::Discontinuity {
+                    source: source(),
+                    position: token,
+                    why: Break::NoRows { looked_for: 2 },
+                },
+                "events/p1 cannot go on from 9, as its log is another one: none of the last 2 \
+                 delivered rows is in it; the address belongs to another instance, or the log was \
+                 emptied",
+            ),
+            (
+                Event::Rewound { source: source(), from: token, to: FROM },
+                "events/p1 goes back from 9 to 3: its log was restored from a backup, and what it \
+                 has above is fetched",
             ),
             (
                 Event::CatchingUp { source: source(), span: Span::new(FROM, UPTO) },
@@ -261,6 +300,8 @@ fn foreign(text: &str) -> Vec<Event> {
         Warning::Unanswered { sources: 2, example: source(), asked: 1 },
         Warning::DuplicateInstance { instance: string() },
         Warning::OtherWriter { stream: bytes(), instance: bytes() },
+        Warning::RowsGone { source: source(), looked_for: 3 },
+        Warning::NotRewound { source: source(), position: UPTO, announced: FROM },
         Warning::HoldingOverflow { source: source() },
         Warning::BatchOverflow { source: source() },
         Warning::TooManySources { source: source() },
@@ -292,6 +333,8 @@ fn foreign(text: &str) -> Vec<Event> {
             reason,
         });
         warnings.push(fetch_failed(error.clone()));
+        let wrong = Some(error.clone());
+        warnings.push(Warning::WrongAddress { source: source.clone(), looks: 3, error: wrong });
         events.push(Event::Gap {
             source,
             span: Span { from, upto },

@@ -99,6 +99,35 @@ pub enum Warning {
         /// The reason why they are not looked into.
         reason: NotAuditedReason,
     },
+    /// None of the rows of a source that were delivered last is in its writer's log any more. That
+    /// may be in order: they were deleted, or others took their place. Nothing shows that the log is
+    /// another one, so it is believed. It is reported at most once per connection and source.
+    RowsGone {
+        /// The source whose rows were looked for.
+        source: Source,
+        /// The number of rows that were looked for.
+        looked_for: u32,
+    },
+    /// Rows that an instance had just sent were not found where its rows are to be fetched. It is
+    /// reported once per instance.
+    WrongAddress {
+        /// The source of the row that was looked for last.
+        source: Source,
+        /// The number of times that a row was looked for.
+        looks: u32,
+        /// The error of the last attempt; `None` if the row was not there.
+        error: Option<FetchError>,
+    },
+    /// The writer announced itself below the position, and its log has none of the rows that were
+    /// delivered; but nothing proves that this is the same log.
+    NotRewound {
+        /// The source that was announced lower.
+        source: Source,
+        /// The position, which stays.
+        position: Token,
+        /// The token that was announced.
+        announced: Token,
+    },
     /// More rows were received of a source that is not live than may be held; they will be fetched
     /// as well.
     HoldingOverflow {
@@ -274,6 +303,30 @@ impl fmt::Display for Warning {
                 let rows = format_args!("rows ({from}, {upto}] of {source}");
                 write!(f, "{rows} may be missing and are not looked for: {reason}")
             }
+            Self::RowsGone { source, looked_for } => write!(
+                f,
+                "none of the {} of {source} that were delivered last is in its writer's log any \
+                 more: deleted, or replaced by others",
+                Count(*looked_for, "row")
+            ),
+            Self::WrongAddress { source, looks, error } => {
+                let found = match error {
+                    Some(error) => format!("the last attempt failed: {error}"),
+                    None => "they were not there".to_owned(),
+                };
+                write!(
+                    f,
+                    "rows that {} had just sent were looked for at its address {}: {found}; is \
+                     it the address of another instance?",
+                    name(source.instance()),
+                    Count(*looks, "time")
+                )
+            }
+            Self::NotRewound { source, position, announced } => write!(
+                f,
+                "{source} is announced at {announced}, below its position {position}, and no \
+                 delivered row is in its log; is it the log of another instance?"
+            ),
             Self::HoldingOverflow { source } => write!(
                 f,
                 "more rows of {source} came during its catch-up than are held in memory; they will \

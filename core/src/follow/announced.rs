@@ -71,6 +71,7 @@ impl Follower {
             }
             announce::Step::Stay => self.go_live(env),
         }
+        self.note_lower(env, span.upto);
         if step != announce::Step::Hold {
             self.class.on_announced(span, position);
         }

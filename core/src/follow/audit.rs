@@ -156,7 +156,8 @@ impl Follower {
 
     /// Requests the next page: no catch-up is queued, and this source is next.
     pub(crate) fn on_audit_slot(&mut self, env: &mut Env) {
-        if !self.is_live() {
+        // The rows of another log would pass for lost ones.
+        if !self.is_live() || self.has_other_log() {
             self.stop_audit(env);
             return;
         }

@@ -7,6 +7,7 @@
 
 use super::{
     Follower,
+    continuity::Probe,
     follower::State,
     page::{Checked, by_token},
     pager::{FetchOutcome, PageResult, Pager},
@@ -31,7 +32,9 @@ pub(super) struct CatchUp {
     /// once more.
     contradicted: Option<Token>,
     /// The token above which everything is still to be fetched, while it is below the position.
-    below: Option<Token>,
+    pub(super) below: Option<Token>,
+    /// The search for delivered rows in the log, before anything more of it is believed.
+    pub(super) probe: Option<Box<Probe>>,
     /// Whether nothing but a row has ever named the source, so that its writer may not have the
     /// stream at all.
     is_stray: bool,
@@ -62,6 +65,7 @@ impl CatchUp {
             shown: None,
             contradicted: None,
             below: None,
+            probe: None,
             is_stray: false,
             pager: Pager::new(),
         }
@@ -207,9 +211,12 @@ impl Follower {
         }
         let from = self.position.unwrap_or(Token::START);
         let (index, traits) = (self.index, self.traits);
+        let probe = self.next_probe(env);
         let Some(catch_up) = self.catch_up_mut() else { return };
         let from = catch_up.below.map_or(from, |below| below.min(from));
-        let span = catch_up.pager.next_span(from, catch_up.target, traits, &env.config);
+        let span = probe.unwrap_or_else(|| {
+            catch_up.pager.next_span(from, catch_up.target, traits, &env.config)
+        });
         let query = env.queries.issue_fetch(index);
         catch_up.pager.on_requested(query, span);
         env.stats.fetches += 1;
@@ -235,7 +242,11 @@ impl Follower {
         let Some(catch_up) = self.catch_up_mut() else { return };
         let Some((_, span)) = catch_up.pager.in_flight() else { return };
         match catch_up.pager.on_fetched(span, outcome, traits) {
-            PageResult::Page(checked) => self.screen_or_apply(env, span, checked),
+            PageResult::Page(checked) => {
+                if let Some(checked) = self.compare_page(env, checked) {
+                    self.screen_or_apply(env, span, checked);
+                }
+            }
             PageResult::Narrower => self.fetch_next(env),
             PageResult::NoEndpoint => self.give_up(env, GapReason::NoEndpoint),
             PageResult::Unknown(error) if catch_up.is_stray => {
@@ -244,7 +255,9 @@ impl Follower {
             // It is another instance that does not know a stream of which the writer has spoken:
             // the address is wrong, and may be put right.
             PageResult::Unknown(error) | PageResult::Failed(error) => {
-                self.on_fetch_failed(env, span, error);
+                if let Some(error) = self.pass_over(env, error) {
+                    self.on_fetch_failed(env, span, error);
+                }
             }
         }
     }
@@ -314,7 +327,7 @@ impl Follower {
         self.continue_or_finish(env);
     }
 
-    fn notify_gap(&self, env: &mut Env, span: Span, reason: GapReason) {
+    pub(super) fn notify_gap(&self, env: &mut Env, span: Span, reason: GapReason) {
         env.stats.gaps += 1;
         let source = self.source.clone();
         env.notify(Event::Gap { source, span, reason });

@@ -8,7 +8,7 @@ use crate::{
     env::Env,
     event::{Event, Origin},
     memory::identity,
-    stream::{Row, Rows, Token},
+    stream::{Compared, Row, Rows, Token},
 };
 
 impl Follower {
@@ -105,6 +105,9 @@ impl Follower {
             self.remember_for_audit(env, token, &rows, position);
         }
         self.note_row(env, token);
+        if self.traits.compared != Compared::No && self.is_anchor_due(env, origin) {
+            self.remember_as_anchor(env, token, &rows, origin);
+        }
         let source = self.source.clone();
         env.notify(Event::Rows { source, token, rows, origin, position });
         self.set_position(env, position);

@@ -8,6 +8,7 @@ use super::{
     audit::Audit,
     batch::Open,
     catch_up::{CatchUp, Proof},
+    continuity::Continuity,
     holding::Holding,
     hole::Hole,
     order::Class,
@@ -19,7 +20,7 @@ use crate::{
     holes::Writer,
     ids::{SourceIndex, StreamIndex},
     inband::Lost,
-    stream::{Source, StreamTraits, Token},
+    stream::{Anchors, Compared, Source, StreamTraits, Token},
     timer::TimerKey,
 };
 
@@ -40,6 +41,9 @@ pub(crate) struct Follower {
     pub(super) open: Open,
     pub(super) held: Option<Box<Holding>>,
     pub(super) class: Class,
+    /// What was delivered, by which the log is known again; `None` until something was. A log that
+    /// is not compared has traits that say so.
+    pub(super) continuity: Option<Box<Continuity>>,
     /// `None` where no audit is wanted, or where none is possible.
     pub(super) audit: Option<Box<Audit>>,
     /// The source among those of its stream whose holes are looked into, if they are.
@@ -81,6 +85,11 @@ impl Follower {
         position: Option<Token>,
         config: &Config,
     ) -> Self {
+        let mut traits = traits;
+        if !config.continuity.continuity || config.transport.catches_up_in_band() {
+            traits.compared = Compared::No;
+        }
+        let continuity = Continuity::saved(config.positions.anchors_of(&source), traits);
         Self {
             index,
             stream,
@@ -92,6 +101,7 @@ impl Follower {
             open: Open::Nothing,
             held: None,
             class: Class::new(traits.order),
+            continuity,
             audit: Audit::new(traits, config),
             watched: None,
             kept_bytes: 0,
@@ -105,6 +115,11 @@ impl Follower {
     /// Returns the token up to which every row was delivered.
     pub(crate) const fn position(&self) -> Option<Token> {
         self.position
+    }
+
+    /// Returns the rows that were delivered by which the log is known again.
+    pub(crate) fn anchors(&self) -> Option<&Anchors> {
+        Some(&self.continuity.as_ref()?.anchors)
     }
 
     /// Returns whether the position is confirmed on the present connection.
@@ -234,6 +249,9 @@ impl Follower {
         self.stop_audit(env);
         self.class.on_disconnected();
         self.unsettle_watch(env);
+        if let Some(continuity) = &mut self.continuity {
+            continuity.on_disconnected();
+        }
         // In the oldest dialect a source that was started over is requested from its start again in
         // any case: it keeps its catch-up, so that the delay grows from one failure to the next.
         let keeps = !self.traits.resettable
@@ -279,6 +297,7 @@ impl Follower {
         let is_new = self.has_delivered_nothing();
         self.class.start_over();
         self.hole.start_over();
+        self.forget_anchors_above(Token::START);
         let from = self.position.replace(Token::START).unwrap_or(Token::START);
         if !is_new {
             env.stats.resets += 1;

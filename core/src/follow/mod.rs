@@ -3,7 +3,7 @@
 //!
 //! What enters: the rows and announcements of one (stream, writer), the answers to its fetches,
 //! timers, and the end of the connection. What leaves: events, in order, and fetches. Keeps F1 to
-//! F10: state is per source, and only what is received on the present connection confirms a
+//! F11: state is per source, and only what is received on the present connection confirms a
 //! position (`protocol.md` 11.1, 11.2).
 //!
 //! * [`follower`]: the state and its transitions. Two pure functions decide, and their tables are
@@ -13,13 +13,17 @@
 //! * [`catch_up`] fetches missed rows page by page ([`pager`]); [`held`] keeps what is received
 //!   meanwhile; [`hole`] knows where rows were lost; [`in_band`] catches up over the connection with
 //!   a server of the oldest dialect.
-//! * [`look`] finds tokens that were lost whole; [`audit`] finds lost rows whose loss nothing on the wire shows.
+//! * [`continuity`] compares the log with what was delivered before; [`look_up`] looks for single rows
+//!   of it, and [`rewind`] for the place down to which a log went back.
+//! * [`look`] finds tokens that were lost whole; [`audit`] finds lost rows whose loss nothing on the
+//!   wire shows.
 
 mod announce;
 mod announced;
 mod audit;
 mod batch;
 mod catch_up;
+mod continuity;
 mod deliver;
 mod follower;
 mod held;
@@ -27,11 +31,13 @@ mod holding;
 mod hole;
 mod in_band;
 mod look;
+mod look_up;
 mod order;
 mod own_rows;
 mod page;
 mod pager;
 mod receive;
+mod rewind;
 mod rows;
 #[cfg(test)]
 mod table;

@@ -87,6 +87,11 @@ impl Pager {
         self.step = Step::Queued;
     }
 
+    /// Notes that the next page is to be requested when a timer ends.
+    pub(super) fn back_off(&mut self) {
+        self.step = Step::BackingOff;
+    }
+
     pub(super) fn is_queued(&self) -> bool {
         self.step == Step::Queued
     }

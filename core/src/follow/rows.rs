@@ -76,8 +76,12 @@ impl Follower {
             (receive::Step::Deliver, Some(rows)) => self.deliver_live(env, token, rows),
             (receive::Step::Repeat, Some(rows)) => {
                 env.stats.rows_repeated += rows.len() as u64;
+                self.note_old_rows(env, token, &rows);
             }
-            (receive::Step::DeliverBelow, Some(rows)) => self.deliver_below(env, token, rows),
+            (receive::Step::DeliverBelow, Some(rows)) => {
+                self.note_old_rows(env, token, &rows);
+                self.deliver_below(env, token, rows);
+            }
             (receive::Step::Hold, Some(rows)) => self.hold_rows(env, token, &rows),
             (receive::Step::HoldAndRequest, Some(rows)) => {
                 self.hold_rows(env, token, &rows);

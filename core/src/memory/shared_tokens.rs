@@ -41,6 +41,17 @@ impl SharedTokens {
         true
     }
 
+    /// Forgets the tokens above `token`, which are given out again.
+    pub(crate) fn forget_above(&mut self, token: Token) {
+        while let Some(highest) = self.tokens.pop_last() {
+            if highest <= token {
+                self.tokens.insert(highest);
+                break;
+            }
+            self.take_part(highest);
+        }
+    }
+
     /// Returns whether all rows of the token were delivered.
     pub(crate) fn is_whole(&self, token: Token) -> bool {
         self.tokens.contains(&token) && !self.is_part(token)

@@ -35,6 +35,8 @@ pub(crate) struct Queries {
     pub(crate) audits: Turns,
     /// The fetches that look into holes, and the streams whose turn is next.
     pub(crate) looks: Looks,
+    /// The same for rows that are looked for one by one, which have the lowest priority.
+    pub(crate) look_ups: Turns,
 }
 
 /// Sources that are queued for a fetch slot, in order, each at most once.
@@ -64,6 +66,7 @@ pub(crate) enum Requester {
     CatchUp(SourceIndex),
     Audit(SourceIndex),
     Look(StreamIndex),
+    LookUp(SourceIndex),
 }
 
 impl Queries {
@@ -131,11 +134,19 @@ impl Queries {
         fetch
     }
 
+    /// Returns the id of a new fetch that looks for a row of this source.
+    pub(crate) const fn issue_look_up(&mut self, source: SourceIndex) -> FetchId {
+        let fetch = FetchId::new(self.next_number());
+        self.look_ups.begin(fetch, source);
+        fetch
+    }
+
     /// Returns whether one more fetch may be in flight.
     pub(crate) fn has_free_slot(&self, config: &Config) -> bool {
-        let audits = usize::from(self.audits.is_in_flight());
-        let looks = self.looks.in_flight();
-        self.in_flight.len() + self.screenings.len() + self.in_band.len() + audits + looks
+        let turns = [&self.audits, &self.look_ups];
+        let turns =
+            turns.iter().filter(|turns| turns.is_in_flight()).count() + self.looks.in_flight();
+        self.in_flight.len() + self.screenings.len() + self.in_band.len() + turns
             < config.catch_up.fetches_in_flight_max as usize
     }
 
@@ -166,6 +177,13 @@ impl Queries {
         if is_idle && self.has_free_slot(config) { self.audits.next() } else { None }
     }
 
+    /// Takes the next source that may look for a row: no other one does so, and nothing else waits
+    /// for a slot.
+    pub(crate) fn next_look_up(&mut self, config: &Config) -> Option<SourceIndex> {
+        let is_idle = !self.look_ups.is_in_flight() && self.line_is_empty();
+        if is_idle && self.has_free_slot(config) { self.look_ups.next() } else { None }
+    }
+
     /// Takes the fetch that was answered; returns whom the answer is for, or `None` if it is no
     /// longer wanted.
     pub(crate) fn take(&mut self, fetch: FetchId) -> Option<Requester> {
@@ -174,6 +192,9 @@ impl Queries {
         }
         if let Some(stream) = self.looks.take(fetch) {
             return Some(Requester::Look(stream));
+        }
+        if let Some(source) = self.look_ups.take(fetch) {
+            return Some(Requester::LookUp(source));
         }
         self.in_flight.remove(&fetch).map(Requester::CatchUp)
     }
@@ -187,8 +208,9 @@ impl Queries {
     pub(crate) fn give_up_all(&mut self) -> impl Iterator<Item = FetchId> + use<> {
         self.line = Line::default();
         self.screenings.clear();
-        let (audit, looks) = (self.audits.clear(), self.looks.clear());
-        std::mem::take(&mut self.in_flight).into_keys().chain(audit).chain(looks)
+        let (turns, looks) = ([self.audits.clear(), self.look_ups.clear()], self.looks.clear());
+        let turns = turns.into_iter().flatten();
+        std::mem::take(&mut self.in_flight).into_keys().chain(turns).chain(looks)
     }
 
     /// Notes that missed rows of the source begin to come in over the connection. They take a slot.

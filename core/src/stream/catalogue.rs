@@ -24,6 +24,20 @@ pub enum Order {
     Loose,
 }
 
+/// What the rows that a page has under a token say of those that were delivered under it (F11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Compared {
+    /// The log keeps a row until another one takes its place under a higher token: other rows under
+    /// its token are those of another log.
+    Yes,
+    /// The log changes rows in place: one that is still there shows that it is the same log, another
+    /// one shows nothing.
+    WhereFound,
+    /// Nothing: the log starts over with its writer, or has rows of others under the same token.
+    No,
+}
+
 /// The traits of one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -48,6 +62,11 @@ pub struct StreamTraits {
     pub aggregated: bool,
     /// Whether Synapse's configuration (`stream_writers`) takes no more than one writer.
     pub single_writer: bool,
+    /// Whether a page shows if the log is the one that rows were delivered from.
+    pub compared: Compared,
+    /// Whether an instance answers with the rows of its own alone, so that one at a wrong address
+    /// has none of those that the writer sent. The others answer with the rows of all.
+    pub own_rows_only: bool,
 }
 
 impl StreamTraits {
@@ -60,10 +79,14 @@ impl StreamTraits {
         windowed: false,
         aggregated: false,
         single_writer: false,
+        compared: Compared::Yes,
+        own_rows_only: false,
     };
-    const BURSTS: Self = Self { order: Order::Bursts, windowed: true, ..Self::RISING };
-    const LOOSE: Self = Self { order: Order::Loose, overruns: true, ..Self::RISING };
-    const RESETTABLE: Self = Self { resettable: true, ..Self::RISING };
+    /// A stream of which an instance answers with its own rows.
+    const OWN: Self = Self { own_rows_only: true, ..Self::RISING };
+    const BURSTS: Self = Self { order: Order::Bursts, windowed: true, ..Self::OWN };
+    const LOOSE: Self = Self { order: Order::Loose, overruns: true, ..Self::OWN };
+    const RESETTABLE: Self = Self { resettable: true, compared: Compared::No, ..Self::RISING };
     const SHARED: Self = Self { shared_fetch: true, ..Self::RISING };
 }
 
@@ -75,26 +98,37 @@ pub const CATALOGUE: [(&str, StreamTraits); 24] = [
     ("caches", StreamTraits::LOOSE),
     ("current_state_deltas", StreamTraits::RISING),
     ("device_lists", StreamTraits::SHARED),
-    ("events", StreamTraits { splits_tokens: false, ..StreamTraits::RISING }),
+    ("events", StreamTraits { splits_tokens: false, ..StreamTraits::OWN }),
     ("federation", StreamTraits { overruns: true, ..StreamTraits::RESETTABLE }),
     ("groups", StreamTraits::RISING),
-    ("presence", StreamTraits { single_writer: true, ..StreamTraits::RISING }),
+    (
+        "presence",
+        StreamTraits { single_writer: true, compared: Compared::WhereFound, ..StreamTraits::OWN },
+    ),
     ("presence_federation", StreamTraits { splits_tokens: false, ..StreamTraits::RESETTABLE }),
     ("profile_updates", StreamTraits::SHARED),
     ("public_rooms", StreamTraits::RISING),
     ("push_rules", StreamTraits::RISING),
     ("pushers", StreamTraits::RISING),
     ("quarantined_media", StreamTraits::SHARED),
-    ("receipts", StreamTraits::RISING),
+    ("receipts", StreamTraits::OWN),
     ("sticky_events", StreamTraits::SHARED),
     ("tag_account_data", StreamTraits::RISING),
     ("thread_subscriptions", StreamTraits::SHARED),
     // Before 1.81 its pages end after 100 tokens and yet state that they are complete
     // (`protocol.md` 7.5).
-    ("to_device", StreamTraits { windowed: true, aggregated: true, ..StreamTraits::RISING }),
+    (
+        "to_device",
+        StreamTraits {
+            windowed: true,
+            aggregated: true,
+            compared: Compared::No,
+            ..StreamTraits::RISING
+        },
+    ),
     ("typing", StreamTraits { single_writer: true, ..StreamTraits::RESETTABLE }),
-    ("un_partial_stated_event", StreamTraits::RISING),
-    ("un_partial_stated_room", StreamTraits::RISING),
+    ("un_partial_stated_event", StreamTraits::OWN),
+    ("un_partial_stated_room", StreamTraits::OWN),
     ("user_signature", StreamTraits::RISING),
 ];
 

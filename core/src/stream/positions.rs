@@ -1,22 +1,44 @@
 //! Positions of many sources: the value to save and to resume from.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, Visitor},
-    ser::SerializeMap as _,
+    ser::SerializeMap,
 };
 
-use super::{Source, Token};
+use super::{Anchor, Anchors, Compared, Rows, Source, Token, traits};
+use crate::time::Timestamp;
+
+/// The key beside the streams under which anchors are saved. The space keeps it from being the name
+/// of a stream.
+const LAST_ROWS: &str = "last rows";
 
 /// The position of each source, from which to resume it. As JSON: `{"events":{"p1":123}}`, by
 /// stream and by writer.
 ///
 /// Every row up to the token of a source was delivered (promise F6). Iteration is in the order of
 /// the names.
+///
+/// A position may have [anchors](Anchor): digests of a few of the rows that were delivered up to
+/// it, by which a follower sees whether the log is still the one that they came from (promise F11).
+/// They stand beside the streams, under a name that no stream can have, and a value without them is
+/// read as well: `{"events":{"p1":123},"last rows":{"events":{"p1":[[123,"00c4f1a2b3d4e5f6"]]}}}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Positions(BTreeMap<Source, Token>);
+pub struct Positions(BTreeMap<Source, Saved>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Saved {
+    token: Token,
+    anchors: Anchors,
+}
+
+impl Saved {
+    const fn at(token: Token) -> Self {
+        Self { token, anchors: Anchors::NONE }
+    }
+}
 
 impl Positions {
     /// Creates a value without any position.
@@ -26,29 +48,77 @@ impl Positions {
 
     /// Returns the position of a source, if it is known.
     pub fn get(&self, source: &Source) -> Option<Token> {
-        self.0.get(source).copied()
+        self.0.get(source).map(|saved| saved.token)
     }
 
     /// Sets the position of a source, lower or higher than before. Only a source that was not known
-    /// costs an allocation.
+    /// costs an allocation. What was remembered above a lower position is forgotten.
     pub fn set(&mut self, source: &Source, token: Token) {
-        if let Some(known) = self.0.get_mut(source) {
-            *known = token;
+        if let Some(saved) = self.0.get_mut(source) {
+            if token < saved.token {
+                saved.anchors.forget_above(token);
+            }
+            saved.token = token;
         } else {
-            self.0.insert(source.clone(), token);
+            self.0.insert(source.clone(), Saved::at(token));
         }
+    }
+
+    /// Returns the anchors of a source at or below its position, the newest first.
+    pub fn anchors(&self, source: &Source) -> impl Iterator<Item = &Anchor> {
+        self.0.get(source).into_iter().flat_map(|saved| saved.anchors.upto(saved.token))
+    }
+
+    /// Notes rows that were delivered, of a source that has a position. Those of one token become an
+    /// anchor when `every` has passed since the last one, or `tokens_max` tokens: a digest costs far
+    /// more than a delivery. Returns the new anchor.
+    pub fn on_rows(
+        &mut self,
+        source: &Source,
+        token: Token,
+        rows: &Rows,
+        now: Timestamp,
+        (every, tokens_max): (Duration, u32),
+    ) -> Option<&Anchor> {
+        let saved = self.0.get_mut(source)?;
+        if !saved.anchors.is_due(now, tokens_max)
+            || traits(source.stream()).compared == Compared::No
+        {
+            return None;
+        }
+        saved.anchors.push(Anchor::new(source.stream(), token, rows), now, every)
+    }
+
+    /// Adds an anchor that [`Positions::on_rows`] has made in another value, to a source that has a
+    /// position. One below those that are known is left out.
+    pub fn add_anchor(&mut self, source: &Source, anchor: Anchor) {
+        if let Some(saved) = self.0.get_mut(source) {
+            saved.anchors.push(anchor, Timestamp::ZERO, Duration::ZERO);
+        }
+    }
+
+    /// Takes the anchors of a source.
+    pub(crate) fn set_anchors(&mut self, source: &Source, anchors: &Anchors) {
+        if let Some(saved) = self.0.get_mut(source) {
+            saved.anchors =
+                Anchors::saved(anchors.upto(saved.token).cloned().collect(), saved.token);
+        }
+    }
+
+    pub(crate) fn anchors_of(&self, source: &Source) -> Anchors {
+        self.0.get(source).map(|saved| saved.anchors.clone()).unwrap_or_default()
     }
 
     /// Returns the highest position of any writer of `stream`; `None` if none is known.
     pub fn highest(&self, stream: &str) -> Option<Token> {
         let first = Source::new(stream, "");
         let sources = self.0.range(first..).take_while(|(source, _)| source.stream() == stream);
-        sources.map(|(_, token)| *token).max()
+        sources.map(|(_, saved)| saved.token).max()
     }
 
     /// Iterates over all positions, by name of the stream and then of the writer.
     pub fn iter(&self) -> impl Iterator<Item = (&Source, Token)> {
-        self.0.iter().map(|(source, token)| (source, *token))
+        self.0.iter().map(|(source, saved)| (source, saved.token))
     }
 
     /// Returns the number of sources that have a position.
@@ -64,22 +134,49 @@ impl Positions {
 
 impl FromIterator<(Source, Token)> for Positions {
     fn from_iter<I: IntoIterator<Item = (Source, Token)>>(positions: I) -> Self {
-        Self(positions.into_iter().collect())
+        Self(positions.into_iter().map(|(source, token)| (source, Saved::at(token))).collect())
     }
 }
 
-/// The positions of the writers of one stream.
-struct Writers<'a>(&'a Positions, &'a str);
+/// What is saved of the writers of each stream, by stream and by writer: `V` is made of each.
+struct ByStream<'a, F>(&'a Positions, F);
 
-impl Serialize for Writers<'_> {
+/// The same of the writers of one stream.
+struct Writers<'a, F>(&'a Positions, &'a str, &'a F);
+
+impl<V: Serialize, F: Fn(&Saved) -> Option<V>> ByStream<'_, F> {
+    fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        let Self(positions, value) = self;
+        let mut last = None;
+        for (source, saved) in &positions.0 {
+            if last != Some(source.stream()) && value(saved).is_some() {
+                last = Some(source.stream());
+                map.serialize_entry(source.stream(), &Writers(positions, source.stream(), value))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<V: Serialize, F: Fn(&Saved) -> Option<V>> Serialize for ByStream<'_, F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(positions, stream) = self;
+        let mut streams = serializer.serialize_map(None)?;
+        self.serialize_into(&mut streams)?;
+        streams.end()
+    }
+}
+
+impl<V: Serialize, F: Fn(&Saved) -> Option<V>> Serialize for Writers<'_, F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(positions, stream, value) = self;
         let mut writers = serializer.serialize_map(None)?;
-        for (source, token) in positions.0.range(Source::new(stream, "")..) {
+        for (source, saved) in positions.0.range(Source::new(stream, "")..) {
             if source.stream() != *stream {
                 break;
             }
-            writers.serialize_entry(source.instance(), token)?;
+            if let Some(value) = value(saved) {
+                writers.serialize_entry(source.instance(), &value)?;
+            }
         }
         writers.end()
     }
@@ -88,11 +185,14 @@ impl Serialize for Writers<'_> {
 impl Serialize for Positions {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut streams = serializer.serialize_map(None)?;
-        let mut last = None;
-        for source in self.0.keys() {
-            if last.replace(source.stream()) != Some(source.stream()) {
-                streams.serialize_entry(source.stream(), &Writers(self, source.stream()))?;
-            }
+        ByStream(self, |saved: &Saved| Some(saved.token)).serialize_into(&mut streams)?;
+        let anchors = |saved: &Saved| {
+            let mut list: Vec<_> = saved.anchors.upto(saved.token).cloned().collect();
+            list.reverse();
+            (!list.is_empty()).then_some(list)
+        };
+        if self.0.values().any(|saved| anchors(saved).is_some()) {
+            streams.serialize_entry(LAST_ROWS, &ByStream(self, anchors))?;
         }
         streams.end()
     }
@@ -100,9 +200,9 @@ impl Serialize for Positions {
 
 impl<'de> Deserialize<'de> for Positions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ByStream;
+        struct Streams;
 
-        impl<'de> Visitor<'de> for ByStream {
+        impl<'de> Visitor<'de> for Streams {
             type Value = Positions;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,18 +211,28 @@ impl<'de> Deserialize<'de> for Positions {
 
             fn visit_map<M: MapAccess<'de>>(self, mut streams: M) -> Result<Positions, M::Error> {
                 let mut positions = Positions::new();
-                while let Some((stream, writers)) =
-                    streams.next_entry::<String, BTreeMap<String, Token>>()?
-                {
-                    for (instance, token) in writers {
+                let mut anchors = BTreeMap::<String, BTreeMap<String, Vec<Anchor>>>::new();
+                while let Some(stream) = streams.next_key::<String>()? {
+                    if stream == LAST_ROWS {
+                        anchors = streams.next_value()?;
+                        continue;
+                    }
+                    for (instance, token) in streams.next_value::<BTreeMap<String, Token>>()? {
                         positions.set(&Source::new(&stream, &instance), token);
+                    }
+                }
+                for (stream, writers) in anchors {
+                    for (instance, list) in writers {
+                        if let Some(saved) = positions.0.get_mut(&Source::new(&stream, &instance)) {
+                            saved.anchors = Anchors::saved(list, saved.token);
+                        }
                     }
                 }
                 Ok(positions)
             }
         }
 
-        deserializer.deserialize_map(ByStream)
+        deserializer.deserialize_map(Streams)
     }
 }
 
@@ -146,5 +256,34 @@ mod tests {
         let positions: Positions = serde_json::from_str(text).unwrap();
         assert_eq!(positions.highest("aa"), Some(Token::new(5)));
         assert_eq!(positions.highest("ab"), None);
+    }
+
+    #[test]
+    fn anchors_are_saved_beside_the_streams_and_read_back() {
+        let every = Duration::ZERO;
+        let mut positions = Positions::new();
+        for (stream, instance, token) in
+            [("caches", "a", 4), ("events", "b", 7), ("typing", "b", 9)]
+        {
+            let source = Source::new(stream, instance);
+            positions.set(&source, Token::new(token));
+            let rows = super::super::Row::from("[1]").into();
+            positions.on_rows(&source, Token::new(token), &rows, Timestamp::ZERO, (every, 1));
+        }
+        let text = serde_json::to_string(&positions).unwrap();
+        assert!(text.starts_with(r#"{"caches":{"a":4},"events":{"b":7},"typing":{"b":9},"last "#));
+        assert!(!text.contains(r#""typing":{"b":["#), "its log starts over: {text}");
+        assert_eq!(serde_json::from_str::<Positions>(&text).unwrap(), positions);
+        let events = Source::new("events", "b");
+        assert_eq!(positions.anchors(&events).count(), 1);
+        positions.set(&events, Token::new(6));
+        assert_eq!(positions.anchors(&events).count(), 0, "7 is given out again");
+    }
+
+    #[test]
+    fn anchors_of_no_position_and_above_one_are_left_out() {
+        let text = r#"{"events":{"b":7},"last rows":{"events":{"b":[[8,"00"]],"c":[[1,"00"]]}}}"#;
+        let positions: Positions = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&positions).unwrap(), r#"{"events":{"b":7}}"#);
     }
 }

@@ -163,7 +163,9 @@ fn where_nothing_gets_lost_nothing_is_found() {
 
 #[test]
 fn without_it_nothing_is_asked_or_remembered() {
-    let mut run = Run::configured("events", 100, Config::default());
+    let mut config = Config::default();
+    config.continuity.continuity = false;
+    let mut run = Run::configured("events", 100, config);
     send(&mut run, 0b10);
     run.pass();
     let stats = run.bench.node.stats();

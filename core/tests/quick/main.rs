@@ -7,6 +7,7 @@ mod writer;
 
 mod audit;
 mod congestion;
+mod continuity;
 mod contract;
 mod counters;
 mod deadlines;

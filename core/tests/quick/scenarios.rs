@@ -154,6 +154,21 @@ scenarios! {
     bursts_rows_in_falling_order_are_all_delivered
     bursts_what_overflows_before_the_first_announcement_is_fetched
     bursts_who_joins_inside_one_does_not_trust_what_closes_it
+    continuity_a_fetch_begins_at_the_row_that_was_delivered_last
+    continuity_a_fetch_that_fails_teaches_nothing
+    continuity_a_look_at_an_address_gives_way_to_a_catch_up
+    continuity_a_look_without_an_address_is_not_made_again
+    continuity_a_purged_stream_is_believed_where_the_address_is_proven
+    continuity_a_row_far_below_is_requested_alone
+    continuity_a_stream_whose_rows_change_in_place_is_not_contradicted
+    continuity_an_address_is_looked_at_with_the_first_row_of_its_instance
+    continuity_an_anchor_that_no_page_can_hold_is_passed_over
+    continuity_one_other_row_is_asked_for_again
+    continuity_rows_that_all_instances_have_are_believed_when_they_are_gone
+    continuity_rows_that_are_late_at_the_database_are_found_a_little_later
+    continuity_saved_rows_are_compared_after_a_restart
+    continuity_three_rows_that_are_not_at_the_address_are_a_warning
+    continuity_two_other_rows_under_delivered_tokens_prove_another_log
     f05_rows_under_our_own_name_are_not_delivered
     f07_a_batch_that_is_not_whole_is_evidence_too
     f07_a_fetch_begun_under_an_earlier_connection_does_not_make_live
@@ -241,6 +256,14 @@ scenarios! {
     pages_one_that_is_too_large_is_asked_for_in_halves
     pages_one_token_that_is_too_large_is_asked_for_again_later
     pages_two_tokens_that_are_too_large_are_asked_for_one_by_one
+    rewound_a_log_that_was_cut_off_is_fetched_from_there
+    rewound_a_lower_announcement_is_harmless_where_the_rows_above_are_there
+    rewound_an_other_row_under_a_token_is_proof_enough
+    rewound_nothing_is_concluded_of_a_log_that_has_no_delivered_row
+    rewound_other_rows_and_none_that_was_delivered_are_a_gap_from_the_start
+    rewound_rows_above_a_lower_announcement_may_have_taken_the_place_of_others
+    rewound_what_is_received_above_the_position_ends_the_search
+    rewound_what_the_writer_wrote_unseen_is_fetched_too
     shared_a_row_that_a_fetch_shows_under_another_writer_is_delivered_once
     shared_a_row_that_two_writers_announce_is_delivered_once
     shared_a_token_that_a_page_cuts_is_completed_by_what_comes_live

@@ -173,6 +173,8 @@ struct Filled {
 
 fn filled(queue: &Queue, sources: usize, row: &str) -> Filled {
     let mut config = Config::default();
+    // The rows that a source is known again by are no queue.
+    config.continuity.continuity = false;
     unlimited(&mut config);
     (queue.configure)(&mut config);
     let is_oldest = matches!(config.transport, Transport::Tcp(_));

@@ -122,6 +122,8 @@ pub(super) fn audit(config: &mut Config, choices: &mut Choices<'_>) {
     }
     // A look and an audit both fetch below the position: only one of them can be judged by that.
     config.holes.look_into_holes = false;
+    // So does a search for rows that were delivered.
+    config.continuity.continuity = false;
     config.audit.audit_every = Some(Duration::from_secs(if is_set(0) { 3 } else { 1 }));
     if is_set(1) {
         config.audit.audit_rows_max = 3;

@@ -38,6 +38,8 @@ pub(super) struct Watch {
     config: Config,
     sources: BTreeMap<Source, SourceState>,
     in_flight: BTreeMap<FetchId, Source>,
+    /// Fetches in flight of rows that were delivered, to see whether the log is the same.
+    looks: BTreeSet<FetchId>,
     queries: u64,
     reads: BTreeSet<ReadId>,
     audits: Audits,
@@ -60,6 +62,7 @@ impl Watch {
             config: config.clone(),
             sources,
             in_flight: BTreeMap::new(),
+            looks: BTreeSet::new(),
             queries: 0,
             reads: BTreeSet::new(),
             audits: Audits::new(config),
@@ -79,6 +82,7 @@ impl Watch {
         match input {
             Input::Fetched { query, .. } => {
                 self.in_flight.remove(query);
+                self.looks.remove(query);
             }
             Input::LogRead { query, .. } => {
                 self.reads.remove(query);
@@ -124,7 +128,9 @@ impl Watch {
                 self.on_fetch(*query, source, *from, *upto)
             }
             Action::CancelFetch { query } => {
-                let known = self.in_flight.remove(query).is_some() || self.audits.take(*query);
+                let known = self.in_flight.remove(query).is_some()
+                    || self.looks.remove(query)
+                    || self.audits.take(*query);
                 holds(known, || format!("{query} was cancelled but is not in flight"))
             }
             Action::Notify(event) => self.on_event(event),
@@ -154,6 +160,8 @@ impl Watch {
         let position = self.sources.get(source).and_then(|seen| seen.position);
         if self.looks_back(source, from, position) {
             self.in_flight.insert(query, source.clone());
+        } else if position >= Some(upto) && self.config.continuity.continuity {
+            self.looks.insert(query);
         } else if position >= Some(upto) {
             self.audits.on_fetch(query, source, upto)?;
         } else {
@@ -161,7 +169,7 @@ impl Watch {
             holds(!twice, || format!("two fetches of {source}"))?;
             self.in_flight.insert(query, source.clone());
         }
-        let count = self.in_flight.len() + self.audits.in_flight();
+        let count = self.in_flight.len() + self.looks.len() + self.audits.in_flight();
         let max = self.config.catch_up.fetches_in_flight_max;
         holds(count <= max as usize, || format!("F9: {count} fetches in flight, {max} allowed"))
     }
@@ -213,6 +221,13 @@ impl Watch {
                 let before = self.sources.insert(source.clone(), SourceState::default());
                 let before = before.and_then(|seen| seen.position);
                 holds(before == Some(*from), || format!("a reset of {source} from {before:?}"))?;
+            }
+            Event::Rewound { source, from, to } => {
+                let resettable = self.traits(source).resettable;
+                holds(!resettable && to < from, || format!("F11: {source} goes back to {to}"))?;
+                let before = self.sources.insert(source.clone(), SourceState::default());
+                let before = before.and_then(|seen| seen.position);
+                holds(before == Some(*from), || format!("{source} goes back from {before:?}"))?;
             }
             Event::WaitEnded { wait, outcome } => self.on_wait_ended(*wait, *outcome)?,
             _ => {}

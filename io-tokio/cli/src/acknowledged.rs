@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 
 use serde::Deserialize;
 use synrepl_core::{
-    Event, Printable,
-    stream::{Positions, Source, Token},
+    ContinuityConfig, Event, Printable, Timestamp,
+    stream::{Anchor, Positions, Source, Token},
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader},
@@ -24,11 +24,22 @@ const LINE_BYTES_MAX: u64 = 64 << 10;
 /// What was printed and is not acknowledged yet, and the positions up to what is.
 #[derive(Debug)]
 pub(super) struct Acknowledged {
-    printed: VecDeque<(u64, Option<(Source, Token)>)>,
+    printed: VecDeque<(u64, Option<Handled>)>,
+    /// The positions up to the last line that was printed.
+    taken: Positions,
     /// The number of the last line that was printed.
     last: u64,
     positions: Positions,
     heard: Receiver<Heard>,
+}
+
+/// What changes in the positions when a line is acknowledged.
+#[derive(Debug)]
+struct Handled {
+    source: Source,
+    token: Token,
+    /// Rows of the line that are remembered with the position.
+    anchor: Option<Anchor>,
 }
 
 /// What came on stdin so far. It is read whether or not anybody asks: a reader that cannot write its
@@ -50,7 +61,8 @@ impl Acknowledged {
     fn of(input: impl AsyncRead + Send + Unpin + 'static, positions: Positions) -> Self {
         let (sender, heard) = channel(Heard::default());
         tokio::spawn(read(input, sender));
-        Self { printed: VecDeque::new(), last: 0, positions, heard }
+        let taken = positions.clone();
+        Self { printed: VecDeque::new(), taken, last: 0, positions, heard }
     }
 
     /// Returns the number of the next line.
@@ -60,14 +72,26 @@ impl Acknowledged {
 
     /// Notes an event that was taken, and whether it has a line. What has none goes with the line
     /// before it.
-    pub(super) fn on_taken(&mut self, event: &Event, has_line: bool) {
+    pub(super) fn on_taken(&mut self, event: &Event, has_line: bool, now: Timestamp) {
         if has_line {
             self.last += 1;
         }
-        let position = event.position().map(|(source, token)| (source.clone(), token));
-        if has_line || position.is_some() {
-            self.printed.push_back((self.last, position));
+        let handled = event.position().map(|(source, token)| {
+            self.taken.set(source, token);
+            let anchor = self.anchor_of(event, now);
+            Handled { source: source.clone(), token, anchor }
+        });
+        if has_line || handled.is_some() {
+            self.printed.push_back((self.last, handled));
         }
+    }
+
+    /// Returns the rows of an event in the form in which they are remembered, once in a while.
+    fn anchor_of(&mut self, event: &Event, now: Timestamp) -> Option<Anchor> {
+        let Event::Rows { source, token, rows, .. } = event else { return None };
+        let config = ContinuityConfig::default();
+        let pace = (config.anchor_every, config.anchor_tokens_max);
+        self.taken.on_rows(source, *token, rows, now, pace).cloned()
     }
 
     /// Whether as many lines wait as may.
@@ -101,9 +125,12 @@ impl Acknowledged {
         if number > self.last {
             return Err(format!("line {number} is acknowledged, but {} were printed", self.last));
         }
-        while let Some((_, position)) = self.printed.pop_front_if(|(line, _)| *line <= number) {
-            if let Some((source, token)) = position {
+        while let Some((_, handled)) = self.printed.pop_front_if(|(line, _)| *line <= number) {
+            if let Some(Handled { source, token, anchor }) = handled {
                 self.positions.set(&source, token);
+                if let Some(anchor) = anchor {
+                    self.positions.add_anchor(&source, anchor);
+                }
             }
         }
         Ok(())
@@ -166,11 +193,11 @@ mod tests {
     #[tokio::test]
     async fn positions_follow_the_line_that_was_acknowledged() {
         let mut of = Acknowledged::of(tokio::io::empty(), Positions::new());
-        of.on_taken(&position("p1", 5), true);
-        of.on_taken(&Event::Stopped, false);
-        of.on_taken(&position("p1", 6), true);
-        of.on_taken(&position("p2", 7), false);
-        of.on_taken(&position("p1", 8), true);
+        of.on_taken(&position("p1", 5), true, Timestamp::ZERO);
+        of.on_taken(&Event::Stopped, false, Timestamp::ZERO);
+        of.on_taken(&position("p1", 6), true, Timestamp::ZERO);
+        of.on_taken(&position("p2", 7), false, Timestamp::ZERO);
+        of.on_taken(&position("p1", 8), true, Timestamp::ZERO);
         assert_eq!(shown(&of), "{}");
         of.acknowledge(1).unwrap();
         assert_eq!(shown(&of), r#"{"events":{"p1":5}}"#);
@@ -187,7 +214,7 @@ mod tests {
         let (mut reader, stdin) = tokio::io::duplex(1_024);
         let mut of = Acknowledged::of(stdin, Positions::new());
         for token in 1..=9 {
-            of.on_taken(&position("p1", token), true);
+            of.on_taken(&position("p1", token), true, Timestamp::ZERO);
         }
         for (line, token) in
             [("1\n", 1), ("\n {\"type\":\"rows\",\"seq\":2} \r\n", 2), ("5\n4\n", 5)]
@@ -212,7 +239,7 @@ mod tests {
         let mut of = Acknowledged::of(tokio::io::empty(), Positions::new());
         for _ in 0..UNACKNOWLEDGED_MAX {
             assert!(!of.is_full());
-            of.on_taken(&Event::Stopped, true);
+            of.on_taken(&Event::Stopped, true, Timestamp::ZERO);
         }
         assert!(of.is_full());
         of.acknowledge(1).unwrap();

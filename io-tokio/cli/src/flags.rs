@@ -53,6 +53,10 @@ JSON lines: every line is an object whose first field is \"type\":
   position      stream, instance, token: complete up to here
   gap           stream, instance, from, upto, reason: rows in (from, upto] could not be had
   reset         stream, instance, token, from: the stream starts over
+  rewound       stream, instance, token, from: the writer's log was restored from a backup; what came
+                above token is no longer in it
+  discontinuity stream, instance, position, why (other_rows, no_rows): what is fetched is not the log
+                that the rows before came from; a gap follows
   catching_up   stream, instance, from, upto
   live          stream, instance, token
   not_live      stream, instance, token: something of it could not be used; asked again

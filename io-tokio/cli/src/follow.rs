@@ -225,7 +225,7 @@ impl Follow {
         match &mut self.acknowledged {
             Some(acknowledged) => {
                 let has_line = self.printer.add_numbered(event, acknowledged.next());
-                acknowledged.on_taken(event, has_line);
+                acknowledged.on_taken(event, has_line, self.replication.now());
             }
             None => {
                 self.printer.add(event);

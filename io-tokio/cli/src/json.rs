@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use synrepl_core::{
-    ClearedReason, ConnectionId, Event, GapReason, Origin, SyncOrigin,
+    Break, ClearedReason, ConnectionId, Event, GapReason, Origin, SyncOrigin,
     secret::{veiled_keys, veiled_row, veiled_text},
     stream::{Rows, Source, Span, Token},
     wire::{Command, Replicate},
@@ -47,13 +47,32 @@ pub(super) fn append(out: &mut Vec<u8>, event: &Event) {
             let line = line.name("reason", gap_reason_name(reason));
             match reason {
                 GapReason::GaveUp { error } => line.text("error", &error.to_string()).end(),
-                GapReason::NoEndpoint | GapReason::SplitToken | GapReason::Unreadable | _ => {
-                    line.end()
-                }
+                GapReason::NoEndpoint
+                | GapReason::SplitToken
+                | GapReason::Unreadable
+                | GapReason::Discontinuity
+                | _ => line.end(),
             }
         }
         Event::Reset { source, from, token } => {
             of_source(out, "reset", source).token("token", *token).token("from", *from).end();
+        }
+        Event::Discontinuity { source, position, why } => {
+            let line = of_source(out, "discontinuity", source).token("position", *position);
+            match why {
+                Break::OtherRows { token, same_upto } => {
+                    let line = line.name("why", "other_rows").token("token", *token);
+                    match same_upto {
+                        Some(same) => line.token("same_upto", *same).end(),
+                        None => line.end(),
+                    }
+                }
+                Break::NoRows { .. } => line.name("why", "no_rows").end(),
+                _ => line.name("why", "other").end(),
+            }
+        }
+        Event::Rewound { source, from, to } => {
+            of_source(out, "rewound", source).token("token", *to).token("from", *from).end();
         }
         Event::CatchingUp { source, span: Span { from, upto } } => {
             let line = of_source(out, "catching_up", source);
@@ -136,6 +155,7 @@ const fn gap_reason_name(reason: &GapReason) -> &'static str {
         GapReason::GaveUp { .. } => "gave_up",
         GapReason::SplitToken => "split_token",
         GapReason::Unreadable => "unreadable",
+        GapReason::Discontinuity => "discontinuity",
         _ => "other",
     }
 }

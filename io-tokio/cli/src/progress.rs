@@ -83,6 +83,8 @@ impl Progress {
             }
             Event::Connected { .. }
             | Event::Reset { .. }
+            | Event::Discontinuity { .. }
+            | Event::Rewound { .. }
             | Event::Command { .. }
             | Event::WaitEnded { .. }
             | Event::PeerCommand { .. }

@@ -327,6 +327,8 @@ impl Serve {
             | Event::Position { .. }
             | Event::Gap { .. }
             | Event::Reset { .. }
+            | Event::Discontinuity { .. }
+            | Event::Rewound { .. }
             | Event::CatchingUp { .. }
             | Event::NotLive { .. }
             | Event::Live { .. }

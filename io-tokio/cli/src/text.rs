@@ -72,6 +72,7 @@ impl TextFormat {
                     GapReason::GaveUp { .. }
                     | GapReason::SplitToken
                     | GapReason::Unreadable
+                    | GapReason::Discontinuity
                     | _ => "",
                 };
                 let told =
@@ -81,6 +82,20 @@ impl TextFormat {
             Event::Reset { source, from, token } => {
                 let told = format!("RESET: starts over, was at {from}");
                 self.of_source(out, time, source, &token.to_string(), Colour::Yellow, &told);
+            }
+            Event::Discontinuity { source, position, why } => {
+                let told = format!(
+                    "DISCONTINUITY: the log there is another one: {why}; compare its writer's \
+                     address with --instance, or find out what became of its database"
+                );
+                self.of_source(out, time, source, &position.to_string(), Colour::Red, &told);
+            }
+            Event::Rewound { source, from, to } => {
+                let told = format!(
+                    "REWOUND: goes back from {from}, as the log was restored from a backup; what \
+                     came above {to} is no longer in it, and what it has there is fetched"
+                );
+                self.of_source(out, time, source, &to.to_string(), Colour::Yellow, &told);
             }
             Event::CatchingUp { source, span: Span { from, upto } } => {
                 let told = format!("catching up to {upto}");

@@ -30,12 +30,16 @@ pub(super) enum Kind {
     RowTooLong,
     Positions,
     Exposed,
+    Continuity,
     Other,
 }
 
 impl Kind {
     const fn of(warning: &Warning) -> Self {
         match warning {
+            Warning::RowsGone { .. }
+            | Warning::WrongAddress { .. }
+            | Warning::NotRewound { .. } => Self::Continuity,
             Warning::WrongDialect { .. } | Warning::WrongServer { .. } => Self::Connection,
             Warning::Malformed { .. } => Self::Malformed,
             Warning::NothingHeard { .. } => Self::NothingHeard,
@@ -83,6 +87,7 @@ impl fmt::Display for Kind {
             Self::RowTooLong => "rows too long for a line",
             Self::Positions => "failed saves of positions",
             Self::Exposed => "files that every user can read",
+            Self::Continuity => "logs without the rows that were delivered",
             Self::Other => "warnings",
         })
     }
@@ -118,7 +123,9 @@ impl Circumstances {
         let (kind, hint) = match reason {
             GapReason::NoEndpoint => (Kind::NoEndpoint, pass_instance(source)),
             GapReason::GaveUp { error } => (Kind::FetchFailed, self.fetch_hint(source, error)),
-            GapReason::SplitToken | GapReason::Unreadable | _ => return None,
+            GapReason::SplitToken | GapReason::Unreadable | GapReason::Discontinuity | _ => {
+                return None;
+            }
         };
         Some((kind, format!("{event}{hint}")))
     }
@@ -157,6 +164,13 @@ impl Circumstances {
                 ": is the address that of the main process's replication listener?".to_owned()
             }
             Warning::WrongServer { .. } => ": compare the address and --server-name".to_owned(),
+            Warning::WrongAddress { source, error: Some(error), .. } => {
+                self.fetch_hint(source, error)
+            }
+            Warning::WrongAddress { source, .. } | Warning::NotRewound { source, .. } => format!(
+                " Compare --instance {}=URL with instance_map of homeserver.yaml",
+                Printable::name(source.instance())
+            ),
             Warning::BatchTooLong { .. } => ". Append smaller batches".to_owned(),
             _ => String::new(),
         }
@@ -377,6 +391,11 @@ mod tests {
                 Warning::BatchTooLong { stream: "s".into(), token: Token::new(5), rows: 2 },
                 ". Append smaller batches",
             ),
+            (
+                Warning::WrongAddress { source: source(), looks: 3, error: None },
+                " Compare --instance p1=URL with instance_map of homeserver.yaml",
+            ),
+            (Warning::RowsGone { source: source(), looked_for: 3 }, "replaced by others"),
             (not_audited(&source(), NotAuditedReason::SplitToken), "cannot be requested"),
             (Warning::HoldingOverflow { source: source() }, "they will be fetched as well"),
         ] {

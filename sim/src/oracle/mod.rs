@@ -188,6 +188,11 @@ impl Oracle {
                 ledger.reset(*token);
                 self.hold(Promise::ExplicitReset, source, verdict)
             }
+            // No log is replaced or restored here, and no address is another instance's.
+            Event::Discontinuity { source, .. } | Event::Rewound { source, .. } => {
+                let verdict = Err(format!("the log is the same, yet: {event}"));
+                self.hold(Promise::Continuity, source, verdict)
+            }
             Event::WaitEnded { wait, outcome } => self
                 .waits
                 .check_end(*wait, *outcome)

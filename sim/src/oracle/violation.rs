@@ -30,6 +30,8 @@ pub enum Promise {
     Bounded,
     /// F10: tokens go back only after a reset, and only where that can be.
     ExplicitReset,
+    /// F11: a log counts as another one, or as gone back, only where it is.
+    Continuity,
     /// P1: every appended row is sent, in token order, its batch unbroken.
     SentInOrder,
     /// P2: a POSITION says nothing of rows that there are.
@@ -69,6 +71,7 @@ impl Promise {
             Self::Isolation => "F8",
             Self::Bounded => "F9",
             Self::ExplicitReset => "F10",
+            Self::Continuity => "F11",
             Self::SentInOrder => "P1",
             Self::TruePosition => "P2",
             Self::UnknownFate => "P3",

@@ -35,6 +35,10 @@ pub(crate) fn event_words(event: &Event) -> String {
             format!("Gap ({from}, {upto}]: {reason:?}")
         }
         Event::Reset { from, token, .. } => format!("Reset from {from} to {token}"),
+        Event::Discontinuity { position, why, .. } => {
+            format!("Discontinuity at {position}: {why}")
+        }
+        Event::Rewound { from, to, .. } => format!("Rewound from {from} to {to}"),
         Event::CatchingUp { span: Span { from, upto }, .. } => {
             format!("Catching up ({from}, {upto}]")
         }

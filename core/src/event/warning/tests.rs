@@ -16,8 +16,29 @@ fn every_warning_states_its_fault_in_one_line() {
     let log = LogError { stream: "s".to_owned(), message: "disk I/O error".to_owned() };
     let retry_in = Duration::from_millis(100);
     assert_lines(
-        23,
+        26,
         &[
+            (
+                Warning::RowsGone { source: source(), looked_for: 8 },
+                "none of the 8 rows of events/p1 that were delivered last is in its writer's log any \
+                 more: deleted, or replaced by others",
+            ),
+            (
+                Warning::WrongAddress { source: source(), looks: 3, error: None },
+                "rows that p1 had just sent were looked for at its address 3 times: they were not \
+                 there; is it the address of another instance?",
+            ),
+            (
+                Warning::WrongAddress { source: source(), looks: 3, error: Some(too_large()) },
+                "rows that p1 had just sent were looked for at its address 3 times: the last \
+                 attempt failed: the answer is larger than 5 bytes; is it the address of another \
+                 instance?",
+            ),
+            (
+                Warning::NotRewound { source: source(), position: UPTO, announced: FROM },
+                "events/p1 is announced at 3, below its position 9, and no delivered row is in its \
+                 log; is it the log of another instance?",
+            ),
             (
                 Warning::Malformed { error: malformed("RDATA events p1 5 [").with_row(row) },
                 "a message is not a command: bad JSON at byte 18: expected one valid JSON value in \

@@ -33,7 +33,11 @@ use synrepl_core::{
 /// Runs the inputs of `script` and returns them with the actions that each of them led to.
 /// Lines that begin with `<` or `#`, and empty ones, are no inputs; the latter two are kept.
 pub(crate) fn run(script: &str) -> String {
-    let mut player = Player { config: Config::default(), bench: None };
+    let mut config = Config::default();
+    // What is requested for the sake of continuity would stand between everything else; the scripts
+    // that are about it turn it on.
+    config.continuity.continuity = false;
+    let mut player = Player { config, bench: None };
     let mut out = String::new();
     for line in script.lines().filter(|line| !line.starts_with("< ")) {
         writeln!(out, "{line}").expect("a string takes it");
@@ -147,6 +151,13 @@ impl Player {
             "audit_every_s" => {
                 config.audit.audit_every = Some(Duration::from_secs(number().into()));
             }
+            "continuity" => {
+                config.continuity.continuity = true;
+                // Each row is remembered, and addresses are looked at only where that is wanted.
+                config.continuity.anchor_every = Duration::ZERO;
+                config.continuity.look_ups_at_once_max = value.parse().expect("a number of looks");
+            }
+            "anchor_reach_max" => config.continuity.anchor_reach_max = number(),
             "own_stream" => {
                 config.publish.own_streams.insert(value.to_owned(), Token::new(10));
             }
@@ -302,6 +313,10 @@ fn show_event(event: &Event, now: Timestamp) -> String {
             format!("gap {source} {from}..{upto} {reason:?}")
         }
         Event::Reset { source, from, token } => format!("reset {source} {from} to {token}"),
+        Event::Discontinuity { source, position, why } => {
+            format!("discontinuity {source} {position}: {why}")
+        }
+        Event::Rewound { source, from, to } => format!("rewound {source} {from} to {to}"),
         Event::CatchingUp { source, span: Span { from, upto } } => {
             format!("catching up {source} {from}..{upto}")
         }
@@ -336,6 +351,9 @@ fn show_warning(warning: &synrepl_core::Warning) -> String {
         }
         Warning::FetchFailed { source, span: Span { from, upto }, attempt, error, .. } => {
             format!("fetch {source} {from}..{upto} failed {attempt}: {error}")
+        }
+        Warning::RowsGone { .. } | Warning::WrongAddress { .. } | Warning::NotRewound { .. } => {
+            warning.to_string()
         }
         warning => format!("{warning:?}"),
     }

@@ -94,6 +94,34 @@ fn each_event_of_a_source_has_the_promised_fields() {
             r#"{"type":"gap","stream":"events","instance":"p1","from":3,"upto":9,"reason":"gave_up","error":"the answer is larger than 5 bytes"}"#,
         ),
         (
+            Event::Gap {
+                source: source.clone(),
+                span: Span { from, upto },
+                reason: GapReason::Discontinuity,
+            },
+            r#"{"type":"gap","stream":"events","instance":"p1","from":3,"upto":9,"reason":"discontinuity"}"#,
+        ),
+        (
+            Event::Discontinuity {
+                source: source.clone(),
+                position: upto,
+                why: Break::OtherRows { token: upto, same_upto: Some(from) },
+            },
+            r#"{"type":"discontinuity","stream":"events","instance":"p1","position":9,"why":"other_rows","token":9,"same_upto":3}"#,
+        ),
+        (
+            Event::Discontinuity {
+                source: source.clone(),
+                position: upto,
+                why: Break::NoRows { looked_for: 8 },
+            },
+            r#"{"type":"discontinuity","stream":"events","instance":"p1","position":9,"why":"no_rows"}"#,
+        ),
+        (
+            Event::Rewound { source: source.clone(), from: upto, to: from },
+            r#"{"type":"rewound","stream":"events","instance":"p1","token":3,"from":9}"#,
+        ),
+        (
             Event::Reset { source: source.clone(), from: upto, token: from },
             r#"{"type":"reset","stream":"events","instance":"p1","token":3,"from":9}"#,
         ),

@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::Write as _,
+    path::Path,
     process::{ChildStdout, Stdio},
     sync::mpsc::channel,
     time::Duration,
@@ -37,6 +38,12 @@ fn publish(redis: &RedisServer, messages: &[&str]) {
 
 fn json(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+/// The saved position of the one source; -1 if it has none yet.
+fn saved_position(file: &Path) -> i64 {
+    let saved = json(&fs::read_to_string(file).unwrap());
+    saved["events"]["p1"].as_i64().unwrap_or(-1)
 }
 
 #[test]
@@ -100,8 +107,7 @@ fn sigterm_sighup_and_ctrl_c_save_positions_and_end_well() {
         running.signal(signal);
         let (status, _, stderr) = running.end();
         assert_eq!(status.code(), Some(0), "{stderr:#?}");
-        let saved = fs::read_to_string(&path).unwrap();
-        assert_eq!(saved, format!("{{\"events\":{{\"p1\":{token}}}}}\n"));
+        assert_eq!(saved_position(&path), token);
     }
 }
 
@@ -130,15 +136,14 @@ fn positions_follow_what_the_reader_acknowledges() {
     let seventh = lines.iter().find(|line| line.contains("\"token\":7")).unwrap();
     assert!(json(seventh)["seq"].is_u64(), "{seventh}");
     writeln!(feed, "{seventh}").unwrap();
-    let saved = || fs::read_to_string(&path).unwrap();
-    while !saved().contains("7") {
+    while saved_position(&path) != 7 {
         std::thread::yield_now();
     }
     drop(feed);
     let (status, _, stderr) = running.end();
     assert_eq!(status.code(), Some(1), "{stderr:#?}");
     assert!(stderr.iter().any(|line| line.contains("closed stdin")), "{stderr:#?}");
-    assert_eq!(saved(), "{\"events\":{\"p1\":7}}\n");
+    assert_eq!(saved_position(&path), 7);
 }
 
 #[test]
@@ -207,7 +212,7 @@ fn a_resumed_run_fetches_what_it_missed_with_the_secret() {
     let (status, _, stderr) = running.end();
     assert_eq!(status.code(), Some(0), "{stderr:#?}");
     assert!(stderr.iter().any(|line| line.contains("resuming 1 sources")), "{stderr:#?}");
-    assert_eq!(fs::read_to_string(&positions).unwrap(), "{\"events\":{\"p1\":8}}\n");
+    assert_eq!(saved_position(positions.as_ref()), 8);
     assert!(!fs::read_to_string(&trace).unwrap().contains("hunter2"));
     let replayed = run(&["replay", "--format", "text", &trace]);
     assert_eq!(replayed.code, Some(0), "{}", replayed.stdout);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use synrepl::{
-    BadRow, ByteString, ClearedReason, Command, ConnectionId, DecodeError, DecodeErrorKind,
+    BadRow, Break, ByteString, ClearedReason, Command, ConnectionId, DecodeError, DecodeErrorKind,
     Dialect, Event, FederationAck, FetchError, GapReason, InvalidateCache, LockReleased, LogError,
     NotAuditedReason, NotSentReason, Origin, Position, Rdata, RemovePusher, Replicate, Rows,
     Secret, Source, Span, SyncOrigin, Timestamp, Token, UserIp, UserSync, WaitId, WaitOutcome,
@@ -32,6 +32,17 @@ fn event(event: Event) {
         Event::Reset { source, from, token } => {
             are::<(Source, Token, Token)>((source, from, token))
         }
+        Event::Discontinuity { source, position, why } => {
+            are::<(Source, Token)>((source, position));
+            match why {
+                Break::OtherRows { token, same_upto } => {
+                    are::<(Token, Option<Token>)>((token, same_upto));
+                }
+                Break::NoRows { looked_for } => are::<u32>(looked_for),
+                _ => {}
+            }
+        }
+        Event::Rewound { source, from, to } => are::<(Source, Token, Token)>((source, from, to)),
         Event::CatchingUp { source, span } => are::<(Source, Span)>((source, span)),
         Event::Command { command: received } => command(received),
         Event::PeerCommand { conn, command: received } => {
@@ -81,7 +92,10 @@ fn from(origin: Origin) {
 fn gap(reason: GapReason) {
     match reason {
         GapReason::GaveUp { error } => are::<FetchError>(error),
-        GapReason::NoEndpoint | GapReason::SplitToken | GapReason::Unreadable => {}
+        GapReason::NoEndpoint
+        | GapReason::SplitToken
+        | GapReason::Unreadable
+        | GapReason::Discontinuity => {}
         _ => {}
     }
 }
@@ -119,6 +133,13 @@ fn warning(warning: Warning) {
                 | NotAuditedReason::SplitToken => {}
                 _ => {}
             }
+        }
+        Warning::RowsGone { source, looked_for } => are::<(Source, u32)>((source, looked_for)),
+        Warning::WrongAddress { source, looks, error } => {
+            are::<(Source, u32, Option<FetchError>)>((source, looks, error));
+        }
+        Warning::NotRewound { source, position, announced } => {
+            are::<(Source, Token, Token)>((source, position, announced));
         }
         Warning::HoldingOverflow { source }
         | Warning::BatchOverflow { source }

@@ -1,0 +1,410 @@
+//! Continuity: is the log that a catch-up goes on in the one that the rows before came from (F11)?
+//!
+//! What enters: the rows that are delivered, a few of which are remembered as anchors, and the first
+//! pages of a catch-up on a connection, which begin at an anchor. What leaves: pages that go on from
+//! what was delivered; or a [`Discontinuity`](Event::Discontinuity), and a gap in place of the rows
+//! of a log that is another one.
+//!
+//! A page that shows a delivered row settles it for the connection. One that does not is left alone,
+//! and the other anchors are asked for one by one. Two that are contradicted prove a break. None of
+//! them found proves nothing by itself, as rows are deleted; only where an instance has the rows of
+//! its own alone, and none of them was found at its address in any stream, are they looked for again
+//! and given up.
+
+use super::{Follower, look_up::LookUp, page::Checked};
+use crate::{
+    env::Env,
+    event::{Break, Event, GapReason, Origin, Warning},
+    stream::{Anchor, Anchors, Compared, FetchError, Finding, Rows, Span, StreamTraits, Token},
+    timer::TimerKey,
+};
+
+/// What the log of a source has shown on the present connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Log {
+    /// Nothing yet.
+    Unseen,
+    /// That it is the one that rows were delivered from, or nothing against it.
+    Same,
+    /// That it is another one.
+    Other,
+}
+
+/// What is known of the log of a source of which rows were delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Continuity {
+    pub(super) anchors: Anchors,
+    pub(super) log: Log,
+    /// The row that is looked for.
+    pub(super) look_up: Option<LookUp>,
+    /// The last announcement on this connection that was below the position, and the position.
+    pub(super) lower: Option<(Token, Token)>,
+}
+
+impl Continuity {
+    const fn of(anchors: Anchors, log: Log) -> Self {
+        Self { anchors, log, look_up: None, lower: None }
+    }
+
+    /// Creates the value of rows that were saved; `None` if there are none, or the log is not
+    /// compared.
+    pub(super) fn saved(anchors: Anchors, traits: StreamTraits) -> Option<Box<Self>> {
+        let is_known = !anchors.is_empty() && traits.compared != Compared::No;
+        is_known.then(|| Box::new(Self::of(anchors, Log::Unseen)))
+    }
+
+    pub(super) const fn on_disconnected(&mut self) {
+        (self.log, self.lower) = (Log::Unseen, None);
+    }
+}
+
+/// The search for rows that were delivered, from the newest anchor on downwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Probe {
+    /// The anchor that was requested last.
+    asked: Token,
+    /// The anchors down to this one were answered.
+    answered: Option<Token>,
+    looked_for: u32,
+    /// The lowest token under which other rows stood, and how often any did.
+    contradicted: Option<(Token, u32)>,
+    /// The highest token under which a delivered row stood.
+    same: Option<Token>,
+    /// The number of times that all of it was done before.
+    round: u32,
+}
+
+/// What follows from the answers so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    AskOn,
+    Same,
+    Broken { token: Token },
+    Gone,
+}
+
+impl Probe {
+    /// Returns the anchor to ask for next: the newest one that was not asked for; the one that is
+    /// alone in being contradicted is asked for again.
+    fn next<'a>(&self, anchors: &'a Anchors, position: Token) -> Option<&'a Anchor> {
+        let is_above = |anchor: &&Anchor| self.answered.is_none_or(|upto| anchor.token() < upto);
+        let alone = match self.contradicted {
+            Some((token, 1)) => anchors.upto(position).find(|anchor| anchor.token() == token),
+            _ => None,
+        };
+        let next = anchors.upto(position).find(is_above);
+        if self.same.is_some() { alone } else { next.or(alone) }
+    }
+
+    fn on_answer(&mut self, finding: Finding, anchors: &Anchors, position: Token) -> Verdict {
+        self.looked_for += 1;
+        let token = self.asked;
+        let is_again = self.contradicted.is_some_and(|(lowest, _)| lowest == token);
+        match finding {
+            Finding::Found => {
+                self.same = self.same.max(Some(token));
+                if is_again {
+                    self.contradicted = None;
+                }
+            }
+            Finding::Contradicted => {
+                let (lowest, times) = self.contradicted.unwrap_or((token, 0));
+                self.contradicted = Some((lowest.min(token), times + 1));
+            }
+            Finding::Absent if is_again => self.contradicted = None,
+            Finding::Absent => {}
+        }
+        self.answered = Some(self.answered.map_or(token, |upto| upto.min(token)));
+        match (self.same, self.contradicted) {
+            (Some(_), None) => Verdict::Same,
+            (Some(_), Some((token, 2..))) => Verdict::Broken { token },
+            _ if self.next(anchors, position).is_some() => Verdict::AskOn,
+            (None, Some((token, _))) => Verdict::Broken { token },
+            (None | Some(_), _) => Verdict::Gone,
+        }
+    }
+}
+
+impl Follower {
+    /// Returns whether rows that are being delivered are to be remembered. Those that are received
+    /// live are so once in a while alone; many of a page come at once.
+    #[inline]
+    pub(super) fn is_anchor_due(&mut self, env: &Env, origin: Origin) -> bool {
+        let Some(continuity) = &mut self.continuity else { return true };
+        let tokens_max = match origin {
+            Origin::Live => u32::MAX,
+            Origin::CatchUp | Origin::Audit | Origin::Hole => {
+                env.config.continuity.anchor_tokens_max
+            }
+        };
+        continuity.anchors.is_due(env.now, tokens_max)
+    }
+
+    /// Remembers rows that are being delivered, by which the log is known again.
+    #[cold]
+    pub(super) fn remember_as_anchor(
+        &mut self,
+        env: &mut Env,
+        token: Token,
+        rows: &Rows,
+        origin: Origin,
+    ) {
+        let anchor = Anchor::new(self.source.stream(), token, rows);
+        // The first rows of a page are the beginning of what its log is known by.
+        let log = if origin == Origin::CatchUp { Log::Same } else { Log::Unseen };
+        let continuity =
+            self.continuity.get_or_insert_with(|| Box::new(Continuity::of(Anchors::NONE, log)));
+        continuity.anchors.push(anchor.clone(), env.now, env.config.continuity.anchor_every);
+        if origin == Origin::Live {
+            self.look_at_address(env, anchor);
+        }
+    }
+
+    /// Forgets the rows above `token`: they are no longer in the log.
+    pub(super) fn forget_anchors_above(&mut self, token: Token) {
+        if let Some(continuity) = &mut self.continuity {
+            continuity.anchors.forget_above(token);
+        }
+    }
+
+    /// Returns whether the log has shown on this connection to be another one.
+    pub(super) fn has_other_log(&self) -> bool {
+        self.continuity.as_ref().is_some_and(|continuity| continuity.log == Log::Other)
+    }
+
+    pub(super) fn set_log(&mut self, log: Log) {
+        if let Some(continuity) = &mut self.continuity {
+            continuity.log = log;
+        }
+    }
+
+    /// Returns what the catch-up is to request before it goes on, if the log was not looked at on
+    /// this connection: a page that begins at a delivered row, or such a row alone.
+    pub(super) fn next_probe(&mut self, env: &Env) -> Option<Span> {
+        let (traits, position) = (self.traits, self.position?);
+        let continuity = self.continuity.take()?;
+        let reach = u64::from(env.config.continuity.anchor_reach_max);
+        let span = self.catch_up_mut().and_then(|catch_up| {
+            if continuity.log == Log::Same || catch_up.below.is_some() {
+                catch_up.probe = None;
+                return None;
+            }
+            let mut probe = catch_up.probe.take().unwrap_or_default();
+            let token = probe.next(&continuity.anchors, position)?.token();
+            let is_near = probe.answered.is_none() && position.distance_from(token) <= reach;
+            probe.asked = token;
+            catch_up.probe = Some(probe);
+            Some(if is_near {
+                catch_up.pager.next_span(token.before(), catch_up.target, traits, &env.config)
+            } else {
+                Span::new(token.before(), token)
+            })
+        });
+        self.continuity = Some(continuity);
+        span
+    }
+
+    /// Compares the answer to what [`Follower::next_probe`] has requested with the rows that were
+    /// delivered. Returns what of the page may be applied.
+    pub(super) fn compare_page(&mut self, env: &mut Env, mut page: Checked) -> Option<Checked> {
+        let Some(mut probe) = self.catch_up_mut().and_then(|catch_up| catch_up.probe.take()) else {
+            return Some(page);
+        };
+        let position = self.position.unwrap_or(Token::START);
+        let (stream, token) = (self.source.stream(), probe.asked);
+        let Some(anchors) = self.anchors() else { return Some(page) };
+        let anchor = anchors.upto(position).find(|anchor| anchor.token() == token);
+        let rows = page.rows.iter().filter(|(of, _)| *of == token).map(|(_, row)| row);
+        let finding = match anchor.map_or(Finding::Absent, |anchor| anchor.compare(stream, rows)) {
+            // The rows that were delivered may be those that the page lacks.
+            Finding::Contradicted if page.split => Finding::Absent,
+            finding => finding,
+        };
+        match probe.on_answer(finding, anchors, position) {
+            Verdict::Same => {
+                self.on_same_log(env);
+                page.rows.retain(|(token, _)| *token > position);
+                if page.complete > position {
+                    page.from = position;
+                    return Some(page);
+                }
+                self.fetch_next(env);
+            }
+            Verdict::AskOn => self.probe_on(env, probe),
+            Verdict::Broken { token } => {
+                let why = Break::OtherRows { token, same_upto: probe.same };
+                self.on_other_log(env, why);
+            }
+            Verdict::Gone => self.on_rows_gone(env, probe),
+        }
+        None
+    }
+
+    /// Handles the failure of a request for one row alone, if another row can be asked for instead.
+    /// Returns the error if not.
+    pub(super) fn pass_over(&mut self, env: &mut Env, error: FetchError) -> Option<FetchError> {
+        let is_of_page = matches!(
+            error,
+            FetchError::TooLarge { .. }
+                | FetchError::Malformed { .. }
+                | FetchError::Unusable { .. }
+        );
+        let position = self.position.unwrap_or(Token::START);
+        let Some(mut probe) = self.catch_up_mut().and_then(|up| up.probe.take_if(|_| is_of_page))
+        else {
+            return Some(error);
+        };
+        let Some(anchors) = self.anchors() else { return Some(error) };
+        match probe.on_answer(Finding::Absent, anchors, position) {
+            Verdict::Gone => self.on_rows_gone(env, probe),
+            Verdict::AskOn | Verdict::Same | Verdict::Broken { .. } => self.probe_on(env, probe),
+        }
+        None
+    }
+
+    fn probe_on(&mut self, env: &mut Env, probe: Box<Probe>) {
+        if let Some(catch_up) = self.catch_up_mut() {
+            catch_up.probe = Some(probe);
+            self.fetch_next(env);
+        }
+    }
+
+    /// Notes that a delivered row was found in the log.
+    pub(super) fn on_same_log(&mut self, env: &mut Env) {
+        self.set_log(Log::Same);
+        if self.traits.own_rows_only {
+            env.addresses.prove(self.source.instance());
+        }
+    }
+
+    /// Handles that none of the delivered rows is in the log.
+    fn on_rows_gone(&mut self, env: &mut Env, mut probe: Box<Probe>) {
+        let looked_for = probe.looked_for;
+        let is_believed =
+            !self.traits.own_rows_only || env.addresses.is_proven(self.source.instance());
+        if is_believed {
+            self.set_log(Log::Same);
+            let source = self.source.clone();
+            env.notify(Event::Warning(Warning::RowsGone { source, looked_for }));
+            self.fetch_next(env);
+        } else if probe.round < env.config.continuity.unfound_retries_max {
+            let round = probe.round + 1;
+            env.addresses.want_proof(self.source.instance());
+            *probe = Probe { round, ..Probe::default() };
+            if let Some(catch_up) = self.catch_up_mut() {
+                catch_up.probe = Some(probe);
+                catch_up.pager.back_off();
+            }
+            let delay = env.jitter.delay(env.config.continuity.unfound_retry, round);
+            env.timers.set(TimerKey::FetchRetry(self.index), env.now + delay);
+        } else {
+            self.on_other_log(env, Break::NoRows { looked_for });
+        }
+    }
+
+    /// Gives up what was to be fetched, as the log is another one: a gap stands in its place (F2).
+    fn on_other_log(&mut self, env: &mut Env, why: Break) {
+        self.set_log(Log::Other);
+        env.stats.discontinuities += 1;
+        let position = self.position.unwrap_or(Token::START);
+        let source = self.source.clone();
+        env.notify(Event::Discontinuity { source, position, why });
+        let from = match why {
+            Break::OtherRows { token, same_upto } => {
+                let same = same_upto.unwrap_or_else(|| token.before());
+                // What was delivered above is no longer in any log.
+                self.forget_anchors_above(same);
+                same.min(position)
+            }
+            Break::NoRows { .. } => position,
+        };
+        let Some(catch_up) = self.catch_up_mut() else { return };
+        let upto = catch_up.target.max(position);
+        self.notify_gap(env, Span::new(from, upto), GapReason::Discontinuity);
+        self.set_position(env, upto);
+        self.continue_or_finish(env);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::Row;
+
+    const POSITION: Token = Token::new(100);
+
+    fn anchors(tokens: &[i64]) -> Anchors {
+        let anchor = |token: &i64| {
+            let row = Row::from(format!("[{token}]").as_str());
+            Anchor::new("pushers", Token::new(*token), &row.into())
+        };
+        Anchors::saved(tokens.iter().map(anchor).collect(), POSITION)
+    }
+
+    /// Asks as long as that is wanted, and answers for each token with what stands there.
+    fn probed(tokens: &[i64], answer: impl Fn(i64, u32) -> Finding) -> (Vec<i64>, Verdict) {
+        let anchors = anchors(tokens);
+        let (mut probe, mut asked) = (Probe::default(), Vec::new());
+        loop {
+            let token = probe.next(&anchors, POSITION).expect("there is one to ask for").token();
+            probe.asked = token;
+            let times = asked.iter().filter(|before| **before == token.get()).count();
+            asked.push(token.get());
+            let finding = answer(token.get(), u32::try_from(times).unwrap_or(u32::MAX));
+            match probe.on_answer(finding, &anchors, POSITION) {
+                Verdict::AskOn => {}
+                verdict => return (asked, verdict),
+            }
+        }
+    }
+
+    #[test]
+    fn the_newest_anchor_is_enough_if_it_is_found() {
+        let (asked, verdict) = probed(&[7, 8, 9], |_, _| Finding::Found);
+        assert_eq!((asked, verdict), (vec![9], Verdict::Same));
+    }
+
+    #[test]
+    fn an_anchor_that_is_gone_says_nothing_while_an_older_one_is_found() {
+        let (asked, verdict) =
+            probed(
+                &[7, 8, 9],
+                |token, _| if token == 7 { Finding::Found } else { Finding::Absent },
+            );
+        assert_eq!((asked, verdict), (vec![9, 8, 7], Verdict::Same));
+    }
+
+    #[test]
+    fn two_that_are_contradicted_prove_a_break_and_show_up_to_where_the_log_is_the_same() {
+        let answer = |token, _| match token {
+            7 => Finding::Found,
+            _ => Finding::Contradicted,
+        };
+        let (asked, verdict) = probed(&[6, 7, 8, 9], answer);
+        assert_eq!((asked, verdict), (vec![9, 8, 7], Verdict::Broken { token: Token::new(8) }));
+    }
+
+    #[test]
+    fn one_that_is_contradicted_is_asked_for_again() {
+        let answer = |again| {
+            move |token, times| match (token, times) {
+                (9, 0) => Finding::Contradicted,
+                (9, _) => again,
+                _ => Finding::Found,
+            }
+        };
+        let (asked, verdict) = probed(&[8, 9], answer(Finding::Contradicted));
+        assert_eq!((asked, verdict), (vec![9, 8, 9], Verdict::Broken { token: Token::new(9) }));
+        for again in [Finding::Found, Finding::Absent] {
+            assert_eq!(probed(&[8, 9], answer(again)), (vec![9, 8, 9], Verdict::Same));
+        }
+        let (asked, verdict) = probed(&[9], answer(Finding::Contradicted));
+        assert_eq!((asked, verdict), (vec![9, 9], Verdict::Broken { token: Token::new(9) }));
+    }
+
+    #[test]
+    fn where_none_is_found_all_were_asked_for_once() {
+        let (asked, verdict) = probed(&[1, 2, 3, 4, 5, 6, 7, 8], |_, _| Finding::Absent);
+        assert_eq!((asked, verdict), (vec![8, 7, 6, 5, 4, 3, 2, 1], Verdict::Gone));
+    }
+}
