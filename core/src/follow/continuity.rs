@@ -147,6 +147,10 @@ impl Follower {
         rows: &Rows,
         origin: Origin,
     ) {
+        if token.before() == token {
+            // No span has it.
+            return;
+        }
         let anchor = Anchor::new(self.source.stream(), token, rows);
         // The first rows of a page are the beginning of what its log is known by.
         let log = if origin == Origin::CatchUp { Log::Same } else { Log::Unseen };
@@ -213,11 +217,8 @@ impl Follower {
         let Some(anchors) = self.anchors() else { return Some(page) };
         let anchor = anchors.upto(position).find(|anchor| anchor.token() == token);
         let rows = page.rows.iter().filter(|(of, _)| *of == token).map(|(_, row)| row);
-        let finding = match anchor.map_or(Finding::Absent, |anchor| anchor.compare(stream, rows)) {
-            // The rows that were delivered may be those that the page lacks.
-            Finding::Contradicted if page.split => Finding::Absent,
-            finding => finding,
-        };
+        let compare = |anchor: &Anchor| anchor.compare(stream, rows, !page.split);
+        let finding = anchor.map_or(Finding::Absent, compare);
         match probe.on_answer(finding, anchors, position) {
             Verdict::Same => {
                 self.on_same_log(env);
