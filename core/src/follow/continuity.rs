@@ -239,21 +239,13 @@ impl Follower {
         None
     }
 
-    /// Handles the failure of a request for one row alone, if another row can be asked for instead.
-    /// Returns the error if not.
+    /// Handles that the rows of one token are too many for an answer: another anchor is asked for
+    /// instead. Returns any other error, which teaches nothing.
     pub(super) fn pass_over(&mut self, env: &mut Env, error: FetchError) -> Option<FetchError> {
-        let is_of_page = matches!(
-            error,
-            FetchError::TooLarge { .. }
-                | FetchError::Malformed { .. }
-                | FetchError::Unusable { .. }
-        );
+        let is_too_large = matches!(error, FetchError::TooLarge { .. });
         let position = self.position.unwrap_or(Token::START);
-        let Some(mut probe) = self.catch_up_mut().and_then(|up| up.probe.take_if(|_| is_of_page))
-        else {
-            return Some(error);
-        };
-        let Some(anchors) = self.anchors() else { return Some(error) };
+        let probe = self.catch_up_mut().and_then(|up| up.probe.take_if(|_| is_too_large));
+        let (Some(mut probe), Some(anchors)) = (probe, self.anchors()) else { return Some(error) };
         match probe.on_answer(Finding::Absent, anchors, position) {
             Verdict::Gone => self.on_rows_gone(env, probe),
             Verdict::AskOn | Verdict::Same | Verdict::Broken { .. } => self.probe_on(env, probe),

@@ -375,6 +375,7 @@ mod tests {
     fn verdict(actions: &[Action]) -> Result<(), String> {
         let mut config = Config::default();
         config.catch_up.fetches_in_flight_max = 2;
+        config.continuity.continuity = false;
         let mut watch = Watch::new(&config);
         let logs = Logs::default();
         actions.iter().try_for_each(|action| watch.on_action(action, &logs))
