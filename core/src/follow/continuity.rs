@@ -344,7 +344,9 @@ mod tests {
             let finding = answer(token.get(), u32::try_from(times).unwrap_or(u32::MAX));
             match probe.on_answer(finding, &anchors, POSITION) {
                 Verdict::AskOn => {}
-                verdict => return (asked, verdict),
+                verdict @ (Verdict::Same | Verdict::Broken { .. } | Verdict::Gone) => {
+                    return (asked, verdict);
+                }
             }
         }
     }
