@@ -48,8 +48,8 @@ fn checked(data: &[u8]) -> Result<(), String> {
 /// Decodes limits and starts; zeros give the defaults.
 fn decoded(choices: &mut Choices<'_>) -> Config {
     let mut config = Config::default();
-    // The plain follower looks into no holes.
-    config.holes.look_into_holes = false;
+    // Each answer takes of the choices, and the plain follower asks for nothing twice.
+    config.continuity.continuity = false;
     let flags = choices.byte();
     let is_set = |bit: u8| flags >> bit & 1 == 1;
     if is_set(0) {

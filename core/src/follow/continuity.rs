@@ -149,6 +149,10 @@ impl Follower {
         rows: &Rows,
         origin: Origin,
     ) {
+        if token.before() == token {
+            // No span has it.
+            return;
+        }
         let anchor = Anchor::new(self.source.stream(), token, rows);
         // The first rows of a page are the beginning of what its log is known by.
         let log = if origin == Origin::CatchUp { Log::Same } else { Log::Unseen };
@@ -215,11 +219,8 @@ impl Follower {
         let Some(anchors) = self.anchors() else { return Some(page) };
         let anchor = anchors.upto(position).find(|anchor| anchor.token() == token);
         let rows = page.rows.iter().filter(|(of, _)| *of == token).map(|(_, row)| row);
-        let finding = match anchor.map_or(Finding::Absent, |anchor| anchor.compare(stream, rows)) {
-            // The rows that were delivered may be those that the page lacks.
-            Finding::Contradicted if page.split => Finding::Absent,
-            finding => finding,
-        };
+        let compare = |anchor: &Anchor| anchor.compare(stream, rows, !page.split);
+        let finding = anchor.map_or(Finding::Absent, compare);
         match probe.on_answer(finding, anchors, position) {
             Verdict::Same => {
                 self.on_same_log(env);
@@ -240,21 +241,13 @@ impl Follower {
         None
     }
 
-    /// Handles the failure of a request for one row alone, if another row can be asked for instead.
-    /// Returns the error if not.
+    /// Handles that the rows of one token are too many for an answer: another anchor is asked for
+    /// instead. Returns any other error, which teaches nothing.
     pub(super) fn pass_over(&mut self, env: &mut Env, error: FetchError) -> Option<FetchError> {
-        let is_of_page = matches!(
-            error,
-            FetchError::TooLarge { .. }
-                | FetchError::Malformed { .. }
-                | FetchError::Unusable { .. }
-        );
+        let is_too_large = matches!(error, FetchError::TooLarge { .. });
         let position = self.position.unwrap_or(Token::START);
-        let Some(mut probe) = self.catch_up_mut().and_then(|up| up.probe.take_if(|_| is_of_page))
-        else {
-            return Some(error);
-        };
-        let Some(anchors) = self.anchors() else { return Some(error) };
+        let probe = self.catch_up_mut().and_then(|up| up.probe.take_if(|_| is_too_large));
+        let (Some(mut probe), Some(anchors)) = (probe, self.anchors()) else { return Some(error) };
         match probe.on_answer(Finding::Absent, anchors, position) {
             Verdict::Gone => self.on_rows_gone(env, probe),
             Verdict::AskOn | Verdict::Same | Verdict::Broken { .. } => self.probe_on(env, probe),
@@ -353,7 +346,9 @@ mod tests {
             let finding = answer(token.get(), u32::try_from(times).unwrap_or(u32::MAX));
             match probe.on_answer(finding, &anchors, POSITION) {
                 Verdict::AskOn => {}
-                verdict => return (asked, verdict),
+                verdict @ (Verdict::Same | Verdict::Broken { .. } | Verdict::Gone) => {
+                    return (asked, verdict);
+                }
             }
         }
     }

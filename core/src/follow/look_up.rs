@@ -115,9 +115,6 @@ impl Follower {
     pub(super) fn find(&self, anchor: &Anchor, page: &Page) -> Finding {
         let under = |(token, _): &&(Token, _)| *token == anchor.token();
         let rows = page.updates.iter().filter(under).map(|(_, row)| row);
-        match anchor.compare(self.source.stream(), rows) {
-            Finding::Contradicted if page.limited => Finding::Absent,
-            finding => finding,
-        }
+        anchor.compare(self.source.stream(), rows, !page.limited)
     }
 }

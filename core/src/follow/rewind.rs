@@ -107,7 +107,7 @@ impl Follower {
             return;
         }
         let anchor = continuity.anchors.upto(token).next().filter(|row| row.token() == token);
-        let finding = anchor.map(|row| row.compare(self.source.stream(), rows.iter()));
+        let finding = anchor.map(|row| row.compare(self.source.stream(), rows.iter(), true));
         let is_other = finding == Some(Finding::Contradicted);
         if let Some(LookUp::Rewind(rewind)) = &mut continuity.look_up {
             rewind.seen = rewind.seen.max(token);

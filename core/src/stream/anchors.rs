@@ -13,7 +13,7 @@ use serde::{
     ser::SerializeSeq as _,
 };
 
-use super::{Compared, Rows, Token, digest::digest, traits};
+use super::{Compared, Row, Rows, StreamTraits, Token, digest::digest, traits};
 use crate::time::Timestamp;
 
 /// The anchors that are kept of one source.
@@ -82,11 +82,16 @@ impl Anchor {
         self.token
     }
 
-    /// Compares the anchor with the rows that a page has under its token.
+    /// Compares the anchor with the rows that a page has under its token; `is_whole` unless it may
+    /// lack some of them.
+    ///
+    /// Where other rows prove nothing, that there are any does so in a stream of which an instance
+    /// answers with its own rows: another one has none under this token.
     pub(crate) fn compare<'a>(
         &self,
         stream: &str,
-        rows: impl Iterator<Item = &'a super::Row>,
+        rows: impl Iterator<Item = &'a Row>,
+        is_whole: bool,
     ) -> Finding {
         let mut any = false;
         for row in rows {
@@ -95,8 +100,13 @@ impl Anchor {
                 return Finding::Found;
             }
         }
-        let proves = !self.has_more && traits(stream).compared == Compared::Yes;
-        if any && proves { Finding::Contradicted } else { Finding::Absent }
+        let StreamTraits { compared, own_rows_only, .. } = traits(stream);
+        match compared {
+            _ if !any => Finding::Absent,
+            Compared::Yes if is_whole && !self.has_more => Finding::Contradicted,
+            Compared::Yes | Compared::WhereFound | Compared::No if own_rows_only => Finding::Found,
+            Compared::Yes | Compared::WhereFound | Compared::No => Finding::Absent,
+        }
     }
 }
 
@@ -250,7 +260,6 @@ impl Anchors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::Row;
 
     fn anchor(token: i64) -> Anchor {
         Anchor::new("pushers", Token::new(token), &Row::from(format!("[{token}]").as_str()).into())
@@ -293,7 +302,7 @@ mod tests {
         );
         let finding = |rows: &[&str]| {
             let rows: Vec<_> = rows.iter().map(|row| Row::from(*row)).collect();
-            two.compare("pushers", rows.iter())
+            two.compare("pushers", rows.iter(), true)
         };
         assert_eq!(finding(&["[3]", "[2]"]), Finding::Found, "one of them is enough");
         assert_eq!(finding(&["[3]"]), Finding::Contradicted);
@@ -304,15 +313,21 @@ mod tests {
     fn of_more_rows_than_are_kept_others_contradict_nothing() {
         let rows = (0..9).map(|number| Row::from(format!("[{number}]").as_str())).collect();
         let many = Anchor::new("pushers", Token::new(5), &Rows::new(rows).expect("nine"));
-        assert_eq!(many.compare("pushers", [Row::from("[8]")].iter()), Finding::Absent);
-        assert_eq!(many.compare("pushers", [Row::from("[1]")].iter()), Finding::Found);
+        assert_eq!(many.compare("pushers", [Row::from("[8]")].iter(), true), Finding::Absent);
+        assert_eq!(many.compare("pushers", [Row::from("[1]")].iter(), true), Finding::Found);
     }
 
     #[test]
-    fn a_stream_whose_rows_change_in_place_is_never_contradicted() {
-        let one = Anchor::new("presence", Token::new(5), &Row::from("[1]").into());
-        assert_eq!(one.compare("presence", [Row::from("[2]")].iter()), Finding::Absent);
-        assert_eq!(one.compare("presence", [Row::from("[1]")].iter()), Finding::Found);
+    fn where_other_rows_prove_nothing_that_there_are_any_shows_the_instance() {
+        let finding = |stream: &str, row: &str, is_whole| {
+            let one = Anchor::new(stream, Token::new(5), &Row::from("[1]").into());
+            one.compare(stream, [Row::from(row)].iter(), is_whole)
+        };
+        assert_eq!(finding("presence", "[2]", true), Finding::Found, "it changes in place");
+        assert_eq!(finding("backfill", "[2]", false), Finding::Found, "ours may be cut off");
+        assert_eq!(finding("backfill", "[2]", true), Finding::Contradicted);
+        assert_eq!(finding("pushers", "[2]", false), Finding::Absent, "any instance has them");
+        assert_eq!(finding("pushers", "[1]", false), Finding::Found);
     }
 
     #[test]

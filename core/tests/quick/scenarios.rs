@@ -158,6 +158,8 @@ scenarios! {
     continuity_a_fetch_that_fails_teaches_nothing
     continuity_a_look_at_an_address_gives_way_to_a_catch_up
     continuity_a_look_without_an_address_is_not_made_again
+    continuity_a_page_that_breaks_its_rules_teaches_nothing
+    continuity_a_page_that_lacks_rows_of_a_token_contradicts_nothing
     continuity_a_purged_stream_is_believed_where_the_address_is_proven
     continuity_a_row_far_below_is_requested_alone
     continuity_a_stream_whose_rows_change_in_place_is_not_contradicted

@@ -160,7 +160,10 @@ impl Watch {
         let position = self.sources.get(source).and_then(|seen| seen.position);
         if self.looks_back(source, from, position) {
             self.in_flight.insert(query, source.clone());
-        } else if position >= Some(upto) && self.config.continuity.continuity {
+        } else if self.config.continuity.continuity
+            && (position >= Some(upto) || from == upto.before())
+        {
+            // A row alone may be one that was delivered, above the position of a burst as well.
             self.looks.insert(query);
         } else if position >= Some(upto) {
             self.audits.on_fetch(query, source, upto)?;
@@ -379,6 +382,7 @@ mod tests {
     fn verdict(actions: &[Action]) -> Result<(), String> {
         let mut config = Config::default();
         config.catch_up.fetches_in_flight_max = 2;
+        config.continuity.continuity = false;
         let mut watch = Watch::new(&config);
         let logs = Logs::default();
         actions.iter().try_for_each(|action| watch.on_action(action, &logs))
