@@ -97,9 +97,9 @@ async fn after_one_kept_connection_that_is_silent_the_other_is_not_tried() {
         let mut stream = server.accept().await;
         request(&mut stream).await;
         stream.write_all(ok(PAGE).as_bytes()).await.unwrap();
+        Ok(())
     };
-    let (result, ()) = tokio::join!(client.fetch(events()), serve);
-    result.unwrap();
+    tokio::try_join!(client.fetch(events()), serve).unwrap();
     // Both are closed; one of them got a request before.
     let mut got = Vec::new();
     first.read_to_end(&mut got).await.unwrap();
