@@ -142,7 +142,8 @@ pub(super) struct FollowFlags {
     /// The deployment's Redis: redis://, rediss:// (TLS) or unix:///PATH
     ///
     /// The general form is redis://[USER:PASSWORD@]HOST[:PORT][/DB]. Better than a password in
-    /// it: --redis-password-file. A user then goes to the end: redis://HOST?user=NAME.
+    /// it: --redis-password-file. A user then goes to the end: redis://HOST?user=NAME. It must be
+    /// the primary: a replica passes what is published to nobody (with --observe-only it will do).
     /// Example: --redis redis://127.0.0.1:6379
     #[arg(long, value_name = "URL", required_unless_present = "tcp", conflicts_with = "tcp")]
     pub(super) redis: Option<String>,

@@ -4,7 +4,6 @@
 use std::{
     io::{self, IsTerminal as _},
     pin::pin,
-    time::Duration,
 };
 
 use synrepl_core::Event;
@@ -14,13 +13,16 @@ use tokio::{
 };
 
 use crate::{
-    clock::TimeOfDay, flags::Format, json, stdout_file::StdoutFile, stop::Stop, text::TextFormat,
+    clock::TimeOfDay,
+    flags::Format,
+    json,
+    stdout_file::StdoutFile,
+    stop::{GRACE, Stop},
+    text::TextFormat,
 };
 
 /// The number of bytes that are gathered before they are written, while more events wait.
 const CHUNK_BYTES: usize = 64 << 10;
-/// The time that a reader of stdout has to take the last lines once a stop was requested.
-pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// Gathers the lines of events, and writes them in chunks.
 #[derive(Debug)]
@@ -151,6 +153,8 @@ impl<W: AsyncWrite + Unpin> Printer<W> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use synrepl_core::ConnectionId;
 
     use super::*;

@@ -30,10 +30,9 @@ use crate::{
     diagnostics::Diagnostics,
     exit::{FAILED, Failure, OK},
     flags::serve::ServeFlags,
-    printer::GRACE,
     stderr::Stderr,
     stdout_file::StdoutFile,
-    stop::{Stop, exit_on_interrupt},
+    stop::{GRACE, Stop, exit_on_interrupt},
     warning::{Circumstances, Kind},
 };
 

@@ -12,7 +12,6 @@ use tokio::{
 
 use crate::{
     exit::{FAILED, INTERRUPTED},
-    printer::GRACE,
     stderr::{self, Stderr},
 };
 
@@ -71,6 +70,9 @@ impl Stop {
     }
 }
 
+/// The time that each part of a stop has once it was requested, such as a reader of stdout to take
+/// the last lines.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// The time after a request to stop at which the program ends whatever it waits for: each part of a
 /// stop has [`GRACE`], and there are four (answers, acknowledgements, the connections, the files).
 const LAST: Duration = GRACE.saturating_mul(4);

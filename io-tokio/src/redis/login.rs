@@ -315,7 +315,7 @@ fn refused(what: &str, text: &str) -> Failure {
     let hint = if text.starts_with("NOAUTH") {
         "; put the password into the URL: redis://:PASSWORD@HOST"
     } else if text.starts_with("NOPERM") {
-        "; its user must be allowed SUBSCRIBE, PUBLISH and PING on the deployment's channels"
+        "; its user must be allowed SUBSCRIBE, PUBLISH and PING on the deployment's channels, and ROLE"
     } else if text.starts_with("WRONGPASS") {
         "; the password is read once, at the start: start anew if it was changed since. In a URL its \
          odd characters (% / ? # @ :) are written percent-encoded, as in %2F"

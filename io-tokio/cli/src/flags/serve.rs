@@ -94,7 +94,8 @@ pub(crate) struct ServeFlags {
 
     /// Publish over the deployment's Redis: redis://, rediss:// (TLS) or unix:///PATH
     ///
-    /// Needs --server-name. Example: --redis redis://127.0.0.1:6379
+    /// Needs --server-name. It must be the primary: a replica passes what is published to nobody.
+    /// Example: --redis redis://127.0.0.1:6379
     #[arg(long, value_name = "URL")]
     pub(crate) redis: Option<String>,
 
@@ -163,6 +164,7 @@ pub(crate) struct ServeFlags {
 
     /// Stop at the end of stdin, once everything is on disk and sent, with exit code 0
     ///
+    /// With exit code 1 if a line was refused or the log took no more; each line has its answer.
     /// Default: go on serving.
     #[arg(long)]
     pub(crate) until_eof: bool,

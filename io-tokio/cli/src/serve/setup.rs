@@ -26,9 +26,9 @@ use crate::{
     exit::Failure,
     flags::serve::{ServeFlags, TcpFlag},
     library_log,
-    printer::GRACE,
     secrets::SecretSource,
     stderr::Stderr,
+    stop::GRACE,
     warning::{Circumstances, Kind},
 };
 

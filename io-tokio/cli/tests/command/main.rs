@@ -8,6 +8,7 @@ mod demo;
 mod flags;
 mod follow;
 mod program;
+mod redis;
 mod replay;
 mod serve;
 mod serve_killed;

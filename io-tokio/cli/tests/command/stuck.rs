@@ -194,9 +194,11 @@ fn a_job_in_the_background_of_a_terminal_serves_and_does_not_read_there() {
     let directory = LogDirectory::new();
     let addresses = directory.path("addresses");
     let stderr = directory.path("stderr");
-    // A terminal whose shell puts the command into the background and stays in the foreground.
+    // A terminal whose shell puts the command into the background and stays in the foreground until
+    // the test ends it. If the test fails before, the time ends the command.
     let inner = format!(
-        "set -m; '{}' serve --log '{}' --http 127.0.0.1:0 --addresses-file '{}' 2>'{}' & read line",
+        "set -m; '{}' serve --log '{}' --http 127.0.0.1:0 --addresses-file '{}' --for 1m 2>'{}' & \
+         read line; kill $!; wait $!",
         env!("CARGO_BIN_EXE_synrepl"),
         directory.log(),
         addresses.display(),
@@ -215,8 +217,6 @@ fn a_job_in_the_background_of_a_terminal_serves_and_does_not_read_there() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let said = std::fs::read_to_string(&stderr).unwrap();
     assert!(said.contains("a terminal that belongs to another job"), "{said}");
-    // The end of the terminal ends all its jobs.
-    drop(terminal.stdin.take());
-    signal(&terminal, "KILL");
-    terminal.wait().unwrap();
+    terminal.stdin.take().unwrap().write_all(b"done\n").unwrap();
+    assert_eq!(ended(terminal).code(), Some(0));
 }
