@@ -69,6 +69,13 @@ impl Follower {
         }
     }
 
+    /// Notes that the position goes back below the tokens of `span`: they are not passed any more.
+    pub(super) fn unpass(&self, env: &mut Env, span: Span) {
+        if let Some(writer) = self.watched {
+            self.change_holes(env, |holes| holes.tokens.on_explained(writer, span));
+        }
+    }
+
     /// Leaves out all but the end of a span that is wider than can be looked into.
     fn without_jump(&self, env: &mut Env, span: Span) -> Span {
         let window = env.config.catch_up.burst_window_max;
@@ -182,7 +189,8 @@ impl Follower {
         let Checked { rows, complete, split, .. } = checked;
         let mut has_found = false;
         for (token, rows) in by_token(rows) {
-            if !self.is_hole(env, token) {
+            // The position may have gone back since.
+            if Some(token) > self.position || !self.is_hole(env, token) {
                 continue;
             }
             // A part of a token that another writer may have yet to send would suppress the whole.

@@ -221,6 +221,7 @@ impl Follower {
             env.streams[self.stream.as_usize()].shared_tokens.forget_above(to);
         }
         let from = self.position.replace(to).unwrap_or(to);
+        self.unpass(env, Span::new(to, from));
         let source = self.source.clone();
         env.notify(Event::Rewound { source, from, to });
         env.end_waits(self.index, to);
