@@ -266,6 +266,7 @@ scenarios! {
     rewound_rows_above_a_lower_announcement_may_have_taken_the_place_of_others
     rewound_what_is_received_above_the_position_ends_the_search
     rewound_what_the_writer_wrote_unseen_is_fetched_too
+    rewound_what_was_passed_before_is_no_hole
     shared_a_row_that_a_fetch_shows_under_another_writer_is_delivered_once
     shared_a_row_that_two_writers_announce_is_delivered_once
     shared_a_token_that_a_page_cuts_is_completed_by_what_comes_live
