@@ -28,6 +28,9 @@ use crate::{
 const CONVERGES_WITHIN: Duration = Duration::from_secs(300);
 /// Simulated time within which rows written after that must have arrived.
 const FRESH_WITHIN: Duration = Duration::from_secs(120);
+/// Simulated time within which holes have been looked into: looks of a stream in which many were
+/// empty lie 5 min apart, and each asks for few tokens and may have to be made of several writers.
+const LOOKED_WITHIN: Duration = Duration::from_secs(1_800);
 /// Simulated time within which an application has heard that its rows have gone out: with few
 /// commands under way at once, all that was written takes its time.
 const TOLD_WITHIN: Duration = Duration::from_secs(120);
@@ -105,6 +108,10 @@ impl World<'_> {
         if let Some((process, violation)) = self.unconverged(true) {
             self.break_promise(process, violation);
         }
+        self.run_until(self.now + LOOKED_WITHIN, |world| world.not_looked_into().is_none());
+        if let Some((process, violation)) = self.not_looked_into() {
+            self.break_promise(process, violation);
+        }
         self.run_until(self.now + TOLD_WITHIN, |world| world.unpublished().is_none());
         for writer in 0..self.writers {
             let is_up = self.processes[writer].link.is_up();
@@ -180,6 +187,15 @@ impl World<'_> {
                 follower.oracle.check_converged(&self.logs, upto)
             };
             verdict.err().map(|violation| (index, Violation { at: self.now, ..violation }))
+        })
+    }
+
+    /// What got lost with its tokens and has not been found.
+    fn not_looked_into(&self) -> Option<(ProcessIndex, Violation)> {
+        (self.writers..self.processes.len()).find_map(|index| {
+            let follower = self.processes[index].follower.as_ref()?;
+            let violation = follower.oracle.check_looked_into(&self.logs).err()?;
+            Some((index, Violation { at: self.now, ..violation }))
         })
     }
 

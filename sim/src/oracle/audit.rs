@@ -68,7 +68,9 @@ impl Oracle {
             written.ok_or_else(|| format!("{} was never written at {token}", first.as_str()))?;
         let ledgers = self.counting(&log.source, shared);
         let came_before = |row: &Row| came(log, &ledgers, token, row);
-        let left_out = ledgers.iter().any(|ledger| ledger.is_unaudited(token));
+        // Or a warning, or a gap, has told of the rest.
+        let left_out =
+            ledgers.iter().any(|ledger| ledger.is_unaudited(token) || ledger.in_gap(token));
         let right = rows.iter().all(|row| written.contains(row));
         let whole = written.iter().all(|row| rows.contains(row) || came_before(row));
         if right && (whole || left_out) {

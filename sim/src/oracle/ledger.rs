@@ -28,6 +28,8 @@ pub(super) struct Ledger {
     /// Spans that no audit has compared or will compare.
     pub(super) unaudited: Vec<(Token, Token)>,
     pub(super) live: bool,
+    /// Where the source first went live in this life of the follower: nothing below is looked for.
+    pub(super) live_from: Option<Token>,
     /// How often the source was reset while it was live, over all lives of the follower.
     pub(super) live_resets: u32,
     /// A fetch was answered with that there is nowhere to fetch from, and no gap has said so yet.
@@ -59,6 +61,7 @@ impl Ledger {
             told: true,
             checked: token,
             live: self.live,
+            live_from: self.live_from,
             live_resets: self.live_resets + u32::from(self.live),
             ..Self::default()
         };
@@ -71,6 +74,7 @@ impl Ledger {
             self.start = None;
         }
         self.live = false;
+        self.live_from = None;
         self.split = None;
         self.position = position;
         self.told = saved.is_some();

@@ -21,6 +21,7 @@
 //! | I14 restart | F10, F2 | `reset`, `complete` |
 //! | I15 acknowledged is stored | application | the saved positions of a follower that died |
 //! | I16 bounded | F9, P5 | `bounded` |
+//! | what got lost with its token is looked for | F12 | `holes` |
 //! | a gap's place and reason are true | F2 | `gap` |
 //! | a live source is reset only as its writer starts over | F10, F3 | `reset` |
 //! | what is said to have gone out has, and is said | P3 | `fate`, `publish` |
@@ -33,6 +34,7 @@ mod counts;
 mod echo;
 mod fate;
 mod gap;
+mod holes;
 mod honest;
 mod isolation;
 mod ledger;
@@ -164,7 +166,9 @@ impl Oracle {
             Event::Live { source, token } => {
                 self.start(source, *token);
                 let verdict = self.on_position(source, *token, logs);
-                self.of(source).live = true;
+                let ledger = self.of(source);
+                ledger.live = true;
+                ledger.live_from.get_or_insert(*token);
                 verdict
             }
             Event::NotLive { source, token } => {
