@@ -225,6 +225,7 @@ impl World<'_> {
                 follower.damage = None;
                 follower.lose_replicates = 0;
                 follower.spoil.clear();
+                follower.misled_until = now;
                 self.plan_handler(index);
             } else if let Some(writer) = &mut process.writer {
                 (writer.stalled_until, writer.lose, writer.empty_next) = (now, 0, false);

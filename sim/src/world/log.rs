@@ -55,6 +55,8 @@ pub struct Log {
     pub(crate) unannounced: bool,
     /// The token of the last POSITION that the bus has passed on, or a higher one of RDATA since.
     passed_on: Token,
+    /// Up to where the log was still the same, for each time that it was restored from a backup.
+    pub(crate) restored_to: Vec<Token>,
     /// How many announcements were lower than what the bus had passed on before.
     pub(crate) falls: u32,
 }
@@ -81,6 +83,7 @@ impl Log {
             torn: false,
             unannounced: false,
             passed_on: start,
+            restored_to: Vec::new(),
             falls: 0,
         }
     }
@@ -246,6 +249,28 @@ impl Log {
             (self.published, self.announced) = (Token::START, Token::START);
         }
         self.last_token = self.current;
+    }
+
+    /// The log loses its last `tokens` tokens that have rows, which are given out again. Returns the
+    /// token where it stands then; `None` if its tokens do not rise, or live in memory.
+    pub(crate) fn go_back(&mut self, tokens: u8) -> Option<Token> {
+        if self.traits.order != Order::Rising || self.traits.resettable {
+            return None;
+        }
+        let lost = self.entries.keys().rev().take(tokens.into()).last()?;
+        let token = lost.before();
+        self.entries.retain(|of, _| *of <= token);
+        self.untold.retain(|(of, _), _| *of <= token);
+        (self.current, self.last_token) = (token, token);
+        self.published = self.published.min(token);
+        self.announced = self.announced.min(token);
+        self.restored_to.push(token);
+        Some(token)
+    }
+
+    /// Returns the highest token that the writer ever had.
+    pub(crate) fn highest_ever(&self) -> Token {
+        self.ever.keys().next_back().map_or(self.current, |(token, _)| self.current.max(*token))
     }
 
     /// Handles the first start of the writer, on a stream that others have brought to `current`.
