@@ -131,13 +131,12 @@ impl Follower {
     #[inline]
     pub(super) fn is_anchor_due(&mut self, env: &Env, origin: Origin) -> bool {
         let Some(continuity) = &mut self.continuity else { return true };
-        let tokens_max = match origin {
-            Origin::Live => u32::MAX,
+        match origin {
+            Origin::Live => continuity.anchors.is_old(env.now),
             Origin::CatchUp | Origin::Audit | Origin::Hole => {
-                env.config.continuity.anchor_tokens_max
+                continuity.anchors.is_due(env.now, env.config.continuity.anchor_tokens_max)
             }
-        };
-        continuity.anchors.is_due(env.now, tokens_max)
+        }
     }
 
     /// Remembers rows that are being delivered, by which the log is known again.

@@ -15,7 +15,7 @@ use crate::{
     action::Action,
     env::Env,
     event::{Event, NotAuditedReason, Origin, Warning},
-    holes::{Holes, Question},
+    holes::{Holes, Question, Writer},
     stream::{FetchError, Rows, Span, Token},
 };
 
@@ -53,8 +53,17 @@ impl Follower {
     }
 
     /// Notes that the writer has passed the tokens of `span` and has said nothing of them.
+    #[inline]
     pub(super) fn note_passed(&self, env: &mut Env, span: Span) {
-        let Some(writer) = self.watched else { return };
+        if let Some(writer) = self.watched
+            && let Some(holes) = env.holes_of(self.stream)
+            && !holes.tokens.has_rows_throughout(span)
+        {
+            self.pass(env, writer, span);
+        }
+    }
+
+    fn pass(&self, env: &mut Env, writer: Writer, span: Span) {
         if !writer.is_told_apart() {
             self.leave_hole(env, span, NotAuditedReason::NotRemembered);
             return;

@@ -82,6 +82,14 @@ impl Unexplained {
         is_next
     }
 
+    /// Returns whether every token of `span` has a row, as far as a look at the last interval shows:
+    /// mostly other writers have sent what a writer passes.
+    #[inline]
+    pub(crate) fn has_rows_throughout(&self, span: Span) -> bool {
+        self.known.is_some_and(|known| known.floor <= span.from && span.upto <= known.top)
+            && self.list.back().is_none_or(|last| last.span.upto <= span.from)
+    }
+
     /// Notes a row.
     pub(crate) fn on_row(&mut self, token: Token, writer: Writer) {
         let start = Known { floor: token.before(), top: token.before(), top_writer: writer };

@@ -207,6 +207,13 @@ impl Anchors {
         self.list.is_empty()
     }
 
+    /// Returns whether so much time has passed since the last anchor that the next rows are to be
+    /// one.
+    #[inline]
+    pub(crate) fn is_old(&self, now: Timestamp) -> bool {
+        self.renew_at <= now
+    }
+
     /// Counts a delivered token; returns whether its rows are to become an anchor: `every` has
     /// passed since the last one, or `rows_max` tokens.
     #[inline]

@@ -48,7 +48,7 @@ Examples:
     synrepl follow --tcp 127.0.0.1:9092 --dialect 1.12 --positions positions.json
 
 JSON lines: every line is an object whose first field is \"type\":
-  rows          stream, instance, token, rows, origin (live, catch_up, audit), position (to resume
+  rows          stream, instance, token, rows, origin (live, catch_up, audit, hole), position (to resume
                 from)
   position      stream, instance, token: complete up to here
   gap           stream, instance, from, upto, reason: rows in (from, upto] could not be had
