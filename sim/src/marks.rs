@@ -154,6 +154,12 @@ logical: {
     AuditFound,
     /// An audit reported a range that it left out.
     AuditLeftOut,
+    /// A writer's log was seen to have gone back.
+    Rewound,
+    /// A writer's log was seen to be another one.
+    OtherLog,
+    /// A writer's address was seen to be another instance's.
+    WrongAddress,
     /// A writer broke its side of the protocol, so that rows could be missed without a trace.
     Untold,
 }

@@ -202,6 +202,8 @@ impl Follower {
             if Some(token) > self.position || !self.is_hole(env, token) {
                 continue;
             }
+            // That there are rows is what paces the looks, whether they can be had or not.
+            has_found = true;
             // A part of a token that another writer may have yet to send would suppress the whole.
             if split && token == complete {
                 let span = Span::new(complete.before(), complete);
@@ -211,7 +213,6 @@ impl Follower {
                     continue;
                 }
             }
-            has_found = true;
             self.deliver_below(env, token, rows);
         }
         self.change_holes(env, |holes| holes.on_answered(question, complete, has_found));

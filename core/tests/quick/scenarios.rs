@@ -206,6 +206,7 @@ scenarios! {
     hole_none_is_looked_for_where_tokens_do_not_count
     hole_of_a_jump_the_end_is_looked_into
     hole_only_rows_explain_a_burst
+    hole_rows_that_cannot_be_had_do_not_make_looks_rare
     hole_the_writers_around_it_are_asked_before_the_others
     hole_what_comes_within_the_grace_is_not_asked_for
     hole_where_nobody_can_be_asked_it_says_so_once

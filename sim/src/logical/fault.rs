@@ -16,6 +16,9 @@ use crate::{
     trace::What,
 };
 
+/// Time from the death of a writer to its start with a restored database.
+const RESTORED_AFTER_MS: u16 = 100;
+
 impl World<'_> {
     fn follower(&self, number: u8) -> ProcessIndex {
         self.writers + usize::from(number) % (self.processes.len() - self.writers).max(1)
@@ -149,6 +152,18 @@ impl World<'_> {
                     writer.fail_reads = count.clamp(1, 16);
                 }
             }
+            Happening::RestoreBackup { writer, tokens } => {
+                self.restore_backup(self.writer(writer), tokens.clamp(1, 8));
+            }
+            Happening::WrongAddresses { follower, ms } => {
+                let index = self.follower(follower);
+                let conn = self.processes[index].link.conn;
+                self.disconnect(index, conn, "cut");
+                if let Some(follower) = &mut self.processes[index].follower {
+                    follower.misled_until = after(now, ms);
+                    follower.oracle.on_misled();
+                }
+            }
             // Here messages are whole, and connections are made or not.
             Happening::Deafen { .. } | Happening::SlowAccept { .. } | Happening::Pieces { .. } => {}
             Happening::RestartBus { down_ms } => self.restart_bus(down_ms),
@@ -254,6 +269,16 @@ impl World<'_> {
         self.on_writer_disconnected(index);
         let at = self.now + Duration::from_millis(u64::from(down_ms));
         self.queue.plan(at, Due::WriterStarts { writer: index });
+    }
+
+    /// A writer dies and starts again with a database that lacks the last `tokens` tokens.
+    fn restore_backup(&mut self, index: ProcessIndex, tokens: u8) {
+        let Some(writer) = &self.processes[index].writer else { return };
+        if writer.down || !writer.started || !writer.is_builtin {
+            return;
+        }
+        self.crash_writer(index, RESTORED_AFTER_MS);
+        self.logs.go_back(index, tokens);
     }
 
     fn restart_bus(&mut self, down_ms: u16) {

@@ -44,9 +44,20 @@ impl World<'_> {
         }
         let asked = process.fetches.get(&query).or_else(|| process.cancelled.get(&query));
         let Some(Fetch { source, from, upto, .. }) = asked.cloned() else { return };
+        let misled_until = process.follower.as_ref().map(|follower| follower.misled_until);
+        let is_misled = misled_until.is_some_and(|until| self.now < until);
         let fault = process.follower.as_mut().and_then(|follower| follower.spoil.pop_front());
         let lane = self.lane(index);
         let writer = self.log_of(&source).map(|log| self.logs[log].writer);
+        let asked = writer.map(|writer| self.reached(writer, is_misled));
+        let (writer, source) = match asked.filter(|asked| Some(*asked) != writer) {
+            // It answers with its own rows, unless all instances have the same.
+            Some(other) if traits(source.stream()).own_rows_only => {
+                (asked, Source::new(source.stream(), &self.processes[other].name))
+            }
+            Some(_) => (asked, source),
+            None => (writer, source),
+        };
         let to = writer.unwrap_or(self.writers);
         self.received(to, leg);
         let is_there = writer.and_then(|writer| self.processes[writer].writer.as_ref());
@@ -76,6 +87,11 @@ impl World<'_> {
         let at = self.now + self.delay(index) + after;
         let answer = Box::new(answer);
         self.queue.plan(at, Due::Answer { process: index, life, query, answer, leg });
+    }
+
+    /// Returns who is at the address that a follower has for a writer.
+    const fn reached(&self, writer: ProcessIndex, is_misled: bool) -> ProcessIndex {
+        if is_misled && writer < 2 && self.writers > 1 { 1 - writer } else { writer }
     }
 
     fn answer(

@@ -28,6 +28,9 @@ use crate::{
 const CONVERGES_WITHIN: Duration = Duration::from_secs(300);
 /// Simulated time within which rows written after that must have arrived.
 const FRESH_WITHIN: Duration = Duration::from_secs(120);
+/// Simulated time within which holes have been looked into: looks of a stream in which many were
+/// empty lie 5 min apart, and each asks for few tokens and may have to be made of several writers.
+const LOOKED_WITHIN: Duration = Duration::from_secs(1_800);
 /// Simulated time within which an application has heard that its rows have gone out: with few
 /// commands under way at once, all that was written takes its time.
 const TOLD_WITHIN: Duration = Duration::from_secs(120);
@@ -103,6 +106,10 @@ impl World<'_> {
             self.noise(Noise::Replicate);
         }
         if let Some((process, violation)) = self.unconverged(true) {
+            self.break_promise(process, violation);
+        }
+        self.run_until(self.now + LOOKED_WITHIN, |world| world.not_looked_into().is_none());
+        if let Some((process, violation)) = self.not_looked_into() {
             self.break_promise(process, violation);
         }
         self.run_until(self.now + TOLD_WITHIN, |world| world.unpublished().is_none());
@@ -183,6 +190,15 @@ impl World<'_> {
         })
     }
 
+    /// What got lost with its tokens and has not been found.
+    fn not_looked_into(&self) -> Option<(ProcessIndex, Violation)> {
+        (self.writers..self.processes.len()).find_map(|index| {
+            let follower = self.processes[index].follower.as_ref()?;
+            let violation = follower.oracle.check_looked_into(&self.logs).err()?;
+            Some((index, Violation { at: self.now, ..violation }))
+        })
+    }
+
     /// What has gone out of a writer of ours that its application has not heard of.
     fn unpublished(&self) -> Option<(ProcessIndex, Violation)> {
         (0..self.writers).find_map(|writer| {
@@ -209,6 +225,7 @@ impl World<'_> {
                 follower.damage = None;
                 follower.lose_replicates = 0;
                 follower.spoil.clear();
+                follower.misled_until = now;
                 self.plan_handler(index);
             } else if let Some(writer) = &mut process.writer {
                 (writer.stalled_until, writer.lose, writer.empty_next) = (now, 0, false);

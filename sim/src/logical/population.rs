@@ -161,6 +161,7 @@ impl Follower {
             lose_replicates: 0,
             replicate_lost: false,
             spoil: std::collections::VecDeque::new(),
+            misled_until: Timestamp::ZERO,
             open_batches: std::collections::BTreeSet::new(),
             positioned: std::collections::BTreeSet::new(),
             last_was_position: false,

@@ -138,6 +138,8 @@ pub(super) struct Follower {
     /// A REPLICATE got lost, and sources that are not known yet are not asked for again.
     pub(super) replicate_lost: bool,
     pub(super) spoil: VecDeque<FetchFault>,
+    /// Until then it has the addresses of the first two writers the wrong way round.
+    pub(super) misled_until: Timestamp,
     /// Sources with an open batch on this connection.
     pub(super) open_batches: BTreeSet<Source>,
     /// Sources that said where they stand on this connection.

@@ -228,12 +228,13 @@ impl World<'_> {
         batch: &[Bytes],
         sent: usize,
     ) {
-        let mut opened = false;
+        let (mut opened, mut lost) = (false, false);
         for (number, line) in batch.iter().enumerate().take(sent) {
             let last = number + 1 == batch.len();
             if self.loses(index, at, token) {
                 // What was sent of the batch is taken for the beginning of the next one.
                 self.logs[at].torn |= last && opened;
+                lost = true;
                 continue;
             }
             opened = true;
@@ -242,6 +243,10 @@ impl World<'_> {
                 log.excuse_token(token);
             }
             self.publish(index, line.clone());
+        }
+        if lost && opened {
+            // What came of it passes for the whole, or for a part of the next one.
+            self.logs[at].excuse_token(token);
         }
     }
 
@@ -261,8 +266,8 @@ impl World<'_> {
         }
     }
 
-    /// Whether the next message of a builtin writer is lost before the bus. Nobody can know what it
-    /// would have told.
+    /// Whether the next message of a builtin writer is lost before the bus. What it would have told
+    /// shows at best later: by the hole that it leaves.
     fn loses(&mut self, index: ProcessIndex, at: usize, token: Token) -> bool {
         let Some(writer) = self.processes[index].writer.as_mut().filter(|w| w.lose > 0) else {
             return false;
@@ -270,7 +275,7 @@ impl World<'_> {
         writer.lose -= 1;
         self.marks.hit(Mark::PublishLost);
         let log = &mut self.logs[at];
-        let count = log.excuse(log.published.min(token.before()), token);
+        let count = log.lose(log.published.min(token.before()), token);
         self.report.rows_untold += count as u64;
         if count > 0 {
             self.marks.hit(Mark::Untold);

@@ -210,7 +210,9 @@ impl Faults {
             | Happening::Repeat { .. }
             | Happening::EmptyPosition { .. }
             | Happening::AnswerAmid { .. }
-            | Happening::DieAmid { .. } => {}
+            | Happening::DieAmid { .. }
+            | Happening::RestoreBackup { .. }
+            | Happening::WrongAddresses { .. } => {}
         }
     }
 

@@ -68,6 +68,7 @@ impl Oracle {
             written.ok_or_else(|| format!("{} was never written at {token}", first.as_str()))?;
         let ledgers = self.counting(&log.source, shared);
         let came_before = |row: &Row| came(log, &ledgers, token, row);
+        // Or a warning, or a gap, has told of the rest.
         let left_out =
             ledgers.iter().any(|ledger| ledger.is_unaudited(token) || ledger.in_gap(token));
         let right = rows.iter().all(|row| written.contains(row));

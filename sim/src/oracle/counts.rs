@@ -50,6 +50,9 @@ impl Counts {
             Event::Live { source, .. } => {
                 self.catching_up.remove(source);
             }
+            Event::Rewound { .. } => marks.hit(Mark::Rewound),
+            Event::Discontinuity { .. } => marks.hit(Mark::OtherLog),
+            Event::Warning(Warning::WrongAddress { .. }) => marks.hit(Mark::WrongAddress),
             Event::NotLive { .. } => marks.hit(Mark::NotLive),
             Event::CatchingUp { source, .. } => {
                 self.catching_up.insert(source.clone());

@@ -34,10 +34,11 @@ impl Oracle {
         let gives_up = self.gives_up;
         let ledger = self.of(source);
         // Rows of these streams come below the position too, and so do their losses.
-        let goes_back = order == Some(Order::Loose) || *reason == GapReason::Unreadable;
+        let goes_back = order == Some(Order::Loose)
+            || matches!(reason, GapReason::Unreadable | GapReason::Discontinuity);
         let verdict = check_place(ledger, (from, upto), goes_back)
             .and_then(|()| check_reason(ledger, reason, gives_up, (log, order)));
-        ledger.no_endpoint = false;
+        (ledger.no_endpoint, ledger.is_other_log) = (false, false);
         ledger.gaps.push((from, upto));
         ledger.split = None;
         self.hold(Promise::Complete, source, verdict)
@@ -75,6 +76,9 @@ fn check_reason(
         }
         GapReason::NoEndpoint if log.is_some() && !ledger.no_endpoint => {
             Err("says that there is nowhere to fetch from, and there is".to_owned())
+        }
+        GapReason::Discontinuity if !ledger.is_other_log => {
+            Err("says that the log is another one, and nothing has said so before".to_owned())
         }
         GapReason::Unreadable if matches!(order, Some(Order::Rising | Order::Bursts)) => {
             Err("says that it cannot be fetched below the position, and it can".to_owned())

@@ -19,7 +19,8 @@ pub(super) fn check(
         // end of the run.
         return Ok(None);
     }
-    if position > log.current {
+    // A log that was restored from a backup lies below positions that were right before.
+    if position > log.current && (log.restored_to.is_empty() || position > log.highest_ever()) {
         return Err(format!("the position is {position}, its writer only at {}", log.current));
     }
     let from = ledger.start.unwrap_or(position).max(ledger.checked);

@@ -28,8 +28,14 @@ pub(super) struct Ledger {
     /// Spans that no audit has compared or will compare.
     pub(super) unaudited: Vec<(Token, Token)>,
     pub(super) live: bool,
+    /// Where the source first went live in this life of the follower: nothing below is looked for.
+    pub(super) live_from: Option<Token>,
     /// How often the source was reset while it was live, over all lives of the follower.
     pub(super) live_resets: u32,
+    /// How often the source's log was said to have gone back.
+    pub(super) rewinds: usize,
+    /// The log was said to be another one, and no gap has followed yet.
+    pub(super) is_other_log: bool,
     /// A fetch was answered with that there is nowhere to fetch from, and no gap has said so yet.
     pub(super) no_endpoint: bool,
 }
@@ -59,9 +65,27 @@ impl Ledger {
             told: true,
             checked: token,
             live: self.live,
+            live_from: self.live_from,
+            rewinds: self.rewinds,
             live_resets: self.live_resets + u32::from(self.live),
             ..Self::default()
         };
+    }
+
+    /// The log goes back to `token`: what it has above is no longer what was delivered there.
+    pub(super) fn rewind(&mut self, token: Token) {
+        self.rewinds += 1;
+        (self.position, self.told) = (token, true);
+        self.checked = self.checked.min(token);
+        self.start = self.start.map(|start| start.min(token));
+        self.last_token = Some(token);
+        for tokens in [&mut self.tokens, &mut self.again] {
+            tokens.retain(|of, _| *of <= token);
+        }
+        for (_, upto) in self.gaps.iter_mut().chain(&mut self.unaudited) {
+            *upto = (*upto).min(token);
+        }
+        self.split = None;
     }
 
     /// The follower died and resumes from `saved`, or as if it had never heard of the source.
@@ -71,6 +95,7 @@ impl Ledger {
             self.start = None;
         }
         self.live = false;
+        self.live_from = None;
         self.split = None;
         self.position = position;
         self.told = saved.is_some();

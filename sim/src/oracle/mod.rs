@@ -21,6 +21,8 @@
 //! | I14 restart | F10, F2 | `reset`, `complete` |
 //! | I15 acknowledged is stored | application | the saved positions of a follower that died |
 //! | I16 bounded | F9, P5 | `bounded` |
+//! | a log is another one, or goes back, only where it is | F11 | `continuity` |
+//! | what got lost with its token is looked for | F12 | `holes` |
 //! | a gap's place and reason are true | F2 | `gap` |
 //! | a live source is reset only as its writer starts over | F10, F3 | `reset` |
 //! | what is said to have gone out has, and is said | P3 | `fate`, `publish` |
@@ -29,10 +31,12 @@ mod audit;
 mod batches;
 mod bounded;
 mod complete;
+mod continuity;
 mod counts;
 mod echo;
 mod fate;
 mod gap;
+mod holes;
 mod honest;
 mod isolation;
 mod ledger;
@@ -73,6 +77,8 @@ pub(crate) struct Oracle {
     audits: bool,
     /// It gives fetches up after some failures.
     gives_up: bool,
+    /// It had another instance's address for a writer.
+    is_misled: bool,
     ledgers: BTreeMap<Source, Ledger>,
     waits: Waits,
     /// The source that the present input concerns.
@@ -90,6 +96,7 @@ impl Oracle {
             transport,
             audits: false,
             gives_up: false,
+            is_misled: false,
             ledgers: BTreeMap::new(),
             waits: Waits::default(),
             about: None,
@@ -164,7 +171,9 @@ impl Oracle {
             Event::Live { source, token } => {
                 self.start(source, *token);
                 let verdict = self.on_position(source, *token, logs);
-                self.of(source).live = true;
+                let ledger = self.of(source);
+                ledger.live = true;
+                ledger.live_from.get_or_insert(*token);
                 verdict
             }
             Event::NotLive { source, token } => {
@@ -188,11 +197,8 @@ impl Oracle {
                 ledger.reset(*token);
                 self.hold(Promise::ExplicitReset, source, verdict)
             }
-            // No log is replaced or restored here, and no address is another instance's.
-            Event::Discontinuity { source, .. } | Event::Rewound { source, .. } => {
-                let verdict = Err(format!("the log is the same, yet: {event}"));
-                self.hold(Promise::Continuity, source, verdict)
-            }
+            Event::Discontinuity { source, .. } => self.on_other_log(source, logs),
+            Event::Rewound { source, from, to } => self.on_rewound(source, (*from, *to), logs),
             Event::WaitEnded { wait, outcome } => self
                 .waits
                 .check_end(*wait, *outcome)

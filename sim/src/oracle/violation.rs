@@ -32,6 +32,8 @@ pub enum Promise {
     ExplicitReset,
     /// F11: a log counts as another one, or as gone back, only where it is.
     Continuity,
+    /// F12: a token that got lost with its messages is looked for once its writer has passed it.
+    Holes,
     /// P1: every appended row is sent, in token order, its batch unbroken.
     SentInOrder,
     /// P2: a POSITION says nothing of rows that there are.
@@ -72,6 +74,7 @@ impl Promise {
             Self::Bounded => "F9",
             Self::ExplicitReset => "F10",
             Self::Continuity => "F11",
+            Self::Holes => "F12",
             Self::SentInOrder => "P1",
             Self::TruePosition => "P2",
             Self::UnknownFate => "P3",

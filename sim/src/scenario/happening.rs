@@ -179,6 +179,23 @@ pub enum Happening {
         /// The time until it starts again, in milliseconds.
         down_ms: u16,
     },
+    /// A writer dies, its logs in the database lose their last tokens, and it starts again and gives
+    /// them out anew. Never drawn; only one of Synapse's, where no other writer has the same stream
+    /// and its tokens rise; not on levels with sockets.
+    RestoreBackup {
+        /// The writer, by number.
+        writer: u8,
+        /// The number of tokens that have rows and are lost.
+        tokens: u8,
+    },
+    /// A follower's connection ends, and for a time it has the address of each of the first two
+    /// writers for the other one. Never drawn; not on levels with sockets.
+    WrongAddresses {
+        /// The follower, by number.
+        follower: u8,
+        /// The time in milliseconds.
+        ms: u16,
+    },
     /// The bus stops for a time, which ends all connections.
     RestartBus {
         /// The time until it accepts connections again, in milliseconds.
@@ -282,6 +299,7 @@ impl Happening {
             | Self::ClockJump { follower, .. }
             | Self::LoseReplicate { follower }
             | Self::Damage { follower, .. }
+            | Self::WrongAddresses { follower, .. }
             | Self::SpoilFetches { follower, .. } => Whom::Follower(follower),
             Self::CrashWriter { writer, .. }
             | Self::WriterOffline { writer, .. }
@@ -293,6 +311,7 @@ impl Happening {
             | Self::SlowAccept { writer, .. }
             | Self::AnswerAmid { writer, .. }
             | Self::DieAmid { writer, .. }
+            | Self::RestoreBackup { writer, .. }
             | Self::EmptyPosition { writer } => Whom::Writer(writer),
             Self::Write { .. }
             | Self::RestartBus { .. }
@@ -309,6 +328,7 @@ impl Happening {
             | Self::RefuseConnections { count, .. }
             | Self::FailReads { count, .. }
             | Self::LosePublish { count, .. } => *count = 1,
+            Self::RestoreBackup { tokens, .. } => *tokens = 1,
             Self::Pieces { bytes } => *bytes = 1,
             Self::Cut { after, .. }
             | Self::AnswerAmid { after, .. }
@@ -328,6 +348,7 @@ impl Happening {
             | Self::StallWriter { .. }
             | Self::Repeat { .. }
             | Self::EmptyPosition { .. }
+            | Self::WrongAddresses { .. }
             | Self::RestartBus { .. }
             | Self::SlowAccept { .. }
             | Self::Noise { .. } => {}

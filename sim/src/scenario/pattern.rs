@@ -1,5 +1,7 @@
 //! The patterns: orders of events that are known to be hard, each drawn as a scenario from a seed.
 
+mod continuity;
+
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
@@ -44,11 +46,15 @@ pub enum Pattern {
     FallingBursts,
     /// Connections are cut one by one and come back in another order.
     Swizzle,
+    /// Writers are restored from backups, and give tokens out again.
+    RestoredBackups,
+    /// A follower has the addresses of two writers the wrong way round.
+    WrongAddresses,
 }
 
 impl Pattern {
     /// All patterns.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::CutEverywhere,
         Self::InterleavedWriters,
         Self::LostPublishes,
@@ -63,6 +69,8 @@ impl Pattern {
         Self::OneFailedFetch,
         Self::FallingBursts,
         Self::Swizzle,
+        Self::RestoredBackups,
+        Self::WrongAddresses,
     ];
 }
 
@@ -142,6 +150,8 @@ impl Pattern {
             Self::OneFailedFetch => one_failed_fetch(&mut draft),
             Self::FallingBursts => falling_bursts(&mut draft),
             Self::Swizzle => swizzle(&mut draft),
+            Self::RestoredBackups => continuity::restored_backups(&mut draft),
+            Self::WrongAddresses => continuity::wrong_addresses(&mut draft),
         }
         draft.done()
     }

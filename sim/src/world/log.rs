@@ -1,10 +1,7 @@
 //! The log of a writer: the truth that every follower is judged against, and the pages of its fetch
 //! source (`protocol.md` 6.1, 7.5).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-};
+use std::{collections::BTreeMap, ops::Bound};
 
 use bytestring::ByteString;
 use synrepl_core::{
@@ -13,6 +10,16 @@ use synrepl_core::{
 };
 
 use crate::scenario::FetchFault;
+
+/// What is left on the wire of a token whose rows can be missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Untold {
+    /// Nothing of it reached the bus, and nobody says that there is nothing: its writer's next token
+    /// leaves a hole there.
+    Hole,
+    /// Something passes for all of it.
+    Nothing,
+}
 
 /// The log of one source: its rows, and what of them the bus has passed on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +46,7 @@ pub struct Log {
     announced: Token,
     /// The tokens, with their epoch, whose rows can be missed without a trace on the wire, because
     /// the writer broke its side of the protocol there.
-    untold: BTreeSet<(Token, u32)>,
+    untold: BTreeMap<(Token, u32), Untold>,
     /// Whether a command of this epoch has reached the bus.
     pub(crate) heard: bool,
     /// Whether the last row of a batch was lost, so that its first rows pass for those of the next.
@@ -48,6 +55,8 @@ pub struct Log {
     pub(crate) unannounced: bool,
     /// The token of the last POSITION that the bus has passed on, or a higher one of RDATA since.
     passed_on: Token,
+    /// Up to where the log was still the same, for each time that it was restored from a backup.
+    pub(crate) restored_to: Vec<Token>,
     /// How many announcements were lower than what the bus had passed on before.
     pub(crate) falls: u32,
 }
@@ -69,11 +78,12 @@ impl Log {
             last_token: start,
             published: start,
             announced: start,
-            untold: BTreeSet::new(),
+            untold: BTreeMap::new(),
             heard: false,
             torn: false,
             unannounced: false,
             passed_on: start,
+            restored_to: Vec::new(),
             falls: 0,
         }
     }
@@ -185,20 +195,34 @@ impl Log {
     /// number of their tokens.
     pub(crate) fn excuse(&mut self, from: Token, upto: Token) -> usize {
         let tokens: Vec<_> = self.between(from, upto).map(|(token, _)| token).collect();
-        let count = tokens.len();
+        tokens.iter().for_each(|token| self.excuse_token(*token));
+        tokens.len()
+    }
+
+    /// Notes that messages about the tokens in `(from, upto]` got lost, and with them all that there
+    /// was of those tokens, unless more is noted of them. Returns their number.
+    pub(crate) fn lose(&mut self, from: Token, upto: Token) -> usize {
+        let tokens: Vec<_> = self.between(from, upto).map(|(token, _)| token).collect();
         let epoch = self.epoch_of(self.epoch);
-        self.untold.extend(tokens.into_iter().map(|token| (token, epoch)));
-        count
+        for token in &tokens {
+            self.untold.entry((*token, epoch)).or_insert(Untold::Hole);
+        }
+        tokens.len()
     }
 
     /// Notes the same of one token.
     pub(crate) fn excuse_token(&mut self, token: Token) {
-        self.untold.insert((token, self.epoch_of(self.epoch)));
+        self.untold.insert((token, self.epoch_of(self.epoch)), Untold::Nothing);
     }
 
     /// Returns whether the rows of `token` can be missed without a trace on the wire.
     pub(crate) fn is_untold(&self, token: Token) -> bool {
-        self.untold.contains(&(token, self.epoch_of(self.epoch)))
+        self.untold.contains_key(&(token, self.epoch_of(self.epoch)))
+    }
+
+    /// Returns whether a token got lost so that it leaves a hole.
+    pub(crate) fn leaves_hole(&self, token: Token) -> bool {
+        self.untold.get(&(token, self.epoch_of(self.epoch))) == Some(&Untold::Hole)
     }
 
     /// Returns whether a delivery under `token` that begins with `first` may be a part of a batch:
@@ -206,7 +230,7 @@ impl Log {
     pub(crate) fn may_be_part(&self, token: Token, first: &Row) -> bool {
         self.is_untold(token)
             || self.ever.range((token, 0)..=(token, u32::MAX)).any(|((token, life), rows)| {
-                self.untold.contains(&(*token, self.epoch_of(*life))) && rows.contains(first)
+                self.untold.contains_key(&(*token, self.epoch_of(*life))) && rows.contains(first)
             })
     }
 
@@ -225,6 +249,28 @@ impl Log {
             (self.published, self.announced) = (Token::START, Token::START);
         }
         self.last_token = self.current;
+    }
+
+    /// The log loses its last `tokens` tokens that have rows, which are given out again. Returns the
+    /// token where it stands then; `None` if its tokens do not rise, or live in memory.
+    pub(crate) fn go_back(&mut self, tokens: u8) -> Option<Token> {
+        if self.traits.order != Order::Rising || self.traits.resettable {
+            return None;
+        }
+        let lost = self.entries.keys().rev().take(tokens.into()).last()?;
+        let token = lost.before();
+        self.entries.retain(|of, _| *of <= token);
+        self.untold.retain(|(of, _), _| *of <= token);
+        (self.current, self.last_token) = (token, token);
+        self.published = self.published.min(token);
+        self.announced = self.announced.min(token);
+        self.restored_to.push(token);
+        Some(token)
+    }
+
+    /// Returns the highest token that the writer ever had.
+    pub(crate) fn highest_ever(&self) -> Token {
+        self.ever.keys().next_back().map_or(self.current, |(token, _)| self.current.max(*token))
     }
 
     /// Handles the first start of the writer, on a stream that others have brought to `current`.

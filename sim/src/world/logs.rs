@@ -117,6 +117,20 @@ impl Logs {
         log.append(token, rows, &mut self.serial);
     }
 
+    /// A writer's database is restored from a backup that lacks the last `tokens` tokens of each of
+    /// its logs there. Logs that share a sequence of tokens keep theirs.
+    pub(crate) fn go_back(&mut self, writer: usize, tokens: u8) {
+        for index in 0..self.logs.len() {
+            let (stream, is_of) = (self.logs[index].stream, self.logs[index].writer == writer);
+            if is_of
+                && self.logs.iter().filter(|log| log.stream == stream).count() == 1
+                && let Some(token) = self.logs[index].go_back(tokens)
+            {
+                self.sequences[stream] = token;
+            }
+        }
+    }
+
     /// The writer of a shared sequence sees the others' tokens go by, and follows them. Whether
     /// that has moved it.
     pub(crate) fn follow(&mut self, index: usize) -> bool {

@@ -23,6 +23,9 @@ fn no_seed_breaks_a_promise_and_every_mark_is_reached() {
     let (mut marks, rows) = play(Mode::Swarm, 0..1_500);
     assert!(rows > 100_000, "{rows} rows");
     marks.unite(play(Mode::Storm, 0..300).0);
+    for pattern in [Pattern::RestoredBackups, Pattern::WrongAddresses] {
+        marks.unite(play(Mode::Pattern(pattern), 0..30).0);
+    }
     let missing: Vec<Mark> = marks.missing(Mark::ALL).collect();
     assert!(missing.is_empty(), "never reached: {missing:?}");
 }
