@@ -196,6 +196,7 @@ scenarios! {
     hole_after_a_connection_there_is_more_time
     hole_all_that_is_near_is_one_request
     hole_an_announcement_explains_its_own_writer_and_no_other
+    hole_an_other_log_is_not_asked
     hole_looks_become_rare_while_nothing_is_found
     hole_more_than_are_remembered_are_left_with_a_word
     hole_no_more_are_asked_for_than_a_minute_allows
@@ -206,6 +207,7 @@ scenarios! {
     hole_none_is_looked_for_where_tokens_do_not_count
     hole_of_a_jump_the_end_is_looked_into
     hole_only_rows_explain_a_burst
+    hole_the_answer_of_an_other_log_is_not_believed
     hole_the_writers_around_it_are_asked_before_the_others
     hole_what_comes_within_the_grace_is_not_asked_for
     hole_where_nobody_can_be_asked_it_says_so_once
