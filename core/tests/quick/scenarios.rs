@@ -186,6 +186,8 @@ scenarios! {
     hole_a_late_row_is_delivered_once
     hole_a_look_gives_way_to_a_catch_up
     hole_a_look_goes_before_an_audit
+    hole_a_look_in_line_ends_when_rows_of_our_own_appear
+    hole_a_look_under_way_ends_when_rows_of_our_own_appear
     hole_a_page_for_other_tokens_is_refused
     hole_a_page_that_is_too_large_is_asked_for_in_halves
     hole_a_row_that_was_held_and_that_no_page_had_is_late
