@@ -113,7 +113,7 @@ impl Follower {
 
     /// Counts tokens that are never looked into, and says so once a stream.
     fn leave_hole(&self, env: &mut Env, span: Span, reason: NotAuditedReason) {
-        env.stats.hole_tokens_left += span.len();
+        env.stats.hole_tokens_left = env.stats.hole_tokens_left.saturating_add(span.len());
         if env.holes_of(self.stream).is_some_and(|holes| holes.is_first_word()) {
             let source = self.source.clone();
             env.notify(Event::Warning(Warning::HoleLeft { source, span, reason }));

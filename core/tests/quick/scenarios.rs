@@ -210,6 +210,7 @@ scenarios! {
     hole_of_a_jump_the_end_is_looked_into
     hole_only_rows_explain_a_burst
     hole_the_answer_of_an_other_log_is_not_believed
+    hole_the_widest_are_counted_without_overflow
     hole_the_writers_around_it_are_asked_before_the_others
     hole_what_comes_within_the_grace_is_not_asked_for
     hole_where_nobody_can_be_asked_it_says_so_once
