@@ -71,10 +71,12 @@ impl Follower {
         }
     }
 
-    /// Notes that the position goes back below the tokens of `span`: they are not passed any more.
-    pub(super) fn unpass(&self, env: &mut Env, span: Span) {
+    /// Notes that the position goes back below the tokens of `span`: they are not passed any more. If
+    /// the source is the `is_first` of its stream to go back with their log, no token above is known to
+    /// have a row either.
+    pub(super) fn rewind_holes(&self, env: &mut Env, span: Span, is_first: bool) {
         if let Some(writer) = self.watched {
-            self.change_holes(env, |holes| holes.tokens.on_explained(writer, span));
+            self.change_holes(env, |holes| holes.go_back(writer, span, is_first));
         }
     }
 
