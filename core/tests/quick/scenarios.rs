@@ -267,6 +267,7 @@ scenarios! {
     rewound_a_log_that_was_cut_off_is_fetched_from_there
     rewound_a_lower_announcement_is_harmless_where_the_rows_above_are_there
     rewound_a_token_that_is_given_out_again_has_no_row_yet
+    rewound_an_answer_that_breaks_its_rules_teaches_nothing
     rewound_an_other_row_under_a_token_is_proof_enough
     rewound_nothing_is_concluded_of_a_log_that_has_no_delivered_row
     rewound_other_rows_and_none_that_was_delivered_are_a_gap_from_the_start
