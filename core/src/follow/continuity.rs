@@ -179,6 +179,14 @@ impl Follower {
         self.continuity.as_ref().is_some_and(|continuity| continuity.log == Log::Other)
     }
 
+    /// Handles the first evidence on a connection: a page that came between it and the one before
+    /// says nothing of the log that is there now.
+    pub(super) fn doubt_log(&mut self) {
+        if !self.is_confirmed() {
+            self.set_log(Log::Unseen);
+        }
+    }
+
     pub(super) fn set_log(&mut self, log: Log) {
         if let Some(continuity) = &mut self.continuity {
             continuity.log = log;

@@ -156,8 +156,10 @@ scenarios! {
     bursts_who_joins_inside_one_does_not_trust_what_closes_it
     continuity_a_fetch_begins_at_the_row_that_was_delivered_last
     continuity_a_fetch_that_fails_teaches_nothing
+    continuity_a_fetch_that_goes_on_looks_at_the_log_of_the_next_connection
     continuity_a_look_at_an_address_gives_way_to_a_catch_up
     continuity_a_look_without_an_address_is_not_made_again
+    continuity_a_page_between_two_connections_says_nothing_of_the_next
     continuity_a_page_that_breaks_its_rules_teaches_nothing
     continuity_a_page_that_lacks_rows_of_a_token_contradicts_nothing
     continuity_a_purged_stream_is_believed_where_the_address_is_proven
