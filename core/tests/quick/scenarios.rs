@@ -142,6 +142,7 @@ scenarios! {
     bursts_an_announcement_below_what_was_seen_does_not_close_it
     bursts_an_announcement_inside_one_does_not_close_it
     bursts_an_answer_behind_the_last_row_does_not_hide_the_head
+    bursts_an_answer_below_rows_that_came_before_it_is_inside_one
     bursts_an_answer_inside_one_shows_that_its_head_was_missed
     bursts_are_fetched_in_windows
     bursts_one_that_falls_quiet_is_completed_by_a_fetch
