@@ -125,7 +125,7 @@ impl Truth {
             | Event::Rewound { .. }
             | Event::Warning(
                 Warning::RowsGone { .. }
-                | Warning::WrongAddress { .. }
+                | Warning::WrongAddress { error: None, .. }
                 | Warning::NotRewound { .. },
             ) => return Err(format!("F11: {event:?}")),
             _ => {}
