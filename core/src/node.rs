@@ -144,7 +144,7 @@ impl Node {
             Input::Fetched { query, result } => self.on_fetched(query, result),
             Input::Appended { stream, token } => {
                 if let Some(index) = self.streams_by_name.get(&*stream) {
-                    self.env.streams[index.as_usize()].written_here = true;
+                    self.env.on_written_here(*index);
                 }
                 self.publisher.on_appended(stream, token, &mut self.connections, &mut self.env);
             }
@@ -495,10 +495,12 @@ impl Node {
         let baseline = self.env.config.positions.highest(name);
         let traits = self.env.config.transport.traits_of(name);
         let mut stream = StreamState::new(traits, baseline);
-        stream.written_here = self.publisher.end_of(name).is_some();
         stream.holes = self.env.new_holes(traits);
         let index = StreamIndex::after(self.env.streams.len());
         self.env.streams.push(stream);
+        if self.publisher.end_of(name).is_some() {
+            self.env.on_written_here(index);
+        }
         self.streams_by_name.insert(name.to_owned(), index);
         index
     }

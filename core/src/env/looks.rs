@@ -51,13 +51,7 @@ impl Env {
 
     /// Handles the timer of a stream: it joins the line, if a hole is left.
     pub(crate) fn on_look_due(&mut self, stream: StreamIndex) {
-        let state = &mut self.streams[stream.as_usize()];
-        if state.written_here && state.traits.shared_fetch {
-            // A page would show our own rows as well, which would pass for lost ones.
-            self.forget_holes(stream);
-            return;
-        }
-        let Some(holes) = &mut state.holes else { return };
+        let Some(holes) = &mut self.streams[stream.as_usize()].holes else { return };
         match holes.due(&self.config) {
             Some(due) if due <= self.now => {
                 holes.on_queued();
@@ -66,6 +60,16 @@ impl Env {
             }
             Some(due) => self.timers.set(TimerKey::Look(stream), due),
             None => {}
+        }
+    }
+
+    /// Notes that this node writes a stream. Its holes are not looked into any more if a page shows
+    /// the rows of all writers: our own would pass for lost ones (F5), also in a page under way.
+    pub(crate) fn on_written_here(&mut self, stream: StreamIndex) {
+        let state = &mut self.streams[stream.as_usize()];
+        state.written_here = true;
+        if state.traits.shared_fetch {
+            self.forget_holes(stream);
         }
     }
 

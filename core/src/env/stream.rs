@@ -25,6 +25,8 @@ pub(crate) struct StreamState {
     pub(crate) written_here: bool,
     /// The tokens that were passed and have no row, to be looked into; `None` if none are.
     pub(crate) holes: Option<Box<Holes>>,
+    /// How often the log that its writers share has gone back, as far as any of them showed it.
+    pub(crate) rewinds: u32,
 }
 
 impl StreamState {
@@ -39,7 +41,23 @@ impl StreamState {
             delivered: Delivered::above(baseline.unwrap_or(Token::START)),
             written_here: false,
             holes: None,
+            rewinds: 0,
         }
+    }
+
+    /// Notes that one of the sources goes back to `to`; `known` is the number of rewinds of the log
+    /// that the source has taken part in. Returns the number of all.
+    ///
+    /// All writers of a log go back as it does, one after the other. The first of them voids what is
+    /// known of the tokens above. For the others it is void already, and rows have come since.
+    pub(crate) fn go_back(&mut self, to: Token, known: u32) -> u32 {
+        if known == self.rewinds {
+            self.rewinds = self.rewinds.wrapping_add(1);
+            if self.traits.shared_fetch {
+                self.shared_tokens.forget_above(to);
+            }
+        }
+        self.rewinds
     }
 
     /// Returns the position at which a source starts that has none, given that its writer stands at

@@ -84,6 +84,7 @@ impl Follower {
     /// Fetches what lies between the position and `token`, which the writer has shown on this
     /// connection to have reached. The source goes live if nothing lies between.
     pub(super) fn fetch_up_to(&mut self, env: &mut Env, token: Token, proof: Proof) {
+        self.doubt_log();
         let (token, below) = self.hole.on_fetch(token, proof);
         let target = self.class.highest().map_or(token, |highest| highest.max(token));
         let below = below.filter(|below| Some(*below) < self.position);
@@ -116,6 +117,7 @@ impl Follower {
 
     /// Handles the writer's announcement of `token`, which confirms the fetch under way.
     pub(super) fn confirm_fetch(&mut self, env: &mut Env, token: Token, proof: Proof) {
+        self.doubt_log();
         let (target, below) = self.hole.on_fetch(token, proof);
         if let Some(mut catch_up) = self.take_catch_up(env) {
             catch_up.target = catch_up.target.max(target);

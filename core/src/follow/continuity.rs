@@ -39,18 +39,20 @@ pub(super) struct Continuity {
     pub(super) look_up: Option<LookUp>,
     /// The last announcement on this connection that was below the position, and the position.
     pub(super) lower: Option<(Token, Token)>,
+    /// The number of rewinds of the stream's log that the source has taken part in.
+    pub(super) rewinds: u32,
 }
 
 impl Continuity {
-    const fn of(anchors: Anchors, log: Log) -> Self {
-        Self { anchors, log, look_up: None, lower: None }
+    const fn of(anchors: Anchors, log: Log, rewinds: u32) -> Self {
+        Self { anchors, log, look_up: None, lower: None, rewinds }
     }
 
     /// Creates the value of rows that were saved; `None` if there are none, or the log is not
     /// compared.
     pub(super) fn saved(anchors: Anchors, traits: StreamTraits) -> Option<Box<Self>> {
         let is_known = !anchors.is_empty() && traits.compared != Compared::No;
-        is_known.then(|| Box::new(Self::of(anchors, Log::Unseen)))
+        is_known.then(|| Box::new(Self::of(anchors, Log::Unseen, 0)))
     }
 
     pub(super) const fn on_disconnected(&mut self) {
@@ -155,8 +157,9 @@ impl Follower {
         let anchor = Anchor::new(self.source.stream(), token, rows);
         // The first rows of a page are the beginning of what its log is known by.
         let log = if origin == Origin::CatchUp { Log::Same } else { Log::Unseen };
-        let continuity =
-            self.continuity.get_or_insert_with(|| Box::new(Continuity::of(Anchors::NONE, log)));
+        let rewinds = env.streams[self.stream.as_usize()].rewinds;
+        let new = || Box::new(Continuity::of(Anchors::NONE, log, rewinds));
+        let continuity = self.continuity.get_or_insert_with(new);
         continuity.anchors.push(anchor.clone(), env.now, env.config.continuity.anchor_every);
         if origin == Origin::Live {
             self.look_at_address(env, anchor);
@@ -173,6 +176,14 @@ impl Follower {
     /// Returns whether the log has shown on this connection to be another one.
     pub(super) fn has_other_log(&self) -> bool {
         self.continuity.as_ref().is_some_and(|continuity| continuity.log == Log::Other)
+    }
+
+    /// Handles the first evidence on a connection: a page that came between it and the one before
+    /// says nothing of the log that is there now.
+    pub(super) fn doubt_log(&mut self) {
+        if !self.is_confirmed() {
+            self.set_log(Log::Unseen);
+        }
     }
 
     pub(super) fn set_log(&mut self, log: Log) {

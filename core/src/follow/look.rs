@@ -5,6 +5,8 @@
 //! leaves: questions, and rows that had been lost with their tokens. They go out below a position
 //! that stays, and no gap comes of what cannot be had: what is missing is only suspected.
 
+use std::time::Duration;
+
 use super::{
     Follower,
     order::Class,
@@ -78,10 +80,12 @@ impl Follower {
         }
     }
 
-    /// Notes that the position goes back below the tokens of `span`: they are not passed any more.
-    pub(super) fn unpass(&self, env: &mut Env, span: Span) {
+    /// Notes that the position goes back below the tokens of `span`: they are not passed any more. If
+    /// the source is the `is_first` of its stream to go back with their log, no token above is known to
+    /// have a row either.
+    pub(super) fn rewind_holes(&self, env: &mut Env, span: Span, is_first: bool) {
         if let Some(writer) = self.watched {
-            self.change_holes(env, |holes| holes.tokens.on_explained(writer, span));
+            self.change_holes(env, |holes| holes.go_back(writer, span, is_first));
         }
     }
 
@@ -120,7 +124,7 @@ impl Follower {
 
     /// Counts tokens that are never looked into, and says so once a stream.
     fn leave_hole(&self, env: &mut Env, span: Span, reason: NotAuditedReason) {
-        env.stats.hole_tokens_left += span.len();
+        env.stats.hole_tokens_left = env.stats.hole_tokens_left.saturating_add(span.len());
         if env.holes_of(self.stream).is_some_and(|holes| holes.is_first_word()) {
             let source = self.source.clone();
             env.notify(Event::Warning(Warning::HoleLeft { source, span, reason }));
@@ -154,6 +158,11 @@ impl Follower {
 
     /// Requests what the question asks for: a slot is free, and the stream is next.
     pub(crate) fn look_into(&mut self, env: &mut Env, question: Question) {
+        if self.has_other_log() {
+            self.put_off_look(env);
+            env.expect_next_look(self.stream);
+            return;
+        }
         let query = env.queries.issue_look(self.stream, env.now, &env.config.holes);
         let now = env.now;
         if let Some(holes) = env.holes_of(self.stream) {
@@ -168,6 +177,10 @@ impl Follower {
     pub(crate) fn on_looked(&mut self, env: &mut Env, question: Question, outcome: FetchOutcome) {
         let span = question.span;
         match outcome {
+            // It may be under way since before that was known.
+            Ok(_) if self.has_other_log() => {
+                self.put_off_look(env);
+            }
             Ok(page) => match page::judge(page, span, self.traits) {
                 Judgement::Apply(checked) => self.on_found(env, question, checked),
                 Judgement::Narrow => self.look_at_fewer(env, span),
@@ -228,13 +241,23 @@ impl Follower {
         self.leave_hole(env, question.span, reason);
     }
 
+    /// Puts the question off, until the log is known to be the one that rows were delivered from:
+    /// the rows of another one would pass for lost ones, and that it has none would explain tokens.
+    /// Until then another question is asked. Returns the number of times in a row, and the delay.
+    fn put_off_look(&self, env: &mut Env) -> Option<(u32, Duration)> {
+        let every = env.config.holes.hole_look_every;
+        let holes = env.streams[self.stream.as_usize()].holes.as_deref_mut()?;
+        holes.end_look();
+        let attempt = holes.on_failed();
+        let retry_in = env.jitter.delay(every, attempt);
+        holes.put_off(env.now, retry_in);
+        Some((attempt, retry_in))
+    }
+
     /// A failure teaches nothing: the question is asked again later, and until then another one.
     fn on_look_failed(&self, env: &mut Env, span: Span, error: FetchError) {
         env.stats.fetches_failed += 1;
-        let Some(holes) = env.streams[self.stream.as_usize()].holes.as_deref_mut() else { return };
-        let attempt = holes.on_failed();
-        let retry_in = env.jitter.delay(env.config.holes.hole_look_every, attempt);
-        holes.put_off(env.now, retry_in);
+        let Some((attempt, retry_in)) = self.put_off_look(env) else { return };
         let source = self.source.clone();
         let warning = Warning::FetchFailed { source, span, attempt, retry_in, error };
         env.notify(Event::Warning(warning));

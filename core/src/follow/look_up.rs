@@ -5,13 +5,18 @@
 //! proven, and a [`WrongAddress`](Warning::WrongAddress) after a few rows that are not there: a wrong
 //! address, port or secret shows within seconds, not when rows are missed.
 
-use super::{Follower, pager::FetchOutcome, rewind::Rewind};
+use super::{
+    Follower,
+    page::{self, Judgement},
+    pager::FetchOutcome,
+    rewind::Rewind,
+};
 use crate::{
     action::Action,
-    config::Transport,
+    config::{Config, Transport},
     env::Env,
     event::{Event, Warning},
-    stream::{Anchor, FetchError, Finding, Page, Span, Token},
+    stream::{Anchor, FetchError, Finding, Page, Span, StreamTraits, Token},
 };
 
 /// What a source looks for.
@@ -21,6 +26,24 @@ pub(super) enum LookUp {
     Address(Anchor),
     /// The rows that were delivered, as their writer was announced below them.
     Rewind(Rewind),
+}
+
+impl LookUp {
+    /// Returns the tokens to request.
+    fn span(&self, config: &Config) -> Span {
+        match self {
+            Self::Address(anchor) => Span::new(anchor.token().before(), anchor.token()),
+            Self::Rewind(rewind) => rewind.span(config),
+        }
+    }
+}
+
+/// Returns the page, unless it breaks its own rules: then it says nothing of what it lacks.
+fn usable(page: Page, span: Span, traits: StreamTraits) -> FetchOutcome {
+    match page::judge(page.clone(), span, traits) {
+        Judgement::Apply(_) | Judgement::Narrow => Ok(page),
+        Judgement::Unusable(message) => Err(FetchError::Unusable { message }),
+    }
 }
 
 impl Follower {
@@ -65,11 +88,8 @@ impl Follower {
 
     /// Requests the row that is looked for: nothing else waits for a slot, and this source is next.
     pub(crate) fn on_look_up_slot(&mut self, env: &mut Env) {
-        let span = match self.look_up() {
-            None => return,
-            Some(LookUp::Address(anchor)) => Span::new(anchor.token().before(), anchor.token()),
-            Some(LookUp::Rewind(rewind)) => rewind.span(&env.config),
-        };
+        let Some(look_up) = self.look_up() else { return };
+        let span = look_up.span(&env.config);
         let query = env.queries.issue_look_up(self.index);
         env.stats.fetches += 1;
         let source = self.source.clone();
@@ -78,11 +98,12 @@ impl Follower {
 
     /// Handles the answer to the request for a row.
     pub(crate) fn on_look_up_fetched(&mut self, env: &mut Env, outcome: FetchOutcome) {
+        let Some(look_up) = self.take_look_up() else { return };
+        let outcome = outcome.and_then(|page| usable(page, look_up.span(&env.config), self.traits));
         env.stats.fetches_failed += u64::from(outcome.is_err());
-        match self.take_look_up() {
-            None => {}
-            Some(LookUp::Address(anchor)) => self.on_address_looked_at(env, &anchor, outcome),
-            Some(LookUp::Rewind(rewind)) => self.on_rewind_answer(env, rewind, outcome),
+        match look_up {
+            LookUp::Address(anchor) => self.on_address_looked_at(env, &anchor, outcome),
+            LookUp::Rewind(rewind) => self.on_rewind_answer(env, rewind, outcome),
         }
     }
 

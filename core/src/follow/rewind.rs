@@ -217,11 +217,14 @@ impl Follower {
         self.reset_audit(env);
         self.hole.start_over();
         self.forget_anchors_above(to);
-        if self.traits.shared_fetch {
-            env.streams[self.stream.as_usize()].shared_tokens.forget_above(to);
-        }
         let from = self.position.replace(to).unwrap_or(to);
-        self.unpass(env, Span::new(to, from));
+        if let Some(continuity) = &mut self.continuity {
+            let stream = &mut env.streams[self.stream.as_usize()];
+            let (before, known) = (stream.rewinds, &mut continuity.rewinds);
+            *known = stream.go_back(to, *known);
+            let is_first = *known != before;
+            self.rewind_holes(env, Span::new(to, from), is_first);
+        }
         let source = self.source.clone();
         env.notify(Event::Rewound { source, from, to });
         env.end_waits(self.index, to);

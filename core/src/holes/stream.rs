@@ -96,6 +96,18 @@ impl Holes {
         live_from.is_some_and(|live_from| live_from < token) && self.tokens.has(token)
     }
 
+    /// Notes that the position of a source goes back below `span`: it has not passed these tokens any
+    /// more. Nothing is known above it any more if the source is the `is_first` of its stream.
+    pub(crate) fn go_back(&mut self, writer: Writer, span: Span, is_first: bool) {
+        if let Some(member) = self.writers.get_mut(writer.as_usize()) {
+            member.live_from = member.live_from.map(|live_from| live_from.min(span.from));
+        }
+        if is_first {
+            self.tokens.forget_above(span.from);
+        }
+        self.tokens.on_explained(writer, span);
+    }
+
     /// Notes that a writer has passed all tokens of `span` and has said nothing of those without a
     /// row. Returns whether there are any.
     pub(crate) fn on_passed(&mut self, writer: Writer, span: Span, ready_at: Timestamp) -> bool {

@@ -128,6 +128,19 @@ impl Unexplained {
         }
     }
 
+    /// Forgets all tokens above `token`: they are given out again, and whatever comes under them comes
+    /// for the first time.
+    pub(super) fn forget_above(&mut self, token: Token) {
+        let Some(known) = &mut self.known else { return };
+        (known.floor, known.top) = (known.floor.min(token), known.top.min(token));
+        while self.list.back().is_some_and(|last| last.span.from >= token) {
+            self.list.pop_back();
+        }
+        if let Some(last) = self.list.back_mut() {
+            last.span.upto = last.span.upto.min(token);
+        }
+    }
+
     /// Notes that a writer has passed all tokens of `span` and has said nothing of those without a
     /// row.
     pub(super) fn on_passed(&mut self, writer: Writer, span: Span, ready_at: Timestamp) -> Passed {
@@ -364,6 +377,19 @@ mod tests {
         assert_eq!(tokens.forget_one(), None);
         assert_eq!(shown(&tokens), "");
         assert!(!tokens.has(Token::new(11)), "what is forgotten counts as delivered");
+    }
+
+    #[test]
+    fn tokens_that_are_given_out_again_have_no_rows() {
+        let mut tokens = with_rows(&[12, 16, 19]);
+        assert!(tokens.on_passed(writer(0), span(10, 18), NOW).is_hole);
+        tokens.forget_above(Token::new(14));
+        assert_eq!(shown(&tokens), "10..11* 12..14*");
+        assert!(tokens.has(Token::new(16)) && !tokens.has(Token::new(12)));
+        tokens.on_row(Token::new(17), writer(0));
+        assert_eq!(shown(&tokens), "10..11* 12..14* 14..16");
+        tokens.forget_above(Token::new(5));
+        assert_eq!((shown(&tokens).as_str(), tokens.has(Token::new(12))), ("", true));
     }
 
     #[test]

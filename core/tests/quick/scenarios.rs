@@ -142,6 +142,7 @@ scenarios! {
     bursts_an_announcement_below_what_was_seen_does_not_close_it
     bursts_an_announcement_inside_one_does_not_close_it
     bursts_an_answer_behind_the_last_row_does_not_hide_the_head
+    bursts_an_answer_below_rows_that_came_before_it_is_inside_one
     bursts_an_answer_inside_one_shows_that_its_head_was_missed
     bursts_are_fetched_in_windows
     bursts_one_that_falls_quiet_is_completed_by_a_fetch
@@ -156,8 +157,10 @@ scenarios! {
     bursts_who_joins_inside_one_does_not_trust_what_closes_it
     continuity_a_fetch_begins_at_the_row_that_was_delivered_last
     continuity_a_fetch_that_fails_teaches_nothing
+    continuity_a_fetch_that_goes_on_looks_at_the_log_of_the_next_connection
     continuity_a_look_at_an_address_gives_way_to_a_catch_up
     continuity_a_look_without_an_address_is_not_made_again
+    continuity_a_page_between_two_connections_says_nothing_of_the_next
     continuity_a_page_that_breaks_its_rules_teaches_nothing
     continuity_a_page_that_lacks_rows_of_a_token_contradicts_nothing
     continuity_a_purged_stream_is_believed_where_the_address_is_proven
@@ -186,6 +189,8 @@ scenarios! {
     hole_a_late_row_is_delivered_once
     hole_a_look_gives_way_to_a_catch_up
     hole_a_look_goes_before_an_audit
+    hole_a_look_in_line_ends_when_rows_of_our_own_appear
+    hole_a_look_under_way_ends_when_rows_of_our_own_appear
     hole_a_page_for_other_tokens_is_refused
     hole_a_page_that_is_too_large_is_asked_for_in_halves
     hole_a_row_that_was_held_and_that_no_page_had_is_late
@@ -196,6 +201,7 @@ scenarios! {
     hole_after_a_connection_there_is_more_time
     hole_all_that_is_near_is_one_request
     hole_an_announcement_explains_its_own_writer_and_no_other
+    hole_an_other_log_is_not_asked
     hole_looks_become_rare_while_nothing_is_found
     hole_more_than_are_remembered_are_left_with_a_word
     hole_no_more_are_asked_for_than_a_minute_allows
@@ -207,6 +213,8 @@ scenarios! {
     hole_of_a_jump_the_end_is_looked_into
     hole_only_rows_explain_a_burst
     hole_rows_that_cannot_be_had_do_not_make_looks_rare
+    hole_the_answer_of_an_other_log_is_not_believed
+    hole_the_widest_are_counted_without_overflow
     hole_the_writers_around_it_are_asked_before_the_others
     hole_what_comes_within_the_grace_is_not_asked_for
     hole_where_nobody_can_be_asked_it_says_so_once
@@ -259,8 +267,11 @@ scenarios! {
     pages_one_that_is_too_large_is_asked_for_in_halves
     pages_one_token_that_is_too_large_is_asked_for_again_later
     pages_two_tokens_that_are_too_large_are_asked_for_one_by_one
+    rewound_a_log_of_two_writers_is_fetched_once
     rewound_a_log_that_was_cut_off_is_fetched_from_there
     rewound_a_lower_announcement_is_harmless_where_the_rows_above_are_there
+    rewound_a_token_that_is_given_out_again_has_no_row_yet
+    rewound_an_answer_that_breaks_its_rules_teaches_nothing
     rewound_an_other_row_under_a_token_is_proof_enough
     rewound_nothing_is_concluded_of_a_log_that_has_no_delivered_row
     rewound_other_rows_and_none_that_was_delivered_are_a_gap_from_the_start

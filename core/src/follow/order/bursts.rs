@@ -52,14 +52,14 @@ impl Heard {
 
     /// Notes an announcement, before which the source stood at `position`. Any but an answer to
     /// REPLICATE (prev = new) ends a send; an answer at or below where one ended shows that no row
-    /// was sent since, as those of the next lie above. The first position counts as an end: what was
-    /// sent before is not asked for.
-    pub(super) fn on_announced(&mut self, span: Span, position: Token) {
+    /// was sent since, as those of the next lie above, unless such rows were received before it
+    /// (`is_below_rows`). The first position counts as an end: what was sent before is not asked for.
+    pub(super) fn on_announced(&mut self, span: Span, position: Token, is_below_rows: bool) {
         let ended = *self.ended.get_or_insert(position);
         if span.from < span.upto {
             self.ended = Some(ended.max(span.upto));
             self.from_head = true;
-        } else if span.upto <= ended {
+        } else if span.upto <= ended && !is_below_rows {
             self.from_head = true;
         }
     }

@@ -94,7 +94,9 @@ impl Class {
     /// Notes an announcement, which may end a send. The source stood at `position` before it.
     pub(super) fn on_announced(&mut self, span: Span, position: Token) {
         if let Self::Bursts(burst) = self {
-            burst.get_or_insert_default().heard.on_announced(span, position);
+            let burst = burst.get_or_insert_default();
+            let is_below_rows = burst.highest().is_some_and(|highest| highest > span.upto);
+            burst.heard.on_announced(span, position, is_below_rows);
         }
     }
 

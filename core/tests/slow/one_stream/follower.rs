@@ -32,6 +32,8 @@ impl Follower {
         // The pace of the looks has tests of its own.
         config.holes.hole_look_every =
             Backoff::new(Duration::from_secs(5), Duration::from_secs(10));
+        // Each row is remembered, so that every catch-up begins at one.
+        config.continuity.anchor_every = Duration::ZERO;
         if setting.on_tcp {
             config.transport = Transport::Tcp(Dialect::V1_13);
         }
@@ -48,6 +50,8 @@ impl Follower {
             config.limits.batch_rows_max = 2;
             config.limits.burst_rows_max = 3;
             config.catch_up.burst_window_max = 3;
+            // Most rows are asked for alone.
+            config.continuity.anchor_reach_max = 1;
         }
         Self { bench: Bench::new(config), fetches: Vec::new(), asks: false }
     }

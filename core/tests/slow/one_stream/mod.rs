@@ -1,4 +1,4 @@
-//! One stream beside its truth (F1 to F4, F6, F7, F10): writers that send in every order that a
+//! One stream beside its truth (F1 to F4, F6, F7, F10 to F12): writers that send in every order that a
 //! writer of its class is known to send in, a follower, and rows that cannot be read, answers to
 //! REPLICATE anywhere, fetches that are late, cut or fail, connections that end, and writers that
 //! die inside a send.

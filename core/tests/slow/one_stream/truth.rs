@@ -120,6 +120,14 @@ impl Truth {
                 self.starts.insert(source.instance().to_owned(), 0);
             }
             Event::Reset { source, .. } => return Err(format!("F10: reset of {source}")),
+            // Each writer keeps its log, and is where it is asked for.
+            Event::Discontinuity { .. }
+            | Event::Rewound { .. }
+            | Event::Warning(
+                Warning::RowsGone { .. }
+                | Warning::WrongAddress { error: None, .. }
+                | Warning::NotRewound { .. },
+            ) => return Err(format!("F11: {event:?}")),
             _ => {}
         }
         let Some((source, position)) = event.position() else { return Ok(()) };

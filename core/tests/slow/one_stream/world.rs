@@ -437,6 +437,10 @@ impl World {
                 continue;
             }
             self.truth.check_complete(name, writer.end, &self.writers, "F2")?;
+            // Nothing shows the last row of a writer that falls silent, if it came as another's.
+            if self.truth.lost.contains(&writer.last_sent) {
+                continue;
+            }
             let position = self.truth.position(name);
             if position.is_none_or(|position| position < writer.last_sent) {
                 return Err(format!(
