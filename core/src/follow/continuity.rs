@@ -68,6 +68,9 @@ pub(super) struct Probe {
     /// The anchors down to this one were answered.
     answered: Option<Token>,
     looked_for: u32,
+    /// Whether an answer could not show the rows of its anchor: nothing proves then that all are
+    /// gone.
+    is_incomplete: bool,
     /// The lowest token under which other rows stood, and how often any did.
     contradicted: Option<(Token, u32)>,
     /// The highest token under which a delivered row stood.
@@ -81,8 +84,12 @@ pub(super) struct Probe {
 enum Verdict {
     AskOn,
     Same,
-    Broken { token: Token },
+    Broken {
+        token: Token,
+    },
     Gone,
+    /// Some are gone, and others cannot be had.
+    Unknown,
 }
 
 impl Probe {
@@ -98,23 +105,30 @@ impl Probe {
         if self.same.is_some() { alone } else { next.or(alone) }
     }
 
-    fn on_answer(&mut self, finding: Finding, anchors: &Anchors, position: Token) -> Verdict {
+    /// Handles an answer; `finding` is `None` if it could not show the rows.
+    fn on_answer(
+        &mut self,
+        finding: Option<Finding>,
+        anchors: &Anchors,
+        position: Token,
+    ) -> Verdict {
         self.looked_for += 1;
+        self.is_incomplete |= finding.is_none();
         let token = self.asked;
         let is_again = self.contradicted.is_some_and(|(lowest, _)| lowest == token);
         match finding {
-            Finding::Found => {
+            Some(Finding::Found) => {
                 self.same = self.same.max(Some(token));
                 if is_again {
                     self.contradicted = None;
                 }
             }
-            Finding::Contradicted => {
+            Some(Finding::Contradicted) => {
                 let (lowest, times) = self.contradicted.unwrap_or((token, 0));
                 self.contradicted = Some((lowest.min(token), times + 1));
             }
-            Finding::Absent if is_again => self.contradicted = None,
-            Finding::Absent => {}
+            Some(Finding::Absent) | None if is_again => self.contradicted = None,
+            Some(Finding::Absent) | None => {}
         }
         self.answered = Some(self.answered.map_or(token, |upto| upto.min(token)));
         match (self.same, self.contradicted) {
@@ -122,6 +136,7 @@ impl Probe {
             (Some(_), Some((token, 2..))) => Verdict::Broken { token },
             _ if self.next(anchors, position).is_some() => Verdict::AskOn,
             (None, Some((token, _))) => Verdict::Broken { token },
+            (None | Some(_), _) if self.is_incomplete => Verdict::Unknown,
             (None | Some(_), _) => Verdict::Gone,
         }
     }
@@ -231,7 +246,9 @@ impl Follower {
         let rows = page.rows.iter().filter(|(of, _)| *of == token).map(|(_, row)| row);
         let compare = |anchor: &Anchor| anchor.compare(stream, rows, !page.split);
         let finding = anchor.map_or(Finding::Absent, compare);
-        match probe.on_answer(finding, anchors, position) {
+        // The rows that were delivered may be those that the page lacks.
+        let is_cut = page.split && page.complete == token && finding == Finding::Absent;
+        match probe.on_answer((!is_cut).then_some(finding), anchors, position) {
             Verdict::Same => {
                 self.on_same_log(env);
                 page.rows.retain(|(token, _)| *token > position);
@@ -247,6 +264,7 @@ impl Follower {
                 self.on_other_log(env, why);
             }
             Verdict::Gone => self.on_rows_gone(env, probe),
+            Verdict::Unknown => self.on_unknown_log(env),
         }
         None
     }
@@ -258,8 +276,9 @@ impl Follower {
         let position = self.position.unwrap_or(Token::START);
         let probe = self.catch_up_mut().and_then(|up| up.probe.take_if(|_| is_too_large));
         let (Some(mut probe), Some(anchors)) = (probe, self.anchors()) else { return Some(error) };
-        match probe.on_answer(Finding::Absent, anchors, position) {
+        match probe.on_answer(None, anchors, position) {
             Verdict::Gone => self.on_rows_gone(env, probe),
+            Verdict::Unknown => self.on_unknown_log(env),
             Verdict::AskOn | Verdict::Same | Verdict::Broken { .. } => self.probe_on(env, probe),
         }
         None
@@ -278,6 +297,12 @@ impl Follower {
         if self.traits.own_rows_only {
             env.addresses.prove(self.source.instance());
         }
+    }
+
+    /// Handles that nothing can be found out about the log: it is believed.
+    fn on_unknown_log(&mut self, env: &mut Env) {
+        self.set_log(Log::Same);
+        self.fetch_next(env);
     }
 
     /// Handles that none of the delivered rows is in the log.
@@ -354,11 +379,12 @@ mod tests {
             let times = asked.iter().filter(|before| **before == token.get()).count();
             asked.push(token.get());
             let finding = answer(token.get(), u32::try_from(times).unwrap_or(u32::MAX));
-            match probe.on_answer(finding, &anchors, POSITION) {
+            match probe.on_answer(Some(finding), &anchors, POSITION) {
                 Verdict::AskOn => {}
-                verdict @ (Verdict::Same | Verdict::Broken { .. } | Verdict::Gone) => {
-                    return (asked, verdict);
-                }
+                verdict @ (Verdict::Same
+                | Verdict::Broken { .. }
+                | Verdict::Gone
+                | Verdict::Unknown) => return (asked, verdict),
             }
         }
     }

@@ -170,6 +170,7 @@ scenarios! {
     continuity_an_anchor_that_no_page_can_hold_is_passed_over
     continuity_one_other_row_is_asked_for_again
     continuity_rows_that_all_instances_have_are_believed_when_they_are_gone
+    continuity_rows_that_no_page_can_hold_prove_nothing
     continuity_rows_that_are_late_at_the_database_are_found_a_little_later
     continuity_saved_rows_are_compared_after_a_restart
     continuity_three_rows_that_are_not_at_the_address_are_a_warning
