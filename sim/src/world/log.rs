@@ -257,7 +257,8 @@ impl Log {
         if self.traits.order != Order::Rising || self.traits.resettable {
             return None;
         }
-        let lost = self.entries.keys().rev().take(tokens.into()).last()?;
+        let tokens = usize::from(tokens).clamp(1, self.entries.len().max(1));
+        let lost = self.entries.keys().rev().nth(tokens - 1)?;
         let token = lost.before();
         self.entries.retain(|of, _| *of <= token);
         self.untold.retain(|(of, _), _| *of <= token);
