@@ -31,8 +31,10 @@ enum Address {
     Missed(u32),
     /// A row of the instance was found there, when so many connections had ended.
     Proven(u32),
-    /// Nothing more is to be found out: there is no address, or a warning was given.
-    Closed,
+    /// Nothing more is looked for there: a warning was given.
+    Wrong,
+    /// There is no address.
+    Missing,
 }
 
 impl Addresses {
@@ -54,6 +56,11 @@ impl Addresses {
     /// before the present one has ended.
     pub(crate) fn is_proven(&self, instance: &str) -> bool {
         self.known.get(instance) == Some(&Address::Proven(self.ended))
+    }
+
+    /// Returns whether another instance may be at the address.
+    pub(crate) fn is_doubtful(&self, instance: &str) -> bool {
+        !self.is_proven(instance) && self.known.get(instance) != Some(&Address::Missing)
     }
 
     /// Notes that a source cannot go on while the address is not proven: the next row that the
@@ -86,7 +93,9 @@ impl Addresses {
         let misses = match self.known.get(instance) {
             None => 0,
             Some(Address::Missed(misses)) => *misses,
-            Some(Address::Looking(_) | Address::Proven(_) | Address::Closed) => return false,
+            Some(Address::Looking(_) | Address::Proven(_) | Address::Wrong | Address::Missing) => {
+                return false;
+            }
         };
         self.count_looks(now, config);
         let Some(rest) = self.looks.checked_sub(1) else { return false };
@@ -115,7 +124,7 @@ impl Addresses {
         let Address::Looking(misses) = *address else { return None };
         let misses = misses + 1;
         let is_last = misses >= config.look_up_misses_max;
-        *address = if is_last { Address::Closed } else { Address::Missed(misses) };
+        *address = if is_last { Address::Wrong } else { Address::Missed(misses) };
         is_last.then_some(misses)
     }
 
@@ -130,7 +139,7 @@ impl Addresses {
 
     /// Notes that there is no address.
     pub(crate) fn close(&mut self, instance: &str) {
-        self.known.insert(instance.into(), Address::Closed);
+        self.known.insert(instance.into(), Address::Missing);
     }
 }
 

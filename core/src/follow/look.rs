@@ -156,9 +156,21 @@ impl Follower {
         }
     }
 
+    /// Returns whether another instance may answer in the writer's place, with rows of its own alone:
+    /// its silence would explain what is lost, and its rows would pass for lost ones. Where addresses
+    /// are not looked at, they are believed.
+    fn is_at_doubtful_address(&self, env: &Env) -> bool {
+        let config = &env.config.continuity;
+        self.traits.own_rows_only
+            && config.continuity
+            && config.look_ups_at_once_max > 0
+            && env.addresses.is_doubtful(self.source.instance())
+    }
+
     /// Requests what the question asks for: a slot is free, and the stream is next.
     pub(crate) fn look_into(&mut self, env: &mut Env, question: Question) {
-        if self.has_other_log() {
+        if self.has_other_log() || self.is_at_doubtful_address(env) {
+            env.addresses.want_proof(self.source.instance());
             self.put_off_look(env);
             env.expect_next_look(self.stream);
             return;

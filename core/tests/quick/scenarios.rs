@@ -212,6 +212,7 @@ scenarios! {
     hole_none_is_looked_for_where_a_page_has_rows_of_our_own
     hole_none_is_looked_for_where_tokens_do_not_count
     hole_of_a_jump_the_end_is_looked_into
+    hole_only_a_proven_address_is_asked
     hole_only_rows_explain_a_burst
     hole_rows_that_cannot_be_had_do_not_make_looks_rare
     hole_the_answer_of_an_other_log_is_not_believed

@@ -46,7 +46,7 @@ impl Kind {
             Warning::Unanswered { .. } => Self::Unanswered,
             Warning::FetchFailed { error: FetchError::NoEndpoint { .. }, .. } => Self::NoEndpoint,
             Warning::FetchFailed { .. } => Self::FetchFailed,
-            Warning::NotAudited { .. } => Self::NotAudited,
+            Warning::NotAudited { .. } | Warning::HoleLeft { .. } => Self::NotAudited,
             Warning::DuplicateInstance { .. } => Self::DuplicateInstance,
             Warning::OtherWriter { .. } => Self::OtherWriter,
             Warning::HoldingOverflow { .. }
@@ -74,7 +74,7 @@ impl fmt::Display for Kind {
             Self::Unanswered => "unanswered questions for positions",
             Self::FetchFailed => "failed fetches",
             Self::NoEndpoint => "gaps for want of an --instance",
-            Self::NotAudited => "ranges that --audit left out",
+            Self::NotAudited => "tokens that were not looked at",
             Self::DuplicateInstance => "rows under our own name",
             Self::OtherWriter => "own streams that others write",
             Self::Overflow => "overflows",

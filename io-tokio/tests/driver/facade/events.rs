@@ -147,6 +147,9 @@ fn warning(warning: Warning) {
         Warning::PeerTooSlow { conn, pending } => are::<(ConnectionId, u32)>((conn, pending)),
         Warning::PeerRefused { conn, told } => are::<(ConnectionId, String)>((conn, told)),
         Warning::PeerError { conn, text } => are::<(ConnectionId, ByteString)>((conn, text)),
+        Warning::HoleLeft { source, span, reason } => {
+            are::<(Source, Span, NotAuditedReason)>((source, span, reason));
+        }
         Warning::TooManyPeers { conn } => are::<ConnectionId>(conn),
         Warning::WrongDirection { conn, command } => are::<(ConnectionId, String)>((conn, command)),
         Warning::WrongDialect { configured } => are::<Dialect>(configured),
