@@ -7,10 +7,10 @@
 
 use super::{
     Follower,
-    continuity::Probe,
     follower::State,
     page::{Checked, by_token},
     pager::{FetchOutcome, PageResult, Pager},
+    probe::Probe,
 };
 use crate::{
     action::Action,

@@ -13,8 +13,8 @@
 //! * [`catch_up`] fetches missed rows page by page ([`pager`]); [`held`] keeps what is received
 //!   meanwhile; [`hole`] knows where rows were lost; [`in_band`] catches up over the connection with
 //!   a server of the oldest dialect.
-//! * [`continuity`] compares the log with what was delivered before; [`look_up`] looks for single rows
-//!   of it, and [`rewind`] for the place down to which a log went back.
+//! * [`continuity`] compares the log with what was delivered before ([`probe`]); [`look_up`] looks
+//!   for single rows of it, and [`rewind`] for the place down to which a log went back.
 //! * [`look`] finds tokens that were lost whole; [`audit`] finds lost rows whose loss nothing on the
 //!   wire shows.
 
@@ -36,6 +36,7 @@ mod order;
 mod own_rows;
 mod page;
 mod pager;
+mod probe;
 mod receive;
 mod rewind;
 mod rows;
