@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::time::Instant;
 
-use crate::{clock::TimeOfDay, limiter::Limiter, warning::Kind};
+use crate::{clock::TimeOfDay, limiter::Limiter, secrets::SecretSource, warning::Kind};
 
 /// The control sequence that returns to the start of the line and clears it.
 const CLEAR: &str = "\r\x1b[K";
@@ -32,6 +32,13 @@ impl<W: io::Write> Diagnostics<W> {
     /// Whether stderr is a terminal, where progress is one line that changes.
     pub(super) const fn is_terminal(&self) -> bool {
         self.terminal
+    }
+
+    /// Prints which of the secrets every user of the machine can read.
+    pub(super) fn exposed(&mut self, secrets: &[SecretSource<'_>]) {
+        for told in secrets.iter().filter_map(SecretSource::exposure) {
+            self.problem(Kind::Exposed, Instant::now(), &told);
+        }
     }
 
     /// Prints a problem. Of each kind only so many are printed per minute, then their number.

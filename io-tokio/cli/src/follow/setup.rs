@@ -8,7 +8,6 @@ use std::{
 
 use synrepl::{Builder, Positions, Start};
 use synrepl_core::stream::CATALOGUE;
-use tokio::time::Instant;
 
 use super::instances;
 use crate::{
@@ -22,7 +21,7 @@ use crate::{
     record::{self, TraceFile},
     secrets::SecretSource,
     stderr::Stderr,
-    warning::{Circumstances, Kind},
+    warning::Circumstances,
 };
 
 /// The longest `--fetch-timeout`: a writer that takes longer is better asked anew.
@@ -67,14 +66,10 @@ pub(super) fn set_up(flags: FollowFlags) -> Result<Setup, Failure> {
 
     let terminal = io::stderr().is_terminal();
     let mut diagnostics = Diagnostics::new(Stderr, terminal, flags.loudness.quiet);
-    for secret in [
+    diagnostics.exposed(&[
         SecretSource::replication(flags.secret_file.as_ref()),
         SecretSource::redis(flags.redis_password_file.as_ref()),
-    ] {
-        if let Some(told) = secret.exposure() {
-            diagnostics.problem(Kind::Exposed, Instant::now(), &told);
-        }
-    }
+    ]);
     let format = if flags.acknowledge { Some(Format::Json) } else { flags.format };
     let printer = Printer::stdout(format);
     let tell_twice = !(printer.is_text() && io::stdout().is_terminal());

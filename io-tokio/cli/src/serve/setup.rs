@@ -17,7 +17,7 @@ use synrepl::{
     log::{LogStore, MemoryLog, MemoryOptions, SqliteLog, SqliteOptions},
 };
 use synrepl_core::{Printable, wire::Secret};
-use tokio::{net::TcpListener, time::Instant};
+use tokio::net::TcpListener;
 
 use super::taken::{CountedLog, Taken};
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
     secrets::SecretSource,
     stderr::Stderr,
     stop::GRACE,
-    warning::{Circumstances, Kind},
+    warning::Circumstances,
 };
 
 /// The time that running HTTP requests have at a stop: less than the whole stop has.
@@ -64,14 +64,10 @@ pub(super) async fn set_up(flags: ServeFlags) -> Result<Setup, Failure> {
 
     let terminal = io::stderr().is_terminal();
     let mut diagnostics = Diagnostics::new(Stderr, terminal, flags.loudness.quiet);
-    for secret in [
+    diagnostics.exposed(&[
         SecretSource::replication(flags.secret_file.as_ref()),
         SecretSource::redis(flags.redis_password_file.as_ref()),
-    ] {
-        if let Some(told) = secret.exposure() {
-            diagnostics.problem(Kind::Exposed, Instant::now(), &told);
-        }
-    }
+    ]);
     diagnostics.note(&told_log(&flags, &*log));
     let mut addresses = Addresses::default();
     let mut builder = builder.shared_log(Arc::clone(&log));
