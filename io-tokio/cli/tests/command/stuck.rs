@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde_json::Value;
-use synrepl_tests::redis::RedisServer;
+use synrepl_tests::{clock::Stopwatch, redis::RedisServer};
 
 use super::{
     program::{LIMIT, Running, synrepl},
@@ -42,12 +42,21 @@ fn signal(child: &Child, name: &str) {
 
 /// Waits until the command has written its addresses, and returns that of HTTP.
 fn http_address(path: &std::path::Path) -> String {
+    let text = read_once(path, |_| true);
+    let addresses: Value = serde_json::from_str(&text).unwrap();
+    addresses["http"].as_str().unwrap().to_owned()
+}
+
+/// Returns the text of a file that another process writes, once it is there and as wanted; or what
+/// there is when the time is over.
+fn read_once(path: &std::path::Path, is_wanted: impl Fn(&str) -> bool) -> String {
+    let begun = Stopwatch::start();
     loop {
-        if let Ok(text) = std::fs::read_to_string(path) {
-            let addresses: Value = serde_json::from_str(&text).unwrap();
-            return addresses["http"].as_str().unwrap().to_owned();
+        match std::fs::read_to_string(path) {
+            Ok(text) if is_wanted(&text) || begun.elapsed() > LIMIT => return text,
+            Err(error) if begun.elapsed() > LIMIT => panic!("{}: {error}", path.display()),
+            Ok(_) | Err(_) => thread::yield_now(),
         }
-        thread::yield_now();
     }
 }
 
@@ -215,8 +224,9 @@ fn a_job_in_the_background_of_a_terminal_serves_and_does_not_read_there() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let said = std::fs::read_to_string(&stderr).unwrap();
-    assert!(said.contains("a terminal that belongs to another job"), "{said}");
+    let told = "a terminal that belongs to another job";
+    let said = read_once(&stderr, |said| said.contains(told));
+    assert!(said.contains(told), "{said}");
     terminal.stdin.take().unwrap().write_all(b"done\n").unwrap();
     assert_eq!(ended(terminal).code(), Some(0));
 }
