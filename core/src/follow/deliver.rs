@@ -77,7 +77,9 @@ impl Follower {
         if self.traits.shared_fetch && shared.is_part(token) {
             let position = self.position.unwrap_or(Token::START);
             if let Some(rows) = self.new_by_token(env, token, rows) {
-                self.emit(env, token, rows, Origin::Live, position);
+                // A gap has passed the token: what is left of it is late (F1).
+                env.stats.rows_from_holes += rows.len() as u64;
+                self.emit(env, token, rows, Origin::Hole, position);
             }
         } else if self.is_undelivered(env, token) {
             self.deliver_below(env, token, rows);
