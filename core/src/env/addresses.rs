@@ -31,8 +31,9 @@ enum Address {
     Missed(u32),
     /// A row of the instance was found there, when so many connections had ended.
     Proven(u32),
-    /// Nothing more is looked for there: a warning was given.
-    Wrong,
+    /// After so many looks in vain a warning was given: nothing more is looked for there, unless a
+    /// source cannot go on otherwise.
+    Wrong(u32),
     /// There is no address.
     Missing,
 }
@@ -66,10 +67,12 @@ impl Addresses {
     /// Notes that a source cannot go on while the address is not proven: the next row that the
     /// instance sends is looked for there.
     pub(crate) fn want_proof(&mut self, instance: &str) {
-        if let Some(address) = self.known.get_mut(instance)
-            && matches!(address, Address::Proven(ended) if *ended != self.ended)
-        {
-            *address = Address::Missed(0);
+        let Some(address) = self.known.get_mut(instance) else { return };
+        match *address {
+            Address::Proven(ended) if ended != self.ended => *address = Address::Missed(0),
+            // It may have been put right.
+            Address::Wrong(misses) => *address = Address::Missed(misses),
+            Address::Proven(_) | Address::Looking(_) | Address::Missed(_) | Address::Missing => {}
         }
     }
 
@@ -93,7 +96,9 @@ impl Addresses {
         let misses = match self.known.get(instance) {
             None => 0,
             Some(Address::Missed(misses)) => *misses,
-            Some(Address::Looking(_) | Address::Proven(_) | Address::Wrong | Address::Missing) => {
+            Some(
+                Address::Looking(_) | Address::Proven(_) | Address::Wrong(_) | Address::Missing,
+            ) => {
                 return false;
             }
         };
@@ -117,15 +122,15 @@ impl Addresses {
         }
     }
 
-    /// Notes that the look under way found nothing. Returns the number of looks in vain, once there
-    /// were as many as are taken.
+    /// Notes that the look under way found nothing. Returns the number of looks in vain if there are
+    /// just as many as a warning takes.
     pub(crate) fn on_missed(&mut self, instance: &str, config: &ContinuityConfig) -> Option<u32> {
         let address = self.known.get_mut(instance)?;
         let Address::Looking(misses) = *address else { return None };
-        let misses = misses + 1;
-        let is_last = misses >= config.look_up_misses_max;
-        *address = if is_last { Address::Wrong } else { Address::Missed(misses) };
-        is_last.then_some(misses)
+        let misses = misses.saturating_add(1);
+        let is_wrong = misses >= config.look_up_misses_max;
+        *address = if is_wrong { Address::Wrong(misses) } else { Address::Missed(misses) };
+        (misses == config.look_up_misses_max.max(1)).then_some(misses)
     }
 
     /// Notes that the look under way came to no end: another one may be taken.
@@ -180,6 +185,24 @@ mod tests {
         assert_eq!(missed, [None, None, Some(3), None]);
         addresses.prove("a");
         assert!(addresses.is_proven("a") && !addresses.is_proven("b"));
+    }
+
+    #[test]
+    fn an_address_that_was_wrong_is_looked_at_again_where_it_is_wanted_and_warned_of_once() {
+        let config = ContinuityConfig { look_up_misses_max: 1, ..ContinuityConfig::default() };
+        let mut addresses = Addresses::new(&config);
+        let mut look = |addresses: &mut Addresses| {
+            let begins = addresses.begin_look("a", Timestamp::ZERO, &config);
+            (begins, addresses.on_missed("a", &config))
+        };
+        assert_eq!(look(&mut addresses), (true, Some(1)));
+        assert_eq!(look(&mut addresses), (false, None));
+        addresses.want_proof("a");
+        assert_eq!(look(&mut addresses), (true, None), "it was told");
+        addresses.want_proof("a");
+        assert!(addresses.begin_look("a", Timestamp::ZERO, &config));
+        addresses.prove("a");
+        assert!(!addresses.is_doubtful("a"));
     }
 
     #[test]
