@@ -191,7 +191,7 @@ mod tests {
     fn an_address_that_was_wrong_is_looked_at_again_where_it_is_wanted_and_warned_of_once() {
         let config = ContinuityConfig { look_up_misses_max: 1, ..ContinuityConfig::default() };
         let mut addresses = Addresses::new(&config);
-        let mut look = |addresses: &mut Addresses| {
+        let look = |addresses: &mut Addresses| {
             let begins = addresses.begin_look("a", Timestamp::ZERO, &config);
             (begins, addresses.on_missed("a", &config))
         };

@@ -74,14 +74,8 @@ impl Follower {
     /// its rows: a page may have shown a part of them.
     pub(super) fn deliver_rest(&mut self, env: &mut Env, token: Token, rows: Rows) {
         let shared = &env.streams[self.stream.as_usize()].shared_tokens;
-        if self.traits.shared_fetch && shared.is_part(token) {
-            let position = self.position.unwrap_or(Token::START);
-            if let Some(rows) = self.new_by_token(env, token, rows) {
-                // A gap has passed the token: what is left of it is late (F1).
-                env.stats.rows_from_holes += rows.len() as u64;
-                self.emit(env, token, rows, Origin::Hole, position);
-            }
-        } else if self.is_undelivered(env, token) {
+        let is_part = self.traits.shared_fetch && shared.is_part(token);
+        if is_part || self.is_undelivered(env, token) {
             self.deliver_below(env, token, rows);
         } else {
             env.stats.rows_repeated += rows.len() as u64;
