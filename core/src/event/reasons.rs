@@ -128,12 +128,12 @@ impl fmt::Display for Break {
             Self::OtherRows { token, same_upto: Some(same) } => write!(
                 f,
                 "other rows stand at {token} than were delivered, and up to {same} it is the same; \
-                 the writer's database was restored or replaced"
+                 the address belongs to another instance, or the writer's database was restored"
             ),
             Self::OtherRows { token, same_upto: None } => write!(
                 f,
-                "other rows stand at {token} than were delivered; the writer's database was \
-                 restored or replaced"
+                "other rows stand at {token} than were delivered; the address belongs to another \
+                 instance, or the writer's database was replaced"
             ),
             Self::NoRows { looked_for } => write!(
                 f,

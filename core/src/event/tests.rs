@@ -88,12 +88,12 @@ fn every_reason_is_a_clause_of_its_own() {
             (
                 Break::OtherRows { token: UPTO, same_upto: Some(FROM) },
                 "other rows stand at 9 than were delivered, and up to 3 it is the same; the \
-                 writer's database was restored or replaced",
+                 address belongs to another instance, or the writer's database was restored",
             ),
             (
                 Break::OtherRows { token: UPTO, same_upto: None },
-                "other rows stand at 9 than were delivered; the writer's database was restored or \
-                 replaced",
+                "other rows stand at 9 than were delivered; the address belongs to another \
+                 instance, or the writer's database was replaced",
             ),
             (
                 Break::NoRows { looked_for: 8 },
