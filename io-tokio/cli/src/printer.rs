@@ -139,12 +139,13 @@ impl<W: AsyncWrite + Unpin> Printer<W> {
                 }
             }
         };
+        let length = self.chunk.len();
         self.chunk.clear();
         match result {
             Ok(()) => Written::Whole,
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Written::NobodyReads,
             Err(error) => {
-                self.file.cut(end);
+                self.file.cut(end, length);
                 Written::Failed(error)
             }
         }

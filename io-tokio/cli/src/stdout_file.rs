@@ -40,10 +40,12 @@ impl StdoutFile {
         Some(self.0.as_ref()?.metadata().ok()?.len())
     }
 
-    /// Cuts off what was written behind `end`. Returns whether anything had to be.
-    pub(crate) fn cut(&self, end: Option<u64>) -> bool {
+    /// Cuts off what was written behind `end` of a chunk of this length. Returns whether anything had
+    /// to be. More than that was written by somebody else, whose lines are left alone.
+    pub(crate) fn cut(&self, end: Option<u64>, chunk: usize) -> bool {
         let (Some(mut file), Some(end)) = (self.0.as_ref(), end) else { return false };
-        let has_more = file.metadata().is_ok_and(|metadata| metadata.len() > end);
+        let is_part = |len: u64| len > end && len - end < chunk as u64;
+        let has_more = file.metadata().is_ok_and(|metadata| is_part(metadata.len()));
         // The place to write at is shared with whoever writes to the file after this process.
         has_more && file.set_len(end).is_ok() && file.seek(SeekFrom::Start(end)).is_ok()
     }
@@ -62,9 +64,10 @@ mod tests {
         file.write_all(b"whole\n").unwrap();
         let end = stdout.end();
         assert_eq!(end, Some(6));
-        assert!(!stdout.cut(end));
+        assert!(!stdout.cut(end, 5));
         file.write_all(b"hal").unwrap();
-        assert!(stdout.cut(end));
+        assert!(!stdout.cut(end, 3), "the chunk is whole, or it is not ours");
+        assert!(stdout.cut(end, 5));
         file.write_all(b"next\n").unwrap();
         assert_eq!(file.metadata().unwrap().len(), 11);
     }
@@ -73,6 +76,6 @@ mod tests {
     fn what_is_no_file_is_left_alone() {
         let stdout = StdoutFile::new(File::options().write(true).open("/dev/null").ok());
         assert_eq!(stdout.end(), None);
-        assert!(!stdout.cut(Some(0)));
+        assert!(!stdout.cut(Some(0), 5));
     }
 }

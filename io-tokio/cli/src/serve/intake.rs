@@ -203,7 +203,7 @@ impl<W: AsyncWrite + Unpin> Acknowledgements<W> {
             Err(error) => Err(error),
         };
         if written.is_err() {
-            self.file.cut(end);
+            self.file.cut(end, chunk.len());
         }
         written
     }
